@@ -1,0 +1,28 @@
+//! `weights.safetensors`: names and shapes of a checkpoint's parameters, all f32.
+//!
+//! | name | shape |
+//! |---|---|
+//! | `bias` | `[1]` |
+//! | `embedding.F.full`, or `embedding.F.quotient` and `embedding.F.remainder` | `[rows, columns]`, see [`EmbeddingConfig::table_shapes`](crate::config::EmbeddingConfig::table_shapes) |
+//! | `feature_weight.F` | `[features]` |
+//! | `field_vector` | `[num_fields, embed_dim]` |
+//! | `field_matrix` | `[num_fields, num_fields]`; `r_ij = (W_ij + W_ji) / 2`, the diagonal is not used |
+//! | `mlp.N.weight`, `mlp.N.bias` | `[out, in]`, `[out]`; N counts hidden layers from 0, the last N is the output layer, `[1, in]` |
+//! | `mlp.N.norm.weight`, `.bias`, `.running_mean`, `.running_var` | `[out]`, hidden layers with BatchNorm |
+//!
+//! `F` is the number of the field from 0.
+
+/// Epsilon of every BatchNorm, as in PyTorch.
+pub const BATCH_NORM_EPSILON: f64 = 1e-5;
+
+/// File names inside a checkpoint folder.
+pub mod file {
+    /// The parameters.
+    pub const WEIGHTS: &str = "weights.safetensors";
+    /// The architecture: [`ModelConfig`](crate::config::ModelConfig).
+    pub const CONFIG: &str = "config.json";
+    /// The fields: [`Schema`](crate::schema::Schema).
+    pub const SCHEMA: &str = "schema.json";
+    /// What training measured.
+    pub const METRICS: &str = "metrics.json";
+}

@@ -1,0 +1,134 @@
+//! `config.json`: the architecture of a checkpoint, and its quantisation scales where training fixed them.
+
+use serde::{Deserialize, Serialize};
+
+/// Architecture of one model:
+/// `logit = bias + FeatureWeight + FieldVector + FieldInteraction + MLP(concat v_f)`, every part optional.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Always [`ModelConfig::VERSION`]; a reader refuses what it does not know.
+    pub version: u32,
+    /// One entry per field, in the order of a row.
+    pub fields: Vec<FieldConfig>,
+    /// Length of a field's vector.
+    pub embed_dim: usize,
+    /// First-order term with one scalar per feature ("LW").
+    pub feature_weight: bool,
+    /// First-order term with one vector per field ("FwLW", DeepLight eq. 6).
+    pub field_vector: bool,
+    /// Second-order term.
+    pub interaction: Interaction,
+    /// Hidden layers over the concatenated vectors; absent in shallow models.
+    pub mlp: Option<MlpConfig>,
+    /// Scales fixed by quantisation-aware training; absent before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Scales>,
+}
+
+impl ModelConfig {
+    /// The version that this code writes and reads.
+    pub const VERSION: u32 = 1;
+}
+
+/// One field (column) of the model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldConfig {
+    /// Name as in `schema.json`.
+    pub name: String,
+    /// Number of features; valid indices are `0..features`, and row 0 is the out-of-vocabulary row.
+    pub features: u32,
+    /// Whether a sample has several indices in this field; their vectors are summed.
+    pub bag: bool,
+    /// How the field's vectors are stored.
+    pub embedding: EmbeddingConfig,
+}
+
+/// How a field's vectors are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
+pub enum EmbeddingConfig {
+    /// One row per feature.
+    Full,
+    /// Row `i / collisions` of one table composed with row `i % collisions` of another (Shi et al. 2019).
+    QuotientRemainder {
+        /// Features that share a quotient row; also the number of remainder rows.
+        collisions: u32,
+        /// How the two rows become one vector.
+        operation: Operation,
+    },
+}
+
+/// How a quotient row and a remainder row become one vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Element-wise product.
+    Mult,
+    /// Element-wise sum.
+    Add,
+    /// The quotient row (`embed_dim / 2` numbers) followed by the remainder row.
+    Concat,
+}
+
+/// The second-order term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Interaction {
+    /// None: logistic regression or a plain MLP.
+    None,
+    /// All `r_ij = 1`: FM, DeepFM.
+    Unit,
+    /// A trained `r_ij` per pair of fields: FwFM, DeepFwFM.
+    FieldWeighted,
+}
+
+/// Hidden layers, each Linear, optional BatchNorm, ReLU, then one Linear to a scalar.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MlpConfig {
+    /// Widths of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// Whether each hidden layer has BatchNorm between Linear and ReLU (epsilon 1e-5).
+    pub batch_norm: bool,
+}
+
+/// The scales that cannot be derived from the weights (`docs/quantization.md`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scales {
+    /// Per field: the scale of its table, or of its quotient and remainder tables (`add` and `concat`: twice the same).
+    pub tables: Vec<Vec<f64>>,
+    /// Per field: the scale of its i8 vector after composing and summing. Equals the table's where nothing is requantised.
+    pub fields: Vec<f64>,
+    /// Per hidden layer: the scale of its u8 output after ReLU.
+    pub activations: Vec<f64>,
+}
+
+impl EmbeddingConfig {
+    /// Shapes `(rows, columns)` of the field's tables: one for a full field, quotient then remainder otherwise.
+    pub fn table_shapes(&self, features: u32, embed_dim: usize) -> Vec<(usize, usize)> {
+        match *self {
+            EmbeddingConfig::Full => vec![(features as usize, embed_dim)],
+            EmbeddingConfig::QuotientRemainder { collisions, operation } => {
+                let columns = if operation == Operation::Concat { embed_dim / 2 } else { embed_dim };
+                vec![
+                    (features.div_ceil(collisions) as usize, columns),
+                    (collisions.min(features) as usize, columns),
+                ]
+            }
+        }
+    }
+}
+
+impl FieldConfig {
+    /// Whether the composed vector is brought back to i8 by a multiplier; otherwise a row is copied as it lies.
+    pub fn is_requantized(&self) -> bool {
+        self.bag
+            || matches!(
+                self.embedding,
+                EmbeddingConfig::QuotientRemainder { operation: Operation::Mult | Operation::Add, .. }
+            )
+    }
+}

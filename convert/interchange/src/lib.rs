@@ -1,0 +1,21 @@
+//! The files in which `trainer` and `convert` meet, and the rules both must follow to the bit.
+//!
+//! | module | file or rule |
+//! |---|---|
+//! | [`schema`] | `schema.json`: the fields, and how raw values become indices |
+//! | [`rows`] | `*.arrow`, `*.tsv`: encoded rows, streamed in blocks |
+//! | [`config`] | `config.json`: the architecture of a checkpoint, and its quantisation scales |
+//! | [`checkpoint`] | `weights.safetensors`: names and shapes of the parameters |
+//! | [`quantization`] | how a real number becomes the integer that the runtime uses (`docs/quantization.md`) |
+//! | [`metrics`] | LogLoss, AUC, PRAUC, RCE |
+//! | [`atomic`] | outputs are written beside their place and renamed |
+//!
+//! `trainer` and `convert` never import each other; this crate imports only the runtime.
+
+pub mod atomic;
+pub mod checkpoint;
+pub mod config;
+pub mod metrics;
+pub mod quantization;
+pub mod rows;
+pub mod schema;

@@ -1,0 +1,1 @@
+//! LogLoss, AUC, PRAUC and RCE.

@@ -1,0 +1,116 @@
+//! How real numbers become the integers of int8 mode: the equations of `docs/quantization.md`, once.
+//!
+//! `convert` quantises with these functions; quantisation-aware training simulates them. All arithmetic is f64 and
+//! element by element, in the written order, so that two programs agree to the bit.
+
+/// Largest magnitude of an i8 weight or table entry; -128 is not used, so that the range is symmetric.
+pub const WEIGHT_MAX: i32 = 127;
+/// Largest value of an activation after ReLU.
+pub const ACTIVATION_MAX: i32 = 255;
+/// Largest magnitude of an i16 coefficient: field vectors, pair weights.
+pub const COEFFICIENT_MAX: i32 = 32_767;
+/// `sum |r_ij|` stays under this, so that an i32 per dimension never overflows: `127 * 127 * sum < 2^31`.
+pub const PAIR_SUM_MAX: i64 = 133_144;
+/// `sum |u|` over all field vectors stays under this: `127 * sum < 2^31`.
+pub const FIELD_VECTOR_SUM_MAX: i64 = 16_909_320;
+/// A layer's i32 bias stays within this magnitude, so that bias and products together never overflow.
+pub const BIAS_MAX: i32 = 1 << 30;
+/// One step of an integer logit.
+pub const LOGIT_STEP: f64 = 1.0 / 65_536.0;
+/// The largest ratio that a 32-bit multiplier carries with room to spare.
+pub const RATIO_MAX: f64 = 0.49;
+
+/// `q = round(value / scale)`, ties to even, clamped to `±max`.
+pub fn quantize(value: f64, scale: f64, max: i32) -> i32 {
+    let max = f64::from(max);
+    (value / scale).round_ties_even().clamp(-max, max) as i32
+}
+
+/// Symmetric scale of a tensor whose largest magnitude is `max_abs`. An all-zero tensor gets scale 1.
+pub fn symmetric_scale(max_abs: f64, max: i32) -> f64 {
+    if max_abs > 0.0 { max_abs / f64::from(max) } else { 1.0 }
+}
+
+/// Multiplier of `y = (acc * m + 2^31) >> 32`: `m = round(ratio * 2^32)`, for `0 <= ratio <= `[`RATIO_MAX`].
+///
+/// Returns `None` for a ratio outside that range or not finite.
+pub fn multiplier(ratio: f64) -> Option<i32> {
+    (0.0..=RATIO_MAX).contains(&ratio).then(|| (ratio * 4_294_967_296.0).round_ties_even() as i32)
+}
+
+/// Scale of a composed field vector, at least what [`multiplier`] can express for an accumulator of scale `accumulator`.
+pub fn field_scale(wanted: f64, accumulator: f64) -> f64 {
+    wanted.max(accumulator / RATIO_MAX)
+}
+
+/// Scale of one step of a field's i32 accumulator: full, `add` and `concat` rows are added as `128 * q`, `mult` rows as `q * r`.
+pub fn field_accumulator_scale(is_product: bool, table_scales: &[f64]) -> f64 {
+    if is_product { table_scales[0] * table_scales[1] } else { table_scales[0] / 128.0 }
+}
+
+/// Scale of a layer's output, at least what [`multiplier`] can express in every channel.
+///
+/// `channels`: `input_scale * weight_scale` of each output channel.
+pub fn activation_scale(wanted: f64, channels: impl IntoIterator<Item = f64>) -> f64 {
+    channels.into_iter().fold(wanted, |scale, channel| scale.max(channel / RATIO_MAX))
+}
+
+/// Scale and integers of a set of coefficients whose magnitudes must sum to at most `sum_max`.
+///
+/// `s = max(max|c| / 32767, sum|c| / (sum_max - n))`; `n` leaves room for half a step of rounding each.
+pub fn coefficients(values: &[f64], sum_max: i64) -> (Vec<i16>, f64) {
+    let largest = values.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+    let sum: f64 = values.iter().map(|v| v.abs()).sum();
+    let room = (sum_max - values.len() as i64) as f64;
+    let scale = (largest / f64::from(COEFFICIENT_MAX)).max(sum / room);
+    let scale = if scale > 0.0 { scale } else { 1.0 };
+    (values.iter().map(|&v| quantize(v, scale, COEFFICIENT_MAX) as i16).collect(), scale)
+}
+
+/// A term's way into the logit: `(acc * mantissa + 2^(shift-1)) >> shift`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// In `[2^22, 2^23)`, or 0 for a term that is absent or vanishes.
+    pub mantissa: i32,
+    /// In `1..=62`.
+    pub shift: u32,
+}
+
+/// The [`Term`] of an accumulator whose step is worth `scale`: `mantissa * 2^-shift ≈ scale / LOGIT_STEP`.
+///
+/// Returns `None` where one step would be worth 2^22 logit steps or more, or is not finite.
+pub fn term(scale: f64) -> Option<Term> {
+    let ratio = scale / LOGIT_STEP;
+    if !ratio.is_finite() || ratio < 0.0 {
+        return None;
+    }
+    let mut mantissa = ratio;
+    let mut shift = 0_i32;
+    if mantissa < 1e-30 {
+        return Some(Term { mantissa: 0, shift: 1 });
+    }
+    // Multiplications by two are exact.
+    while mantissa < 4_194_304.0 {
+        mantissa *= 2.0;
+        shift += 1;
+    }
+    while mantissa >= 8_388_608.0 {
+        mantissa /= 2.0;
+        shift -= 1;
+    }
+    let mut mantissa = mantissa.round_ties_even();
+    if mantissa == 8_388_608.0 {
+        mantissa /= 2.0;
+        shift -= 1;
+    }
+    match shift {
+        1..=62 => Some(Term { mantissa: mantissa as i32, shift: shift as u32 }),
+        63.. => Some(Term { mantissa: 0, shift: 1 }),
+        _ => None,
+    }
+}
+
+/// The model's bias in logit steps.
+pub fn logit_bias(bias: f64) -> i32 {
+    quantize(bias, LOGIT_STEP, BIAS_MAX)
+}

@@ -1,0 +1,1 @@
+//! Encoded rows: integer indices per field, streamed in blocks.
