@@ -1,0 +1,210 @@
+//! A checkpoint folder of the trainer, as names, shapes and numbers that agree with each other.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use xsfm_interchange::checkpoint::file;
+use xsfm_interchange::config::{EmbeddingConfig, Interaction, ModelConfig, Operation, Scales};
+use xsfm_interchange::schema::Schema;
+use xsfm_runtime::format::limit;
+
+use crate::error::Error;
+use crate::fold::{BatchNorm, Linear, pairs_of_matrix, unit_pairs};
+use crate::model::{FloatField, FloatLayer, FloatModel};
+use crate::tensors::Tensors;
+
+/// Reads `config.json`, `weights.safetensors` and, where there is one, `schema.json`; folds BatchNorm.
+///
+/// # Errors
+/// A missing or malformed file, a tensor of another shape than the configuration says, a weight that is not finite, a
+/// schema with other fields than the configuration, or sizes beyond what a packed file holds.
+pub fn load(folder: &Path) -> Result<FloatModel, Error> {
+    let config_path = folder.join(file::CONFIG);
+    let config: ModelConfig = read_json(&config_path)?;
+    check_config(&config, &config_path)?;
+    let label = match read_schema(folder)? {
+        Some(schema) => {
+            check_schema(&config, &schema, &folder.join(file::SCHEMA))?;
+            schema.label
+        }
+        None => String::new(),
+    };
+    let weights_path = folder.join(file::WEIGHTS);
+    let bytes = std::fs::read(&weights_path).map_err(Error::io(&weights_path))?;
+    let tensors = Tensors::parse(&weights_path, &bytes)?;
+
+    let mut fields = Vec::with_capacity(config.fields.len());
+    for (f, field) in config.fields.iter().enumerate() {
+        let names: &[&str] = match field.embedding {
+            EmbeddingConfig::Full => &["full"],
+            EmbeddingConfig::QuotientRemainder { .. } => &["quotient", "remainder"],
+        };
+        let shapes = field.embedding.table_shapes(field.features, config.embed_dim);
+        let tables = names
+            .iter()
+            .zip(shapes)
+            .map(|(name, (rows, columns))| tensors.table(&format!("embedding.{f}.{name}"), rows, columns))
+            .collect::<Result<_, _>>()?;
+        let feature_weights = config
+            .feature_weight
+            .then(|| tensors.f32(&format!("feature_weight.{f}"), &[field.features as usize]))
+            .transpose()?;
+        fields.push(FloatField { tables, feature_weights });
+    }
+    let num_fields = config.fields.len();
+    let field_vectors =
+        config.field_vector.then(|| tensors.f32("field_vector", &[num_fields, config.embed_dim])).transpose()?;
+    let pairs = match config.interaction {
+        Interaction::None => None,
+        Interaction::Unit => unit_pairs(num_fields),
+        Interaction::FieldWeighted => {
+            pairs_of_matrix(num_fields, &tensors.f32("field_matrix", &[num_fields, num_fields])?)
+        }
+    };
+    let layers = load_layers(&config, &tensors)?;
+    Ok(FloatModel { bias: tensors.scalar("bias")?, config, label, fields, field_vectors, pairs, layers })
+}
+
+fn load_layers(config: &ModelConfig, tensors: &Tensors<'_>) -> Result<Vec<FloatLayer>, Error> {
+    let Some(mlp) = &config.mlp else { return Ok(Vec::new()) };
+    let mut inputs = config.fields.len() * config.embed_dim;
+    let mut layers = Vec::with_capacity(mlp.hidden.len() + 1);
+    for (n, &outputs) in mlp.hidden.iter().chain([&1]).enumerate() {
+        let has_norm = mlp.batch_norm && n < mlp.hidden.len();
+        let vector = |name: &str| tensors.f32(&format!("mlp.{n}.{name}"), &[outputs]);
+        let norm = if has_norm {
+            Some(BatchNorm {
+                gamma: vector("norm.weight")?,
+                beta: vector("norm.bias")?,
+                mean: vector("norm.running_mean")?,
+                var: vector("norm.running_var")?,
+            })
+        } else {
+            None
+        };
+        let weight = tensors.f32(&format!("mlp.{n}.weight"), &[outputs, inputs])?;
+        let linear = Linear { inputs, outputs, weight, bias: vector("bias")?, norm };
+        layers.push(fold(&linear, tensors, &format!("mlp.{n}.norm.running_var"))?);
+        inputs = outputs;
+    }
+    Ok(layers)
+}
+
+/// Folds `linear`, or names the variance that is negative.
+pub(crate) fn fold(linear: &Linear, tensors: &Tensors<'_>, variance: &str) -> Result<FloatLayer, Error> {
+    linear.fold().map_err(|channel| {
+        Error::config(tensors.path(), format!("tensor `{variance}` is negative at [{channel}]; a variance cannot be"))
+    })
+}
+
+/// Reads a JSON file.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let text = std::fs::read(path).map_err(Error::io(path))?;
+    serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
+}
+
+/// The folder's `schema.json`, where there is one.
+fn read_schema(folder: &Path) -> Result<Option<Schema>, Error> {
+    let path = folder.join(file::SCHEMA);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let schema: Schema = read_json(&path)?;
+    if schema.version != Schema::VERSION {
+        return Err(Error::config(
+            &path,
+            format!("version {} found, this program reads {}", schema.version, Schema::VERSION),
+        ));
+    }
+    Ok(Some(schema))
+}
+
+fn check_schema(config: &ModelConfig, schema: &Schema, path: &Path) -> Result<(), Error> {
+    if schema.fields.len() != config.fields.len() {
+        let (found, expected) = (schema.fields.len(), config.fields.len());
+        return Err(Error::config(path, format!("{found} fields, but {} has {expected}", file::CONFIG)));
+    }
+    for (f, (in_schema, in_config)) in schema.fields.iter().zip(&config.fields).enumerate() {
+        if in_schema.name != in_config.name {
+            let message = format!("field {f} is `{}`, but `{}` in {}", in_schema.name, in_config.name, file::CONFIG);
+            return Err(Error::config(path, message));
+        }
+        if in_schema.features() != in_config.features {
+            let (name, found, expected) = (&in_schema.name, in_schema.features(), in_config.features);
+            let message = format!("field `{name}` has {found} features, but {expected} in {}", file::CONFIG);
+            return Err(Error::config(path, message));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the numbers of a configuration make a model that a packed file can hold.
+pub(crate) fn check_config(config: &ModelConfig, path: &Path) -> Result<(), Error> {
+    let fail = |message: String| Err(Error::config(path, message));
+    if config.version != ModelConfig::VERSION {
+        return fail(format!("version {} found, this program reads {}", config.version, ModelConfig::VERSION));
+    }
+    let in_range = |what: &str, value: usize, most: usize| {
+        if (1..=most).contains(&value) {
+            Ok(())
+        } else {
+            fail(format!("{what} is {value}, possible are 1 to {most}"))
+        }
+    };
+    in_range("number of fields", config.fields.len(), limit::FIELDS)?;
+    in_range("embed_dim", config.embed_dim, limit::EMBED_DIM)?;
+    for field in &config.fields {
+        let name = &field.name;
+        in_range(&format!("field `{name}`: features"), field.features as usize, u32::MAX as usize)?;
+        if let EmbeddingConfig::QuotientRemainder { collisions, operation } = field.embedding {
+            in_range(&format!("field `{name}`: collisions"), collisions as usize, u32::MAX as usize)?;
+            if operation == Operation::Concat && config.embed_dim % 2 != 0 {
+                return fail(format!("field `{name}`: concat halves embed_dim, which is odd: {}", config.embed_dim));
+            }
+        }
+    }
+    if let Some(mlp) = &config.mlp {
+        in_range("inputs of the first layer", config.fields.len() * config.embed_dim, limit::LAYER_INPUTS)?;
+        for (n, &width) in mlp.hidden.iter().enumerate() {
+            in_range(&format!("width of hidden layer {n}"), width, limit::LAYER_INPUTS)?;
+        }
+    }
+    if !config.feature_weight && !config.field_vector && config.interaction == Interaction::None && config.mlp.is_none()
+    {
+        return fail("the model has no part: no first-order term, no interaction, no MLP".to_owned());
+    }
+    match &config.quantization {
+        Some(scales) => check_scales(config, scales).or_else(fail),
+        None => Ok(()),
+    }
+}
+
+/// Whether `scales` has one positive number for everything in the configuration; the message says what has not.
+pub(crate) fn check_scales(config: &ModelConfig, scales: &Scales) -> Result<(), String> {
+    let hidden = config.mlp.as_ref().map_or(0, |mlp| mlp.hidden.len());
+    let counts = [
+        ("quantization.tables", scales.tables.len(), config.fields.len()),
+        ("quantization.fields", scales.fields.len(), config.fields.len()),
+        ("quantization.activations", scales.activations.len(), hidden),
+    ];
+    for (what, found, expected) in counts {
+        if found != expected {
+            return Err(format!("{what} has {found} entries, {expected} are needed"));
+        }
+    }
+    for (field, tables) in config.fields.iter().zip(&scales.tables) {
+        let expected = field.embedding.table_shapes(field.features, config.embed_dim).len();
+        if tables.len() != expected {
+            return Err(format!(
+                "quantization.tables of field `{}` has {} scales, {expected} needed",
+                field.name,
+                tables.len()
+            ));
+        }
+    }
+    let all = scales.tables.iter().flatten().chain(&scales.fields).chain(&scales.activations);
+    match all.copied().find(|&s| !(s.is_normal() && s > 0.0)) {
+        None => Ok(()),
+        Some(scale) => Err(format!("quantization has a scale of {scale}; scales are positive")),
+    }
+}
