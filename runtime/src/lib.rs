@@ -1,4 +1,67 @@
-#![no_std]
 //! Scores DeepFwFM click models on small and large CPUs: `no_std`, no allocator, the same bits everywhere in int8 mode.
+//!
+//! ```text
+//! logit = bias + sum_f <v_f, w_f> + sum_f lw_f[i_f] + sum_{i<j} r_ij <v_i, v_j> + MLP(concat v_f)       p = sigmoid(logit)
+//! ```
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let packed = include_bytes!("../../tests/fixtures/movielens-student/model.xsfm");
+//! use xsfm_runtime::{Aligned, Model, Row, Scorer, ScratchBlock};
+//!
+//! # let bytes = Aligned(*packed); let bytes = &bytes.0;
+//! let model = Model::from_bytes(bytes)?;
+//! let mut scratch = [ScratchBlock::ZERO; 64]; // at least model.scratch_blocks()
+//! let mut scorer = Scorer::new(&model, &mut scratch)?;
+//! // user, item, age, gender, occupation, release year, and two genres in a bag
+//! let row = Row::with_bags(&[7, 42, 1, 1, 3, 5, 2, 9], &[0, 1, 2, 3, 4, 5, 6, 8]);
+//! let score = scorer.score(row)?;
+//! assert!((0.0..=1.0).contains(&score.probability()));
+//! # Ok(()) }
+//! ```
+//!
+//! The way of a row, room by room:
+//!
+//! | module | takes | gives |
+//! |---|---|---|
+//! | [`format`](mod@format) | | the file's layout, shared with its writer |
+//! | `load` | bytes | checked views, once |
+//! | [`model`] | bytes | [`Model`]: fields, parts, what they cost |
+//! | [`schema`] | | the fields, by name |
+//! | [`row`] | indices | [`Row`] |
+//! | [`embedding`] | indices of a field | its vector |
+//! | `linear`, `interaction`, `mlp` | all vectors | one number each |
+//! | [`quant`] | those numbers | the logit; and the one rounding rule of int8 mode |
+//! | [`score`] | a row | [`Score`] |
+//! | `kernel` | | the loops of all of these |
+//! | [`error`] | | what can go wrong |
+//!
+//! `std` is on by default and changes only the size of the checksum's table; `defmt` derives `defmt::Format`.
 
+#![no_std]
+// `std` is the real one with the feature of that name, and `core`'s part of it without.
+extern crate no_std_compat as std;
+
+pub mod embedding;
+pub mod error;
+pub mod format;
+mod interaction;
+mod kernel;
+mod linear;
+mod load;
+mod mlp;
+pub mod model;
+pub mod quant;
 pub mod row;
+pub mod schema;
+pub mod score;
+
+pub use error::{LoadError, ScoreError};
+pub use model::{Mode, Model, Statistics};
+pub use row::Row;
+pub use score::{Score, Scorer, ScratchBlock};
+
+/// Puts bytes at a multiple of 64: `static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!("m.xsfm"));`
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct Aligned<T: ?Sized>(pub T);

@@ -3,18 +3,15 @@
 //! `convert` quantises with these functions; quantisation-aware training simulates them. All arithmetic is f64 and
 //! element by element, in the written order, so that two programs agree to the bit.
 
+pub use xsfm_runtime::format::limit;
+pub use xsfm_runtime::quant::Term;
+
 /// Largest magnitude of an i8 weight or table entry; -128 is not used, so that the range is symmetric.
 pub const WEIGHT_MAX: i32 = 127;
 /// Largest value of an activation after ReLU.
 pub const ACTIVATION_MAX: i32 = 255;
 /// Largest magnitude of an i16 coefficient: field vectors, pair weights.
 pub const COEFFICIENT_MAX: i32 = 32_767;
-/// `sum |r_ij|` stays under this, so that an i32 per dimension never overflows: `127 * 127 * sum < 2^31`.
-pub const PAIR_SUM_MAX: i64 = 133_144;
-/// `sum |u|` over all field vectors stays under this: `127 * sum < 2^31`.
-pub const FIELD_VECTOR_SUM_MAX: i64 = 16_909_320;
-/// A layer's i32 bias stays within this magnitude, so that bias and products together never overflow.
-pub const BIAS_MAX: i32 = 1 << 30;
 /// One step of an integer logit.
 pub const LOGIT_STEP: f64 = 1.0 / 65_536.0;
 /// The largest ratio that a 32-bit multiplier carries with room to spare.
@@ -67,15 +64,6 @@ pub fn coefficients(values: &[f64], sum_max: i64) -> (Vec<i16>, f64) {
     (values.iter().map(|&v| quantize(v, scale, COEFFICIENT_MAX) as i16).collect(), scale)
 }
 
-/// A term's way into the logit: `(acc * mantissa + 2^(shift-1)) >> shift`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Term {
-    /// In `[2^22, 2^23)`, or 0 for a term that is absent or vanishes.
-    pub mantissa: i32,
-    /// In `1..=62`.
-    pub shift: u32,
-}
-
 /// The [`Term`] of an accumulator whose step is worth `scale`: `mantissa * 2^-shift ≈ scale / LOGIT_STEP`.
 ///
 /// Returns `None` where one step would be worth 2^22 logit steps or more, or is not finite.
@@ -87,7 +75,7 @@ pub fn term(scale: f64) -> Option<Term> {
     let mut mantissa = ratio;
     let mut shift = 0_i32;
     if mantissa < 1e-30 {
-        return Some(Term { mantissa: 0, shift: 1 });
+        return Some(Term::ABSENT);
     }
     // Multiplications by two are exact.
     while mantissa < 4_194_304.0 {
@@ -104,13 +92,13 @@ pub fn term(scale: f64) -> Option<Term> {
         shift -= 1;
     }
     match shift {
-        1..=62 => Some(Term { mantissa: mantissa as i32, shift: shift as u32 }),
-        63.. => Some(Term { mantissa: 0, shift: 1 }),
+        1..=62 => Some(Term { mantissa: mantissa as i32, shift: shift as u8 }),
+        63.. => Some(Term::ABSENT),
         _ => None,
     }
 }
 
 /// The model's bias in logit steps.
 pub fn logit_bias(bias: f64) -> i32 {
-    quantize(bias, LOGIT_STEP, BIAS_MAX)
+    quantize(bias, LOGIT_STEP, limit::BIAS)
 }

@@ -1,0 +1,194 @@
+//! What can go wrong, each with the two values that disagree. Small and `Copy`, so that firmware can keep and log them.
+
+use std::fmt;
+
+use crate::format::SectionKind;
+
+/// Why bytes are not a model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Fewer bytes than the file states.
+    Truncated {
+        /// Bytes that the prefix, the manifest or the file needs.
+        needed: u64,
+        /// Bytes given.
+        found: u64,
+    },
+    /// The first bytes are not [`MAGIC`](crate::format::MAGIC).
+    NotXsfm,
+    /// The file is newer than this runtime.
+    Version {
+        /// Newest version that this runtime reads.
+        supported: u16,
+        /// Version of the file.
+        found: u16,
+    },
+    /// The prefix was damaged.
+    PrefixChecksum {
+        /// Checksum in the file.
+        stored: u32,
+        /// Checksum of the bytes.
+        computed: u32,
+    },
+    /// The body was damaged.
+    Checksum {
+        /// Checksum in the file.
+        stored: u32,
+        /// Checksum of the bytes.
+        computed: u32,
+    },
+    /// The manifest is not valid postcard of this version, or its names do not fit its number of fields.
+    Manifest,
+    /// The section table has a kind that this version must know but does not.
+    UnknownSection {
+        /// The kind's number.
+        kind: u8,
+    },
+    /// A section that the others call for is missing, or one is there that they do not.
+    SectionPresence {
+        /// The section.
+        section: SectionKind,
+        /// Whether the file has it.
+        found: bool,
+    },
+    /// A section lies outside the file, over its neighbour, or not at a multiple of 64.
+    SectionBounds {
+        /// The section's kind as a number.
+        kind: u8,
+        /// Where it starts.
+        offset: u64,
+        /// Its length.
+        len: u64,
+    },
+    /// A section has not the size that the other numbers ask for.
+    SectionSize {
+        /// The section.
+        section: SectionKind,
+        /// Bytes that it should have.
+        expected: u64,
+        /// Bytes that it has.
+        found: u64,
+    },
+    /// The bytes were placed at an address where numbers of this section cannot be read. See [`Aligned`](crate::Aligned).
+    Misaligned {
+        /// The section.
+        section: SectionKind,
+        /// Alignment in bytes that its numbers need.
+        required: u64,
+    },
+    /// A number is out of range or contradicts another.
+    Value {
+        /// What the number is.
+        what: &'static str,
+        /// Which field, layer, channel or pair it belongs to, counted from 0.
+        at: u32,
+        /// The largest value allowed, or the only one.
+        expected: i64,
+        /// The value found.
+        found: i64,
+    },
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            LoadError::Truncated { needed, found } => write!(f, "truncated: {needed} bytes needed, {found} found"),
+            LoadError::NotXsfm => write!(f, "not an .xsfm file"),
+            LoadError::Version { supported, found } => {
+                write!(f, "format version {found}, but this runtime reads up to {supported}")
+            }
+            LoadError::PrefixChecksum { stored, computed } => {
+                write!(f, "damaged prefix: checksum {stored:#010x} stored, {computed:#010x} computed")
+            }
+            LoadError::Checksum { stored, computed } => {
+                write!(f, "damaged file: checksum {stored:#010x} stored, {computed:#010x} computed")
+            }
+            LoadError::Manifest => write!(f, "malformed manifest"),
+            LoadError::UnknownSection { kind } => write!(f, "unknown section kind {kind}"),
+            LoadError::SectionPresence { section, found: true } => write!(f, "unexpected section {section:?}"),
+            LoadError::SectionPresence { section, found: false } => write!(f, "missing section {section:?}"),
+            LoadError::SectionBounds { kind, offset, len } => {
+                write!(f, "section kind {kind} does not fit: offset {offset}, length {len}")
+            }
+            LoadError::SectionSize { section, expected, found } => {
+                write!(f, "section {section:?}: {expected} bytes expected, {found} found")
+            }
+            LoadError::Misaligned { section, required } => {
+                write!(f, "section {section:?} is not at a multiple of {required} bytes in memory")
+            }
+            LoadError::Value { what, at, expected, found } => {
+                write!(f, "{what} {at}: {found} found, {expected} expected or at most allowed")
+            }
+        }
+    }
+}
+
+impl core::error::Error for LoadError {}
+
+/// Why a row has no score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ScoreError {
+    /// The scratch is smaller than the model asks for.
+    ScratchTooSmall {
+        /// Blocks that the model needs.
+        needed: usize,
+        /// Blocks given.
+        found: usize,
+    },
+    /// The row has not the model's number of fields.
+    FieldCount {
+        /// Fields of the model.
+        expected: usize,
+        /// Fields of the row.
+        found: usize,
+    },
+    /// The row's offsets decrease or leave its indices.
+    Offsets {
+        /// The field.
+        field: usize,
+    },
+    /// The field takes one index (a bag 1 to 1024), the row has another number.
+    IndexCount {
+        /// The field.
+        field: usize,
+        /// Indices of the row in this field.
+        found: usize,
+    },
+    /// An index is not a feature of its field.
+    IndexOutOfRange {
+        /// The field.
+        field: usize,
+        /// The index.
+        index: u32,
+        /// Valid indices are below this.
+        features: u32,
+    },
+    /// f32 mode: the logit is infinite or not a number, so a weight must be.
+    NotFinite,
+}
+
+impl fmt::Display for ScoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            ScoreError::ScratchTooSmall { needed, found } => {
+                write!(f, "scratch too small: {needed} blocks needed, {found} given")
+            }
+            ScoreError::FieldCount { expected, found } => {
+                write!(f, "the model has {expected} fields, the row {found}")
+            }
+            ScoreError::Offsets { field } => write!(f, "field {field}: offsets do not fit the indices"),
+            ScoreError::IndexCount { field, found: 0 } => write!(f, "field {field}: empty, one index is needed"),
+            ScoreError::IndexCount { field, found } => write!(f, "field {field}: {found} indices are too many"),
+            ScoreError::IndexOutOfRange { field, index, features } => {
+                write!(f, "field {field}: index {index}, but the field has {features} features")
+            }
+            ScoreError::NotFinite => write!(f, "the logit is not finite"),
+        }
+    }
+}
+
+impl core::error::Error for ScoreError {}

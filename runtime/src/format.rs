@@ -1,0 +1,256 @@
+//! The packed file, byte by byte (`docs/format.md` is the normative text).
+//!
+//! ```text
+//! Prefix (32 bytes) | manifest (postcard) | padding | section | padding | section …       sections start at multiples of 64
+//! ```
+//!
+//! The prefix and the records are read in place through [`zerocopy`]; the manifest is decoded by [`postcard`], because
+//! varints are small but cannot be borrowed as weights. Writers use the same types, so the layout has one definition.
+
+use serde::{Deserialize, Serialize};
+use zerocopy::little_endian::{F32, I32, U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::quant::Term;
+
+#[cfg(target_endian = "big")]
+compile_error!("sections are borrowed in place as little-endian numbers; big-endian targets are not supported");
+
+/// First bytes of every file. The high bit and the line ends catch transfers that treat it as text, as PNG's do.
+pub const MAGIC: [u8; 8] = *b"\x89XSFM\r\n\x1a";
+/// The version of the format that this code writes, and the newest that it reads.
+pub const VERSION: u16 = 1;
+/// Sections start at multiples of this many bytes.
+pub const SECTION_ALIGNMENT: usize = 64;
+/// Section kinds from this one on may be ignored by a reader that does not know them.
+pub const FIRST_OPTIONAL_KIND: u8 = 128;
+/// A manifest lists at most this many sections.
+pub const MAX_SECTIONS: usize = 24;
+
+/// The checksum of prefix and body: CRC-32/ISO-HDLC, as in gzip and PNG.
+///
+/// A large table is faster; a small one leaves flash to the model.
+#[cfg(feature = "std")]
+pub const CRC: crc::Crc<u32, crc::Table<16>> = crc::Crc::<u32, crc::Table<16>>::new(&crc::CRC_32_ISO_HDLC);
+/// The checksum of prefix and body: CRC-32/ISO-HDLC, as in gzip and PNG.
+#[cfg(not(feature = "std"))]
+pub const CRC: crc::Crc<u32, crc::Table<1>> = crc::Crc::<u32, crc::Table<1>>::new(&crc::CRC_32_ISO_HDLC);
+
+/// The first 32 bytes.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct Prefix {
+    /// [`MAGIC`].
+    pub magic: [u8; 8],
+    /// [`VERSION`].
+    pub version: U16,
+    /// Zero.
+    pub reserved: U16,
+    /// Bytes of the manifest, which follows the prefix.
+    pub manifest_len: U32,
+    /// Bytes of the whole file.
+    pub file_len: U64,
+    /// [`CRC`] of everything after the prefix.
+    pub body_crc: U32,
+    /// [`CRC`] of the 28 bytes before this field.
+    pub prefix_crc: U32,
+}
+
+impl Prefix {
+    /// Bytes of the prefix.
+    pub const LEN: usize = size_of::<Prefix>();
+
+    /// [`CRC`] of the prefix without its last field.
+    pub fn checksum(&self) -> u32 {
+        let bytes = self.as_bytes();
+        CRC.checksum(&bytes[..Self::LEN - size_of::<U32>()])
+    }
+}
+
+/// What people and the loader need to know before the first section.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manifest<'a> {
+    /// Program and version that wrote the file.
+    pub producer: &'a str,
+    /// What a label of 1 means, in words.
+    pub label: &'a str,
+    /// Number of fields of a row.
+    pub num_fields: u16,
+    /// Length of a field's vector.
+    pub embed_dim: u16,
+    /// The arithmetic, with the numbers that stand alone.
+    pub arithmetic: Arithmetic,
+    /// Names of the fields: postcard strings, one after another.
+    pub field_names: &'a [u8],
+    /// Where the sections are, in the order of their offsets.
+    pub sections: heapless::Vec<Section, MAX_SECTIONS>,
+}
+
+/// The arithmetic of a file, with the numbers that stand alone.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Arithmetic {
+    /// Weights and sums in f32.
+    F32 {
+        /// The model's bias.
+        bias: f32,
+    },
+    /// Integers from the table to the logit.
+    Int8 {
+        /// The model's bias in steps of the logit.
+        bias: i32,
+        /// How each part's accumulator enters the logit.
+        terms: Terms,
+    },
+}
+
+/// How each part's integer accumulator enters the logit; [`Term::ABSENT`] for a part that the model lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// First-order term with one scalar per feature.
+    pub feature_weight: Term,
+    /// First-order term with one vector per field.
+    pub field_vector: Term,
+    /// Second-order term.
+    pub interaction: Term,
+    /// Output layer of the MLP.
+    pub mlp: Term,
+}
+
+/// One entry of the section table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Section {
+    /// A [`SectionKind`] as a number.
+    pub kind: u8,
+    /// First byte, counted from the start of the file.
+    pub offset: u64,
+    /// Bytes, without padding.
+    pub len: u64,
+}
+
+/// What a section holds. Element types are those of int8 mode, then of f32 mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum SectionKind {
+    /// One [`FieldRecord`] per field.
+    Fields = 1,
+    /// Embedding tables, field after field, quotient before remainder: i8, f32.
+    Tables = 2,
+    /// One scalar per feature, field after field: i8, f32.
+    FeatureWeights = 3,
+    /// One coefficient per field for its feature weights: i16; absent in f32 mode.
+    FeatureCoefficients = 4,
+    /// `[num_fields, embed_dim]`: i16, f32.
+    FieldVectors = 5,
+    /// The pairs `(i, j)`, `i < j`, of a pruned interaction in ascending order: two u8 each. Absent when all pairs are used.
+    PairIndices = 6,
+    /// One weight per pair, by default the upper triangle row by row: i16, f32.
+    PairWeights = 7,
+    /// One [`LayerRecord`] per layer; the last has one output.
+    Layers = 8,
+    /// `[outputs, inputs]` per layer: i8, f32.
+    LayerWeights = 9,
+    /// `[outputs]` per layer: i32, f32.
+    LayerBiases = 10,
+    /// `[outputs]` per layer: i32; absent in f32 mode.
+    LayerMultipliers = 11,
+}
+
+impl SectionKind {
+    /// All kinds that this version knows.
+    pub const ALL: [SectionKind; 11] = [
+        SectionKind::Fields,
+        SectionKind::Tables,
+        SectionKind::FeatureWeights,
+        SectionKind::FeatureCoefficients,
+        SectionKind::FieldVectors,
+        SectionKind::PairIndices,
+        SectionKind::PairWeights,
+        SectionKind::Layers,
+        SectionKind::LayerWeights,
+        SectionKind::LayerBiases,
+        SectionKind::LayerMultipliers,
+    ];
+
+    /// The kind with this number.
+    pub fn from_number(kind: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|&k| k as u8 == kind)
+    }
+}
+
+/// How a field's vectors are stored, as a number in [`FieldRecord::composition`].
+pub mod composition {
+    /// One row per feature.
+    pub const FULL: u8 = 0;
+    /// Quotient row times remainder row.
+    pub const MULT: u8 = 1;
+    /// Quotient row plus remainder row.
+    pub const ADD: u8 = 2;
+    /// Quotient row followed by remainder row, half of `embed_dim` each.
+    pub const CONCAT: u8 = 3;
+}
+
+/// One field: 32 bytes.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct FieldRecord {
+    /// One of [`composition`].
+    pub composition: u8,
+    /// 1 where a row may have several indices in this field, else 0.
+    pub bag: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
+    /// Valid indices are `0..features`.
+    pub features: U32,
+    /// Features that share a quotient row; 0 for a full table.
+    pub collisions: U32,
+    /// The field's first number in [`SectionKind::Tables`], counted in numbers: the sum over the fields before.
+    pub table_offset: U32,
+    /// The field's first scalar in [`SectionKind::FeatureWeights`]: the sum over the fields before.
+    pub feature_offset: U32,
+    /// int8 mode: brings a composed vector back to i8; 0 where rows are copied. 0 in f32 mode.
+    pub multiplier: I32,
+    /// int8 mode, for people: what one step of the field's vector is worth. The device does not need it.
+    pub scale: F32,
+    /// Zero.
+    pub reserved_2: U32,
+}
+
+/// One layer: 32 bytes.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct LayerRecord {
+    /// Numbers that it reads.
+    pub inputs: U32,
+    /// Numbers that it gives.
+    pub outputs: U32,
+    /// The layer's first weight in [`SectionKind::LayerWeights`], counted in numbers: the sum over the layers before.
+    pub weight_offset: U32,
+    /// The layer's first bias (and multiplier), counted in numbers: the sum over the layers before.
+    pub channel_offset: U32,
+    /// int8 mode, for people: what one step of the layer's output is worth. The device does not need it.
+    pub scale: F32,
+    /// Zero.
+    pub reserved: [U32; 3],
+}
+
+/// The numbers that keep every integer sum in its type, whatever the bytes; the loader checks them all.
+pub mod limit {
+    /// Fields of a model.
+    pub const FIELDS: usize = 128;
+    /// Length of a field's vector.
+    pub const EMBED_DIM: usize = 256;
+    /// Indices in a bag: `1024 * 128 * 256 < 2^31`.
+    pub const BAG: usize = 1024;
+    /// Inputs of a layer: with [`BIAS`], `32768 * 255 * 128 + 2^30 < 2^31`.
+    pub const LAYER_INPUTS: usize = 32_768;
+    /// Magnitude of a layer's i32 bias.
+    pub const BIAS: i32 = 1 << 30;
+    /// `sum |u|` over all field vectors: `128 * (2^24 - 1) < 2^31`.
+    pub const FIELD_VECTOR_SUM: i64 = (1 << 24) - 1;
+    /// `sum |R|` over all pairs: `128 * 128 * (2^17 - 1) < 2^31`.
+    pub const PAIR_SUM: i64 = (1 << 17) - 1;
+    /// A logit in steps of 2^-16 stays within this magnitude, so that it is exact in f32.
+    pub const LOGIT: i64 = 1 << 23;
+}

@@ -1,0 +1,114 @@
+//! The integer arithmetic of int8 mode: one rounding rule, the way of a term into the logit, and the sigmoid.
+//!
+//! Equations: `docs/quantization.md`. Nothing here depends on the order of sums, so every back end gives the same bits.
+
+use serde::{Deserialize, Serialize};
+
+use crate::format::limit;
+
+/// `(acc * multiplier + 2^31) >> 32`: TensorFlow Lite's single-rounding fixed-point rule with the total shift fixed at 32.
+///
+/// `multiplier` is `round(ratio * 2^32)`, not negative; ties go towards plus infinity.
+#[inline]
+pub fn requantize(acc: i32, multiplier: i32) -> i32 {
+    // |acc * multiplier| <= 2^62, and the result has at most 31 bits.
+    ((i64::from(acc) * i64::from(multiplier) + (1 << 31)) >> 32) as i32
+}
+
+/// A part's way into the logit: `(acc * mantissa + 2^(shift-1)) >> shift`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Term {
+    /// In `[2^22, 2^23)`, or 0 for a part that is absent or vanishes.
+    pub mantissa: i32,
+    /// In `1..=62`.
+    pub shift: u8,
+}
+
+impl Term {
+    /// A part that the model lacks.
+    pub const ABSENT: Term = Term { mantissa: 0, shift: 1 };
+
+    /// The accumulator in steps of the logit.
+    ///
+    /// `|acc| < 2^39` for every part ([`limit`]), so the product stays under 2^62.
+    #[inline]
+    pub fn steps(self, acc: i64) -> i64 {
+        (acc * i64::from(self.mantissa) + (1 << (self.shift - 1))) >> self.shift
+    }
+}
+
+/// The logit in steps of 2^-16, from bias and parts, clamped so that it is exact in f32.
+#[inline]
+pub(crate) fn logit_steps(bias: i32, parts: [i64; 4]) -> i32 {
+    // Four parts under 2^62 each could leave an i64; a sensible model is nowhere near, and saturating keeps it defined.
+    let sum = parts.into_iter().fold(i64::from(bias), i64::saturating_add);
+    sum.clamp(-limit::LOGIT, limit::LOGIT) as i32
+}
+
+/// `steps * 2^-16`, exact.
+#[inline]
+pub(crate) fn logit_from_steps(steps: i32) -> f32 {
+    steps as f32 * (1.0 / 65_536.0)
+}
+
+/// `1 / (1 + exp(-logit))` by a fixed sequence of IEEE-754 f32 operations: the same bits on every CPU.
+///
+/// Within 2 units in the last place. Arguments beyond ±87 give what ±87 gives; no result is subnormal.
+#[inline]
+pub fn sigmoid(logit: f32) -> f32 {
+    1.0 / (1.0 + exp(-logit.clamp(-87.0, 87.0)))
+}
+
+/// `exp(x)` for |x| <= 87: Cody and Waite's reduction `x = k ln 2 + r`, then Taylor's polynomial of degree 6 in Horner's form.
+///
+/// The remainder is at most `(ln 2 / 2)^7 / 7! < 2^-22.9` of the result. Neither fused multiply-add nor a mathematics library is
+/// used: both differ between targets.
+#[inline]
+fn exp(x: f32) -> f32 {
+    // ln 2 in two parts; the first has 9 significant bits, so `k * LN_2_HIGH` is exact.
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    let quotient = x * std::f32::consts::LOG2_E;
+    // `as` truncates towards zero; there is no rounding function without a mathematics library.
+    let k = (quotient + if quotient >= 0.0 { 0.5 } else { -0.5 }) as i32;
+    let k_real = k as f32;
+    let r = (x - k_real * LN_2_HIGH) - k_real * LN_2_LOW;
+    let mut p = 1.0 / 720.0;
+    for coefficient in [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        p = p * r + coefficient;
+    }
+    // |k| <= 126, so the exponent stays that of a normal number.
+    p * f32::from_bits(((k + 127) as u32) << 23)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requantize_rounds_to_nearest_with_ties_up() {
+        let half = 1 << 31;
+        for (acc, multiplier, expected) in
+            [(1, i32::MAX, 0), (3, 1 << 30, 1), (2, 1 << 30, 1), (-2, 1 << 30, 0), (-3, 1 << 30, -1), (-6, 1 << 30, -1)]
+        {
+            assert_eq!(requantize(acc, multiplier), expected, "{acc} * {multiplier}");
+            let exact = (i128::from(acc) * i128::from(multiplier) + half).div_euclid(1 << 32);
+            assert_eq!(i128::from(expected), exact);
+        }
+        assert_eq!(requantize(i32::MIN, i32::MAX), -1_073_741_824 + 1);
+    }
+
+    #[test]
+    fn sigmoid_is_close_and_symmetric_at_the_ends() {
+        assert_eq!(sigmoid(0.0), 0.5);
+        assert_eq!(sigmoid(200.0), 1.0);
+        assert_eq!(sigmoid(-200.0), sigmoid(-87.0));
+        assert!(sigmoid(-200.0) >= f32::MIN_POSITIVE);
+        for step in -80_000..=80_000 {
+            let x = step as f32 * 1e-3;
+            let exact = 1.0 / (1.0 + (-f64::from(x)).exp());
+            let error = (f64::from(sigmoid(x)) - exact).abs() / exact;
+            assert!(error < 4e-7, "sigmoid({x}) is off by {error:e}");
+        }
+    }
+}

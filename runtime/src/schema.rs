@@ -1,0 +1,54 @@
+//! The fields of a packed model, for people and for code that builds rows.
+
+use crate::embedding::Composition;
+use crate::format::FieldRecord;
+
+/// One field of a packed model.
+#[derive(Clone, Copy, Debug)]
+pub struct Field<'a> {
+    /// Its name in the training data.
+    pub name: &'a str,
+    /// Valid indices are `0..features`.
+    pub features: u32,
+    /// Whether a row may have several indices in this field.
+    pub bag: bool,
+    /// How its vectors are stored.
+    pub composition: Composition,
+    /// int8 mode: what one step of its vector is worth; 0 in f32 mode.
+    pub scale: f32,
+    /// Numbers in its tables.
+    pub parameters: usize,
+}
+
+/// The fields of a model in the order of a row; made by [`Model::fields`](crate::Model::fields).
+#[derive(Clone, Debug)]
+pub struct Fields<'a> {
+    pub(crate) records: std::slice::Iter<'a, FieldRecord>,
+    pub(crate) names: &'a [u8],
+    pub(crate) dim: usize,
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        let record = self.records.next()?;
+        let (name, rest) = postcard::take_from_bytes::<&str>(self.names).ok()?;
+        self.names = rest;
+        let composition = Composition::of(record);
+        let features = record.features.get();
+        let (first, second, columns) = composition.tables(features, self.dim);
+        Some(Field {
+            name,
+            features,
+            bag: record.bag != 0,
+            composition,
+            scale: record.scale.get(),
+            parameters: (first + second) * columns,
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.records.size_hint()
+    }
+}
