@@ -23,9 +23,21 @@ pub fn quantize(value: f64, scale: f64, max: i32) -> i32 {
     (value / scale).round_ties_even().clamp(-max, max) as i32
 }
 
-/// Symmetric scale of a tensor whose largest magnitude is `max_abs`. An all-zero tensor gets scale 1.
+/// Scale of a tensor of zeros. Any would do for the tensor itself; a small one asks nothing of what shares a scale with it.
+pub const ZERO_SCALE: f64 = 1.0 / (1_u64 << 40) as f64;
+
+/// Symmetric scale of a tensor whose largest magnitude is `max_abs`; [`ZERO_SCALE`] if that is 0.
 pub fn symmetric_scale(max_abs: f64, max: i32) -> f64 {
-    if max_abs > 0.0 { max_abs / f64::from(max) } else { 1.0 }
+    if max_abs > 0.0 { max_abs / f64::from(max) } else { ZERO_SCALE }
+}
+
+/// Scale of one output channel of a layer: the weights' symmetric scale, enlarged where the channel's bias would exceed
+/// [`limit::BIAS`] steps of its accumulator. That matters for channels that training left with weights near or at zero.
+///
+/// `max_abs`: the largest magnitude among the channel's weights, field scales folded in. `input_scale`: 1 for the first layer.
+pub fn channel_scale(max_abs: f64, bias: f64, input_scale: f64) -> f64 {
+    let scale = (max_abs / f64::from(WEIGHT_MAX)).max(bias.abs() / (f64::from(limit::BIAS) * input_scale));
+    if scale > 0.0 { scale } else { ZERO_SCALE }
 }
 
 /// Multiplier of `y = (acc * m + 2^31) >> 32`: `m = round(ratio * 2^32)`, for `0 <= ratio <= `[`RATIO_MAX`].
