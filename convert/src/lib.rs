@@ -9,3 +9,4 @@
 //! | [`reference`] | either model, a row | the logit, by the plainest loops: the oracle of every test |
 
 pub mod model;
+pub mod pack;

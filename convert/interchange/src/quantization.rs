@@ -70,7 +70,7 @@ pub fn activation_scale(wanted: f64, channels: impl IntoIterator<Item = f64>) ->
 pub fn coefficients(values: &[f64], sum_max: i64) -> (Vec<i16>, f64) {
     let largest = values.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
     let sum: f64 = values.iter().map(|v| v.abs()).sum();
-    let room = (sum_max - values.len() as i64) as f64;
+    let room = sum_max as f64 - values.len() as f64;
     let scale = (largest / f64::from(COEFFICIENT_MAX)).max(sum / room);
     let scale = if scale > 0.0 { scale } else { 1.0 };
     (values.iter().map(|&v| quantize(v, scale, COEFFICIENT_MAX) as i16).collect(), scale)
