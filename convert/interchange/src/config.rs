@@ -123,6 +123,11 @@ impl EmbeddingConfig {
 }
 
 impl FieldConfig {
+    /// Whether a vector is the product of two rows, so that its accumulator counts in `s_q * s_r`.
+    pub fn is_product(&self) -> bool {
+        matches!(self.embedding, EmbeddingConfig::QuotientRemainder { operation: Operation::Mult, .. })
+    }
+
     /// Whether the composed vector is brought back to i8 by a multiplier; otherwise a row is copied as it lies.
     pub fn is_requantized(&self) -> bool {
         self.bag
