@@ -145,11 +145,7 @@ pub(crate) fn check_config(config: &ModelConfig, path: &Path) -> Result<(), Erro
         return fail(format!("version {} found, this program reads {}", config.version, ModelConfig::VERSION));
     }
     let in_range = |what: &str, value: usize, most: usize| {
-        if (1..=most).contains(&value) {
-            Ok(())
-        } else {
-            fail(format!("{what} is {value}, possible are 1 to {most}"))
-        }
+        if (1..=most).contains(&value) { Ok(()) } else { fail(format!("{what} is {value}, possible are 1 to {most}")) }
     };
     in_range("number of fields", config.fields.len(), limit::FIELDS)?;
     in_range("embed_dim", config.embed_dim, limit::EMBED_DIM)?;

@@ -3,10 +3,19 @@
 //! | module | takes | gives |
 //! |---|---|---|
 //! | [`checkpoint`] | checkpoint folder | [`FloatModel`](model::FloatModel) |
-//! | [`golden`] | folder of the original Python implementation's layout | [`FloatModel`](model::FloatModel) |
-//! | [`calibrate`] | [`FloatModel`](model::FloatModel), rows | the scales that the weights do not give |
+//! | [`golden`] | folder in the layout of the original Python implementation | [`FloatModel`](model::FloatModel) |
 //! | [`quantize`] | [`FloatModel`](model::FloatModel), scales | [`QuantizedModel`](model::QuantizedModel) |
+//! | [`pack`] | either model | the bytes of an `.xsfm` file |
 //! | [`reference`] | either model, a row | the logit, by the plainest loops: the oracle of every test |
 
+pub mod checkpoint;
+pub mod error;
+mod fold;
+pub mod golden;
 pub mod model;
 pub mod pack;
+pub mod quantize;
+pub mod reference;
+mod tensors;
+
+pub use error::Error;

@@ -1,0 +1,205 @@
+//! Both arithmetics by the plainest loops, written from the equations alone: the oracles that everything else is compared with.
+
+use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, ModelConfig, Operation};
+use xsfm_runtime::format::limit;
+use xsfm_runtime::quant::Term;
+use xsfm_runtime::{Row, ScoreError};
+
+use crate::model::{FloatModel, QuantizedModel, Table};
+
+/// What a float model computes on the way to a logit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FloatTrace {
+    /// `[num_fields, embed_dim]`.
+    pub vectors: Vec<f64>,
+    /// Per hidden layer `[outputs]`, after ReLU.
+    pub activations: Vec<Vec<f64>>,
+    /// The logit.
+    pub logit: f64,
+}
+
+/// `logit = bias + sum_f <v_f, w_f> + sum_f lw_f[i_f] + sum_{i<j} r_ij <v_i, v_j> + MLP(concat v_f)` in f64.
+///
+/// # Errors
+/// A row that does not fit the model.
+pub fn float_forward(model: &FloatModel, row: Row<'_>) -> Result<FloatTrace, ScoreError> {
+    check(&model.config, row)?;
+    let dim = model.config.embed_dim;
+    let mut logit = f64::from(model.bias);
+    let mut vectors = Vec::with_capacity(model.fields.len() * dim);
+    for (f, (field, config)) in model.fields.iter().zip(&model.config.fields).enumerate() {
+        let mut sum = vec![0.0; dim];
+        for &index in row.field(f).unwrap_or_default() {
+            for (d, v) in sum.iter_mut().enumerate() {
+                *v += match places(config, index, d, dim) {
+                    Places::One(table, r, c) => f64::from(field.tables[table].row(r)[c]),
+                    Places::Product(q, r) => {
+                        f64::from(field.tables[0].row(q)[d]) * f64::from(field.tables[1].row(r)[d])
+                    }
+                    Places::Sum(q, r) => f64::from(field.tables[0].row(q)[d]) + f64::from(field.tables[1].row(r)[d]),
+                };
+            }
+            if let Some(weights) = &field.feature_weights {
+                logit += f64::from(weights[index as usize]);
+            }
+        }
+        vectors.extend(sum);
+    }
+    if let Some(w) = &model.field_vectors {
+        logit += w.iter().zip(&vectors).map(|(&w, v)| f64::from(w) * v).sum::<f64>();
+    }
+    if let Some(pairs) = &model.pairs {
+        for ((i, j), r) in pairs.list.pairs(model.fields.len()).into_iter().zip(&pairs.weights) {
+            logit += r * (0..dim).map(|d| vectors[i * dim + d] * vectors[j * dim + d]).sum::<f64>();
+        }
+    }
+    let mut x = vectors.clone();
+    let mut activations = Vec::new();
+    for (n, layer) in model.layers.iter().enumerate() {
+        // W [outputs, inputs], x [inputs] -> [outputs]
+        let y = (0..layer.outputs)
+            .map(|o| layer.biases[o] + layer.channel(o).iter().zip(&x).map(|(w, x)| w * x).sum::<f64>());
+        if n + 1 == model.layers.len() {
+            logit += y.sum::<f64>();
+            break;
+        }
+        x = y.map(|y| y.max(0.0)).collect();
+        activations.push(x.clone());
+    }
+    Ok(FloatTrace { vectors, activations, logit })
+}
+
+/// What a quantised model computes on the way to a logit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntegerTrace {
+    /// `[num_fields, embed_dim]`, i8.
+    pub vectors: Vec<i64>,
+    /// Per hidden layer `[outputs]`, u8.
+    pub activations: Vec<Vec<i64>>,
+    /// The logit in steps of 2^-16.
+    pub logit: i64,
+}
+
+/// The integers of `docs/quantization.md`, each in a type so wide that nothing can overflow.
+///
+/// # Errors
+/// A row that does not fit the model.
+pub fn integer_forward(model: &QuantizedModel, row: Row<'_>) -> Result<IntegerTrace, ScoreError> {
+    check(&model.config, row)?;
+    let dim = model.config.embed_dim;
+    let mut vectors = Vec::with_capacity(model.fields.len() * dim);
+    let mut feature_acc = 0_i128;
+    for (f, (field, config)) in model.fields.iter().zip(&model.config.fields).enumerate() {
+        let at = |table: &Table<i8>, r: usize, c: usize| i64::from(table.row(r)[c]);
+        let indices = row.field(f).unwrap_or_default();
+        for d in 0..dim {
+            let acc: i64 = indices
+                .iter()
+                .map(|&index| match places(config, index, d, dim) {
+                    Places::One(table, r, c) => 128 * at(&field.tables[table], r, c),
+                    Places::Product(q, r) => at(&field.tables[0], q, d) * at(&field.tables[1], r, d),
+                    Places::Sum(q, r) => 128 * (at(&field.tables[0], q, d) + at(&field.tables[1], r, d)),
+                })
+                .sum();
+            vectors.push(match field.multiplier {
+                Some(m) => requantize(acc, m).clamp(-127, 127),
+                None => acc / 128,
+            });
+        }
+        if let (Some(weights), Some(part)) = (&field.feature_weights, &model.feature_weight) {
+            let sum: i128 = indices.iter().map(|&i| i128::from(weights[i as usize])).sum();
+            feature_acc += i128::from(part.coefficients[f]) * sum;
+        }
+    }
+    let mut logit = i128::from(model.bias);
+    if let Some(part) = &model.feature_weight {
+        logit += steps(part.term, feature_acc);
+    }
+    if let Some(part) = &model.field_vectors {
+        let acc = part.values.iter().zip(&vectors).map(|(&u, &e)| i128::from(u) * i128::from(e)).sum();
+        logit += steps(part.term, acc);
+    }
+    if let Some(part) = &model.pairs {
+        let mut acc = 0;
+        for ((i, j), &r) in part.pairs.list.pairs(model.fields.len()).into_iter().zip(&part.pairs.weights) {
+            let product: i64 = (0..dim).map(|d| vectors[i * dim + d] * vectors[j * dim + d]).sum();
+            acc += i128::from(r) * i128::from(product);
+        }
+        logit += steps(part.term, acc);
+    }
+    let mut x = vectors.clone();
+    let mut activations = Vec::new();
+    for (n, layer) in model.layers.iter().enumerate() {
+        // w [outputs, inputs], x [inputs] -> [outputs]
+        let acc: Vec<i64> = layer
+            .weights
+            .chunks_exact(layer.inputs)
+            .zip(&layer.biases)
+            .map(|(w, &b)| i64::from(b) + w.iter().zip(&x).map(|(&w, &x)| i64::from(w) * x).sum::<i64>())
+            .collect();
+        if n + 1 == model.layers.len() {
+            logit += acc.iter().map(|&acc| steps(model.mlp_term, i128::from(acc))).sum::<i128>();
+            break;
+        }
+        x = acc.iter().zip(&layer.multipliers).map(|(&acc, &m)| requantize(acc, m).clamp(0, 255)).collect();
+        activations.push(x.clone());
+    }
+    let limit = i128::from(limit::LOGIT);
+    Ok(IntegerTrace { vectors, activations, logit: logit.clamp(-limit, limit) as i64 })
+}
+
+/// `(acc * m + 2^31) >> 32`.
+fn requantize(acc: i64, multiplier: i32) -> i64 {
+    ((i128::from(acc) * i128::from(multiplier) + (1 << 31)) >> 32) as i64
+}
+
+/// `(acc * M + 2^(n-1)) >> n`.
+fn steps(term: Term, acc: i128) -> i128 {
+    (acc * i128::from(term.mantissa) + (1 << (term.shift - 1))) >> term.shift
+}
+
+/// Where number `d` of the vector of a feature comes from.
+enum Places {
+    /// Table, row, column.
+    One(usize, usize, usize),
+    /// Quotient row times remainder row.
+    Product(usize, usize),
+    /// Quotient row plus remainder row.
+    Sum(usize, usize),
+}
+
+fn places(field: &FieldConfig, index: u32, d: usize, dim: usize) -> Places {
+    let EmbeddingConfig::QuotientRemainder { collisions, operation } = field.embedding else {
+        return Places::One(0, index as usize, d);
+    };
+    let (q, r) = ((index / collisions) as usize, (index % collisions) as usize);
+    match operation {
+        Operation::Mult => Places::Product(q, r),
+        Operation::Add => Places::Sum(q, r),
+        Operation::Concat if d < dim / 2 => Places::One(0, q, d),
+        Operation::Concat => Places::One(1, r, d - dim / 2),
+    }
+}
+
+/// Whether a row fits a model; the same errors as the runtime's.
+///
+/// # Errors
+/// Another number of fields, none or too many indices in a field, or an index that is not one of its features.
+pub fn check(config: &ModelConfig, row: Row<'_>) -> Result<(), ScoreError> {
+    let (expected, found) = (config.fields.len(), row.num_fields());
+    if found != expected {
+        return Err(ScoreError::FieldCount { expected, found });
+    }
+    for (field, config) in config.fields.iter().enumerate() {
+        let indices = row.field(field).ok_or(ScoreError::Offsets { field })?;
+        let most = if config.bag { limit::BAG } else { 1 };
+        if !(1..=most).contains(&indices.len()) {
+            return Err(ScoreError::IndexCount { field, found: indices.len() });
+        }
+        let features = config.features;
+        if let Some(&index) = indices.iter().find(|&&index| index >= features) {
+            return Err(ScoreError::IndexOutOfRange { field, index, features });
+        }
+    }
+    Ok(())
+}
