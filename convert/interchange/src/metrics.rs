@@ -1,1 +1,154 @@
-//! LogLoss, AUC, PRAUC and RCE.
+//! LogLoss, AUC, PRAUC and RCE: the figures of the literature on click models, in f64.
+//!
+//! | figure | definition |
+//! |---|---|
+//! | LogLoss | mean of `-y ln p - (1 - y) ln(1 - p)` |
+//! | AUC | probability that a random positive scores above a random negative, ties counting one half (mid-ranks) |
+//! | PRAUC | area under the precision-recall curve by the trapezoid rule, one point per distinct score, from (recall 0, precision 1) |
+//! | RCE | `100 (1 - LogLoss / LogLoss of always predicting the data's own click rate)` (RecSys Challenge 2020) |
+
+use serde::{Deserialize, Serialize};
+
+/// Probabilities are kept this far from 0 and 1 when only the probability is known.
+const PROBABILITY_MIN: f64 = 1e-15;
+
+/// Figures of a model on a set of rows. `None` where a figure is not defined: with positives only or negatives only.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// Number of rows.
+    pub rows: u64,
+    /// Rows with label 1.
+    pub positives: u64,
+    /// Mean cross entropy, in nats.
+    pub log_loss: f64,
+    /// Area under the ROC curve.
+    pub auc: Option<f64>,
+    /// Area under the precision-recall curve.
+    pub prauc: Option<f64>,
+    /// Relative cross entropy, in percent; 0 for the constant predictor.
+    pub rce: Option<f64>,
+}
+
+/// Why figures cannot be computed.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetricsError {
+    /// No rows.
+    #[error("no rows to measure on")]
+    Empty,
+    /// Different numbers of labels and scores.
+    #[error("{labels} labels, but {scores} scores")]
+    Length {
+        /// Number of labels.
+        labels: usize,
+        /// Number of scores.
+        scores: usize,
+    },
+    /// A label other than 0 and 1.
+    #[error("row {row}: label {label}, 0 or 1 expected")]
+    Label {
+        /// Number of the row, from 0.
+        row: usize,
+        /// Its label.
+        label: u8,
+    },
+    /// A score that is not a number, or a probability outside 0 to 1.
+    #[error("row {row}: score {score} is not {expected}")]
+    Score {
+        /// Number of the row, from 0.
+        row: usize,
+        /// Its score.
+        score: f64,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
+impl Metrics {
+    /// Figures of logits. LogLoss is `max(x, 0) - x y + ln(1 + exp(-|x|))`, which needs no clamping.
+    ///
+    /// `labels`, `logits`: `[rows]`.
+    ///
+    /// # Errors
+    /// No rows, lengths that differ, a label other than 0 and 1, a logit that is not finite.
+    pub fn from_logits(labels: &[u8], logits: &[f64]) -> Result<Self, MetricsError> {
+        check(labels, logits, "a finite logit", f64::is_finite)?;
+        let loss = |(&y, &x): (&u8, &f64)| x.max(0.0) - x * f64::from(y) + (-x.abs()).exp().ln_1p();
+        Ok(Self::new(labels, logits, labels.iter().zip(logits).map(loss).sum()))
+    }
+
+    /// Figures of probabilities, clamped to `1e-15..=1 - 1e-15` in LogLoss.
+    ///
+    /// `labels`, `probabilities`: `[rows]`.
+    ///
+    /// # Errors
+    /// No rows, lengths that differ, a label other than 0 and 1, a probability outside 0 to 1.
+    pub fn from_probabilities(labels: &[u8], probabilities: &[f64]) -> Result<Self, MetricsError> {
+        check(labels, probabilities, "a probability", |p| (0.0..=1.0).contains(&p))?;
+        let loss = |(&y, &p): (&u8, &f64)| {
+            let p = p.clamp(PROBABILITY_MIN, 1.0 - PROBABILITY_MIN);
+            if y == 1 { -p.ln() } else { -(-p).ln_1p() }
+        };
+        Ok(Self::new(labels, probabilities, labels.iter().zip(probabilities).map(loss).sum()))
+    }
+
+    fn new(labels: &[u8], scores: &[f64], loss_sum: f64) -> Self {
+        let positives = labels.iter().filter(|&&y| y == 1).count() as u64;
+        let rows = labels.len() as u64;
+        let log_loss = loss_sum / rows as f64;
+        let (auc, prauc) = areas(labels, scores).unzip();
+        let rate = positives as f64 / rows as f64;
+        let constant = -rate * rate.ln() - (1.0 - rate) * (1.0 - rate).ln();
+        let rce = auc.map(|_| 100.0 * (1.0 - log_loss / constant));
+        Metrics { rows, positives, log_loss, auc, prauc, rce }
+    }
+}
+
+fn check(
+    labels: &[u8],
+    scores: &[f64],
+    expected: &'static str,
+    valid: impl Fn(f64) -> bool,
+) -> Result<(), MetricsError> {
+    if labels.len() != scores.len() {
+        return Err(MetricsError::Length { labels: labels.len(), scores: scores.len() });
+    }
+    if labels.is_empty() {
+        return Err(MetricsError::Empty);
+    }
+    if let Some(row) = labels.iter().position(|&y| y > 1) {
+        return Err(MetricsError::Label { row, label: labels[row] });
+    }
+    if let Some(row) = scores.iter().position(|&score| !valid(score)) {
+        return Err(MetricsError::Score { row, score: scores[row], expected });
+    }
+    Ok(())
+}
+
+/// AUC and PRAUC of finite scores `[rows]`, in one walk down the ranking; `None` with one class only.
+///
+/// Rows of equal score are one step. In AUC a step's positives win against the negatives below it and half of its own.
+/// +0 and -0 are equal scores.
+fn areas(labels: &[u8], scores: &[f64]) -> Option<(f64, f64)> {
+    let mut ranking: Vec<(f64, u8)> = scores.iter().copied().zip(labels.iter().copied()).collect();
+    ranking.sort_unstable_by(|a, b| (b.0 + 0.0).total_cmp(&(a.0 + 0.0)));
+    let positives = labels.iter().filter(|&&y| y == 1).count() as f64;
+    let negatives = labels.len() as f64 - positives;
+    if positives == 0.0 || negatives == 0.0 {
+        return None;
+    }
+    let (mut hits, mut misses, mut wins) = (0.0, 0.0, 0.0);
+    let (mut precision, mut area) = (1.0, 0.0);
+    for step in ranking.chunk_by(|a, b| a.0 == b.0) {
+        let step_hits = step.iter().filter(|(_, y)| *y == 1).count() as f64;
+        let step_misses = step.len() as f64 - step_hits;
+        hits += step_hits;
+        misses += step_misses;
+        wins += step_hits * (negatives - misses + step_misses / 2.0);
+        let next = hits / (hits + misses);
+        area += step_hits / positives * (precision + next) / 2.0;
+        precision = next;
+    }
+    Some((wins / (positives * negatives), area))
+}

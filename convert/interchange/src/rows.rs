@@ -1,1 +1,280 @@
-//! Encoded rows: integer indices per field, streamed in blocks.
+//! Encoded rows: integer indices per field, streamed in blocks, so that memory does not grow with the number of rows.
+//!
+//! | file | reader | writer |
+//! |---|---|---|
+//! | Arrow IPC file: `label` UInt8, then per field UInt32, or List of UInt32 for a bag | [`RowsReader`] | [`RowsWriter`] |
+//! | TSV: one row per line, a tab between fields, a bar inside a bag, no label | [`TsvReader`] | [`write_tsv_row`] |
+//!
+//! Record batches have at most [`BLOCK_ROWS`] rows and can be read in any order. Index 0 is the out-of-vocabulary row;
+//! a bag has 1 to [`MAX_BAG`] indices.
+
+mod arrow;
+mod tsv;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use xsfm_runtime::row::Row;
+
+pub use self::arrow::{RowsReader, RowsWriter};
+pub use self::tsv::{TsvReader, write_tsv_row};
+use crate::config::ModelConfig;
+use crate::schema::{FieldKind, Schema};
+
+/// Most rows in a block.
+pub const BLOCK_ROWS: usize = 65_536;
+/// Most indices in a bag: what the runtime's 32-bit accumulators hold (`docs/quantization.md`).
+pub const MAX_BAG: usize = 1024;
+/// Name of the label's column in an Arrow file.
+pub const LABEL_COLUMN: &str = "label";
+
+/// A column of indices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// The field's name.
+    pub name: String,
+    /// Whether a row has several indices in it.
+    pub bag: bool,
+}
+
+/// What a model or a schema expects of a file of rows: its columns, and the number of features of each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The columns, in the order of a row.
+    pub columns: Vec<Column>,
+    /// Valid indices of column `f` are `0..features[f]`.
+    pub features: Vec<u32>,
+}
+
+impl From<&ModelConfig> for Bounds {
+    fn from(config: &ModelConfig) -> Self {
+        Bounds {
+            columns: config.fields.iter().map(|f| Column { name: f.name.clone(), bag: f.bag }).collect(),
+            features: config.fields.iter().map(|f| f.features).collect(),
+        }
+    }
+}
+
+impl From<&Schema> for Bounds {
+    fn from(schema: &Schema) -> Self {
+        let column = |f: &crate::schema::Field| Column { name: f.name.clone(), bag: f.kind == FieldKind::Bag };
+        Bounds {
+            columns: schema.fields.iter().map(column).collect(),
+            features: schema.fields.iter().map(crate::schema::Field::features).collect(),
+        }
+    }
+}
+
+impl Bounds {
+    /// Checks that a file has these columns.
+    ///
+    /// # Errors
+    /// [`RowsError::Columns`] names the file, the field and both values.
+    pub fn check_columns(&self, path: &Path, columns: &[Column]) -> Result<(), RowsError> {
+        let differ = |what: String| Err(RowsError::Columns { path: path.to_owned(), what });
+        if columns.len() != self.columns.len() {
+            return differ(format!("has {} fields, {} expected", columns.len(), self.columns.len()));
+        }
+        let kind = |bag| if bag { "a bag" } else { "one index per row" };
+        for (f, (found, wanted)) in columns.iter().zip(&self.columns).enumerate() {
+            if found.name != wanted.name {
+                return differ(format!("field {f} is {:?}, {:?} expected", found.name, wanted.name));
+            }
+            if found.bag != wanted.bag {
+                return differ(format!("field {:?} is {}, {} expected", found.name, kind(found.bag), kind(wanted.bag)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that a block's indices are within the tables. `first_row`: the number of its first row in the file, from 0.
+    ///
+    /// # Errors
+    /// [`RowsError::Index`] names the file, row, field, and both values.
+    pub fn check_indices(&self, path: &Path, first_row: u64, block: &RowBlock) -> Result<(), RowsError> {
+        let num_fields = self.columns.len();
+        for i in 0..block.len() {
+            let row = block.row(i);
+            for f in 0..num_fields {
+                let indices = row.field(f).unwrap_or_default();
+                if let Some(&index) = indices.iter().find(|&&index| index >= self.features[f]) {
+                    return Err(RowsError::Index {
+                        path: path.to_owned(),
+                        row: first_row + i as u64,
+                        field: self.columns[f].name.clone(),
+                        index,
+                        features: self.features[f],
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn has_bag(&self) -> bool {
+        self.columns.iter().any(|c| c.bag)
+    }
+}
+
+/// Consecutive rows in memory, all indices in one array.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RowBlock {
+    /// `[rows]`, 0 or 1; empty where the file has no labels.
+    pub labels: Vec<u8>,
+    /// `[rows * num_fields]` without bags.
+    pub indices: Vec<u32>,
+    /// `[rows * num_fields + 1]`: field `f` of row `i` has `indices[offsets[i * num_fields + f]..offsets[i * num_fields + f + 1]]`.
+    /// Empty when no field is a bag.
+    pub offsets: Vec<u32>,
+    /// Number of fields of a row.
+    pub num_fields: usize,
+}
+
+impl RowBlock {
+    /// An empty block to push rows on.
+    pub fn new(num_fields: usize, has_bag: bool) -> Self {
+        let offsets = if has_bag { vec![0] } else { Vec::new() };
+        RowBlock { labels: Vec::new(), indices: Vec::new(), offsets, num_fields }
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        let cells = if self.offsets.is_empty() { self.indices.len() } else { self.offsets.len() - 1 };
+        cells.checked_div(self.num_fields).unwrap_or(0)
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Row `i`.
+    ///
+    /// # Panics
+    /// Where `i >= len()`.
+    pub fn row(&self, i: usize) -> Row<'_> {
+        let (from, to) = (i * self.num_fields, (i + 1) * self.num_fields);
+        if self.offsets.is_empty() {
+            Row::new(&self.indices[from..to])
+        } else {
+            Row::with_bags(&self.indices, &self.offsets[from..=to])
+        }
+    }
+
+    /// Label of row `i`; `None` where the file has no labels.
+    pub fn label(&self, i: usize) -> Option<u8> {
+        self.labels.get(i).copied()
+    }
+
+    /// Appends one field of the row that is being built. Exactly one index where the block has no bags.
+    pub fn push_field(&mut self, indices: &[u32]) {
+        self.indices.extend_from_slice(indices);
+        if !self.offsets.is_empty() {
+            // Blocks are closed long before 2^32 indices: 65,536 rows of 64 full bags.
+            self.offsets.push(u32::try_from(self.indices.len()).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Appends a whole row of another block.
+    pub fn push_row(&mut self, label: Option<u8>, row: &Row<'_>) {
+        self.labels.extend(label);
+        for f in 0..self.num_fields {
+            self.push_field(row.field(f).unwrap_or_default());
+        }
+    }
+
+    /// Forgets all rows and keeps the memory.
+    pub fn clear(&mut self) {
+        self.labels.clear();
+        self.indices.clear();
+        self.offsets.truncate(1);
+    }
+}
+
+/// Why rows could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RowsError {
+    /// The file system.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it reported.
+        source: io::Error,
+    },
+    /// Not an Arrow file of rows.
+    #[error("{path}: not a file of encoded rows: {what}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the values that disagree.
+        what: String,
+    },
+    /// The fields are not those of the model.
+    #[error("{path}: {what}")]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// An index outside its table.
+    #[error(
+        "{path}: row {row}, field {field:?}: index {index}, but the field has {features} features (valid: 0..{features})"
+    )]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// Number of the row, from 0.
+        row: u64,
+        /// The field's name.
+        field: String,
+        /// The index.
+        index: u32,
+        /// Number of features of the field.
+        features: u32,
+    },
+    /// A value that no row may have.
+    #[error("{path}: row {row}, field {field:?}: {what}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// Number of the row, from 0.
+        row: u64,
+        /// The field's name.
+        field: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A line of a TSV.
+    #[error("{path}:{line}: {what}")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: u64,
+        /// What is wrong, with the field's name.
+        what: String,
+    },
+}
+
+impl RowsError {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> RowsError + '_ {
+        move |source| RowsError::Io { path: path.to_owned(), source }
+    }
+
+    fn malformed(path: &Path, what: impl Into<String>) -> RowsError {
+        RowsError::Malformed { path: path.to_owned(), what: what.into() }
+    }
+}
+
+/// Refuses a bag that is empty or longer than [`MAX_BAG`], and several indices where one belongs.
+fn cell_problem(bag: bool, count: usize) -> Option<String> {
+    match (bag, count) {
+        (true, 1..=MAX_BAG) | (false, 1) => None,
+        (true, 0) => Some("an empty bag; write 0, the out-of-vocabulary row, for a bag without features".to_owned()),
+        (true, _) => Some(format!("a bag of {count} indices, at most {MAX_BAG} allowed")),
+        (false, _) => Some(format!("{count} indices in a field that is not a bag")),
+    }
+}

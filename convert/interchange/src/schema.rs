@@ -1,6 +1,17 @@
 //! `schema.json`: the fields of a data set, and how raw values become indices.
+//!
+//! Index 0 of a field is its out-of-vocabulary row: values that training did not see, or saw less often than the minimum
+//! count. A missing (empty) value is not unseen: it is a token like any other, the empty one, because that a value is
+//! missing says something. The tokens of a bag are all kept, in the order of the raw value, unseen ones as 0; a bag
+//! without tokens is `[0]`.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::atomic;
 
 /// The fields of an encoded data set, in the order of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,18 +45,133 @@ pub enum FieldKind {
     Categorical,
     /// Several tokens; an empty bag is encoded as the out-of-vocabulary row alone.
     Bag,
-    /// A number v: v <= 2 keeps its own token, larger ones share `floor(ln(v)^2)` (Criteo log bucketing).
+    /// A number v becomes the token of [`bucket`] (Criteo log bucketing).
     Numeric,
+}
+
+/// Why a schema could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SchemaError {
+    /// The file system.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it reported.
+        source: io::Error,
+    },
+    /// Not JSON, or not the JSON of a schema.
+    #[error("{path}: not a schema: {source}")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        source: serde_json::Error,
+    },
+    /// A schema that contradicts itself.
+    #[error("{path}: {what}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the field's name.
+        what: String,
+    },
+}
+
+/// The token of a numeric value, Criteo log bucketing: `floor(v)` for v <= 2, and `b` with `floor(ln(v)^2)` above.
+///
+/// The letter keeps the buckets apart from the small values (the bucket of 3 is 1, which is not the value 1).
+/// An empty value has the empty token. `None` for what is not a finite number.
+pub fn bucket(value: &str) -> Option<String> {
+    if value.is_empty() {
+        return Some(String::new());
+    }
+    let v: f64 = value.parse().ok().filter(|v: &f64| v.is_finite())?;
+    // `+ 0.0` makes "-0" and "0" one token.
+    Some(if v <= 2.0 { format!("{}", v.floor() + 0.0) } else { format!("b{}", v.ln().powi(2).floor()) })
 }
 
 impl Schema {
     /// The version that this code writes and reads.
     pub const VERSION: u32 = 1;
+
+    /// Reads and checks a schema.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not a schema of this version, has no field, or names a field or a token twice.
+    pub fn load(path: &Path) -> Result<Self, SchemaError> {
+        let text = std::fs::read(path).map_err(|source| SchemaError::Io { path: path.to_owned(), source })?;
+        let schema: Schema =
+            serde_json::from_slice(&text).map_err(|source| SchemaError::Json { path: path.to_owned(), source })?;
+        schema.problem().map_or(Ok(schema), |what| Err(SchemaError::Invalid { path: path.to_owned(), what }))
+    }
+
+    /// Writes the schema; the file appears whole or not at all.
+    ///
+    /// # Errors
+    /// A schema that [`load`](Self::load) would refuse; whatever the file system reports.
+    pub fn save(&self, path: &Path) -> Result<(), SchemaError> {
+        if let Some(what) = self.problem() {
+            return Err(SchemaError::Invalid { path: path.to_owned(), what });
+        }
+        atomic::write(path, |output| {
+            serde_json::to_writer_pretty(&mut *output, self)?;
+            output.write_all(b"\n")
+        })
+        .map_err(|source| SchemaError::Io { path: path.to_owned(), source })
+    }
+
+    fn problem(&self) -> Option<String> {
+        if self.version != Self::VERSION {
+            return Some(format!("schema version {}, {} expected", self.version, Self::VERSION));
+        }
+        if self.fields.is_empty() {
+            return Some("a schema without fields".to_owned());
+        }
+        let mut names = HashSet::new();
+        for field in &self.fields {
+            if !names.insert(&field.name) {
+                return Some(format!("two fields are named {:?}", field.name));
+            }
+            if field.vocabulary.len() >= u32::MAX as usize {
+                return Some(format!(
+                    "field {:?} has {} tokens, too many for 32 bits",
+                    field.name,
+                    field.vocabulary.len()
+                ));
+            }
+            let mut tokens = HashSet::new();
+            if let Some(token) = field.vocabulary.iter().find(|&token| !tokens.insert(token)) {
+                return Some(format!("field {:?} has the token {token:?} twice", field.name));
+            }
+        }
+        None
+    }
 }
 
 impl Field {
     /// Number of rows in the field's table, the out-of-vocabulary row included.
     pub fn features(&self) -> u32 {
-        self.vocabulary.len() as u32 + 1
+        // `Schema::load` refuses longer vocabularies.
+        u32::try_from(self.vocabulary.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    /// Index of a token from now on in constant time.
+    pub fn encoder(&self) -> Encoder<'_> {
+        Encoder { indices: (1..).zip(&self.vocabulary).map(|(index, token)| (token.as_str(), index)).collect() }
+    }
+}
+
+/// The indices of a field's tokens.
+#[derive(Clone, Debug)]
+pub struct Encoder<'a> {
+    indices: HashMap<&'a str, u32>,
+}
+
+impl Encoder<'_> {
+    /// Index of a token; 0, the out-of-vocabulary row, for one that is not in the vocabulary.
+    pub fn index_of(&self, token: &str) -> u32 {
+        self.indices.get(token).copied().unwrap_or(0)
     }
 }

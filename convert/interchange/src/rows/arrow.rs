@@ -1,0 +1,475 @@
+//! Encoded rows in an Arrow IPC file.
+//!
+//! Reading does not go through `arrow-ipc`'s array decoder: that one trusts lengths and offsets of the file (it panics on
+//! some malformed files and allocates what they ask for). The layout of our three column types is a few buffers, so they
+//! are read straight into the block, each length checked against the rows and the file first.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, UInt8Array, UInt32Array};
+use arrow_ipc::writer::FileWriter;
+use arrow_schema::{DataType, Field, Schema};
+use xsfm_runtime::row::Row;
+
+use super::{BLOCK_ROWS, Bounds, Column, LABEL_COLUMN, MAX_BAG, RowBlock, RowsError, cell_problem};
+use crate::atomic::Pending;
+
+const MAGIC: &[u8; 6] = b"ARROW1";
+/// Most bytes of a footer or of a batch's description: those of a few thousand fields and a million batches fit.
+const METADATA_MAX: u64 = 64 << 20;
+/// A writer closes its block at this many indices, so that long bags do not make large blocks.
+const BLOCK_INDICES: usize = 1 << 22;
+
+/// Reads an Arrow file block by block, in any order.
+#[derive(Debug)]
+pub struct RowsReader {
+    file: File,
+    path: PathBuf,
+    file_bytes: u64,
+    columns: Vec<Column>,
+    blocks: Vec<BlockPlace>,
+    num_rows: u64,
+    bounds: Option<Bounds>,
+}
+
+/// Where a block lies.
+#[derive(Clone, Copy, Debug)]
+struct BlockPlace {
+    metadata: u64,
+    metadata_bytes: u64,
+    body_bytes: u64,
+    rows: usize,
+    first_row: u64,
+}
+
+/// One buffer of a block's body.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    from: u64,
+    bytes: u64,
+}
+
+impl RowsReader {
+    /// Opens a file and reads where its blocks lie.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not an Arrow IPC file of rows.
+    pub fn open(path: &Path) -> Result<Self, RowsError> {
+        let mut file = File::open(path).map_err(RowsError::io(path))?;
+        let file_bytes = file.metadata().map_err(RowsError::io(path))?.len();
+        if file_bytes < 18 {
+            return Err(RowsError::malformed(path, format!("{file_bytes} bytes are too few for an Arrow IPC file")));
+        }
+        let tail = read_at(&mut file, path, file_bytes - 10, 10)?;
+        if &tail[4..] != MAGIC {
+            return Err(RowsError::malformed(
+                path,
+                "it does not end in \"ARROW1\" (cut short, or not an Arrow IPC file)",
+            ));
+        }
+        let footer_bytes = u64::from(u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]));
+        if footer_bytes > (file_bytes - 18).min(METADATA_MAX) {
+            return Err(RowsError::malformed(
+                path,
+                format!("a footer of {footer_bytes} bytes in a file of {file_bytes}"),
+            ));
+        }
+        let footer = read_at(&mut file, path, file_bytes - 10 - footer_bytes, footer_bytes)?;
+        let footer = arrow_ipc::root_as_footer(&footer)
+            .map_err(|e| RowsError::malformed(path, format!("damaged footer: {e}")))?;
+        let columns = columns(&footer).map_err(|what| RowsError::malformed(path, what))?;
+
+        let mut reader = RowsReader {
+            file,
+            path: path.to_owned(),
+            file_bytes,
+            columns,
+            blocks: Vec::new(),
+            num_rows: 0,
+            bounds: None,
+        };
+        for (i, block) in footer.recordBatches().iter().flatten().enumerate() {
+            reader.add_block(i, block)?;
+        }
+        Ok(reader)
+    }
+
+    /// Makes every later read check its rows against a model or a schema.
+    ///
+    /// # Errors
+    /// The file's columns are not the expected ones.
+    pub fn expecting(mut self, bounds: Bounds) -> Result<Self, RowsError> {
+        bounds.check_columns(&self.path, &self.columns)?;
+        self.bounds = Some(bounds);
+        Ok(self)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The fields, without the label.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Number of rows in the file.
+    pub fn num_rows(&self) -> u64 {
+        self.num_rows
+    }
+
+    /// Number of blocks in the file.
+    pub fn num_blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Number of rows of block `i`; `None` where there is no such block.
+    pub fn block_rows(&self, i: usize) -> Option<usize> {
+        self.blocks.get(i).map(|b| b.rows)
+    }
+
+    /// Reads block `i`.
+    ///
+    /// # Errors
+    /// The block is damaged, has a null, a label other than 0 and 1, an empty or too long bag, or an index outside the
+    /// bounds of [`expecting`](Self::expecting).
+    pub fn read_block(&mut self, i: usize) -> Result<RowBlock, RowsError> {
+        let Some(&place) = self.blocks.get(i) else {
+            return Err(self.malformed(format!("block {i} was asked for, but it has {}", self.blocks.len())));
+        };
+        let spans = self.spans(i, place)?;
+        let labels = self.read_exactly(i, LABEL_COLUMN, spans[1], place.rows as u64)?;
+        if let Some(row) = labels.iter().position(|&label| label > 1) {
+            return Err(self.value(place, row, LABEL_COLUMN, format!("label {}, 0 or 1 expected", labels[row])));
+        }
+
+        // Column by column: `values[f]`, and for a bag the positions in it where its rows begin.
+        let mut cells = Vec::with_capacity(self.columns.len());
+        let mut next = 2;
+        for column in self.columns.clone() {
+            if column.bag {
+                let starts = self.read_u32(i, &column.name, spans[next + 1], place.rows as u64 + 1)?;
+                let ascending = starts.windows(2).all(|w| w[0] <= w[1]);
+                let (first, last) = (starts[0], starts[place.rows]);
+                if !ascending {
+                    return Err(self.malformed(format!("block {i}, field {:?}: list offsets descend", column.name)));
+                }
+                if let Some(row) =
+                    (0..place.rows).find(|&r| !(1..=MAX_BAG).contains(&((starts[r + 1] - starts[r]) as usize)))
+                {
+                    let count = (starts[row + 1] - starts[row]) as usize;
+                    let what = cell_problem(true, count).unwrap_or_default();
+                    return Err(self.value(place, row, &column.name, what));
+                }
+                // `last - first` is at most 65,536 rows of 1,024 now, so this reads a bounded number of bytes.
+                let mut span = spans[next + 3];
+                let (skip, wanted) = (u64::from(first) * 4, u64::from(last) * 4);
+                if span.bytes < wanted {
+                    return Err(self.malformed(format!(
+                        "block {i}, field {:?}: list values of {} bytes, {wanted} expected",
+                        column.name, span.bytes
+                    )));
+                }
+                span = Span { from: span.from + skip, bytes: wanted - skip };
+                let values = self.read_u32(i, &column.name, span, u64::from(last - first))?;
+                cells.push((values, starts));
+                next += 4;
+            } else {
+                cells.push((self.read_u32(i, &column.name, spans[next + 1], place.rows as u64)?, Vec::new()));
+                next += 2;
+            }
+        }
+
+        let total: usize = cells.iter().map(|(values, _)| values.len()).sum();
+        if u32::try_from(total).is_err() {
+            return Err(self.malformed(format!("block {i} has {total} indices, at most {} allowed", u32::MAX)));
+        }
+        let mut block = RowBlock::new(self.columns.len(), self.columns.iter().any(|c| c.bag));
+        block.indices.reserve_exact(total);
+        for row in 0..place.rows {
+            for (values, starts) in &cells {
+                if starts.is_empty() {
+                    block.push_field(&values[row..=row]);
+                } else {
+                    let at = |r: usize| (starts[r] - starts[0]) as usize;
+                    block.push_field(&values[at(row)..at(row + 1)]);
+                }
+            }
+        }
+        block.labels = labels;
+        if let Some(bounds) = &self.bounds {
+            bounds.check_indices(&self.path, place.first_row, &block)?;
+        }
+        Ok(block)
+    }
+
+    /// All blocks, in the order of the file.
+    pub fn blocks(&mut self) -> impl Iterator<Item = Result<RowBlock, RowsError>> {
+        (0..self.num_blocks()).map(|i| self.read_block(i))
+    }
+
+    /// Checks that a block lies inside the file, and reads its number of rows.
+    fn add_block(&mut self, i: usize, block: &arrow_ipc::Block) -> Result<(), RowsError> {
+        let (offset, metadata, body) = (block.offset(), i64::from(block.metaDataLength()), block.bodyLength());
+        let end = offset.checked_add(metadata).and_then(|end| end.checked_add(body));
+        let inside =
+            offset >= 0 && metadata >= 8 && body >= 0 && end.is_some_and(|end| end.unsigned_abs() <= self.file_bytes);
+        if !inside || metadata.unsigned_abs() > METADATA_MAX {
+            return Err(self.malformed(format!(
+                "block {i} at {offset} with {metadata} + {body} bytes, in a file of {}",
+                self.file_bytes
+            )));
+        }
+        let mut place = BlockPlace {
+            metadata: offset.unsigned_abs(),
+            metadata_bytes: metadata.unsigned_abs(),
+            body_bytes: body.unsigned_abs(),
+            rows: 0,
+            first_row: self.num_rows,
+        };
+        let bytes = read_at(&mut self.file, &self.path, place.metadata, place.metadata_bytes)?;
+        let rows = record_batch(&bytes).map(|batch| batch.length());
+        let rows = rows.map_err(|what| self.malformed(format!("block {i}: {what}")))?;
+        place.rows = usize::try_from(rows)
+            .ok()
+            .filter(|&rows| rows <= BLOCK_ROWS)
+            .ok_or_else(|| self.malformed(format!("block {i} has {rows} rows, at most {BLOCK_ROWS} allowed")))?;
+        self.num_rows += place.rows as u64;
+        self.blocks.push(place);
+        Ok(())
+    }
+
+    /// Places of a block's buffers, checked: as many as the columns need, inside the body, no nulls, not compressed.
+    fn spans(&mut self, i: usize, place: BlockPlace) -> Result<Vec<Span>, RowsError> {
+        let bytes = read_at(&mut self.file, &self.path, place.metadata, place.metadata_bytes)?;
+        let batch = record_batch(&bytes).map_err(|what| self.malformed(format!("block {i}: {what}")))?;
+        if batch.compression().is_some() {
+            return Err(self.malformed(format!("block {i} is compressed; write the file without compression")));
+        }
+        let bags = self.columns.iter().filter(|c| c.bag).count();
+        let (nodes, buffers) = (1 + self.columns.len() + bags, 2 * (1 + self.columns.len() + bags));
+        let found = (batch.nodes().map_or(0, |n| n.len()), batch.buffers().map_or(0, |b| b.len()));
+        if found != (nodes, buffers) {
+            return Err(self.malformed(format!(
+                "block {i} has {} arrays in {} buffers, {nodes} in {buffers} expected",
+                found.0, found.1
+            )));
+        }
+        if let Some(node) = batch.nodes().iter().flatten().find(|n| n.null_count() != 0) {
+            return Err(self.malformed(format!("block {i} has {} nulls; rows have none", node.null_count())));
+        }
+        let body = place.metadata + place.metadata_bytes;
+        let span = |buffer: &arrow_ipc::Buffer| {
+            let (from, bytes) = (u64::try_from(buffer.offset()).ok()?, u64::try_from(buffer.length()).ok()?);
+            (from.checked_add(bytes)? <= place.body_bytes).then_some(Span { from: body + from, bytes })
+        };
+        batch
+            .buffers()
+            .iter()
+            .flatten()
+            .map(span)
+            .collect::<Option<_>>()
+            .ok_or_else(|| self.malformed(format!("block {i} has a buffer outside its {} bytes", place.body_bytes)))
+    }
+
+    /// `bytes` bytes of a buffer, which may be padded but not shorter.
+    fn read_exactly(&mut self, i: usize, column: &str, span: Span, bytes: u64) -> Result<Vec<u8>, RowsError> {
+        if span.bytes < bytes {
+            return Err(self.malformed(format!("block {i}, field {column:?}: {} bytes, {bytes} expected", span.bytes)));
+        }
+        read_at(&mut self.file, &self.path, span.from, bytes)
+    }
+
+    fn read_u32(&mut self, i: usize, column: &str, span: Span, count: u64) -> Result<Vec<u32>, RowsError> {
+        let bytes = self.read_exactly(i, column, span, count * 4)?;
+        Ok(bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+    }
+
+    fn malformed(&self, what: impl Into<String>) -> RowsError {
+        RowsError::malformed(&self.path, what)
+    }
+
+    fn value(&self, place: BlockPlace, row: usize, field: &str, what: String) -> RowsError {
+        let row = place.first_row + row as u64;
+        RowsError::Value { path: self.path.clone(), row, field: field.to_owned(), what }
+    }
+}
+
+/// The caller has checked that the bytes lie in the file, so that the allocation is no larger than the file.
+fn read_at(file: &mut File, path: &Path, from: u64, bytes: u64) -> Result<Vec<u8>, RowsError> {
+    let mut buffer = vec![0; usize::try_from(bytes).map_err(|e| RowsError::malformed(path, e.to_string()))?];
+    file.seek(SeekFrom::Start(from)).and_then(|_| file.read_exact(&mut buffer)).map_err(RowsError::io(path))?;
+    Ok(buffer)
+}
+
+/// The description of a block, behind its length (with or without the continuation marker `ff ff ff ff`).
+fn record_batch(bytes: &[u8]) -> Result<arrow_ipc::RecordBatch<'_>, String> {
+    let skip = if bytes.starts_with(&[0xff; 4]) { 8 } else { 4 };
+    let message = arrow_ipc::root_as_message(bytes.get(skip..).unwrap_or_default()).map_err(|e| e.to_string())?;
+    message
+        .header_as_record_batch()
+        .ok_or_else(|| format!("a {:?} in the place of a record batch", message.header_type()))
+}
+
+/// The fields behind the label.
+fn columns(footer: &arrow_ipc::Footer<'_>) -> Result<Vec<Column>, String> {
+    let schema = footer.schema().ok_or("it has no schema")?;
+    if schema.endianness() != arrow_ipc::Endianness::Little {
+        return Err("it was written big-endian".to_owned());
+    }
+    let fields: Vec<_> = schema.fields().iter().flatten().collect();
+    let is_unsigned = |field: &arrow_ipc::Field<'_>, bits| {
+        field.dictionary().is_none() && field.type_as_int().is_some_and(|t| t.bitWidth() == bits && !t.is_signed())
+    };
+    let Some((label, fields)) = fields.split_first() else { return Err("it has no columns".to_owned()) };
+    if label.name() != Some(LABEL_COLUMN) || !is_unsigned(label, 8) {
+        return Err(format!("the first column is {:?}, a UInt8 {LABEL_COLUMN:?} expected", label.name().unwrap_or("")));
+    }
+    if fields.is_empty() {
+        return Err("it has a label, but no field".to_owned());
+    }
+    let column = |field: &arrow_ipc::Field<'_>| {
+        let name = field.name().unwrap_or("").to_owned();
+        let child = field.type_as_list().and(field.children()).filter(|c| c.len() == 1).map(|c| c.get(0));
+        match child {
+            Some(child) if is_unsigned(&child, 32) => Ok(Column { name, bag: true }),
+            None if is_unsigned(field, 32) => Ok(Column { name, bag: false }),
+            _ => Err(format!("column {name:?} is a {:?}, UInt32 or List of UInt32 expected", field.type_type())),
+        }
+    };
+    fields.iter().map(column).collect()
+}
+
+/// Writes an Arrow file row by row. Dropped before [`commit`](RowsWriter::commit), it leaves nothing behind.
+pub struct RowsWriter {
+    writer: FileWriter<Pending>,
+    path: PathBuf,
+    columns: Vec<Column>,
+    schema: Arc<Schema>,
+    block: RowBlock,
+    num_rows: u64,
+}
+
+impl fmt::Debug for RowsWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RowsWriter { path, columns, num_rows, .. } = self;
+        f.debug_struct("RowsWriter")
+            .field("path", path)
+            .field("columns", columns)
+            .field("num_rows", num_rows)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RowsWriter {
+    /// Opens a temporary file beside `path`.
+    ///
+    /// # Errors
+    /// Whatever the file system reports; a file without fields.
+    pub fn create(path: &Path, columns: &[Column]) -> Result<Self, RowsError> {
+        if columns.is_empty() {
+            return Err(RowsError::malformed(path, "rows need at least one field"));
+        }
+        let mut fields = vec![Field::new(LABEL_COLUMN, DataType::UInt8, false)];
+        for column in columns {
+            let kind = if column.bag { DataType::List(list_item()) } else { DataType::UInt32 };
+            fields.push(Field::new(&column.name, kind, false));
+        }
+        let schema = Arc::new(Schema::new(fields));
+        let pending = Pending::create(path).map_err(RowsError::io(path))?;
+        let writer = FileWriter::try_new(pending, &schema).map_err(|e| arrow_error(path, e))?;
+        Ok(RowsWriter {
+            writer,
+            path: path.to_owned(),
+            columns: columns.to_vec(),
+            schema,
+            block: RowBlock::new(columns.len(), columns.iter().any(|c| c.bag)),
+            num_rows: 0,
+        })
+    }
+
+    /// Number of rows so far.
+    pub fn num_rows(&self) -> u64 {
+        self.num_rows
+    }
+
+    /// Appends a row.
+    ///
+    /// # Errors
+    /// A label other than 0 and 1, a wrong number of fields, an empty or too long bag; whatever the file system reports.
+    pub fn push(&mut self, label: u8, row: &Row<'_>) -> Result<(), RowsError> {
+        let value = |field: &str, what: String| RowsError::Value {
+            path: self.path.clone(),
+            row: self.num_rows,
+            field: field.to_owned(),
+            what,
+        };
+        if label > 1 {
+            return Err(value(LABEL_COLUMN, format!("label {label}, 0 or 1 expected")));
+        }
+        if row.num_fields() != self.columns.len() {
+            let what = format!("a row of {} fields, {} expected", row.num_fields(), self.columns.len());
+            return Err(value(LABEL_COLUMN, what));
+        }
+        for (f, column) in self.columns.iter().enumerate() {
+            if let Some(what) = cell_problem(column.bag, row.field(f).map_or(0, <[u32]>::len)) {
+                return Err(value(&column.name, what));
+            }
+        }
+        self.block.push_row(Some(label), row);
+        self.num_rows += 1;
+        if self.block.len() == BLOCK_ROWS || self.block.indices.len() >= BLOCK_INDICES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the last block and the footer, and puts the file in its place.
+    ///
+    /// # Errors
+    /// Whatever the file system reports; the place is then untouched.
+    pub fn commit(mut self) -> Result<(), RowsError> {
+        self.flush()?;
+        let pending = self.writer.into_inner().map_err(|e| arrow_error(&self.path, e))?;
+        pending.commit().map_err(RowsError::io(&self.path))
+    }
+
+    fn flush(&mut self) -> Result<(), RowsError> {
+        if self.block.is_empty() {
+            return Ok(());
+        }
+        let rows = self.block.len();
+        let mut arrays: Vec<ArrayRef> = vec![Arc::new(UInt8Array::from(self.block.labels.clone()))];
+        for (f, column) in self.columns.iter().enumerate() {
+            let cells = (0..rows).map(|i| self.block.row(i).field(f).unwrap_or_default());
+            let values = UInt32Array::from_iter_values(cells.clone().flatten().copied());
+            if column.bag {
+                let offsets = arrow_buffer::OffsetBuffer::from_lengths(cells.map(<[u32]>::len));
+                let list = arrow_array::ListArray::try_new(list_item(), offsets, Arc::new(values), None);
+                arrays.push(Arc::new(list.map_err(|e| arrow_error(&self.path, e))?));
+            } else {
+                arrays.push(Arc::new(values));
+            }
+        }
+        self.block.clear();
+        let batch = RecordBatch::try_new(self.schema.clone(), arrays).map_err(|e| arrow_error(&self.path, e))?;
+        self.writer.write(&batch).map_err(|e| arrow_error(&self.path, e))
+    }
+}
+
+fn list_item() -> Arc<Field> {
+    Arc::new(Field::new("item", DataType::UInt32, false))
+}
+
+fn arrow_error(path: &Path, error: arrow_schema::ArrowError) -> RowsError {
+    let source = match error {
+        arrow_schema::ArrowError::IoError(_, source) => source,
+        other => io::Error::other(other),
+    };
+    RowsError::Io { path: path.to_owned(), source }
+}
