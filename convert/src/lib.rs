@@ -8,6 +8,7 @@
 //! | [`pack`] | either model | the bytes of an `.xsfm` file |
 //! | [`reference`] | either model, a row | the logit, by the plainest loops: the oracle of every test |
 
+pub mod calibrate;
 pub mod checkpoint;
 pub mod error;
 mod fold;
@@ -16,6 +17,8 @@ pub mod model;
 pub mod pack;
 pub mod quantize;
 pub mod reference;
+pub mod rounding;
+pub mod samples;
 mod tensors;
 
 pub use error::Error;

@@ -1,0 +1,332 @@
+//! Finds the scales that the weights do not give, and the rounding, by what they do to the logits of sample rows.
+//!
+//! 1. Scales start at the range of what they scale (min-max). Then tables, composed vectors and each layer's activations take
+//!    turns: every [`Rule`] is tried, and the one with the smallest mean |logit error| stays.
+//! 2. Tables and layers are rounded anew ([`crate::rounding`]); what does not lower the error is not kept.
+//! 3. The mean error goes into the bias.
+
+use std::fmt;
+
+use xsfm_interchange::config::Scales;
+use xsfm_interchange::quantization::{ACTIVATION_MAX, LOGIT_STEP, WEIGHT_MAX, limit, quantize, symmetric_scale};
+use xsfm_runtime::{Model, Scorer, ScratchBlock};
+
+use crate::error::Error;
+use crate::model::{FloatModel, QuantizedModel};
+use crate::pack::pack_int8;
+use crate::quantize::quantize_model;
+use crate::reference::float_forward;
+use crate::rounding::{round_layers, round_tables};
+use crate::samples::Samples;
+
+/// Rows beyond this many add time, not accuracy.
+pub const MAX_ROWS: usize = 2048;
+/// With fewer rows than this, ranges and averages mean little.
+pub const MIN_ROWS: usize = 16;
+
+/// How a scale follows from the numbers that it scales.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    /// The largest magnitude becomes the largest integer.
+    MinMax,
+    /// The magnitude that this fraction of the numbers does not exceed becomes the largest integer.
+    Percentile(f64),
+    /// The scale with the smallest mean squared error of rounding and clipping.
+    MeanSquaredError,
+}
+
+impl Rule {
+    /// All rules that are tried.
+    pub const ALL: [Rule; 5] = [
+        Rule::MinMax,
+        Rule::Percentile(0.9999),
+        Rule::Percentile(0.999),
+        Rule::Percentile(0.99),
+        Rule::MeanSquaredError,
+    ];
+
+    /// The scale of `magnitudes` in ascending order, for integers up to `max`.
+    fn scale(self, magnitudes: &[f32], max: i32) -> f64 {
+        let largest = magnitudes.last().copied().map_or(0.0, f64::from);
+        match self {
+            Rule::MinMax => symmetric_scale(largest, max),
+            Rule::Percentile(fraction) => {
+                let at = (fraction * (magnitudes.len().saturating_sub(1)) as f64).ceil() as usize;
+                let magnitude = magnitudes.get(at).copied().map_or(0.0, f64::from);
+                // Mostly zeros: the percentile says nothing about the rest.
+                symmetric_scale(if magnitude > 0.0 { magnitude } else { largest }, max)
+            }
+            Rule::MeanSquaredError => {
+                // Enough to tell neighbouring candidates apart; evenly spaced in rank, the largest included.
+                let stride = magnitudes.len().div_ceil(20_000).max(1);
+                let error = |scale: f64| -> f64 {
+                    let sample = magnitudes.iter().rev().step_by(stride).map(|&v| f64::from(v));
+                    sample.map(|v| (v - f64::from(quantize(v, scale, max)) * scale).powi(2)).sum()
+                };
+                let candidates = (0..=30).map(|step| symmetric_scale(largest * (1.0 - 0.02 * f64::from(step)), max));
+                let best = candidates.map(|scale| (error(scale), scale)).min_by(|a, b| a.0.total_cmp(&b.0));
+                best.map_or(1.0, |(_, scale)| scale)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rule::MinMax => write!(f, "min-max"),
+            Rule::Percentile(fraction) => write!(f, "percentile {}", fraction * 100.0),
+            Rule::MeanSquaredError => write!(f, "squared error"),
+        }
+    }
+}
+
+/// One thing that was tried.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Trial {
+    /// What was chosen anew.
+    pub part: String,
+    /// How.
+    pub choice: String,
+    /// Mean |logit error| on the sample rows.
+    pub error: f64,
+    /// Whether it stayed.
+    pub kept: bool,
+}
+
+/// A calibrated model, and how it was found.
+#[derive(Clone, Debug)]
+pub struct Calibration {
+    /// The integers.
+    pub model: QuantizedModel,
+    /// Everything that was tried, in order.
+    pub trials: Vec<Trial>,
+    /// Mean |logit error| on the sample rows.
+    pub error: f64,
+    /// Standard deviation of the float model's logits on the sample rows.
+    pub logit_deviation: f64,
+}
+
+/// Quantises `model` with the scales and the rounding that serve `samples` best. `progress` hears (done, total) steps.
+///
+/// # Errors
+/// Fewer than [`MIN_ROWS`] samples, or a model that integers cannot carry.
+pub fn calibrate(
+    model: &FloatModel,
+    samples: &Samples,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Calibration, Error> {
+    if samples.len() < MIN_ROWS {
+        let message = format!("calibration needs at least {MIN_ROWS} rows, {} given", samples.len());
+        return Err(Error::Quantize(message));
+    }
+    let hidden = model.layers.len().saturating_sub(1);
+    let total = 1 + (Rule::ALL.len() - 1) * (2 + hidden) + 3;
+    let mut done = 0;
+    let mut step = || {
+        done += 1;
+        progress(done.min(total), total);
+    };
+    let ranges = Ranges::measure(model, samples)?;
+    step();
+
+    let mut search = Search::start(model, samples, &ranges)?;
+    for rule in Rule::ALL {
+        search.try_scales("tables", rule, |scales| ranges.set_tables(model, rule, scales))?;
+        step();
+    }
+    if model.config.fields.iter().any(|field| field.is_requantized()) {
+        for rule in Rule::ALL {
+            search.try_scales("composed vectors", rule, |scales| ranges.set_fields(model, rule, scales))?;
+            step();
+        }
+    }
+    for n in 0..hidden {
+        for rule in Rule::ALL {
+            let part = format!("activations of layer {n}");
+            search.try_scales(&part, rule, |scales| scales.activations[n] = ranges.activation(n, rule))?;
+            step();
+        }
+    }
+    search.try_rounding("tables", |quantized| round_tables(model, quantized, samples.rows()))?;
+    step();
+    if !model.layers.is_empty() {
+        search.try_rounding("layers", |quantized| round_layers(model, quantized, samples.rows()))?;
+    }
+    step();
+    search.try_bias()?;
+    progress(total, total);
+    let logit_deviation = deviation(&search.logits);
+    Ok(Calibration { model: search.best, trials: search.trials, error: search.error, logit_deviation })
+}
+
+/// The best model so far.
+struct Search<'a> {
+    model: &'a FloatModel,
+    samples: &'a Samples,
+    /// The float model's logits.
+    logits: Vec<f64>,
+    scales: Scales,
+    best: QuantizedModel,
+    error: f64,
+    trials: Vec<Trial>,
+}
+
+impl<'a> Search<'a> {
+    fn start(model: &'a FloatModel, samples: &'a Samples, ranges: &Ranges) -> Result<Self, Error> {
+        let mut scales = Scales {
+            tables: vec![Vec::new(); model.fields.len()],
+            fields: vec![1.0; model.fields.len()],
+            activations: (0..ranges.activations.len()).map(|n| ranges.activation(n, Rule::MinMax)).collect(),
+        };
+        ranges.set_fields(model, Rule::MinMax, &mut scales);
+        ranges.set_tables(model, Rule::MinMax, &mut scales);
+        let best = quantize_model(model, &scales)?;
+        let mut search =
+            Search { model, samples, logits: ranges.logits.clone(), scales, error: 0.0, best, trials: Vec::new() };
+        search.error = mean_abs(&search.errors(&search.best)?);
+        search.note("all", Rule::MinMax.to_string(), search.error, true);
+        Ok(search)
+    }
+
+    fn note(&mut self, part: &str, choice: String, error: f64, kept: bool) {
+        self.trials.push(Trial { part: part.to_owned(), choice, error, kept });
+    }
+
+    /// Logit errors of `quantized` on the samples, as the device would make them.
+    fn errors(&self, quantized: &QuantizedModel) -> Result<Vec<f64>, Error> {
+        let logits = int8_logits(quantized, self.samples)?;
+        Ok(logits.iter().zip(&self.logits).map(|(found, expected)| found - expected).collect())
+    }
+
+    fn try_scales(&mut self, part: &str, rule: Rule, change: impl FnOnce(&mut Scales)) -> Result<(), Error> {
+        let mut scales = self.scales.clone();
+        change(&mut scales);
+        if scales == self.scales {
+            return Ok(());
+        }
+        let quantized = quantize_model(self.model, &scales)?;
+        if self.consider(part, rule.to_string(), quantized)? {
+            self.scales = scales;
+        }
+        Ok(())
+    }
+
+    fn try_rounding(
+        &mut self,
+        part: &str,
+        round: impl FnOnce(&mut QuantizedModel) -> Result<(), xsfm_runtime::ScoreError>,
+    ) -> Result<(), Error> {
+        let mut quantized = self.best.clone();
+        round(&mut quantized).map_err(|error| Error::Quantize(error.to_string()))?;
+        self.consider(part, "rounded by their effect".to_owned(), quantized)?;
+        Ok(())
+    }
+
+    fn try_bias(&mut self) -> Result<(), Error> {
+        let errors = self.errors(&self.best)?;
+        let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+        let mut quantized = self.best.clone();
+        quantized.bias = quantize(f64::from(quantized.bias) - mean / LOGIT_STEP, 1.0, limit::BIAS);
+        self.consider("bias", "less the mean error".to_owned(), quantized)?;
+        Ok(())
+    }
+
+    fn consider(&mut self, part: &str, choice: String, quantized: QuantizedModel) -> Result<bool, Error> {
+        let error = mean_abs(&self.errors(&quantized)?);
+        let kept = error < self.error;
+        self.note(part, choice, error, kept);
+        if kept {
+            (self.best, self.error) = (quantized, error);
+        }
+        Ok(kept)
+    }
+}
+
+/// What the scales have to cover: magnitudes in ascending order.
+struct Ranges {
+    /// Per field and table.
+    tables: Vec<Vec<Vec<f32>>>,
+    /// Per field; empty where nothing is requantised.
+    fields: Vec<Vec<f32>>,
+    /// Per hidden layer, positive ones only: a zero is exact in any scale.
+    activations: Vec<Vec<f32>>,
+    /// The float model's logits on the samples.
+    logits: Vec<f64>,
+}
+
+impl Ranges {
+    fn measure(model: &FloatModel, samples: &Samples) -> Result<Self, Error> {
+        let dim = model.config.embed_dim;
+        let magnitudes = |values: &[f32]| values.iter().map(|v| v.abs()).collect::<Vec<_>>();
+        let mut ranges = Ranges {
+            tables: model.fields.iter().map(|f| f.tables.iter().map(|t| magnitudes(&t.values)).collect()).collect(),
+            fields: vec![Vec::new(); model.fields.len()],
+            activations: vec![Vec::new(); model.layers.len().saturating_sub(1)],
+            logits: Vec::with_capacity(samples.len()),
+        };
+        for (i, row) in samples.rows().enumerate() {
+            let trace = float_forward(model, row).map_err(|e| Error::Row { row: i + 1, message: e.to_string() })?;
+            for (f, _) in model.config.fields.iter().enumerate().filter(|(_, config)| config.is_requantized()) {
+                ranges.fields[f].extend(trace.vectors[f * dim..(f + 1) * dim].iter().map(|&v| v.abs() as f32));
+            }
+            for (all, layer) in ranges.activations.iter_mut().zip(&trace.activations) {
+                all.extend(layer.iter().filter(|&&y| y > 0.0).map(|&y| y as f32));
+            }
+            ranges.logits.push(trace.logit);
+        }
+        let all = ranges.tables.iter_mut().flatten().chain(&mut ranges.fields).chain(&mut ranges.activations);
+        all.for_each(|magnitudes| magnitudes.sort_unstable_by(f32::total_cmp));
+        Ok(ranges)
+    }
+
+    fn activation(&self, layer: usize, rule: Rule) -> f64 {
+        rule.scale(&self.activations[layer], ACTIVATION_MAX)
+    }
+
+    /// Table scales; vectors that are copied rows have their table's.
+    fn set_tables(&self, model: &FloatModel, rule: Rule, scales: &mut Scales) {
+        for (f, (config, tables)) in model.config.fields.iter().zip(&self.tables).enumerate() {
+            let mut found: Vec<f64> = tables.iter().map(|magnitudes| rule.scale(magnitudes, WEIGHT_MAX)).collect();
+            if !config.is_product() {
+                // The tables of `add` and `concat` share the larger scale.
+                let shared = found.iter().fold(0.0_f64, |a, &b| a.max(b));
+                found.fill(shared);
+            }
+            if !config.is_requantized() {
+                scales.fields[f] = found[0];
+            }
+            scales.tables[f] = found;
+        }
+    }
+
+    /// Scales of composed vectors.
+    fn set_fields(&self, model: &FloatModel, rule: Rule, scales: &mut Scales) {
+        for (f, config) in model.config.fields.iter().enumerate() {
+            if config.is_requantized() {
+                scales.fields[f] = rule.scale(&self.fields[f], WEIGHT_MAX);
+            }
+        }
+    }
+}
+
+/// The runtime's logits of a quantised model.
+fn int8_logits(quantized: &QuantizedModel, samples: &Samples) -> Result<Vec<f64>, Error> {
+    let packed = pack_int8(quantized).map_err(|error| Error::Quantize(error.to_string()))?;
+    let model = Model::from_bytes_skipping_checksum(&packed).map_err(|error| Error::Quantize(error.to_string()))?;
+    let mut scratch = vec![ScratchBlock::ZERO; model.scratch_blocks()];
+    let scored = Scorer::new(&model, &mut scratch).and_then(|mut scorer| {
+        samples.rows().map(|row| Ok(f64::from(scorer.score(row)?.logit))).collect::<Result<Vec<_>, _>>()
+    });
+    scored.map_err(|error| Error::Quantize(error.to_string()))
+}
+
+fn mean_abs(values: &[f64]) -> f64 {
+    values.iter().map(|v| v.abs()).sum::<f64>() / values.len() as f64
+}
+
+fn deviation(values: &[f64]) -> f64 {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt()
+}

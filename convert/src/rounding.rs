@@ -1,0 +1,219 @@
+//! Rounding with a view to the logit: neighbouring integers are chosen so that their errors cancel.
+//!
+//! Rounding every weight to the nearest integer minimises each weight's error, not the output's. Given how the output depends on
+//! a row of weights, `E[(g^T d)^2] = d^T H d` with `H = E[g g^T]`, weights are rounded one after another, and what each leaves
+//! is made up for by those still to come: optimal brain quantisation in the form of GPTQ (Frantar et al. 2023,
+//! arXiv:2210.17323). `g` is the layer's input for a layer's channel, and the logit's gradient for a table's row. Scales and
+//! everything else in the file stay the same; a value moves by a step or two.
+
+use xsfm_interchange::config::{EmbeddingConfig, Operation};
+use xsfm_interchange::quantization::{WEIGHT_MAX, limit, quantize};
+use xsfm_runtime::{Row, ScoreError};
+
+use crate::model::{FloatModel, QuantizedModel};
+use crate::reference::{float_forward, integer_forward};
+
+/// Added to the diagonal of `H`, relative to its mean: what a few hundred rows say about 400 inputs is not to be trusted fully.
+const DAMPING: f64 = 0.1;
+
+/// Chooses the integers of all tables anew, given `rows` that look like those to be scored.
+///
+/// # Errors
+/// A row that does not fit the model.
+pub fn round_tables<'r>(
+    model: &FloatModel,
+    quantized: &mut QuantizedModel,
+    rows: impl Iterator<Item = Row<'r>>,
+) -> Result<(), ScoreError> {
+    let dim = model.config.embed_dim;
+    let mut moments: Vec<Vec<Moments>> =
+        model.fields.iter().map(|f| f.tables.iter().map(|t| Moments::new(t.columns)).collect()).collect();
+    for row in rows {
+        // g [num_fields, embed_dim]
+        let gradient = logit_gradient(model, row)?;
+        for (f, (field, config)) in model.fields.iter().zip(&model.config.fields).enumerate() {
+            let g = &gradient[f * dim..(f + 1) * dim];
+            for &index in row.field(f).unwrap_or_default() {
+                let EmbeddingConfig::QuotientRemainder { collisions, operation } = config.embedding else {
+                    moments[f][0].add(g);
+                    continue;
+                };
+                let (q, r) = ((index / collisions) as usize, (index % collisions) as usize);
+                let times = |row: &[f32]| -> Vec<f64> { g.iter().zip(row).map(|(g, &v)| g * f64::from(v)).collect() };
+                let (of_quotient, of_remainder) = match operation {
+                    Operation::Mult => (times(field.tables[1].row(r)), times(field.tables[0].row(q))),
+                    Operation::Add => (g.to_vec(), g.to_vec()),
+                    Operation::Concat => (g[..dim / 2].to_vec(), g[dim / 2..].to_vec()),
+                };
+                moments[f][0].add(&of_quotient);
+                moments[f][1].add(&of_remainder);
+            }
+        }
+    }
+    let scales = quantized.config.quantization.as_ref().map(|scales| scales.tables.clone()).unwrap_or_default();
+    for (f, (field, moments)) in model.fields.iter().zip(moments).enumerate() {
+        for (t, (table, moments)) in field.tables.iter().zip(moments).enumerate() {
+            let factor = moments.factor();
+            let scale = scales[f][t];
+            for (real, integers) in table
+                .values
+                .chunks_exact(table.columns)
+                .zip(quantized.fields[f].tables[t].values.chunks_exact_mut(table.columns))
+            {
+                let real: Vec<f64> = real.iter().map(|&v| f64::from(v) / scale).collect();
+                round_row(&factor, real, integers);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Chooses the integers of all layers anew, one layer after another, each given what the integer model feeds it.
+///
+/// # Errors
+/// A row that does not fit the model.
+pub fn round_layers<'r>(
+    model: &FloatModel,
+    quantized: &mut QuantizedModel,
+    rows: impl Iterator<Item = Row<'r>> + Clone,
+) -> Result<(), ScoreError> {
+    let dim = model.config.embed_dim;
+    let mut input_scale = 1.0;
+    for n in 0..model.layers.len() {
+        let layer = &model.layers[n];
+        // The last input is the constant 1, whose weight is the bias: it takes up what the weights leave on average.
+        let mut moments = Moments::new(layer.inputs + 1);
+        for row in rows.clone() {
+            let trace = integer_forward(quantized, row)?;
+            let x = if n == 0 { &trace.vectors } else { &trace.activations[n - 1] };
+            let x: Vec<f64> = x.iter().map(|&x| x as f64).chain([1.0]).collect();
+            moments.add(&x);
+        }
+        let factor = moments.factor();
+        let field_scales: Vec<f64> = quantized.fields.iter().map(|field| field.scale).collect();
+        let target = &mut quantized.layers[n];
+        for (o, integers) in target.weights.chunks_exact_mut(layer.inputs).enumerate() {
+            let step = target.accumulator_scales[o] / input_scale;
+            let real = layer.channel(o).iter().enumerate();
+            let real = real.map(|(j, &w)| if n == 0 { w * field_scales[j / dim] / step } else { w / step });
+            let real = real.chain([layer.biases[o] / (step * input_scale)]).collect();
+            let bias = round_row(&factor, real, integers)[layer.inputs];
+            target.biases[o] = quantize(bias, 1.0, limit::BIAS);
+        }
+        input_scale = target.scale;
+    }
+    Ok(())
+}
+
+/// `H = sum g g^T`, `[size, size]`.
+struct Moments {
+    size: usize,
+    sums: Vec<f64>,
+}
+
+impl Moments {
+    fn new(size: usize) -> Self {
+        Moments { size, sums: vec![0.0; size * size] }
+    }
+
+    fn add(&mut self, g: &[f64]) {
+        for (row, &a) in self.sums.chunks_exact_mut(self.size).zip(g) {
+            if a != 0.0 {
+                row.iter_mut().zip(g).for_each(|(sum, b)| *sum += a * b);
+            }
+        }
+    }
+
+    /// `U` with `U^T U = H^-1`, upper triangular, each row divided by its diagonal: how a weight's error spreads to later ones.
+    fn factor(mut self) -> Vec<f64> {
+        let n = self.size;
+        let mean = (0..n).map(|i| self.sums[i * n + i]).sum::<f64>() / n as f64;
+        let damping = if mean > 0.0 { DAMPING * mean } else { 1.0 };
+        (0..n).for_each(|i| self.sums[i * n + i] += damping);
+        // With H = L^T L taken from the last row upwards, U = L^-T: d_k / d_j for k > j needs only L.
+        // Eliminating the last variables first leaves, for each j, the best response of the later ones to an error in j.
+        let h = &mut self.sums;
+        // Cholesky H = R R^T with R upper triangular, from the last column back; H^-1 = R^-T R^-1, so U = R^-1.
+        for j in (0..n).rev() {
+            let pivot = h[j * n + j] - (j + 1..n).map(|k| h[j * n + k] * h[j * n + k]).sum::<f64>();
+            let pivot = pivot.max(f64::MIN_POSITIVE).sqrt();
+            h[j * n + j] = pivot;
+            for i in 0..j {
+                let (head, tail) = h.split_at(j * n);
+                let (a, b) = (&head[i * n + j + 1..(i + 1) * n], &tail[j + 1..n]);
+                let dot: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+                h[i * n + j] = (h[i * n + j] - dot) / pivot;
+            }
+        }
+        // Invert R in place, row by row from the last: U = R^-1 is upper triangular as well.
+        let mut u = vec![0.0; n * n];
+        for i in (0..n).rev() {
+            let diagonal = h[i * n + i];
+            let (head, tail) = u.split_at_mut((i + 1) * n);
+            let row = &mut head[i * n..];
+            for k in i + 1..n {
+                let factor = h[i * n + k];
+                let below = &tail[(k - i - 1) * n..(k - i) * n];
+                row[k..].iter_mut().zip(&below[k..]).for_each(|(u, b)| *u -= factor * b);
+            }
+            row[i] = 1.0;
+            row[i..].iter_mut().for_each(|u| *u /= diagonal);
+        }
+        for i in 0..n {
+            let diagonal = u[i * n + i];
+            u[i * n + i..(i + 1) * n].iter_mut().for_each(|u| *u /= diagonal);
+        }
+        u
+    }
+}
+
+/// Rounds `real`, in steps, to `integers` (the first of them: a constant's weight stays real); returns `real` as compensated.
+fn round_row(factor: &[f64], mut real: Vec<f64>, integers: &mut [i8]) -> Vec<f64> {
+    let n = real.len();
+    for (j, integer) in integers.iter_mut().enumerate() {
+        let rounded = quantize(real[j], 1.0, WEIGHT_MAX);
+        *integer = rounded as i8;
+        let error = real[j] - f64::from(rounded);
+        let spread = &factor[j * n + j + 1..(j + 1) * n];
+        real[j + 1..].iter_mut().zip(spread).for_each(|(w, u)| *w -= error * u);
+    }
+    real
+}
+
+/// The logit's gradient with respect to all vectors, `[num_fields, embed_dim]`.
+fn logit_gradient(model: &FloatModel, row: Row<'_>) -> Result<Vec<f64>, ScoreError> {
+    let trace = float_forward(model, row)?;
+    let dim = model.config.embed_dim;
+    let mut gradient = match &model.field_vectors {
+        Some(w) => w.iter().map(|&w| f64::from(w)).collect(),
+        None => vec![0.0; trace.vectors.len()],
+    };
+    if let Some(pairs) = &model.pairs {
+        for ((i, j), r) in pairs.list.pairs(model.fields.len()).into_iter().zip(&pairs.weights) {
+            for d in 0..dim {
+                gradient[i * dim + d] += r * trace.vectors[j * dim + d];
+                gradient[j * dim + d] += r * trace.vectors[i * dim + d];
+            }
+        }
+    }
+    if !model.layers.is_empty() {
+        let mut upstream = vec![1.0];
+        for (n, layer) in model.layers.iter().enumerate().rev() {
+            let mut downstream = vec![0.0; layer.inputs];
+            for (o, &up) in upstream.iter().enumerate().filter(|(_, up)| **up != 0.0) {
+                downstream.iter_mut().zip(layer.channel(o)).for_each(|(down, w)| *down += up * w);
+            }
+            if n > 0 {
+                let active = &trace.activations[n - 1];
+                downstream.iter_mut().zip(active).for_each(|(down, &a)| {
+                    if a <= 0.0 {
+                        *down = 0.0
+                    }
+                });
+            }
+            upstream = downstream;
+        }
+        gradient.iter_mut().zip(upstream).for_each(|(g, up)| *g += up);
+    }
+    Ok(gradient)
+}
