@@ -113,10 +113,7 @@ impl EmbeddingConfig {
             EmbeddingConfig::Full => vec![(features as usize, embed_dim)],
             EmbeddingConfig::QuotientRemainder { collisions, operation } => {
                 let columns = if operation == Operation::Concat { embed_dim / 2 } else { embed_dim };
-                vec![
-                    (features.div_ceil(collisions) as usize, columns),
-                    (collisions.min(features) as usize, columns),
-                ]
+                vec![(features.div_ceil(collisions) as usize, columns), (collisions.min(features) as usize, columns)]
             }
         }
     }
