@@ -9,15 +9,15 @@ use std::fmt;
 
 use xsfm_interchange::config::Scales;
 use xsfm_interchange::quantization::{ACTIVATION_MAX, LOGIT_STEP, WEIGHT_MAX, limit, quantize, symmetric_scale};
-use xsfm_runtime::{Model, Scorer, ScratchBlock};
+use xsfm_interchange::rows::RowBlock;
+use xsfm_runtime::{Model, Row, ScoreError, Scorer, ScratchBlock};
 
 use crate::error::Error;
 use crate::model::{FloatModel, QuantizedModel};
-use crate::pack::pack_int8;
+use crate::pack::{PackError, pack_int8};
 use crate::quantize::quantize_model;
 use crate::reference::float_forward;
 use crate::rounding::{round_layers, round_tables};
-use crate::samples::Samples;
 
 /// Rows beyond this many add time, not accuracy.
 pub const MAX_ROWS: usize = 2048;
@@ -110,10 +110,10 @@ pub struct Calibration {
 /// Quantises `model` with the scales and the rounding that serve `samples` best. `progress` hears (done, total) steps.
 ///
 /// # Errors
-/// Fewer than [`MIN_ROWS`] samples, or a model that integers cannot carry.
+/// Fewer than [`MIN_ROWS`] samples, a row that does not fit the model, or a model that integers cannot carry.
 pub fn calibrate(
     model: &FloatModel,
-    samples: &Samples,
+    samples: &RowBlock,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Calibration, Error> {
     if samples.len() < MIN_ROWS {
@@ -148,10 +148,10 @@ pub fn calibrate(
             step();
         }
     }
-    search.try_rounding("tables", |quantized| round_tables(model, quantized, samples.rows()))?;
+    search.try_rounding("tables", |quantized| round_tables(model, quantized, rows(samples)))?;
     step();
     if !model.layers.is_empty() {
-        search.try_rounding("layers", |quantized| round_layers(model, quantized, samples.rows()))?;
+        search.try_rounding("layers", |quantized| round_layers(model, quantized, rows(samples)))?;
     }
     step();
     search.try_bias()?;
@@ -163,7 +163,7 @@ pub fn calibrate(
 /// The best model so far.
 struct Search<'a> {
     model: &'a FloatModel,
-    samples: &'a Samples,
+    samples: &'a RowBlock,
     /// The float model's logits.
     logits: Vec<f64>,
     scales: Scales,
@@ -173,7 +173,7 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn start(model: &'a FloatModel, samples: &'a Samples, ranges: &Ranges) -> Result<Self, Error> {
+    fn start(model: &'a FloatModel, samples: &'a RowBlock, ranges: &Ranges) -> Result<Self, Error> {
         let mut scales = Scales {
             tables: vec![Vec::new(); model.fields.len()],
             fields: vec![1.0; model.fields.len()],
@@ -215,10 +215,10 @@ impl<'a> Search<'a> {
     fn try_rounding(
         &mut self,
         part: &str,
-        round: impl FnOnce(&mut QuantizedModel) -> Result<(), xsfm_runtime::ScoreError>,
+        round: impl FnOnce(&mut QuantizedModel) -> Result<(), ScoreError>,
     ) -> Result<(), Error> {
         let mut quantized = self.best.clone();
-        round(&mut quantized).map_err(|error| Error::Quantize(error.to_string()))?;
+        round(&mut quantized).map_err(Error::row(0))?;
         self.consider(part, "rounded by their effect".to_owned(), quantized)?;
         Ok(())
     }
@@ -256,7 +256,7 @@ struct Ranges {
 }
 
 impl Ranges {
-    fn measure(model: &FloatModel, samples: &Samples) -> Result<Self, Error> {
+    fn measure(model: &FloatModel, samples: &RowBlock) -> Result<Self, Error> {
         let dim = model.config.embed_dim;
         let magnitudes = |values: &[f32]| values.iter().map(|v| v.abs()).collect::<Vec<_>>();
         let mut ranges = Ranges {
@@ -265,8 +265,8 @@ impl Ranges {
             activations: vec![Vec::new(); model.layers.len().saturating_sub(1)],
             logits: Vec::with_capacity(samples.len()),
         };
-        for (i, row) in samples.rows().enumerate() {
-            let trace = float_forward(model, row).map_err(|e| Error::Row { row: i + 1, message: e.to_string() })?;
+        for (i, row) in rows(samples).enumerate() {
+            let trace = float_forward(model, row).map_err(Error::row(i))?;
             for (f, _) in model.config.fields.iter().enumerate().filter(|(_, config)| config.is_requantized()) {
                 ranges.fields[f].extend(trace.vectors[f * dim..(f + 1) * dim].iter().map(|&v| v.abs() as f32));
             }
@@ -311,14 +311,17 @@ impl Ranges {
 }
 
 /// The runtime's logits of a quantised model.
-fn int8_logits(quantized: &QuantizedModel, samples: &Samples) -> Result<Vec<f64>, Error> {
-    let packed = pack_int8(quantized).map_err(|error| Error::Quantize(error.to_string()))?;
-    let model = Model::from_bytes_skipping_checksum(&packed).map_err(|error| Error::Quantize(error.to_string()))?;
+fn int8_logits(quantized: &QuantizedModel, samples: &RowBlock) -> Result<Vec<f64>, Error> {
+    let packed = pack_int8(quantized)?;
+    let model = Model::from_bytes_skipping_checksum(&packed).map_err(PackError::Refused)?;
     let mut scratch = vec![ScratchBlock::ZERO; model.scratch_blocks()];
-    let scored = Scorer::new(&model, &mut scratch).and_then(|mut scorer| {
-        samples.rows().map(|row| Ok(f64::from(scorer.score(row)?.logit))).collect::<Result<Vec<_>, _>>()
-    });
-    scored.map_err(|error| Error::Quantize(error.to_string()))
+    let mut scorer = Scorer::new(&model, &mut scratch).map_err(Error::row(0))?;
+    let score = |(i, row)| scorer.score(row).map(|score| f64::from(score.logit)).map_err(Error::row(i));
+    rows(samples).enumerate().map(score).collect()
+}
+
+fn rows(block: &RowBlock) -> impl Iterator<Item = Row<'_>> + Clone {
+    (0..block.len()).map(|i| block.row(i))
 }
 
 fn mean_abs(values: &[f64]) -> f64 {

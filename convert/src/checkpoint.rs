@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use xsfm_interchange::checkpoint::file;
 use xsfm_interchange::config::{EmbeddingConfig, Interaction, ModelConfig, Operation, Scales};
-use xsfm_interchange::schema::Schema;
+use xsfm_interchange::schema::{FieldKind, Schema};
 use xsfm_runtime::format::limit;
 
 use crate::error::Error;
@@ -22,12 +22,13 @@ pub fn load(folder: &Path) -> Result<FloatModel, Error> {
     let config_path = folder.join(file::CONFIG);
     let config: ModelConfig = read_json(&config_path)?;
     check_config(&config, &config_path)?;
-    let label = match read_schema(folder)? {
-        Some(schema) => {
-            check_schema(&config, &schema, &folder.join(file::SCHEMA))?;
-            schema.label
-        }
-        None => String::new(),
+    let schema_path = folder.join(file::SCHEMA);
+    let label = if schema_path.exists() {
+        let schema = Schema::load(&schema_path)?;
+        check_schema(&config, &schema, &schema_path)?;
+        schema.label
+    } else {
+        String::new()
     };
     let weights_path = folder.join(file::WEIGHTS);
     let bytes = std::fs::read(&weights_path).map_err(Error::io(&weights_path))?;
@@ -103,22 +104,6 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
 }
 
-/// The folder's `schema.json`, where there is one.
-fn read_schema(folder: &Path) -> Result<Option<Schema>, Error> {
-    let path = folder.join(file::SCHEMA);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let schema: Schema = read_json(&path)?;
-    if schema.version != Schema::VERSION {
-        return Err(Error::config(
-            &path,
-            format!("version {} found, this program reads {}", schema.version, Schema::VERSION),
-        ));
-    }
-    Ok(Some(schema))
-}
-
 fn check_schema(config: &ModelConfig, schema: &Schema, path: &Path) -> Result<(), Error> {
     if schema.fields.len() != config.fields.len() {
         let (found, expected) = (schema.fields.len(), config.fields.len());
@@ -128,6 +113,11 @@ fn check_schema(config: &ModelConfig, schema: &Schema, path: &Path) -> Result<()
         if in_schema.name != in_config.name {
             let message = format!("field {f} is `{}`, but `{}` in {}", in_schema.name, in_config.name, file::CONFIG);
             return Err(Error::config(path, message));
+        }
+        if (in_schema.kind == FieldKind::Bag) != in_config.bag {
+            let kind = |bag| if bag { "a bag" } else { "not a bag" };
+            let (name, found, expected) = (&in_schema.name, kind(!in_config.bag), kind(in_config.bag));
+            return Err(Error::config(path, format!("field `{name}` is {found}, but {expected} in {}", file::CONFIG)));
         }
         if in_schema.features() != in_config.features {
             let (name, found, expected) = (&in_schema.name, in_schema.features(), in_config.features);

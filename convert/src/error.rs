@@ -2,6 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use xsfm_interchange::rows::RowsError;
+use xsfm_interchange::schema::SchemaError;
+use xsfm_runtime::{LoadError, ScoreError};
+
+use crate::pack::PackError;
+
 /// Why a model could not be converted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -90,19 +96,43 @@ pub enum Error {
     #[error("cannot quantise: {0}")]
     Quantize(String),
     /// A row that does not fit the model.
-    #[error("row {row}: {message}")]
+    #[error("row {row}: {source}")]
     Row {
-        /// Counted from 1.
+        /// Counted from 0.
         row: usize,
         /// What does not fit.
-        message: String,
+        source: ScoreError,
     },
+    /// A file of rows.
+    #[error(transparent)]
+    Rows(#[from] RowsError),
+    /// `schema.json`.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// Packing.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// Not a packed model, or a damaged one.
+    #[error("{}: {source}", path.display())]
+    Load {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: LoadError,
+    },
+    /// Two inputs that do not belong together, or one that does not suffice.
+    #[error("{0}")]
+    Input(String),
 }
 
 impl Error {
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.to_owned();
         move |source| Error::Io { path, source }
+    }
+
+    pub(crate) fn row(row: usize) -> impl Fn(ScoreError) -> Error {
+        move |source| Error::Row { row, source }
     }
 
     pub(crate) fn config(path: &Path, message: impl Into<String>) -> Error {

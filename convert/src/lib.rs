@@ -13,12 +13,12 @@ pub mod checkpoint;
 pub mod error;
 mod fold;
 pub mod golden;
+pub mod input;
 pub mod model;
 pub mod pack;
 pub mod quantize;
 pub mod reference;
 pub mod rounding;
-pub mod samples;
 mod tensors;
 
 pub use error::Error;
