@@ -2,23 +2,30 @@
 //!
 //! | module | takes | gives |
 //! |---|---|---|
-//! | [`checkpoint`] | checkpoint folder | [`FloatModel`](model::FloatModel) |
+//! | [`checkpoint`] | checkpoint folder | [`FloatModel`](model::FloatModel), BatchNorm folded |
 //! | [`golden`] | folder in the layout of the original Python implementation | [`FloatModel`](model::FloatModel) |
+//! | [`calibrate`], [`rounding`] | [`FloatModel`](model::FloatModel), rows | the scales and the rounding with the smallest logit error |
 //! | [`quantize`] | [`FloatModel`](model::FloatModel), scales | [`QuantizedModel`](model::QuantizedModel) |
 //! | [`pack`] | either model | the bytes of an `.xsfm` file |
+//! | [`inspect`], [`validate`], [`score`], [`bench`] | a packed file | what it holds, what packing cost, scores, time |
+//! | [`input`] | paths | models, and rows in blocks |
 //! | [`reference`] | either model, a row | the logit, by the plainest loops: the oracle of every test |
 
+pub mod bench;
 pub mod calibrate;
 pub mod checkpoint;
 pub mod error;
 mod fold;
 pub mod golden;
 pub mod input;
+pub mod inspect;
 pub mod model;
 pub mod pack;
 pub mod quantize;
 pub mod reference;
 pub mod rounding;
+pub mod score;
 mod tensors;
+pub mod validate;
 
 pub use error::Error;

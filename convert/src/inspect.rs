@@ -1,0 +1,170 @@
+//! What a packed file contains and what it will cost, without scoring a row.
+
+use std::fmt;
+
+use serde::Serialize;
+use xsfm_runtime::format::{Arithmetic, Prefix, SectionKind};
+use xsfm_runtime::{LoadError, Mode, Model};
+
+/// Everything that `xsfm inspect` tells.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Program and version that wrote the file.
+    pub producer: String,
+    /// What a label of 1 means, in words.
+    pub label: String,
+    /// `f32` or `int8`.
+    pub mode: &'static str,
+    /// Bytes of the file: what it takes in flash.
+    pub file_bytes: usize,
+    /// Bytes of scratch that a scorer needs, beside its stack: exact.
+    pub ram_bytes: usize,
+    /// Trained numbers.
+    pub parameters: usize,
+    /// Multiplications and additions in the pairs and layers of one row.
+    pub multiply_accumulates: usize,
+    /// Length of a field's vector.
+    pub embed_dim: usize,
+    /// The fields in the order of a row.
+    pub fields: Vec<Field>,
+    /// The parts of the file in order; their bytes sum to `file_bytes`.
+    pub sections: Vec<Section>,
+    /// int8 mode: what each part's accumulator is multiplied by on its way into the logit, in logit steps.
+    pub terms: Vec<Term>,
+}
+
+/// One field.
+#[derive(Clone, Debug, Serialize)]
+pub struct Field {
+    /// Its name in the training data.
+    pub name: String,
+    /// Valid indices are `0..features`.
+    pub features: u32,
+    /// Whether a row may have several indices in this field.
+    pub bag: bool,
+    /// How its vectors are stored.
+    pub embedding: String,
+    /// Numbers in its tables.
+    pub parameters: usize,
+    /// int8 mode: what one step of its vector is worth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f32>,
+}
+
+/// A run of bytes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Section {
+    /// What it holds.
+    pub name: String,
+    /// First byte.
+    pub offset: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// A part's way into the logit.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Term {
+    /// The part.
+    pub part: &'static str,
+    /// Multiplier.
+    pub mantissa: i32,
+    /// Right shift.
+    pub shift: u8,
+}
+
+/// Looks into a model that was loaded.
+///
+/// # Errors
+/// None in practice: loading has decoded the same manifest.
+pub fn inspect(model: &Model<'_>) -> Result<Report, LoadError> {
+    let manifest = model.manifest()?;
+    let statistics = model.statistics();
+    let is_int8 = statistics.mode == Mode::Int8;
+    let fields = model.fields().map(|field| Field {
+        name: field.name.to_owned(),
+        features: field.features,
+        bag: field.bag,
+        embedding: format!("{:?}", field.composition),
+        parameters: field.parameters,
+        scale: is_int8.then_some(field.scale),
+    });
+    let terms = match manifest.arithmetic {
+        Arithmetic::F32 { .. } => Vec::new(),
+        Arithmetic::Int8 { terms, .. } => [
+            ("feature weights", terms.feature_weight),
+            ("field vectors", terms.field_vector),
+            ("pairs", terms.interaction),
+            ("mlp", terms.mlp),
+        ]
+        .into_iter()
+        .filter(|(_, term)| term.mantissa != 0)
+        .map(|(part, term)| Term { part, mantissa: term.mantissa, shift: term.shift })
+        .collect(),
+    };
+    let mut sections = vec![Section { name: "Prefix".to_owned(), offset: 0, bytes: Prefix::LEN as u64 }];
+    let mut end = Prefix::LEN as u64;
+    let mut padding = 0;
+    for (i, section) in manifest.sections.iter().enumerate() {
+        if i == 0 {
+            // The manifest runs up to the first section's padding, which is counted with it.
+            sections.push(Section { name: "Manifest".to_owned(), offset: end, bytes: section.offset - end });
+        } else {
+            padding += section.offset - end;
+        }
+        let name = SectionKind::from_number(section.kind);
+        let name = name.map_or_else(|| format!("kind {}", section.kind), |kind| format!("{kind:?}"));
+        sections.push(Section { name, offset: section.offset, bytes: section.len });
+        end = section.offset + section.len;
+    }
+    padding += statistics.file_bytes as u64 - end;
+    sections.push(Section { name: "Padding".to_owned(), offset: end, bytes: padding });
+    Ok(Report {
+        producer: manifest.producer.to_owned(),
+        label: manifest.label.to_owned(),
+        mode: mode_name(statistics.mode),
+        file_bytes: statistics.file_bytes,
+        ram_bytes: statistics.scratch_bytes,
+        parameters: statistics.parameters,
+        multiply_accumulates: statistics.multiply_accumulates,
+        embed_dim: statistics.embed_dim,
+        fields: fields.collect(),
+        sections,
+        terms,
+    })
+}
+
+/// The mode as the command line writes it.
+pub fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::F32 => "f32",
+        Mode::Int8 => "int8",
+        _ => "unknown",
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "mode                  {}", self.mode)?;
+        writeln!(f, "label                 {}", if self.label.is_empty() { "not stated" } else { &self.label })?;
+        writeln!(f, "producer              {}", self.producer)?;
+        writeln!(f, "file (flash)          {} bytes", self.file_bytes)?;
+        writeln!(f, "scratch (RAM)         {} bytes", self.ram_bytes)?;
+        writeln!(f, "parameters            {}", self.parameters)?;
+        writeln!(f, "multiply-accumulates  {} per row", self.multiply_accumulates)?;
+        writeln!(f, "embed_dim             {}", self.embed_dim)?;
+        let width = self.fields.iter().map(|field| field.name.chars().count()).max().unwrap_or(0).max("field".len());
+        writeln!(f, "\n{:<width$}  {:>10}  {:>4}  {:>10}  embedding", "field", "features", "bag", "parameters")?;
+        for field in &self.fields {
+            let bag = if field.bag { "yes" } else { "no" };
+            let (name, features, parameters) = (&field.name, field.features, field.parameters);
+            writeln!(f, "{name:<width$}  {features:>10}  {bag:>4}  {parameters:>10}  {}", field.embedding)?;
+        }
+        writeln!(f, "\n{:<19}  {:>10}  {:>10}  {:>6}", "section", "offset", "bytes", "share")?;
+        for section in &self.sections {
+            let share = 100.0 * section.bytes as f64 / self.file_bytes as f64;
+            writeln!(f, "{:<19}  {:>10}  {:>10}  {share:>5.1}%", section.name, section.offset, section.bytes)?;
+        }
+        Ok(())
+    }
+}
