@@ -1,1 +1,200 @@
-//! placeholder
+//! What the cross-crate tests share: random models of any shape, rows for them, and their scores.
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use xsfm_convert::model::{FloatField, FloatLayer, FloatModel, PairList, Pairs, QuantizedModel, Table};
+use xsfm_convert::quantize::quantize_model;
+use xsfm_convert::reference::float_forward;
+use xsfm_interchange::config::{
+    EmbeddingConfig, FieldConfig, Interaction, MlpConfig, ModelConfig, Operation, Scales,
+};
+use xsfm_interchange::quantization::{
+    ACTIVATION_MAX, WEIGHT_MAX, field_accumulator_scale, field_scale, symmetric_scale,
+};
+use xsfm_runtime::{Model, Row, Score, ScoreError, Scorer, ScratchBlock};
+
+/// What a random model looks like; every part may be absent.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Fields, 1 to 128.
+    pub num_fields: usize,
+    /// Length of a field's vector.
+    pub embed_dim: usize,
+    /// First-order term with one scalar per feature.
+    pub feature_weight: bool,
+    /// First-order term with one vector per field.
+    pub field_vector: bool,
+    /// Second-order term.
+    pub interaction: Interaction,
+    /// Whether about half of the pairs are missing.
+    pub pruned: bool,
+    /// Widths of the hidden layers; `None` for no MLP, empty for an output layer alone.
+    pub hidden: Option<Vec<usize>>,
+    /// Everything else is drawn from it.
+    pub seed: u64,
+}
+
+/// A random model of that shape: full tables, QR tables of all operations, bags.
+pub fn float_model(shape: &Shape) -> FloatModel {
+    let mut rng = StdRng::seed_from_u64(shape.seed);
+    let dim = shape.embed_dim;
+    let fields: Vec<FieldConfig> = (0..shape.num_fields)
+        .map(|f| {
+            let collisions = rng.random_range(1..6);
+            let operation = match rng.random_range(0..3) {
+                0 if dim % 2 == 0 => Operation::Concat,
+                1 => Operation::Add,
+                _ => Operation::Mult,
+            };
+            let quotient_remainder = EmbeddingConfig::QuotientRemainder { collisions, operation };
+            FieldConfig {
+                name: format!("field {f}"),
+                features: rng.random_range(1..40),
+                bag: rng.random_bool(0.25),
+                embedding: if rng.random_bool(0.5) { EmbeddingConfig::Full } else { quotient_remainder },
+            }
+        })
+        .collect();
+    let mut numbers = |count: usize, size: f32| -> Vec<f32> {
+        (0..count).map(|_| rng.random_range(-size..=size)).collect()
+    };
+    let tables = |field: &FieldConfig, numbers: &mut dyn FnMut(usize, f32) -> Vec<f32>| {
+        let shapes = field.embedding.table_shapes(field.features, dim);
+        shapes.into_iter().map(|(rows, columns)| Table { rows, columns, values: numbers(rows * columns, 0.5) }).collect()
+    };
+    let float_fields = fields
+        .iter()
+        .map(|field| FloatField {
+            tables: tables(field, &mut numbers),
+            feature_weights: shape.feature_weight.then(|| numbers(field.features as usize, 0.3)),
+        })
+        .collect();
+    let field_vectors = shape.field_vector.then(|| numbers(shape.num_fields * dim, 0.3));
+    let mut layers = Vec::new();
+    if let Some(hidden) = &shape.hidden {
+        let mut inputs = shape.num_fields * dim;
+        for &outputs in hidden.iter().chain(&[1]) {
+            let size = (3.0 / inputs as f32).sqrt();
+            let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
+            let (weights, biases) = (wide(numbers(inputs * outputs, size)), wide(numbers(outputs, 0.1)));
+            layers.push(FloatLayer { inputs, outputs, weights, biases });
+            inputs = outputs;
+        }
+    }
+    let mut list = PairList::Dense;
+    if shape.pruned {
+        let kept = PairList::Dense.pairs(shape.num_fields).into_iter().filter(|_| rng.random_bool(0.5));
+        list = PairList::Pruned(kept.map(|(i, j)| (i as u8, j as u8)).collect());
+    }
+    let count = list.pairs(shape.num_fields).len();
+    let weights = match shape.interaction {
+        Interaction::None => Vec::new(),
+        Interaction::Unit => vec![1.0; count],
+        Interaction::FieldWeighted => (0..count).map(|_| rng.random_range(-0.5..=0.5)).collect(),
+    };
+    let pairs = (!weights.is_empty()).then_some(Pairs { list, weights });
+    FloatModel {
+        config: ModelConfig {
+            version: ModelConfig::VERSION,
+            fields,
+            embed_dim: dim,
+            feature_weight: shape.feature_weight,
+            field_vector: shape.field_vector,
+            interaction: shape.interaction,
+            mlp: shape.hidden.clone().map(|hidden| MlpConfig { hidden, batch_norm: false }),
+            quantization: None,
+        },
+        label: "random".into(),
+        bias: 0.1,
+        fields: float_fields,
+        field_vectors,
+        pairs,
+        layers,
+    }
+}
+
+/// Rows in CSR form: indices, and `num_fields + 1` offsets per row, the last of one being the first of the next.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    indices: Vec<u32>,
+    offsets: Vec<u32>,
+    num_fields: usize,
+}
+
+impl Rows {
+    /// `count` random rows for a model with these fields (features, whether a bag), bags of 1 to 8 indices.
+    pub fn random(fields: &[(u32, bool)], count: usize, seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let (mut indices, mut offsets) = (Vec::new(), vec![0]);
+        for _ in 0..count {
+            for &(features, bag) in fields {
+                let several = if bag { rng.random_range(1..=8) } else { 1 };
+                indices.extend((0..several).map(|_| rng.random_range(0..features)));
+                offsets.push(indices.len() as u32);
+            }
+        }
+        Rows { indices, offsets, num_fields: fields.len() }
+    }
+
+    /// Random rows for a model that is not packed yet.
+    pub fn for_config(config: &ModelConfig, count: usize, seed: u64) -> Self {
+        Self::random(&config.fields.iter().map(|f| (f.features, f.bag)).collect::<Vec<_>>(), count, seed)
+    }
+
+    /// Random rows for a packed model.
+    pub fn for_model(model: &Model<'_>, count: usize, seed: u64) -> Self {
+        Self::random(&model.fields().map(|f| (f.features, f.bag)).collect::<Vec<_>>(), count, seed)
+    }
+
+    /// The rows.
+    pub fn iter(&self) -> impl Iterator<Item = Row<'_>> {
+        (0..(self.offsets.len() - 1) / self.num_fields).map(|row| {
+            let first = row * self.num_fields;
+            Row::with_bags(&self.indices, &self.offsets[first..=first + self.num_fields])
+        })
+    }
+}
+
+/// `model` in integers, with scales that cover what `rows` do.
+///
+/// # Panics
+/// Where the model cannot be quantised: a test's models can.
+pub fn quantized(model: &FloatModel, rows: &Rows) -> QuantizedModel {
+    let magnitude = |values: &[f32]| values.iter().fold(0.0_f64, |most, &v| most.max(f64::from(v).abs()));
+    let dim = model.config.embed_dim;
+    let mut vectors = vec![0.0_f64; model.fields.len()];
+    let mut activations = vec![0.0_f64; model.layers.len().saturating_sub(1)];
+    for row in rows.iter() {
+        let trace = float_forward(model, row).expect("the rows were made for this model");
+        for (most, vector) in vectors.iter_mut().zip(trace.vectors.chunks(dim)) {
+            *most = vector.iter().fold(*most, |most, v| most.max(v.abs()));
+        }
+        for (most, layer) in activations.iter_mut().zip(&trace.activations) {
+            *most = layer.iter().fold(*most, |most, &v| most.max(v));
+        }
+    }
+    let mut scales = Scales { tables: vec![], fields: vec![], activations: vec![] };
+    for ((field, config), vector) in model.fields.iter().zip(&model.config.fields).zip(vectors) {
+        let shared = field.tables.iter().map(|t| magnitude(&t.values)).fold(0.0, f64::max);
+        let is_product = config.is_product();
+        let own = |t: &Table<f32>| symmetric_scale(if is_product { magnitude(&t.values) } else { shared }, WEIGHT_MAX);
+        let tables: Vec<f64> = field.tables.iter().map(own).collect();
+        let wanted = symmetric_scale(vector, WEIGHT_MAX);
+        let accumulator = field_accumulator_scale(is_product, &tables);
+        scales.fields.push(if config.is_requantized() { field_scale(wanted, accumulator) } else { tables[0] });
+        scales.tables.push(tables);
+    }
+    scales.activations = activations.into_iter().map(|most| symmetric_scale(most, ACTIVATION_MAX)).collect();
+    quantize_model(model, &scales).expect("scales were made for this model")
+}
+
+/// Scores rows with a packed model, each with the same scratch.
+///
+/// # Errors
+/// The first row's that has no score.
+pub fn scores(model: &Model<'_>, rows: &Rows) -> Result<Vec<Score>, ScoreError> {
+    // What an earlier user of the scratch left there must not matter.
+    let mut scratch = vec![ScratchBlock::ZERO; model.scratch_blocks()];
+    let mut scorer = Scorer::new(model, &mut scratch)?;
+    rows.iter().map(|row| scorer.score(row)).collect()
+}

@@ -1,0 +1,165 @@
+//! Any bytes: a packed file cut at every length, with every byte changed, and random manifests. Never a panic, never a read
+//! out of bounds; an error, or a finite score.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use proptest::prelude::*;
+use xsfm_convert::pack::{pack_f32, pack_int8};
+use xsfm_interchange::config::Interaction;
+use xsfm_runtime::format::{CRC, Prefix};
+use xsfm_runtime::{LoadError, Model, ScratchBlock};
+use xsfm_tests::{Rows, Shape, float_model, quantized, scores};
+use zerocopy::{FromBytes, IntoBytes};
+
+/// Small files that between them have every section.
+fn files() -> Vec<Vec<u8>> {
+    let shape = |seed, pruned| Shape {
+        num_fields: 6,
+        embed_dim: 4,
+        feature_weight: true,
+        field_vector: true,
+        interaction: Interaction::FieldWeighted,
+        pruned,
+        hidden: Some(vec![5, 3]),
+        seed,
+    };
+    let mut files = Vec::new();
+    for (seed, pruned) in [(1, false), (2, true)] {
+        let float = float_model(&shape(seed, pruned));
+        let rows = Rows::for_config(&float.config, 8, seed);
+        files.push(pack_int8(&quantized(&float, &rows)).unwrap().to_vec());
+        files.push(pack_f32(&float).unwrap().to_vec());
+    }
+    files
+}
+
+/// Bytes at a multiple of 64, of exactly their length, so that a sanitizer or valgrind sees the first byte beyond.
+struct AlignedCopy(Vec<ScratchBlock>, usize);
+
+impl AlignedCopy {
+    fn new(bytes: &[u8]) -> Self {
+        let mut blocks = vec![ScratchBlock::ZERO; bytes.len().div_ceil(ScratchBlock::LEN)];
+        blocks.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
+        AlignedCopy(blocks, bytes.len())
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.0.as_bytes()[..self.1]
+    }
+}
+
+/// Loads without the checksum and scores; says what came of it.
+fn outcome(bytes: &[u8]) -> Result<(), LoadError> {
+    let copy = AlignedCopy::new(bytes);
+    let model = Model::from_bytes_skipping_checksum(copy.bytes())?;
+    // Changed bytes may say that there are billions of features: rows are drawn from whatever the model says.
+    let rows = Rows::for_model(&model, 3, 5);
+    if let Ok(scores) = scores(&model, &rows) {
+        for score in scores {
+            assert!(score.logit.is_finite());
+            assert!((0.0..=1.0).contains(&score.probability()));
+        }
+    }
+    assert!(model.statistics().scratch_bytes < 1 << 20);
+    Ok(())
+}
+
+/// Makes the checksums of changed bytes right again, so that the checks behind them are reached.
+fn sign(bytes: &mut [u8]) {
+    let crc = CRC.checksum(&bytes[Prefix::LEN..]);
+    let (prefix, _) = Prefix::mut_from_prefix(bytes).unwrap();
+    prefix.body_crc = crc.into();
+    prefix.prefix_crc = prefix.checksum().into();
+}
+
+#[test]
+fn cut_at_every_length_is_an_error() {
+    for file in files() {
+        for len in 0..file.len() {
+            let copy = AlignedCopy::new(&file[..len]);
+            let error = Model::from_bytes(copy.bytes()).unwrap_err();
+            assert!(matches!(error, LoadError::Truncated { .. }), "{len} of {} bytes: {error}", file.len());
+        }
+        let mut longer = file.clone();
+        longer.extend([0xAA; 100]);
+        Model::from_bytes(AlignedCopy::new(&longer).bytes()).unwrap();
+    }
+}
+
+#[test]
+fn every_changed_byte_is_noticed_by_a_checksum() {
+    for mut file in files() {
+        for at in 0..file.len() {
+            for flip in [0x01, 0x80, 0xFF] {
+                file[at] ^= flip;
+                assert!(Model::from_bytes(AlignedCopy::new(&file).bytes()).is_err(), "byte {at} flipped by {flip:#x}");
+                file[at] ^= flip;
+            }
+        }
+    }
+}
+
+#[test]
+fn every_changed_byte_behind_a_right_checksum_is_an_error_or_scores() {
+    let (mut refused, mut accepted) = (0, 0);
+    for file in files() {
+        for at in 8..file.len() {
+            for flip in [0x01, 0x10, 0x7F, 0x80, 0xFF] {
+                let mut changed = file.clone();
+                changed[at] ^= flip;
+                sign(&mut changed);
+                match outcome(&changed) {
+                    Ok(()) => accepted += 1,
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+    }
+    // Weights may change, shapes may not: both kinds of outcome must occur, or the test tests nothing.
+    assert!(refused > 1000 && accepted > 1000, "{refused} refused, {accepted} accepted");
+}
+
+#[test]
+fn a_misplaced_file_is_an_error_that_says_so() {
+    let file = files().remove(0);
+    let mut bytes = vec![0; file.len() + 1];
+    bytes[1..].copy_from_slice(&file);
+    let copy = AlignedCopy::new(&bytes);
+    assert!(matches!(Model::from_bytes(&copy.bytes()[1..]), Err(LoadError::Misaligned { .. })));
+}
+
+#[test]
+fn another_version_is_an_error_that_says_which() {
+    let mut file = files().remove(0);
+    file[8] = 9;
+    sign(&mut file);
+    let error = Model::from_bytes(AlignedCopy::new(&file).bytes()).unwrap_err();
+    assert_eq!(error, LoadError::Version { supported: 1, found: 9 });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn several_changes_are_an_error_or_score(
+        which in 0..4_usize,
+        changes in proptest::collection::vec((8..1000_usize, any::<u8>()), 1..6),
+    ) {
+        let mut file = FILES.with(|files| files[which].clone());
+        for (at, value) in changes {
+            let at = at % file.len();
+            file[at.max(8)] = value;
+        }
+        sign(&mut file);
+        let _ = outcome(&file);
+    }
+
+    #[test]
+    fn random_bytes_are_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(Model::from_bytes(AlignedCopy::new(&bytes).bytes()).is_err());
+    }
+}
+
+thread_local! {
+    static FILES: Vec<Vec<u8>> = files();
+}
