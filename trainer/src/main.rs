@@ -17,12 +17,18 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Encode a raw data set: schema.json, train.arrow, valid.arrow, test.arrow
+    Prepare(data::prepare::Args),
+    /// Write the films a user has not rated in training, as rows to rank
+    Candidates(data::candidates::Args),
     /// Write encoded rows as text: one row of indices per line, as `xsfm score --indices` reads them
     Rows(data::export::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Prepare(args) => data::prepare::run(&args),
+        Command::Candidates(args) => data::candidates::run(&args),
         Command::Rows(args) => data::export::run(&args),
     };
     match result {

@@ -1,0 +1,172 @@
+//! The interface of a raw data set: its fields, and passes over its rows in the order of the file.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use xsfm_interchange::rows::RowsError;
+use xsfm_interchange::schema::{FieldKind, SchemaError};
+
+/// A raw data set. Every pass gives the same rows.
+pub trait Source {
+    /// The fields, in the order of a row.
+    fn fields(&self) -> &[RawField];
+
+    /// What a label of 1 means, in words.
+    fn label(&self) -> &str;
+
+    /// The file that the rows come from.
+    fn path(&self) -> &Path;
+
+    /// Visits all rows. `progress` counts bytes of [`path`](Self::path).
+    ///
+    /// # Errors
+    /// A row that cannot be read, or whatever `visit` reports.
+    fn pass(&self, progress: &ProgressBar, visit: Visit<'_>) -> Result<Walk, DataError>;
+}
+
+/// What a pass does with a row.
+pub type Visit<'a> = &'a mut dyn FnMut(&RawRow) -> Result<(), DataError>;
+
+/// One field of a raw data set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawField {
+    /// Name in the schema.
+    pub name: String,
+    /// How values become tokens.
+    pub kind: FieldKind,
+    /// A token that occurs less often in the training rows shares the out-of-vocabulary row.
+    pub min_count: u64,
+    /// A longer bag is cut to its first tokens.
+    pub max_bag: usize,
+}
+
+/// What a pass has seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Walk {
+    /// Rows of the file, malformed ones included.
+    pub rows: u64,
+    /// Malformed rows that were left out.
+    pub skipped: u64,
+    /// The first few of them: file, line and reason.
+    pub skipped_examples: Vec<String>,
+}
+
+/// One row: its label and its tokens, all in one string that is reused from row to row.
+#[derive(Clone, Debug, Default)]
+pub struct RawRow {
+    /// Number of the row in the file from 0, malformed rows counted too.
+    pub number: u64,
+    /// 0 or 1.
+    pub label: u8,
+    /// When it happened, where the data set says so.
+    pub time: Option<f64>,
+    text: String,
+    /// End of each token in `text`.
+    tokens: Vec<usize>,
+    /// End of each field in `tokens`.
+    fields: Vec<usize>,
+}
+
+impl RawRow {
+    /// Forgets the tokens.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.tokens.clear();
+        self.fields.clear();
+    }
+
+    /// Adds a token to the current field.
+    pub fn push_token(&mut self, token: &str) {
+        self.text.push_str(token);
+        self.tokens.push(self.text.len());
+    }
+
+    /// Ends the current field.
+    pub fn end_field(&mut self) {
+        self.fields.push(self.tokens.len());
+    }
+
+    /// Adds a field of one token.
+    pub fn push_field(&mut self, token: &str) {
+        self.push_token(token);
+        self.end_field();
+    }
+
+    /// The tokens of field `f`.
+    pub fn field(&self, f: usize) -> impl Iterator<Item = &str> {
+        let end_before = |ends: &[usize], i: usize| if i == 0 { 0 } else { ends[i - 1] };
+        (end_before(&self.fields, f)..self.fields[f])
+            .map(move |t| &self.text[end_before(&self.tokens, t)..self.tokens[t]])
+    }
+}
+
+/// Why raw data could not be prepared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The file system.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it reported.
+        source: io::Error,
+    },
+    /// A malformed row.
+    #[error("{path}:{line}: {what}")]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: u64,
+        /// What is wrong, with the field's name.
+        what: String,
+    },
+    /// A file that is wrong as a whole.
+    #[error("{path}: {what}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Encoded rows.
+    #[error(transparent)]
+    Rows(#[from] RowsError),
+    /// The schema.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+}
+
+impl DataError {
+    /// An error of the file system.
+    pub fn io(path: &Path) -> impl FnOnce(io::Error) -> DataError + '_ {
+        move |source| DataError::Io { path: path.to_owned(), source }
+    }
+
+    /// A malformed row.
+    pub fn row(path: &Path, line: u64, what: impl Into<String>) -> DataError {
+        DataError::Row { path: path.to_owned(), line, what: what.into() }
+    }
+
+    /// A file that is wrong as a whole.
+    pub fn file(path: &Path, what: impl Into<String>) -> DataError {
+        DataError::File { path: path.to_owned(), what: what.into() }
+    }
+}
+
+/// A bar over the bytes of a file, with the time that is left; silent where there is no terminal.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn progress(path: &Path, doing: &'static str) -> Result<ProgressBar, DataError> {
+    let bytes = File::open(path).and_then(|f| f.metadata()).map_err(DataError::io(path))?.len();
+    let bar = ProgressBar::new(bytes).with_message(doing);
+    let template = "{msg:>10} {bar:40} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    Ok(bar)
+}
