@@ -5,9 +5,7 @@ use rand::{RngExt, SeedableRng};
 use xsfm_convert::model::{FloatField, FloatLayer, FloatModel, PairList, Pairs, QuantizedModel, Table};
 use xsfm_convert::quantize::quantize_model;
 use xsfm_convert::reference::float_forward;
-use xsfm_interchange::config::{
-    EmbeddingConfig, FieldConfig, Interaction, MlpConfig, ModelConfig, Operation, Scales,
-};
+use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, MlpConfig, ModelConfig, Operation, Scales};
 use xsfm_interchange::quantization::{
     ACTIVATION_MAX, WEIGHT_MAX, field_accumulator_scale, field_scale, symmetric_scale,
 };
@@ -55,12 +53,14 @@ pub fn float_model(shape: &Shape) -> FloatModel {
             }
         })
         .collect();
-    let mut numbers = |count: usize, size: f32| -> Vec<f32> {
-        (0..count).map(|_| rng.random_range(-size..=size)).collect()
-    };
+    let mut numbers =
+        |count: usize, size: f32| -> Vec<f32> { (0..count).map(|_| rng.random_range(-size..=size)).collect() };
     let tables = |field: &FieldConfig, numbers: &mut dyn FnMut(usize, f32) -> Vec<f32>| {
         let shapes = field.embedding.table_shapes(field.features, dim);
-        shapes.into_iter().map(|(rows, columns)| Table { rows, columns, values: numbers(rows * columns, 0.5) }).collect()
+        shapes
+            .into_iter()
+            .map(|(rows, columns)| Table { rows, columns, values: numbers(rows * columns, 0.5) })
+            .collect()
     };
     let float_fields = fields
         .iter()

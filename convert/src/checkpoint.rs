@@ -144,7 +144,7 @@ pub(crate) fn check_config(config: &ModelConfig, path: &Path) -> Result<(), Erro
         in_range(&format!("field `{name}`: features"), field.features as usize, u32::MAX as usize)?;
         if let EmbeddingConfig::QuotientRemainder { collisions, operation } = field.embedding {
             in_range(&format!("field `{name}`: collisions"), collisions as usize, u32::MAX as usize)?;
-            if operation == Operation::Concat && config.embed_dim % 2 != 0 {
+            if operation == Operation::Concat && !config.embed_dim.is_multiple_of(2) {
                 return fail(format!("field `{name}`: concat halves embed_dim, which is odd: {}", config.embed_dim));
             }
         }
