@@ -40,7 +40,7 @@ pub fn float_model(shape: &Shape) -> FloatModel {
         .map(|f| {
             let collisions = rng.random_range(1..6);
             let operation = match rng.random_range(0..3) {
-                0 if dim % 2 == 0 => Operation::Concat,
+                0 if dim.is_multiple_of(2) => Operation::Concat,
                 1 => Operation::Add,
                 _ => Operation::Mult,
             };
