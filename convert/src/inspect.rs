@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use xsfm_runtime::embedding::Composition;
 use xsfm_runtime::format::{Arithmetic, Prefix, SectionKind};
 use xsfm_runtime::{LoadError, Mode, Model};
 
@@ -56,8 +57,9 @@ pub struct Field {
 pub struct Section {
     /// What it holds.
     pub name: String,
-    /// First byte.
-    pub offset: u64,
+    /// First byte; absent for what lies in several places.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
     /// Bytes.
     pub bytes: u64,
 }
@@ -85,7 +87,7 @@ pub fn inspect(model: &Model<'_>) -> Result<Report, LoadError> {
         name: field.name.to_owned(),
         features: field.features,
         bag: field.bag,
-        embedding: format!("{:?}", field.composition),
+        embedding: describe(field.composition),
         parameters: field.parameters,
         scale: is_int8.then_some(field.scale),
     });
@@ -102,23 +104,23 @@ pub fn inspect(model: &Model<'_>) -> Result<Report, LoadError> {
         .map(|(part, term)| Term { part, mantissa: term.mantissa, shift: term.shift })
         .collect(),
     };
-    let mut sections = vec![Section { name: "Prefix".to_owned(), offset: 0, bytes: Prefix::LEN as u64 }];
+    let mut sections = vec![Section { name: "Prefix".to_owned(), offset: Some(0), bytes: Prefix::LEN as u64 }];
     let mut end = Prefix::LEN as u64;
     let mut padding = 0;
     for (i, section) in manifest.sections.iter().enumerate() {
         if i == 0 {
             // The manifest runs up to the first section's padding, which is counted with it.
-            sections.push(Section { name: "Manifest".to_owned(), offset: end, bytes: section.offset - end });
+            sections.push(Section { name: "Manifest".to_owned(), offset: Some(end), bytes: section.offset - end });
         } else {
             padding += section.offset - end;
         }
         let name = SectionKind::from_number(section.kind);
         let name = name.map_or_else(|| format!("kind {}", section.kind), |kind| format!("{kind:?}"));
-        sections.push(Section { name, offset: section.offset, bytes: section.len });
+        sections.push(Section { name, offset: Some(section.offset), bytes: section.len });
         end = section.offset + section.len;
     }
     padding += statistics.file_bytes as u64 - end;
-    sections.push(Section { name: "Padding".to_owned(), offset: end, bytes: padding });
+    sections.push(Section { name: "Padding".to_owned(), offset: None, bytes: padding });
     Ok(Report {
         producer: manifest.producer.to_owned(),
         label: manifest.label.to_owned(),
@@ -132,6 +134,16 @@ pub fn inspect(model: &Model<'_>) -> Result<Report, LoadError> {
         sections,
         terms,
     })
+}
+
+fn describe(composition: Composition) -> String {
+    match composition {
+        Composition::Full => "full".to_owned(),
+        Composition::Mult { collisions } => format!("quotient * remainder, {collisions} collisions"),
+        Composition::Add { collisions } => format!("quotient + remainder, {collisions} collisions"),
+        Composition::Concat { collisions } => format!("quotient | remainder, {collisions} collisions"),
+        _ => "unknown".to_owned(),
+    }
 }
 
 /// The mode as the command line writes it.
@@ -163,7 +175,8 @@ impl fmt::Display for Report {
         writeln!(f, "\n{:<19}  {:>10}  {:>10}  {:>6}", "section", "offset", "bytes", "share")?;
         for section in &self.sections {
             let share = 100.0 * section.bytes as f64 / self.file_bytes as f64;
-            writeln!(f, "{:<19}  {:>10}  {:>10}  {share:>5.1}%", section.name, section.offset, section.bytes)?;
+            let offset = section.offset.map(|offset| offset.to_string()).unwrap_or_default();
+            writeln!(f, "{:<19}  {offset:>10}  {:>10}  {share:>5.1}%", section.name, section.bytes)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -147,7 +147,8 @@ fn main() -> ExitCode {
         // Whoever read our output has had enough: `xsfm score … | head`.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("xsfm: {error:#}");
+            // The libraries' errors name their causes themselves.
+            eprintln!("xsfm: {error}");
             ExitCode::FAILURE
         }
     }
@@ -190,9 +191,9 @@ fn run(command: Command) -> anyhow::Result<()> {
                     Ok(stdout.flush()?)
                 }
                 Some(path) => {
-                    let mut pending = atomic::Pending::create(&path).with_context(|| path.display().to_string())?;
+                    let mut pending = atomic::Pending::create(&path).map_err(at(&path))?;
                     write_scores(&model, &indices, &mut pending)?;
-                    pending.commit().with_context(|| path.display().to_string())
+                    Ok(pending.commit().map_err(at(&path))?)
                 }
             }
         }
@@ -254,7 +255,7 @@ fn pack(model: &FloatModel, rows: Option<&Path>, rows_option: &str, output: &Out
             packed
         }
     };
-    packed.write(&output.output).with_context(|| output.output.display().to_string())?;
+    packed.write(&output.output).map_err(at(&output.output))?;
     report_packed(&packed, scales, calibration, output)
 }
 
@@ -322,9 +323,14 @@ fn write_scores(model: &xsfm_runtime::Model<'_>, indices: &Path, output: &mut im
     })
 }
 
+fn at(path: &Path) -> impl FnOnce(io::Error) -> xsfm_convert::Error {
+    let path = path.to_owned();
+    move |source| xsfm_convert::Error::Io { path, source }
+}
+
 fn read_lines(path: &Path) -> anyhow::Result<Vec<String>> {
     let read = || BufReader::new(std::fs::File::open(path)?).lines().collect::<io::Result<_>>();
-    read().with_context(|| path.display().to_string())
+    Ok(read().map_err(at(path))?)
 }
 
 fn print_ranking(ranked: &[score::Ranked]) -> anyhow::Result<()> {
