@@ -23,6 +23,8 @@ use crate::schema::{FieldKind, Schema};
 
 /// Most rows in a block.
 pub const BLOCK_ROWS: usize = 65_536;
+/// A block is closed at this many indices, so that long bags do not make large blocks.
+const BLOCK_INDICES: usize = 1 << 22;
 /// Most indices in a bag: what the runtime's 32-bit accumulators hold (`docs/quantization.md`).
 pub const MAX_BAG: usize = 1024;
 /// Name of the label's column in an Arrow file.
@@ -170,7 +172,7 @@ impl RowBlock {
     pub fn push_field(&mut self, indices: &[u32]) {
         self.indices.extend_from_slice(indices);
         if !self.offsets.is_empty() {
-            // Blocks are closed long before 2^32 indices: 65,536 rows of 64 full bags.
+            // Blocks are closed at `BLOCK_INDICES`, and a reader refuses a block of 2^32.
             self.offsets.push(u32::try_from(self.indices.len()).unwrap_or(u32::MAX));
         }
     }

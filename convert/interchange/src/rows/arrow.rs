@@ -15,14 +15,12 @@ use arrow_ipc::writer::FileWriter;
 use arrow_schema::{DataType, Field, Schema};
 use xsfm_runtime::row::Row;
 
-use super::{BLOCK_ROWS, Bounds, Column, LABEL_COLUMN, MAX_BAG, RowBlock, RowsError, cell_problem};
+use super::{BLOCK_INDICES, BLOCK_ROWS, Bounds, Column, LABEL_COLUMN, MAX_BAG, RowBlock, RowsError, cell_problem};
 use crate::atomic::Pending;
 
 const MAGIC: &[u8; 6] = b"ARROW1";
 /// Most bytes of a footer or of a batch's description: those of a few thousand fields and a million batches fit.
 const METADATA_MAX: u64 = 64 << 20;
-/// A writer closes its block at this many indices, so that long bags do not make large blocks.
-const BLOCK_INDICES: usize = 1 << 22;
 
 /// Reads an Arrow file block by block, in any order.
 #[derive(Debug)]

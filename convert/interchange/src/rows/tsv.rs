@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use xsfm_runtime::row::Row;
 
-use super::{Bounds, MAX_BAG, RowBlock, RowsError, cell_problem};
+use super::{BLOCK_INDICES, Bounds, MAX_BAG, RowBlock, RowsError, cell_problem};
 
 /// Rows of a block.
 const TSV_BLOCK_ROWS: usize = 4096;
@@ -46,7 +46,7 @@ impl<R: BufRead> TsvReader<R> {
 
     fn read_block(&mut self) -> Result<RowBlock, RowsError> {
         let mut block = RowBlock::new(self.bounds.columns.len(), self.bounds.has_bag());
-        while block.len() < TSV_BLOCK_ROWS && self.read_line()? {
+        while block.len() < TSV_BLOCK_ROWS && block.indices.len() < BLOCK_INDICES && self.read_line()? {
             let text = str::from_utf8(&self.buffer).map_err(|e| self.error(format!("not UTF-8: {e}")))?;
             parse_line(text, &self.bounds, &mut block).map_err(|what| self.error(what))?;
         }

@@ -1,0 +1,261 @@
+//! Encoded rows: what is written is read back; malformed files are errors, never panics; memory is bounded.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use xsfm_interchange::rows::{
+    BLOCK_ROWS, Bounds, Column, MAX_BAG, RowBlock, RowsError, RowsReader, RowsWriter, TsvReader, write_tsv_row,
+};
+use xsfm_runtime::row::Row;
+
+fn bounds(bags: &[bool], features: u32) -> Bounds {
+    let column = |(f, &bag): (usize, &bool)| Column { name: format!("f{f}"), bag };
+    Bounds { columns: bags.iter().enumerate().map(column).collect(), features: vec![features; bags.len()] }
+}
+
+/// Row `i` of a made-up file, and its label.
+fn sample(i: u32, bags: &[bool]) -> (u8, RowBlock) {
+    let mut block = RowBlock::new(bags.len(), bags.contains(&true));
+    for (f, &bag) in (0_u32..).zip(bags) {
+        let count = if bag { 1 + (i + f) % 5 } else { 1 };
+        let indices: Vec<u32> = (0..count).map(|k| (i * 31 + f * 7 + k) % 100).collect();
+        block.push_field(&indices);
+    }
+    (u8::from(i % 3 == 0), block)
+}
+
+fn write(path: &Path, rows: u32, bags: &[bool]) {
+    let mut writer = RowsWriter::create(path, &bounds(bags, 100).columns).unwrap();
+    for i in 0..rows {
+        let (label, row) = sample(i, bags);
+        writer.push(label, &row.row(0)).unwrap();
+    }
+    assert!(!path.exists(), "the file appears at the commit");
+    writer.commit().unwrap();
+}
+
+fn folder_with(name: &str, rows: u32, bags: &[bool]) -> (TempDir, PathBuf) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join(name);
+    write(&path, rows, bags);
+    (folder, path)
+}
+
+fn cells(row: &Row<'_>) -> Vec<Vec<u32>> {
+    (0..row.num_fields()).map(|f| row.field(f).unwrap().to_vec()).collect()
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    for bags in [&[false, true, false, true][..], &[false, false], &[true]] {
+        let (_folder, path) = folder_with("rows.arrow", 1000, bags);
+        let mut reader = RowsReader::open(&path).unwrap().expecting(bounds(bags, 100)).unwrap();
+        assert_eq!((reader.num_rows(), reader.num_blocks()), (1000, 1));
+        assert_eq!(reader.columns(), bounds(bags, 100).columns);
+        let block = reader.read_block(0).unwrap();
+        assert_eq!((block.len(), block.num_fields), (1000, bags.len()));
+        for i in 0..1000 {
+            let (label, row) = sample(i, bags);
+            assert_eq!(block.label(i as usize), Some(label));
+            assert_eq!(cells(&block.row(i as usize)), cells(&row.row(0)));
+        }
+    }
+}
+
+#[test]
+fn blocks_are_bounded_and_in_any_order() {
+    let bags = [false, true];
+    let rows = 300_000;
+    let (_folder, path) = folder_with("rows.arrow", rows, &bags);
+    let mut reader = RowsReader::open(&path).unwrap();
+    assert_eq!(reader.num_rows(), u64::from(rows));
+    assert_eq!(reader.num_blocks(), (rows as usize).div_ceil(BLOCK_ROWS));
+    for i in (0..reader.num_blocks()).rev() {
+        let block = reader.read_block(i).unwrap();
+        assert!(block.len() <= BLOCK_ROWS);
+        assert!(block.indices.capacity() <= BLOCK_ROWS * 6, "{} indices held", block.indices.capacity());
+        assert_eq!(Some(block.len()), reader.block_rows(i));
+        let (_, first) = sample((i * BLOCK_ROWS) as u32, &bags);
+        assert_eq!(cells(&block.row(0)), cells(&first.row(0)));
+    }
+}
+
+#[test]
+fn long_bags_make_shorter_blocks() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("rows.arrow");
+    let bag: Vec<u32> = (0..MAX_BAG as u32).collect();
+    let mut writer = RowsWriter::create(&path, &bounds(&[true], 2000).columns).unwrap();
+    for _ in 0..10_000 {
+        writer.push(1, &Row::with_bags(&bag, &[0, MAX_BAG as u32])).unwrap();
+    }
+    writer.commit().unwrap();
+    let mut reader = RowsReader::open(&path).unwrap();
+    assert_eq!(reader.num_rows(), 10_000);
+    for block in reader.blocks() {
+        assert!(block.unwrap().indices.len() <= 1 << 22);
+    }
+}
+
+#[test]
+fn no_rows_is_a_valid_file() {
+    let (_folder, path) = folder_with("rows.arrow", 0, &[false]);
+    let mut reader = RowsReader::open(&path).unwrap();
+    assert_eq!((reader.num_rows(), reader.blocks().count()), (0, 0));
+}
+
+#[test]
+fn an_abandoned_writer_leaves_nothing() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("rows.arrow");
+    let mut writer = RowsWriter::create(&path, &bounds(&[false], 9).columns).unwrap();
+    writer.push(0, &Row::new(&[1])).unwrap();
+    drop(writer);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_writer_refuses_what_no_row_may_have() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("rows.arrow");
+    assert!(RowsWriter::create(&path, &[]).is_err());
+    let mut writer = RowsWriter::create(&path, &bounds(&[false, true], 9).columns).unwrap();
+    let long = vec![1; MAX_BAG + 2];
+    let rows: [(u8, Row<'_>, &str); 5] = [
+        (2, Row::new(&[1, 2]), "label 2"),
+        (0, Row::new(&[1]), "1 fields, 2 expected"),
+        (0, Row::with_bags(&[1], &[0, 1, 1]), "empty bag"),
+        (0, Row::with_bags(&long, &[0, 1, MAX_BAG as u32 + 2]), "1025"),
+        (0, Row::with_bags(&[1, 2, 3], &[0, 2, 3]), "not a bag"),
+    ];
+    for (label, row, expected) in rows {
+        let error = writer.push(label, &row).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("rows.arrow"), "{error}");
+    }
+    assert_eq!(writer.num_rows(), 0);
+}
+
+#[test]
+fn other_fields_and_larger_indices_are_named() {
+    let bags = [false, true];
+    let (_folder, path) = folder_with("rows.arrow", 100, &bags);
+    let error = |wanted: Bounds| RowsReader::open(&path).unwrap().expecting(wanted).unwrap_err().to_string();
+    assert!(error(bounds(&[false], 100)).contains("2 fields, 1 expected"));
+    assert!(error(bounds(&[false, false], 100)).contains("field \"f1\" is a bag"));
+    let mut renamed = bounds(&bags, 100);
+    renamed.columns[1].name = "genres".to_owned();
+    let error = error(renamed);
+    assert!(error.contains("\"f1\"") && error.contains("\"genres\"") && error.contains("rows.arrow"), "{error}");
+
+    let mut small = bounds(&bags, 100);
+    small.features[1] = 40;
+    let mut reader = RowsReader::open(&path).unwrap().expecting(small).unwrap();
+    let RowsError::Index { row, field, index, features, .. } = reader.read_block(0).unwrap_err() else { panic!() };
+    // Row 1 has f1 = 38, 39, 40: the first index of the file that is too large.
+    assert_eq!((row, field.as_str(), index, features), (1, "f1", 40, 40));
+}
+
+#[test]
+fn missing_and_foreign_files_are_errors() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("rows.arrow");
+    assert!(RowsReader::open(&path).unwrap_err().to_string().contains("rows.arrow"));
+    for bytes in [&b""[..], b"ARROW1", b"user\titem\n1\t2\n1\t2\n1\t2\n", &[0xff; 64]] {
+        fs::write(&path, bytes).unwrap();
+        let error = RowsReader::open(&path).unwrap_err().to_string();
+        assert!(error.contains("rows.arrow") && error.contains("not a file of encoded rows"), "{error}");
+    }
+}
+
+/// Reads everything; a file that passes has rows that can be used.
+fn read_all(path: &Path) -> Result<u64, RowsError> {
+    let mut reader = RowsReader::open(path)?;
+    let mut rows = 0;
+    for block in reader.blocks() {
+        let block = block?;
+        assert_eq!(block.labels.len(), block.len());
+        for i in 0..block.len() {
+            let row = block.row(i);
+            for f in 0..block.num_fields {
+                assert!((1..=MAX_BAG).contains(&row.field(f).unwrap().len()));
+            }
+        }
+        rows += block.len() as u64;
+    }
+    assert_eq!(rows, reader.num_rows());
+    Ok(rows)
+}
+
+#[test]
+fn cut_files_are_errors() {
+    let (_folder, path) = folder_with("rows.arrow", 20, &[false, true]);
+    let bytes = fs::read(&path).unwrap();
+    assert_eq!(read_all(&path).unwrap(), 20);
+    for length in 0..bytes.len() {
+        fs::write(&path, &bytes[..length]).unwrap();
+        assert!(read_all(&path).is_err(), "cut to {length} of {}", bytes.len());
+    }
+}
+
+#[test]
+fn changed_bytes_never_panic() {
+    let (_folder, path) = folder_with("rows.arrow", 20, &[false, true]);
+    let bytes = fs::read(&path).unwrap();
+    let mut errors = 0;
+    for i in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[i] ^= [0x01, 0x80, 0xff][i % 3];
+        fs::write(&path, &changed).unwrap();
+        errors += u32::from(read_all(&path).is_err());
+    }
+    assert!(errors > 100, "only {errors} changes were noticed");
+}
+
+fn read_tsv(text: &[u8], bags: &[bool]) -> Result<Vec<Vec<Vec<u32>>>, String> {
+    let mut rows = Vec::new();
+    for block in TsvReader::new(text, Path::new("rows.tsv"), bounds(bags, 100)) {
+        let block = block.map_err(|e| e.to_string())?;
+        assert_eq!(block.label(0), None);
+        rows.extend((0..block.len()).map(|i| cells(&block.row(i))));
+    }
+    Ok(rows)
+}
+
+#[test]
+fn text_is_read_back() {
+    let bags = [false, true, false];
+    let mut text = Vec::new();
+    for i in 0..10_000 {
+        write_tsv_row(&mut text, &sample(i, &bags).1.row(0)).unwrap();
+    }
+    let rows = read_tsv(&text, &bags).unwrap();
+    assert_eq!(rows.len(), 10_000);
+    for (i, row) in (0..).zip(&rows) {
+        assert_eq!(row, &cells(&sample(i, &bags).1.row(0)));
+    }
+    assert_eq!(read_tsv(b"1\t2|3\r\n4\t5", &[false, true]).unwrap(), [[vec![1], vec![2, 3]], [vec![4], vec![5]]]);
+    assert!(read_tsv(b"", &[false]).unwrap().is_empty());
+}
+
+#[test]
+fn bad_text_names_line_and_field() {
+    let long = format!("1\t{}\n", vec!["1"; MAX_BAG + 1].join("|"));
+    let endless = vec![b'1'; 1 << 20];
+    let cases: [(&[u8], &str); 9] = [
+        (b"1\t2\n1\n", "rows.tsv:2: 1 fields, 2 expected"),
+        (b"1\t2\n\n1\t2\n", "rows.tsv:2: 1 fields"),
+        (b"1\tx\n", "rows.tsv:1: field \"f1\": \"x\" is not an index"),
+        (b"1\t\n", "field \"f1\": \"\" is not an index"),
+        (b"-1\t1\n", "field \"f0\": \"-1\""),
+        (b"1|2\t1\n", "field \"f0\": 2 indices"),
+        (b"1\t2|100\n", "index 100, but the field has 100 features"),
+        (b"1\t2\n1\t\xff\n", "rows.tsv:2: not UTF-8"),
+        (&endless, "rows.tsv:1: longer than"),
+    ];
+    for (text, expected) in cases.into_iter().chain([(long.as_bytes(), "1025 indices")]) {
+        let error = read_tsv(text, &[false, true]).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+}
