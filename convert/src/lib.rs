@@ -7,9 +7,9 @@
 //! | [`calibrate`], [`rounding`] | [`FloatModel`](model::FloatModel), rows | the scales and the rounding with the smallest logit error |
 //! | [`quantize`] | [`FloatModel`](model::FloatModel), scales | [`QuantizedModel`](model::QuantizedModel) |
 //! | [`pack`] | either model | the bytes of an `.xsfm` file |
-//! | [`inspect`], [`validate`], [`score`], [`bench`] | a packed file | what it holds, what packing cost, scores, time |
+//! | [`inspect`], [`validate`], [`score`], [`bench`](mod@bench) | a packed file | what it holds, what packing cost, scores, time |
 //! | [`input`] | paths | models, and rows in blocks |
-//! | [`reference`] | either model, a row | the logit, by the plainest loops: the oracle of every test |
+//! | [`reference`](mod@reference) | either model, a row | the logit, by the plainest loops: the oracle of every test |
 
 pub mod bench;
 pub mod calibrate;

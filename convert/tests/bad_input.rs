@@ -1,0 +1,271 @@
+//! Whatever is wrong with a checkpoint, the error names it; nothing panics.
+#![allow(clippy::unwrap_used, reason = "tests stop at the first surprise")]
+
+mod common;
+
+use std::path::Path;
+
+use common::{Parameters, config_with_everything, golden, parameters, random_rows, write_checkpoint, write_tensors};
+use xsfm_convert::calibrate::calibrate;
+use xsfm_convert::{checkpoint, golden as golden_model, input};
+use xsfm_interchange::config::{EmbeddingConfig, ModelConfig, Operation, Scales};
+
+/// The error of loading a checkpoint, which must contain all of `words`.
+fn refuse(config: &ModelConfig, parameters: &Parameters, words: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    write_checkpoint(folder.path(), config, parameters);
+    let message = checkpoint::load(folder.path()).expect_err(&format!("{words:?}")).to_string();
+    assert!(words.iter().all(|word| message.contains(word)), "{words:?} expected in: {message}");
+    assert!(!message.contains('\n'), "one line: {message}");
+}
+
+#[test]
+fn tensors_that_do_not_fit() {
+    let config = config_with_everything();
+    let good = parameters(&config, 1);
+    for name in good.keys() {
+        let mut missing = good.clone();
+        missing.remove(name);
+        refuse(&config, &missing, &["weights.safetensors", &format!("`{name}` is missing")]);
+
+        let mut longer = good.clone();
+        let (shape, values) = longer.get_mut(name).unwrap();
+        let row = values.len() / shape[0];
+        let (expected, mut found) = (format!("{shape:?}"), shape.clone());
+        found[0] += 1;
+        values.extend(vec![0.5; row]);
+        shape.clone_from(&found);
+        refuse(&config, &longer, &["weights.safetensors", name, &expected, &format!("{found:?}")]);
+
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut poisoned = good.clone();
+            let (shape, values) = poisoned.get_mut(name).unwrap();
+            let at = values.len() - 1;
+            values[at] = value;
+            let position: Vec<usize> = shape.iter().map(|size| size - 1).collect();
+            refuse(&config, &poisoned, &[name, &value.to_string(), &format!("{position:?}")]);
+        }
+    }
+    let mut negative = good.clone();
+    negative.get_mut("mlp.1.norm.running_var").unwrap().1[3] = -0.5;
+    refuse(&config, &negative, &["mlp.1.norm.running_var", "[3]", "negative"]);
+}
+
+#[test]
+fn configurations_that_make_no_model() {
+    let good = config_with_everything();
+    let tensors = parameters(&good, 1);
+    type Case = (fn(&mut ModelConfig), &'static [&'static str]);
+    let cases: &[Case] = &[
+        (|c| c.version = 9, &["version 9", "1"]),
+        (|c| c.fields.clear(), &["number of fields is 0"]),
+        (|c| c.embed_dim = 0, &["embed_dim is 0"]),
+        (|c| c.embed_dim = usize::MAX, &["embed_dim is 18446744073709551615"]),
+        (|c| c.fields[2].features = 0, &["shop", "features is 0"]),
+        (|c| c.fields[0].features = u32::MAX, &["embedding.0.full", "4294967295", "50"]),
+        (|c| c.embed_dim = 7, &["brand", "odd", "7"]),
+        (|c| c.mlp.as_mut().unwrap().hidden = vec![0], &["hidden layer 0", "0"]),
+        (|c| c.mlp.as_mut().unwrap().hidden = vec![usize::MAX], &["hidden layer 0", "18446744073709551615"]),
+        (
+            |c| {
+                c.fields[1].embedding =
+                    EmbeddingConfig::QuotientRemainder { collisions: 0, operation: Operation::Mult };
+            },
+            &["item", "collisions is 0"],
+        ),
+        (
+            |c| c.quantization = Some(Scales { tables: vec![], fields: vec![], activations: vec![] }),
+            &["quantization.tables", "0", "8"],
+        ),
+        (|c| (c.mlp, c.feature_weight, c.field_vector, c.interaction) = nothing(), &["no part"]),
+    ];
+    for (change, words) in cases {
+        let mut config = good.clone();
+        change(&mut config);
+        refuse(&config, &tensors, words);
+    }
+    let mut many = good.clone();
+    many.fields = vec![good.fields[0].clone(); 129];
+    refuse(&many, &tensors, &["number of fields is 129", "128"]);
+    for bad in [0.0, -1.0] {
+        let mut config = good.clone();
+        let tables = |f: usize| vec![0.01; if [0, 4].contains(&f) { 1 } else { 2 }];
+        config.quantization =
+            Some(Scales { tables: (0..8).map(tables).collect(), fields: vec![bad; 8], activations: vec![0.1; 2] });
+        refuse(&config, &tensors, &["scale of", &bad.to_string()]);
+    }
+}
+
+fn nothing() -> (Option<xsfm_interchange::config::MlpConfig>, bool, bool, xsfm_interchange::config::Interaction) {
+    (None, false, false, xsfm_interchange::config::Interaction::None)
+}
+
+#[test]
+fn files_cut_at_every_length_or_missing() {
+    let config = config_with_everything();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    write_checkpoint(folder.path(), &config, &parameters(&config, 1));
+    for name in ["weights.safetensors", "config.json"] {
+        let whole = std::fs::read(path(name)).unwrap();
+        let step = (whole.len() / 300).max(1);
+        for len in (0..whole.len()).step_by(step).chain(whole.len() - 20..whole.len()) {
+            std::fs::write(path(name), &whole[..len]).unwrap();
+            let message = checkpoint::load(folder.path()).expect_err("cut").to_string();
+            assert!(message.contains(name), "{message}");
+        }
+        std::fs::remove_file(path(name)).unwrap();
+        let message = checkpoint::load(folder.path()).expect_err("missing").to_string();
+        assert!(message.contains(name) && message.contains("No such file"), "{message}");
+        std::fs::write(path(name), &whole).unwrap();
+    }
+    // A header that declares 2^60 bytes must not be believed.
+    let header = br#"{"bias":{"dtype":"F32","shape":[288230376151711744],"data_offsets":[0,1152921504606846976]}}"#;
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(header);
+    std::fs::write(path("weights.safetensors"), &bytes).unwrap();
+    assert!(checkpoint::load(folder.path()).expect_err("declared sizes").to_string().contains("weights.safetensors"));
+    std::fs::write(path("weights.safetensors"), u64::MAX.to_le_bytes()).unwrap();
+    assert!(checkpoint::load(folder.path()).expect_err("header size").to_string().contains("weights.safetensors"));
+}
+
+#[test]
+fn schemas_that_contradict_the_configuration() {
+    let config = config_with_everything();
+    let folder = tempfile::tempdir().unwrap();
+    write_checkpoint(folder.path(), &config, &parameters(&config, 1));
+    let schema = |rename: &str, tokens: usize, kind: &str| {
+        let fields: Vec<serde_json::Value> = config
+            .fields
+            .iter()
+            .enumerate()
+            .map(|(f, field)| {
+                let count = if f == 0 { tokens } else { field.features as usize - 1 };
+                let vocabulary: Vec<String> = (0..count).map(|t| format!("t{t}")).collect();
+                let name = if f == 0 { rename } else { &field.name };
+                let kind = if f == 0 {
+                    kind
+                } else if field.bag {
+                    "bag"
+                } else {
+                    "categorical"
+                };
+                serde_json::json!({ "name": name, "kind": kind, "vocabulary": vocabulary })
+            })
+            .collect();
+        let schema = serde_json::json!({ "version": 1, "label": "clicked", "fields": fields });
+        std::fs::write(folder.path().join("schema.json"), schema.to_string()).unwrap();
+        checkpoint::load(folder.path()).map_err(|error| error.to_string())
+    };
+    assert_eq!(schema("user", 49, "categorical").unwrap().label, "clicked");
+    for (result, words) in [
+        (schema("usr", 49, "categorical"), ["usr", "user"]),
+        (schema("user", 48, "categorical"), ["49 features", "50"]),
+        (schema("user", 49, "bag"), ["a bag", "not a bag"]),
+    ] {
+        let message = result.unwrap_err();
+        assert!(words.iter().all(|word| message.contains(word)), "{words:?} expected in: {message}");
+    }
+}
+
+#[test]
+fn calibration_needs_rows() {
+    let config = config_with_everything();
+    let folder = tempfile::tempdir().unwrap();
+    write_checkpoint(folder.path(), &config, &parameters(&config, 1));
+    let model = checkpoint::load(folder.path()).unwrap();
+    let message = calibrate(&model, &random_rows(&config, 3, 1), &mut |_, _| ()).unwrap_err().to_string();
+    assert!(message.contains("at least 16 rows, 3 given"), "{message}");
+    let mut other = config.clone();
+    other.fields[0].features = 500;
+    let message = calibrate(&model, &random_rows(&other, 100, 1), &mut |_, _| ()).unwrap_err().to_string();
+    assert!(message.contains("field 0") && message.contains("50 features"), "{message}");
+}
+
+/// A tiny model in the layout of the original Python code.
+fn python_folder(folder: &Path, config: &str, parameters: &Parameters) {
+    std::fs::write(folder.join("config.json"), config).unwrap();
+    write_tensors(&folder.join("weights.safetensors"), parameters);
+}
+
+fn tensor(shape: &[usize], middle: f32) -> (Vec<usize>, Vec<f32>) {
+    let count: usize = shape.iter().product();
+    (shape.to_vec(), (0..count).map(|i| middle + (i % 7) as f32 * 0.1).collect())
+}
+
+#[test]
+fn imported_models_of_every_kind() {
+    // Dropout behind each ReLU moves the numbers of the modules; the remainder table has rows that nothing reads.
+    let mut all = Parameters::new();
+    for (name, shape) in [
+        ("bias", &[1][..]),
+        ("linear.bias", &[1]),
+        ("linear.fc.weight", &[13, 1]),
+        ("fwfm_linear.weight", &[2, 4]),
+        ("fwfm.field_cov.weight", &[2, 2]),
+        ("embeddings.embeddings.0.weight", &[3, 4]),
+        ("embeddings.embeddings.1.weight_q", &[1, 4]),
+        ("embeddings.embeddings.1.weight_r", &[16, 4]),
+        ("mlp.mlp.0.weight", &[5, 8]),
+        ("mlp.mlp.0.bias", &[5]),
+        ("mlp.mlp.3.weight", &[6, 5]),
+        ("mlp.mlp.3.bias", &[6]),
+        ("mlp.mlp.6.weight", &[1, 6]),
+        ("mlp.mlp.6.bias", &[1]),
+    ] {
+        all.insert(name.to_owned(), tensor(shape, 0.1));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let load = |architecture: &str, linear: &str, more: &str| {
+        let config = format!(
+            r#"{{"architecture": "{architecture}", "field_dims": [3, 10], "embed_dim": 4, "linear": "{linear}",
+                "qr": {{"collisions": 16, "threshold": 5, "operation": "mult"}}, "mlp_dims": [5, 6]{more}}}"#
+        );
+        python_folder(folder.path(), &config, &all);
+        golden_model::load(folder.path()).map_err(|error| error.to_string())
+    };
+    for (architecture, parts) in
+        [("lr", 0), ("fm", 1), ("fwfm", 1), ("mlp", 2), ("deepfm", 3), ("dfwfm", 3), ("DeepFwFM", 3)]
+    {
+        for (linear, first_order) in [("none", 0), ("field_vector (fwfm_linear)", 4), ("feature_weight (linear)", 8)] {
+            if architecture == "lr" && first_order != 8 {
+                continue;
+            }
+            let model = load(architecture, linear, "").unwrap();
+            let found = usize::from(model.pairs.is_some())
+                + 2 * usize::from(!model.layers.is_empty())
+                + 4 * usize::from(model.field_vectors.is_some())
+                + 8 * usize::from(model.fields[0].feature_weights.is_some());
+            assert_eq!(found, parts + first_order, "{architecture} {linear}");
+            assert_eq!(model.fields[1].tables[1].rows, 10);
+            let rows = random_rows(&model.config, 40, 3);
+            calibrate(&model, &rows, &mut |_, _| ()).unwrap();
+        }
+    }
+    for (result, words) in [
+        (load("xdeepfm", "none", ""), &["architecture `xdeepfm`", "deepfwfm"][..]),
+        (load("fwfm", "wide", ""), &["linear term `wide`", "field_vector"]),
+        (load("mlp", "none", r#", "batch_norm": true"#), &["mlp.mlp.0", "lacks a BatchNorm"]),
+        (load("mlp", "none", r#", "embed_dim": 5"#), &["duplicate field"]),
+    ] {
+        let message = result.unwrap_err();
+        assert!(words.iter().all(|word| message.contains(word)), "{words:?} expected in: {message}");
+    }
+    let short = r#"{"architecture": "mlp", "field_dims": [3, 10], "embed_dim": 4, "mlp_dims": [5]}"#;
+    python_folder(folder.path(), short, &all);
+    let message = golden_model::load(folder.path()).unwrap_err().to_string();
+    assert!(message.contains("embeddings.1.weight"), "without qr the second table is a full one: {message}");
+}
+
+#[test]
+fn golden_weights_cut_short() {
+    let Some(folder) = golden("fwfm") else { return };
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::copy(folder.join("config.json"), copy.path().join("config.json")).unwrap();
+    let whole = std::fs::read(folder.join("weights.safetensors")).unwrap();
+    for len in (0..whole.len()).step_by(whole.len() / 50) {
+        std::fs::write(copy.path().join("weights.safetensors"), &whole[..len]).unwrap();
+        let message = input::float_model(copy.path()).expect_err("cut").to_string();
+        assert!(message.contains("weights.safetensors"), "{message}");
+    }
+}

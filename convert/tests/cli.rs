@@ -1,0 +1,274 @@
+//! The command as users call it.
+#![allow(clippy::unwrap_used, reason = "tests stop at the first surprise")]
+
+mod common;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use common::{Cases, GOLDEN, config_with_everything, golden, parameters, random_rows, tsv, write_checkpoint};
+use serde_json::Value;
+use xsfm_interchange::rows::{Bounds, RowsWriter};
+
+fn xsfm(folder: &Path, arguments: &str, stdin: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_xsfm"))
+        .args(arguments.split_whitespace())
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let text = stdin.to_owned();
+    // A child that refuses its arguments does not read; its closed pipe is no failure of the test.
+    let writer = std::thread::spawn(move || drop(input.write_all(text.as_bytes())));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+/// Standard output of a run that must succeed.
+fn run(folder: &Path, arguments: &str, stdin: &str) -> String {
+    let output = xsfm(folder, arguments, stdin);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "xsfm {arguments}: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(folder: &Path, arguments: &str) -> Value {
+    serde_json::from_str(&run(folder, arguments, "")).unwrap()
+}
+
+/// One clear line that contains all of `words`, an exit code that is not zero, and no new file.
+fn refuse(folder: &Path, arguments: &str, stdin: &str, words: &[&str]) {
+    let files = || std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name()).collect::<Vec<_>>();
+    let before = files();
+    let output = xsfm(folder, arguments, stdin);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "xsfm {arguments}: {message}");
+    assert!(words.iter().all(|word| message.contains(word)), "xsfm {arguments}: {words:?} expected in: {message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert_eq!(files(), before, "xsfm {arguments} left a file");
+}
+
+#[test]
+fn from_checkpoint_to_scores() {
+    let config = config_with_everything();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_checkpoint(&folder.join("run"), &config, &parameters(&config, 11));
+    std::fs::write(folder.join("rows.tsv"), tsv(&random_rows(&config, 200, 5))).unwrap();
+
+    let packed = json(folder, "pack run --rows rows.tsv -o int8.xsfm --json");
+    assert_eq!(packed["mode"], "int8");
+    assert_eq!(packed["scales"], "calibration");
+    assert_eq!(packed["calibration"]["rows"], 200);
+    let table = run(folder, "pack run --mode f32 -o f32.xsfm", "");
+    assert!(table.contains("f32.xsfm: f32"), "{table}");
+
+    for (name, mode) in [("int8.xsfm", "int8"), ("f32.xsfm", "f32")] {
+        let report = json(folder, &format!("inspect {name} --json"));
+        assert_eq!(report["mode"], mode);
+        let bytes = std::fs::metadata(folder.join(name)).unwrap().len();
+        assert_eq!(report["file_bytes"], bytes);
+        let sections = report["sections"].as_array().unwrap();
+        assert_eq!(sections.iter().map(|s| s["bytes"].as_u64().unwrap()).sum::<u64>(), bytes);
+        assert_eq!(report["fields"].as_array().unwrap().len(), 8);
+        assert!(run(folder, &format!("inspect {name}"), "").contains("quotient * remainder, 4 collisions"));
+    }
+
+    let exact = json(folder, "validate f32.xsfm run --rows rows.tsv --json");
+    assert!(exact["logit_error_max"].as_f64().unwrap() < 1e-5, "{exact}");
+    assert_eq!(exact["rows"], 200);
+    let rounded = json(folder, "validate int8.xsfm run --rows rows.tsv --json");
+    assert_eq!(rounded["logit_error_mean"], packed["calibration"]["logit_error_mean"]);
+    assert_eq!(rounded["before"], Value::Null, "a TSV has no labels");
+
+    // Digits restore the bits, a file holds what the terminal shows, and standard input is a file.
+    let scores = run(folder, "score int8.xsfm --indices rows.tsv", "");
+    run(folder, "score int8.xsfm --indices rows.tsv -o scores.tsv", "");
+    assert_eq!(std::fs::read_to_string(folder.join("scores.tsv")).unwrap(), scores);
+    let rows = std::fs::read_to_string(folder.join("rows.tsv")).unwrap();
+    assert_eq!(run(folder, "score int8.xsfm --indices -", &rows), scores);
+    let parsed: Vec<(f32, f32)> = scores
+        .lines()
+        .map(|line| line.split_once('\t').unwrap())
+        .map(|(logit, probability)| (logit.parse().unwrap(), probability.parse().unwrap()))
+        .collect();
+    assert_eq!(parsed.len(), 200);
+    for &(logit, probability) in &parsed {
+        assert_eq!(logit * 65_536.0, (logit * 65_536.0).round(), "an int8 logit is a multiple of 2^-16");
+        assert_eq!(xsfm_runtime::Score { logit }.probability().to_bits(), probability.to_bits());
+    }
+
+    let names: String = (1..=200).map(|i| format!("name of {i}\n")).collect();
+    std::fs::write(folder.join("names.txt"), names).unwrap();
+    let ranked = json(folder, "rank int8.xsfm --indices rows.tsv --names names.txt --top 5 --json");
+    let mut best: Vec<usize> = (0..200).collect();
+    best.sort_by(|&a, &b| parsed[b].0.total_cmp(&parsed[a].0));
+    for (entry, row) in ranked.as_array().unwrap().iter().zip(&best[..5]) {
+        assert_eq!(entry["row"], row + 1);
+        assert_eq!(entry["name"], format!("name of {}", row + 1));
+        assert_eq!(entry["logit"].as_f64().unwrap() as f32, parsed[*row].0);
+    }
+    assert_eq!(ranked.as_array().unwrap().len(), 5);
+    assert_eq!(run(folder, "rank int8.xsfm --indices - --top 3", &rows).lines().count(), 4);
+
+    let bench = json(folder, "bench int8.xsfm --rows rows.tsv --json");
+    assert!(bench["ns_median"].as_f64().unwrap() >= bench["ns_min"].as_f64().unwrap());
+    assert_eq!(bench["checksum"], json(folder, "bench int8.xsfm --rows rows.tsv --json")["checksum"]);
+}
+
+#[test]
+fn labelled_rows_give_figures_before_and_after() {
+    let config = config_with_everything();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_checkpoint(&folder.join("run"), &config, &parameters(&config, 11));
+    let rows = random_rows(&config, 300, 5);
+    // Labels that the model explains: 1 where it gives a click more than the median.
+    run(folder, "pack run --mode f32 -o f32.xsfm", "");
+    let scores = run(folder, "score f32.xsfm --indices -", &tsv(&rows));
+    let logits: Vec<f32> = scores.lines().map(|line| line.split('\t').next().unwrap().parse().unwrap()).collect();
+    let mut sorted = logits.clone();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let path = folder.join("rows.arrow");
+    let mut writer = RowsWriter::create(&path, &Bounds::from(&config).columns).unwrap();
+    for (i, logit) in logits.iter().enumerate() {
+        writer.push(u8::from(*logit > sorted[150]), &rows.row(i)).unwrap();
+    }
+    writer.commit().unwrap();
+
+    run(folder, "pack run --rows rows.arrow -o int8.xsfm", "");
+    let report = json(folder, "validate int8.xsfm run --rows rows.arrow --json");
+    assert_eq!(report["before"]["auc"], 1.0);
+    assert_eq!(report["before"]["positives"], 149);
+    let after = report["after"]["auc"].as_f64().unwrap();
+    assert!((0.99..=1.0).contains(&after), "{after}");
+    let loss = |side: &str| report[side]["log_loss"].as_f64().unwrap();
+    assert!((loss("before") - loss("after")).abs() < 0.02, "{report}");
+    let table = run(folder, "validate int8.xsfm run --rows rows.arrow", "");
+    assert!(["AUC", "LogLoss", "PRAUC", "RCE"].iter().all(|figure| table.contains(figure)), "{table}");
+    assert_eq!(run(folder, "score f32.xsfm --indices rows.arrow", ""), scores);
+}
+
+#[test]
+fn scales_of_training_are_used() {
+    let mut config = config_with_everything();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let tables = |f: usize| vec![0.004; if [0, 4].contains(&f) { 1 } else { 2 }];
+    config.quantization = Some(xsfm_interchange::config::Scales {
+        tables: (0..8).map(tables).collect(),
+        fields: vec![0.004, 0.004, 0.01, 0.004, 0.02, 0.02, 0.02, 0.02],
+        activations: vec![0.05, 0.05],
+    });
+    write_checkpoint(&folder.join("run"), &config, &parameters(&config, 11));
+    let packed = json(folder, "pack run -o m.xsfm --json");
+    assert_eq!(packed["scales"], "quantisation-aware training");
+    let report = json(folder, "inspect m.xsfm --json");
+    assert_eq!(report["fields"][2]["scale"].as_f64().unwrap() as f32, 0.01);
+}
+
+#[test]
+fn wrong_rows_and_files() {
+    let config = config_with_everything();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_checkpoint(&folder.join("run"), &config, &parameters(&config, 11));
+    run(folder, "pack run --mode f32 -o m.xsfm", "");
+    let good = "49\t32\t18\t20\t1|2\t0\t3|3\t2";
+    assert_eq!(run(folder, "score m.xsfm --indices -", &format!("{good}\n{good}")).lines().count(), 2);
+    for (line, words) in [
+        ("1\t2\t3", &["standard input:2", "3 fields, 8 expected"][..]),
+        ("50\t32\t18\t20\t1|2\t0\t3\t2", &["standard input:2", "user", "index 50", "50 features"]),
+        ("49\t32\t18\t20\t1|12\t0\t3\t2", &["genres", "index 12", "12 features"]),
+        ("49\t32\t18\t20\t\t0\t3\t2", &["standard input:2", "genres"]),
+        ("49\tx\t18\t20\t1\t0\t3\t2", &["item", "\"x\""]),
+        ("49\t-1\t18\t20\t1\t0\t3\t2", &["item", "\"-1\""]),
+        ("49\t4294967296\t18\t20\t1\t0\t3\t2", &["item", "4294967296"]),
+        ("49\t1|2\t18\t20\t1\t0\t3\t2", &["item", "not a bag"]),
+    ] {
+        refuse(folder, "score m.xsfm --indices - -o out.tsv", &format!("{good}\n{line}\n"), words);
+        refuse(folder, "rank m.xsfm --indices -", &format!("{good}\n{line}\n"), words);
+        refuse(folder, "pack run --rows - -o n.xsfm", &format!("{good}\n{line}\n"), words);
+    }
+    refuse(folder, "score m.xsfm --indices none.tsv", "", &["none.tsv", "No such file"]);
+    refuse(folder, "score none.xsfm --indices -", good, &["none.xsfm", "No such file"]);
+    refuse(folder, "score run/config.json --indices -", good, &["run/config.json", "not an .xsfm file"]);
+    refuse(folder, "inspect run", "", &["run"]);
+    refuse(folder, "pack run -o n.xsfm", "", &["--rows", "--mode f32"]);
+    refuse(folder, "pack none -o n.xsfm", "", &["none/config.json", "No such file"]);
+    refuse(folder, "pack run --rows - -o n.xsfm", "", &["no rows"]);
+    refuse(folder, "pack run --rows - -o n.xsfm", good, &["at least 16 rows, 1 given"]);
+    refuse(folder, "bench m.xsfm --rows -", "", &["no rows"]);
+    refuse(folder, "validate m.xsfm run --rows -", "", &["no rows"]);
+    std::fs::write(folder.join("names.txt"), "a\nb\n").unwrap();
+    refuse(folder, "rank m.xsfm --indices - --names names.txt", good, &["2 names", "1 rows"]);
+    std::fs::write(folder.join("rows.arrow"), good).unwrap();
+    refuse(folder, "score m.xsfm --indices rows.arrow", "", &["rows.arrow"]);
+
+    let mut other = config.clone();
+    other.fields[1].features = 34;
+    write_checkpoint(&folder.join("other"), &other, &parameters(&other, 1));
+    refuse(folder, "validate m.xsfm other --rows -", good, &["field 1", "33 features", "34 features"]);
+
+    let whole = std::fs::read(folder.join("m.xsfm")).unwrap();
+    for len in [0, 10, 31, 32, 200, whole.len() / 2, whole.len() - 1] {
+        std::fs::write(folder.join("cut.xsfm"), &whole[..len]).unwrap();
+        refuse(folder, "inspect cut.xsfm", "", &["cut.xsfm"]);
+    }
+    let mut flipped = whole;
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 4;
+    std::fs::write(folder.join("cut.xsfm"), &flipped).unwrap();
+    refuse(folder, "inspect cut.xsfm", "", &["cut.xsfm", "damaged file"]);
+
+    // An output that exists stays as it was.
+    std::fs::write(folder.join("kept.tsv"), "before").unwrap();
+    refuse(folder, "score m.xsfm --indices - -o kept.tsv", "nonsense", &["standard input:1"]);
+    assert_eq!(std::fs::read_to_string(folder.join("kept.tsv")).unwrap(), "before");
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let config = config_with_everything();
+    let folder = tempfile::tempdir().unwrap();
+    write_checkpoint(&folder.path().join("run"), &config, &parameters(&config, 11));
+    run(folder.path(), "pack run --mode f32 -o m.xsfm", "");
+    std::fs::write(folder.path().join("rows.tsv"), tsv(&random_rows(&config, 20_000, 5))).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_xsfm"))
+        .args(["score", "m.xsfm", "--indices", "rows.tsv"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn golden_models() {
+    for name in GOLDEN {
+        let Some(source) = golden(name) else { continue };
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let cases = Cases::load(&source);
+        std::fs::write(folder.join("first.tsv"), cases.tsv(0..500)).unwrap();
+        std::fs::write(folder.join("rest.tsv"), cases.tsv(500..1000)).unwrap();
+        let source = source.display();
+        run(folder, &format!("import {source} --mode f32 -o f32.xsfm"), "");
+        let scores = run(folder, "score f32.xsfm --indices rest.tsv", "");
+        for (line, expected) in scores.lines().zip(&cases.logits[500..]) {
+            let logit: f64 = line.split('\t').next().unwrap().parse().unwrap();
+            assert!((logit - expected).abs() <= 1e-5 * expected.abs().max(1.0), "{name}: {logit} and {expected}");
+        }
+        run(folder, &format!("import {source} --calibrate first.tsv --mode int8 -o int8.xsfm"), "");
+        let report = json(folder, &format!("validate int8.xsfm {source} --rows rest.tsv --json"));
+        assert!(report["logit_error_relative"].as_f64().unwrap() < 0.01, "{name}: {report}");
+    }
+}
