@@ -50,11 +50,12 @@ impl Linear {
 ///
 /// Pairs whose weight is exactly 0 were pruned. Where at least half of them were, the list names the others: it costs as
 /// many bytes as the weights.
-pub(crate) fn pairs_of_matrix(num_fields: usize, matrix: &[f32]) -> Option<Pairs<f64>> {
+pub(crate) fn pairs_of_matrix(num_fields: usize, matrix: &[f32]) -> Option<Pairs<f32>> {
     // W [num_fields, num_fields] -> r, the upper triangle row by row
     let upper = PairList::Dense.pairs(num_fields);
-    let at = |i: usize, j: usize| f64::from(matrix[i * num_fields + j]);
-    let weights: Vec<f64> = upper.iter().map(|&(i, j)| (at(i, j) + at(j, i)) * 0.5).collect();
+    // In f32, as in training: quantisation continues from the same bits.
+    let at = |i: usize, j: usize| matrix[i * num_fields + j];
+    let weights: Vec<f32> = upper.iter().map(|&(i, j)| (at(i, j) + at(j, i)) * 0.5).collect();
     let kept = weights.iter().filter(|&&r| r != 0.0).count();
     if kept == 0 {
         return None;
@@ -68,7 +69,7 @@ pub(crate) fn pairs_of_matrix(num_fields: usize, matrix: &[f32]) -> Option<Pairs
 }
 
 /// FM: every pair with weight 1; `None` for a single field.
-pub(crate) fn unit_pairs(num_fields: usize) -> Option<Pairs<f64>> {
+pub(crate) fn unit_pairs(num_fields: usize) -> Option<Pairs<f32>> {
     let pairs = num_fields * (num_fields - 1) / 2;
     (pairs > 0).then(|| Pairs { list: PairList::Dense, weights: vec![1.0; pairs] })
 }

@@ -16,8 +16,8 @@ pub struct FloatModel {
     pub fields: Vec<FloatField>,
     /// `[num_fields, embed_dim]`, where `config.field_vector`.
     pub field_vectors: Option<Vec<f32>>,
-    /// Absent where `config.interaction` is none or no pair has a weight. f64 for the reason of [`FloatLayer`].
-    pub pairs: Option<Pairs<f64>>,
+    /// Absent where `config.interaction` is none or no pair has a weight.
+    pub pairs: Option<Pairs<f32>>,
     /// Hidden layers, then the output layer with one channel; empty without an MLP.
     pub layers: Vec<FloatLayer>,
 }

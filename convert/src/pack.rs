@@ -97,7 +97,7 @@ pub fn pack_f32(model: &FloatModel) -> Result<Packed, PackError> {
     file.optional(SectionKind::FeatureWeights, &feature_weights.collect::<Vec<_>>().concat());
     file.optional(SectionKind::FieldVectors, model.field_vectors.as_deref().unwrap_or_default());
     if let Some(pairs) = &model.pairs {
-        file.pairs(&pairs.list, &to_f32(&pairs.weights));
+        file.pairs(&pairs.list, &pairs.weights);
     }
     file.layers(model.layers.iter().map(|layer| LayerShape {
         inputs: layer.inputs,

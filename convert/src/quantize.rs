@@ -47,7 +47,7 @@ pub fn quantize_model(model: &FloatModel, scales: &Scales) -> Result<QuantizedMo
             // r [num_pairs], s_f [num_fields]
             let pairs = list.pairs(model.config.fields.len());
             let folded: Vec<f64> =
-                pairs.iter().zip(weights).map(|(&(i, j), &r)| r * used.fields[i] * used.fields[j]).collect();
+                pairs.iter().zip(weights).map(|(&(i, j), &r)| f64::from(r) * used.fields[i] * used.fields[j]).collect();
             let (weights, scale) = coefficients(&folded, limit::PAIR_SUM);
             let pairs = Pairs { list: list.clone(), weights };
             Some(QuantizedPairs { pairs, scale, term: part_term("pairs", scale)? })

@@ -50,7 +50,7 @@ pub fn float_forward(model: &FloatModel, row: Row<'_>) -> Result<FloatTrace, Sco
     }
     if let Some(pairs) = &model.pairs {
         for ((i, j), r) in pairs.list.pairs(model.fields.len()).into_iter().zip(&pairs.weights) {
-            logit += r * (0..dim).map(|d| vectors[i * dim + d] * vectors[j * dim + d]).sum::<f64>();
+            logit += f64::from(*r) * (0..dim).map(|d| vectors[i * dim + d] * vectors[j * dim + d]).sum::<f64>();
         }
     }
     let mut x = vectors.clone();

@@ -190,6 +190,7 @@ fn logit_gradient(model: &FloatModel, row: Row<'_>) -> Result<Vec<f64>, ScoreErr
     };
     if let Some(pairs) = &model.pairs {
         for ((i, j), r) in pairs.list.pairs(model.fields.len()).into_iter().zip(&pairs.weights) {
+            let r = f64::from(*r);
             for d in 0..dim {
                 gradient[i * dim + d] += r * trace.vectors[j * dim + d];
                 gradient[j * dim + d] += r * trace.vectors[i * dim + d];
