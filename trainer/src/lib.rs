@@ -3,5 +3,39 @@
 //! | module | takes | gives |
 //! |---|---|---|
 //! | [`data`] | raw rows | `schema.json`, encoded rows, shuffled batches |
+//! | [`settings`] | flags, settings files | what to train and how |
+//! | [`model`] | batches | logits in real numbers |
+//! | [`qat`], [`quantized`] | a trained model | its integers, trained further; logits in int8 |
+//! | [`distill`] | logits of student and teachers | the loss |
+//! | [`fit`], [`optimizer`] | model, loss, batches | the best epoch; a state to go on from |
+//! | [`checkpoint`], [`tensors`] | a trained model | its folder, and back |
+//! | [`evaluate`] | a checkpoint, rows | LogLoss, AUC, PRAUC, RCE, logits |
+//! | [`commands`], [`device`] | a command line | a run |
+//!
+//! All but [`data`] and [`settings`] need libtorch: the cargo feature `torch`.
 
 pub mod data;
+
+#[cfg(feature = "torch")]
+pub mod checkpoint;
+#[cfg(feature = "torch")]
+pub mod commands;
+#[cfg(feature = "torch")]
+pub mod device;
+#[cfg(feature = "torch")]
+pub mod distill;
+#[cfg(feature = "torch")]
+pub mod evaluate;
+#[cfg(feature = "torch")]
+pub mod fit;
+#[cfg(feature = "torch")]
+pub mod model;
+#[cfg(feature = "torch")]
+pub mod optimizer;
+#[cfg(feature = "torch")]
+pub mod qat;
+#[cfg(feature = "torch")]
+pub mod quantized;
+pub mod settings;
+#[cfg(feature = "torch")]
+pub mod tensors;

@@ -3,13 +3,15 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xsfm_trainer::data;
+#[cfg(feature = "torch")]
+use xsfm_trainer::commands;
+use xsfm_trainer::{data, settings};
 
 /// From click logs to trained checkpoints, which `xsfm pack` turns into one file for the runtime.
 ///
 /// Start with `prepare`: it turns raw logs into schema.json and encoded rows (train.arrow, valid.arrow, test.arrow).
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -19,19 +21,37 @@ struct Cli {
 enum Command {
     /// Encode a raw data set: schema.json, train.arrow, valid.arrow, test.arrow
     Prepare(data::prepare::Args),
+    /// Train a model on encoded rows, in real numbers or (--quantize) in int8
+    #[cfg(feature = "torch")]
+    Train(Box<commands::TrainArgs>),
+    /// Train a student on the labels and on the probabilities of its teachers
+    #[cfg(feature = "torch")]
+    Distill(Box<commands::DistillArgs>),
+    /// Measure a checkpoint: LogLoss, AUC, PRAUC, RCE
+    #[cfg(feature = "torch")]
+    Evaluate(commands::EvaluateArgs),
     /// Write the films a user has not rated in training, as rows to rank
     Candidates(data::candidates::Args),
     /// Write encoded rows as text: one row of indices per line, as `xsfm score --indices` reads them
     Rows(data::export::Args),
 }
 
-fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+fn run() -> anyhow::Result<()> {
+    match Cli::parse_from(settings::expand_config(std::env::args_os())?).command {
         Command::Prepare(args) => data::prepare::run(&args),
+        #[cfg(feature = "torch")]
+        Command::Train(args) => commands::train(&args),
+        #[cfg(feature = "torch")]
+        Command::Distill(args) => commands::distill(&args),
+        #[cfg(feature = "torch")]
+        Command::Evaluate(args) => commands::evaluate(&args),
         Command::Candidates(args) => data::candidates::run(&args),
         Command::Rows(args) => data::export::run(&args),
-    };
-    match result {
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -1,0 +1,185 @@
+//! DeepFwFM in libtorch: `logit = bias + FeatureWeight + FieldVector + FieldInteraction + MLP(concat v_f)`, every part optional
+//! (Pan et al. 2018, arXiv:1806.03514; Deng et al. 2021, arXiv:2002.06987).
+
+pub mod embedding;
+pub mod parameters;
+
+use anyhow::Result;
+use tch::{Device, Kind, Tensor, no_grad};
+use xsfm_interchange::checkpoint::BATCH_NORM_EPSILON;
+use xsfm_interchange::config::{Interaction, ModelConfig};
+use xsfm_interchange::rows::RowBlock;
+
+use self::embedding::{Entries, Layout};
+use self::parameters::{Linear, Parameters};
+
+/// Momentum of BatchNorm's running statistics, as in PyTorch.
+const BATCH_NORM_MOMENTUM: f64 = 0.1;
+
+/// A model on a device.
+#[derive(Debug)]
+pub struct Model {
+    /// Architecture.
+    pub config: ModelConfig,
+    /// Where the tables lie.
+    pub layout: Layout,
+    /// The trained numbers.
+    pub parameters: Parameters,
+    device: Device,
+}
+
+/// Which numbers are dropped in training; none in evaluation.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Dropout {
+    /// Probability for the numbers of the fields' vectors.
+    pub embedding: f64,
+    /// Probability for the outputs of hidden layers.
+    pub hidden: f64,
+}
+
+/// What a pass gives.
+#[derive(Debug)]
+pub struct Output {
+    /// `[samples]`
+    pub logits: Tensor,
+    /// Sum of the squares of all table rows that the batch used, over the number of samples.
+    pub squares: Tensor,
+}
+
+/// Intermediate results of a pass, for calibration.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// `[samples, num_fields, embed_dim]`
+    pub vectors: Option<Tensor>,
+    /// `[samples, outputs]` of each hidden layer after ReLU.
+    pub hidden: Vec<Tensor>,
+}
+
+impl Model {
+    /// A fresh model from libtorch's current random state.
+    ///
+    /// # Errors
+    /// A configuration that cannot be built.
+    pub fn new(config: ModelConfig, init_std: f64, device: Device) -> Result<Self> {
+        parameters::check_config(&config)?;
+        let layout = Layout::new(&config, device);
+        let parameters = no_grad(|| Parameters::initialize(&config, &layout, init_std, device));
+        Ok(Model { config, layout, parameters, device })
+    }
+
+    /// Where the model lives.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// A batch as rows of the tables.
+    ///
+    /// # Errors
+    /// Rows that do not fit the model.
+    pub fn entries(&self, block: &RowBlock) -> Result<Entries> {
+        self.layout.entries(block, self.config.feature_weight, self.device)
+    }
+
+    /// A pass in training: `dropout` applies and BatchNorm uses and moves with the batch's statistics.
+    pub fn train_pass(&self, entries: &Entries, dropout: Dropout) -> Output {
+        self.pass(entries, Some(dropout), None)
+    }
+
+    /// entries of n samples -> logits `[n]`, in evaluation
+    pub fn logits(&self, entries: &Entries) -> Tensor {
+        no_grad(|| self.pass(entries, None, None).logits)
+    }
+
+    /// Intermediate results in evaluation.
+    pub fn trace(&self, entries: &Entries) -> Trace {
+        let mut trace = Trace::default();
+        let _ = no_grad(|| self.pass(entries, None, Some(&mut trace)));
+        trace
+    }
+
+    fn pass(&self, entries: &Entries, dropout: Option<Dropout>, mut trace: Option<&mut Trace>) -> Output {
+        // entries of n samples; vectors [n, num_fields, embed_dim]; logits [n]
+        let p = &self.parameters;
+        let a = p.first.index_select(0, &entries.first);
+        let b = p.second.as_ref().zip(entries.second.as_ref()).map(|(t, rows)| t.index_select(0, rows));
+        let mut squares = a.square().sum(Kind::Float);
+        if let Some(b) = &b {
+            squares = squares + b.square().sum(Kind::Float);
+        }
+        let mut vectors = self.layout.sum_bags(&self.layout.compose(&a, b.as_ref(), &entries.field, 1.0), entries);
+        if let Some(trace) = &mut trace {
+            trace.vectors = Some(vectors.shallow_clone());
+        }
+        if let Some(dropout) = dropout {
+            vectors = vectors.dropout(dropout.embedding, true);
+        }
+        let mut logits = p.bias.expand([entries.samples], false);
+        if let (Some(weights), Some(feature)) = (&p.feature_weight, &entries.feature) {
+            let weights = weights.index_select(0, feature).view([-1, 1]);
+            squares = squares + weights.square().sum(Kind::Float);
+            logits = logits + self.layout.sum_bags(&weights, entries).sum_dim_intlist([1, 2].as_slice(), false, Kind::Float);
+        }
+        if let Some(field_vectors) = &p.field_vector {
+            logits = logits + vectors.flatten(1, 2).mv(&field_vectors.flatten(0, 1));
+        }
+        if let Some(r) = self.pair_matrix() {
+            logits = logits + pairs(&vectors, &r);
+        }
+        if !p.layers.is_empty() {
+            logits = logits + self.mlp(vectors.flatten(1, 2), dropout, trace);
+        }
+        Output { logits, squares: squares / entries.samples as f64 }
+    }
+
+    /// r `[num_fields, num_fields]`, symmetric with a diagonal of zeros; `None` without a second-order term
+    pub fn pair_matrix(&self) -> Option<Tensor> {
+        let num_fields = self.config.fields.len() as i64;
+        let matrix = match self.config.interaction {
+            Interaction::None => return None,
+            Interaction::Unit => Tensor::ones([num_fields, num_fields], (Kind::Float, self.device)),
+            Interaction::FieldWeighted => {
+                let w = self.parameters.field_matrix.as_ref()?;
+                (w + w.tr()) * 0.5
+            }
+        };
+        let eye = Tensor::eye(num_fields, (Kind::Float, self.device));
+        Some(&matrix * (1.0 - eye))
+    }
+
+    /// x `[n, num_fields * embed_dim]` -> `[n]`
+    fn mlp(&self, mut x: Tensor, dropout: Option<Dropout>, mut trace: Option<&mut Trace>) -> Tensor {
+        let hidden = self.parameters.layers.len() - 1;
+        for (n, Linear { weight, bias, norm }) in self.parameters.layers.iter().enumerate() {
+            x = x.linear(weight, Some(bias));
+            if n == hidden {
+                break;
+            }
+            if let Some(norm) = norm {
+                x = x.batch_norm(
+                    Some(&norm.weight),
+                    Some(&norm.bias),
+                    Some(&norm.running_mean),
+                    Some(&norm.running_var),
+                    dropout.is_some(),
+                    BATCH_NORM_MOMENTUM,
+                    BATCH_NORM_EPSILON,
+                    self.device.is_cuda(),
+                );
+            }
+            x = x.relu();
+            if let Some(trace) = &mut trace {
+                trace.hidden.push(x.shallow_clone());
+            }
+            if let Some(dropout) = dropout {
+                x = x.dropout(dropout.hidden, true);
+            }
+        }
+        x.squeeze_dim(1)
+    }
+}
+
+/// v `[n, F, k]`, r `[F, F]` symmetric with a diagonal of zeros -> `[n]`: sum_{i<j} r_ij <v_i, v_j> = tr(E^T R E) / 2, E = v of a sample
+pub fn pairs(v: &Tensor, r: &Tensor) -> Tensor {
+    let e = v.transpose(1, 2);
+    (e.matmul(r) * e).sum_dim_intlist([1, 2].as_slice(), false, None::<Kind>) * 0.5
+}

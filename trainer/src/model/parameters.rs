@@ -1,0 +1,279 @@
+//! The trained numbers of a model: how they start, what they are called, how they become a checkpoint's tensors and return.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result, bail};
+use tch::{Device, Kind, Tensor, no_grad};
+use xsfm_interchange::config::{Interaction, ModelConfig, Operation};
+
+use super::embedding::Layout;
+
+/// The trained numbers of a model. Shapes are in the fields' first lines.
+#[derive(Debug)]
+pub struct Parameters {
+    /// `[1]`
+    pub bias: Tensor,
+    /// `[rows, embed_dim]`: full and quotient tables of all fields.
+    pub first: Tensor,
+    /// `[rows, embed_dim]`: remainder tables of all fields, after one neutral row.
+    pub second: Option<Tensor>,
+    /// `[num_features]`
+    pub feature_weight: Option<Tensor>,
+    /// `[num_fields, embed_dim]`
+    pub field_vector: Option<Tensor>,
+    /// `[num_fields, num_fields]`: W of `r = (W + W^T) / 2`.
+    pub field_matrix: Option<Tensor>,
+    /// Hidden layers, then the output layer; empty without an MLP.
+    pub layers: Vec<Linear>,
+}
+
+/// One Linear layer and what follows it.
+#[derive(Debug)]
+pub struct Linear {
+    /// `[outputs, inputs]`
+    pub weight: Tensor,
+    /// `[outputs]`
+    pub bias: Tensor,
+    /// BatchNorm of a hidden layer.
+    pub norm: Option<BatchNorm>,
+}
+
+/// BatchNorm, all `[outputs]`.
+#[derive(Debug)]
+pub struct BatchNorm {
+    /// Gain.
+    pub weight: Tensor,
+    /// Offset.
+    pub bias: Tensor,
+    /// Running mean; moves in training, has no gradient.
+    pub running_mean: Tensor,
+    /// Running variance; moves in training, has no gradient.
+    pub running_var: Tensor,
+}
+
+/// What an optimiser may do to a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A matrix of the MLP: weight decay applies.
+    Matrix,
+    /// Trained without weight decay.
+    Other,
+    /// Not trained by gradients.
+    Statistic,
+}
+
+impl Parameters {
+    /// Fresh parameters from libtorch's current random state.
+    ///
+    /// Table entries are normal with deviation `init_std`; the two factors of a product share it (`sqrt(init_std)` each), so that
+    /// a composed vector starts as large as a full one. Layers start as PyTorch's Linear does, `U(±1/sqrt(inputs))`.
+    pub fn initialize(config: &ModelConfig, layout: &Layout, init_std: f64, device: Device) -> Self {
+        let options = (Kind::Float, device);
+        let (dim, num_fields) = (config.embed_dim as i64, config.fields.len() as i64);
+        let first = Tensor::randn([layout.first_rows(), dim], options) * init_std;
+        let second =
+            (layout.second_rows() > 0).then(|| Tensor::randn([layout.second_rows(), dim], options) * init_std);
+        for table in layout.tables() {
+            let config = &config.fields[table.field];
+            let tensor = if table.is_second { second.as_ref() } else { Some(&first) };
+            let Some(rows) = tensor.map(|t| t.narrow(0, table.from, table.rows)) else { continue };
+            let _ = rows.narrow(1, 0, table.columns.0).zero_();
+            let end = table.columns.0 + table.columns.1;
+            let _ = rows.narrow(1, end, dim - end).zero_();
+            if config.is_product() {
+                let _ = rows.shallow_clone().g_mul_scalar_(init_std.sqrt().recip());
+            }
+        }
+        if let Some(second) = &second {
+            let _ = second.get(0).zero_();
+        }
+        let uniform = |shape: &[i64], bound: f64| (Tensor::rand(shape, options) * 2.0 - 1.0) * bound;
+        let mut layers = Vec::new();
+        if let Some(mlp) = &config.mlp {
+            let mut inputs = num_fields * dim;
+            for (n, outputs) in mlp.hidden.iter().map(|&h| h as i64).chain([1]).enumerate() {
+                let bound = (inputs as f64).sqrt().recip();
+                let norm = (mlp.batch_norm && n < mlp.hidden.len()).then(|| BatchNorm {
+                    weight: Tensor::ones([outputs], options),
+                    bias: Tensor::zeros([outputs], options),
+                    running_mean: Tensor::zeros([outputs], options),
+                    running_var: Tensor::ones([outputs], options),
+                });
+                let weight = uniform(&[outputs, inputs], bound);
+                layers.push(Linear { weight, bias: uniform(&[outputs], bound), norm });
+                inputs = outputs;
+            }
+        }
+        let parameters = Parameters {
+            bias: Tensor::zeros([1], options),
+            first,
+            second,
+            feature_weight: config.feature_weight.then(|| Tensor::zeros([layout.num_features()], options)),
+            field_vector: config.field_vector.then(|| Tensor::randn([num_fields, dim], options) * init_std),
+            // Glorot's bound for a square matrix.
+            field_matrix: (config.interaction == Interaction::FieldWeighted)
+                .then(|| uniform(&[num_fields, num_fields], (3.0 / num_fields as f64).sqrt())),
+            layers,
+        };
+        parameters.track_gradients();
+        parameters
+    }
+
+    /// Every tensor with its name in a training state and its role; shallow clones.
+    pub fn named(&self) -> Vec<(String, Tensor, Role)> {
+        let mut all = Vec::new();
+        let mut add = |name: String, tensor: &Tensor, role| all.push((name, tensor.shallow_clone(), role));
+        add("bias".to_owned(), &self.bias, Role::Other);
+        add("first".to_owned(), &self.first, Role::Other);
+        let optional = [
+            ("second", &self.second),
+            ("feature_weight", &self.feature_weight),
+            ("field_vector", &self.field_vector),
+            ("field_matrix", &self.field_matrix),
+        ];
+        for (name, tensor) in optional {
+            if let Some(tensor) = tensor {
+                add(name.to_owned(), tensor, Role::Other);
+            }
+        }
+        for (n, layer) in self.layers.iter().enumerate() {
+            add(format!("mlp.{n}.weight"), &layer.weight, Role::Matrix);
+            add(format!("mlp.{n}.bias"), &layer.bias, Role::Other);
+            if let Some(norm) = &layer.norm {
+                add(format!("mlp.{n}.norm.weight"), &norm.weight, Role::Other);
+                add(format!("mlp.{n}.norm.bias"), &norm.bias, Role::Other);
+                add(format!("mlp.{n}.norm.running_mean"), &norm.running_mean, Role::Statistic);
+                add(format!("mlp.{n}.norm.running_var"), &norm.running_var, Role::Statistic);
+            }
+        }
+        all
+    }
+
+    fn track_gradients(&self) {
+        for (_, tensor, role) in self.named() {
+            let _ = tensor.set_requires_grad(role != Role::Statistic);
+        }
+    }
+
+    /// A copy of every number, on the CPU.
+    pub fn snapshot(&self) -> Vec<(String, Tensor)> {
+        self.named().into_iter().map(|(name, tensor, _)| (name, tensor.detach().to_device(Device::Cpu).copy())).collect()
+    }
+
+    /// Takes all numbers from a [`snapshot`](Self::snapshot).
+    ///
+    /// # Errors
+    /// A tensor is missing or has another shape.
+    pub fn restore(&self, snapshot: &HashMap<String, Tensor>) -> Result<()> {
+        for (name, mut tensor, _) in self.named() {
+            let saved = snapshot.get(&name).with_context(|| format!("tensor `{name}` is missing"))?;
+            check_shape(&name, saved, &tensor.size())?;
+            no_grad(|| tensor.copy_(saved));
+        }
+        Ok(())
+    }
+
+    /// Number of trained numbers that scoring uses, BatchNorm folded, neutral and padding entries not counted.
+    pub fn count(&self, config: &ModelConfig) -> usize {
+        let tables: usize = config
+            .fields
+            .iter()
+            .flat_map(|f| f.embedding.table_shapes(f.features, config.embed_dim))
+            .map(|(rows, columns)| rows * columns)
+            .sum();
+        let num_fields = config.fields.len();
+        let pairs = if self.field_matrix.is_some() { num_fields * (num_fields - 1) / 2 } else { 0 };
+        let size = |t: &Option<Tensor>| t.as_ref().map_or(0, Tensor::numel);
+        let layers: usize = self.layers.iter().map(|l| l.weight.numel() + l.bias.numel()).sum();
+        1 + tables + pairs + size(&self.feature_weight) + size(&self.field_vector) + layers
+    }
+
+    /// The tensors of `weights.safetensors`, named as `xsfm_interchange::checkpoint` says.
+    pub fn to_checkpoint(&self, layout: &Layout) -> Vec<(String, Tensor)> {
+        let mut tensors = Vec::new();
+        for table in layout.tables() {
+            let tensor = if table.is_second { self.second.as_ref() } else { Some(&self.first) };
+            let part = |t: &Tensor| t.narrow(0, table.from, table.rows).narrow(1, table.columns.0, table.columns.1);
+            tensors.extend(tensor.map(|t| (table.name.clone(), part(t))));
+        }
+        if let Some(weights) = &self.feature_weight {
+            let fields = layout.features().enumerate();
+            tensors.extend(fields.map(|(f, (from, n))| (format!("feature_weight.{f}"), weights.narrow(0, from, n))));
+        }
+        tensors.extend(self.other_tensors());
+        tensors
+    }
+
+    /// Takes the tensors of `weights.safetensors`.
+    ///
+    /// # Errors
+    /// A tensor is missing, unknown, or has another shape than the configuration says; the message names it.
+    pub fn load_checkpoint(&self, layout: &Layout, mut tensors: HashMap<String, Tensor>) -> Result<()> {
+        // The names and shapes that saving would give are those to be read; the slices share memory with the parameters.
+        for (name, mut target) in self.to_checkpoint(layout) {
+            let saved = tensors.remove(&name).with_context(|| format!("tensor `{name}` is missing"))?;
+            check_shape(&name, &saved, &target.size())?;
+            no_grad(|| target.copy_(&saved));
+        }
+        if let Some(name) = tensors.keys().min() {
+            bail!("tensor `{name}` does not belong to this configuration");
+        }
+        Ok(())
+    }
+
+    /// Those whose name and shape are the same in a training state and in a checkpoint.
+    fn other_tensors(&self) -> impl Iterator<Item = (String, Tensor)> {
+        let is_split = |name: &str| ["first", "second", "feature_weight"].contains(&name);
+        self.named().into_iter().filter(move |(name, ..)| !is_split(name)).map(|(name, tensor, _)| (name, tensor))
+    }
+}
+
+fn check_shape(name: &str, found: &Tensor, expected: &[i64]) -> Result<()> {
+    if found.size() != expected {
+        bail!("tensor `{name}` has shape {:?}, the configuration says {expected:?}", found.size());
+    }
+    Ok(())
+}
+
+/// Checks what the layout relies on.
+///
+/// # Errors
+/// A size of zero, an odd `embed_dim` under `concat`, another version; the message names the field.
+pub fn check_config(config: &ModelConfig) -> Result<()> {
+    use xsfm_interchange::config::EmbeddingConfig::QuotientRemainder;
+    use xsfm_interchange::quantization::limit;
+    if config.version != ModelConfig::VERSION {
+        bail!("version is {}, this program reads {}", config.version, ModelConfig::VERSION);
+    }
+    let (num_fields, dim) = (config.fields.len(), config.embed_dim);
+    if !(1..=limit::FIELDS).contains(&num_fields) {
+        bail!("there are {num_fields} fields; a model has 1 to {}", limit::FIELDS);
+    }
+    if !(1..=limit::EMBED_DIM).contains(&dim) {
+        bail!("embed_dim is {dim}; it is 1 to {}", limit::EMBED_DIM);
+    }
+    for field in &config.fields {
+        let name = &field.name;
+        if field.features == 0 {
+            bail!("field `{name}` has no features");
+        }
+        if let QuotientRemainder { collisions, operation } = field.embedding {
+            if collisions == 0 {
+                bail!("field `{name}` has 0 collisions; it needs at least 1");
+            }
+            if operation == Operation::Concat && dim % 2 != 0 {
+                bail!("field `{name}` is a concatenation of two halves, but embed_dim is {dim}, which is odd");
+            }
+        }
+    }
+    let widths = config.mlp.iter().flat_map(|mlp| &mlp.hidden);
+    for (n, &width) in widths.enumerate() {
+        if !(1..=limit::LAYER_INPUTS).contains(&width) {
+            bail!("hidden layer {n} has a width of {width}; it is 1 to {}", limit::LAYER_INPUTS);
+        }
+    }
+    if config.mlp.is_some() && num_fields * dim > limit::LAYER_INPUTS {
+        bail!("{num_fields} fields of {dim} numbers are more inputs than a layer may have ({})", limit::LAYER_INPUTS);
+    }
+    Ok(())
+}
