@@ -23,7 +23,7 @@ fn sample(i: u32, bags: &[bool]) -> (u8, RowBlock) {
         let indices: Vec<u32> = (0..count).map(|k| (i * 31 + f * 7 + k) % 100).collect();
         block.push_field(&indices);
     }
-    (u8::from(i % 3 == 0), block)
+    (u8::from(i.is_multiple_of(3)), block)
 }
 
 fn write(path: &Path, rows: u32, bags: &[bool]) {

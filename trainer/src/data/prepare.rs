@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -93,10 +94,11 @@ pub fn run(args: &Args) -> Result<()> {
         }
     };
     let report = prepare(source.as_ref(), &common.split.split()?, &common.out)?;
+    let mut stdout = io::stdout().lock();
     if common.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        writeln!(stdout, "{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        report.print();
+        report.print(&mut stdout)?;
     }
     for example in &report.skipped_examples {
         eprintln!("skipped: {example}");
@@ -252,19 +254,24 @@ fn encode(source: &dyn Source, plan: &Plan, schema: &Schema, out: &Path) -> Resu
 }
 
 impl Report {
-    fn print(&self) {
-        println!("{:<10} {:>12} {:>12}", "part", "rows", "positives");
+    fn print(&self, output: &mut dyn Write) -> io::Result<()> {
+        writeln!(output, "{:<10} {:>12} {:>12}", "part", "rows", "positives")?;
         for (name, part) in [("training", self.train), ("validation", self.valid), ("test", self.test)] {
-            println!("{name:<10} {:>12} {:>12}", part.rows, part.positives);
+            writeln!(output, "{name:<10} {:>12} {:>12}", part.rows, part.positives)?;
         }
         if self.skipped_rows > 0 {
-            println!("{:<10} {:>12}", "skipped", self.skipped_rows);
+            writeln!(output, "{:<10} {:>12}", "skipped", self.skipped_rows)?;
         }
         let width = self.fields.iter().map(|f| f.name.chars().count()).max().unwrap_or(0).max(5);
-        println!("\n{:<width$} {:<11} {:>10} {:>10} {:>10}", "field", "kind", "features", "unseen", "cut bags");
+        writeln!(
+            output,
+            "\n{:<width$} {:<11} {:>10} {:>10} {:>10}",
+            "field", "kind", "features", "unseen", "cut bags"
+        )?;
         for f in &self.fields {
             let kind = format!("{:?}", f.kind).to_lowercase();
-            println!("{:<width$} {kind:<11} {:>10} {:>10} {:>10}", f.name, f.features, f.unseen, f.cut_bags);
+            writeln!(output, "{:<width$} {kind:<11} {:>10} {:>10} {:>10}", f.name, f.features, f.unseen, f.cut_bags)?;
         }
+        Ok(())
     }
 }

@@ -1,0 +1,94 @@
+//! `xsfm-train prepare`, `candidates` and `rows` as programs.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+fn run(folder: &Path, arguments: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_xsfm-train")).current_dir(folder).args(arguments.split(' ')).output().unwrap()
+}
+
+fn succeed(folder: &Path, arguments: &str) -> String {
+    let output = run(folder, arguments);
+    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn fail(folder: &Path, arguments: &str, expected: &str) {
+    let output = run(folder, arguments);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && message.contains(expected), "{arguments}: {message}");
+    assert!(!message.contains("panicked"), "{message}");
+}
+
+fn movielens() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "ml-100k.inter",
+        "user_id:token\titem_id:token\trating:float\ttimestamp:float\n1\t10\t5\t1\n2\t20\t3\t2\n1\t30\t4\t3\n",
+    );
+    write(
+        "ml-100k.user",
+        "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n1\t24\tM\twriter\t1\n2\t53\tF\tother\t2\n3\t9\tF\tother\t2\n",
+    );
+    write(
+        "ml-100k.item",
+        "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n10\tToy\t1995\tAnimation Comedy\n20\tGold\t1996\tDrama\n30\tCafé\t1995\t\n40\tNever\t1890\tDrama Comedy\n",
+    );
+    write("split.txt", "t\nt\ne\n");
+    folder
+}
+
+#[test]
+fn from_ratings_to_candidates() {
+    let folder = movielens();
+    let folder = folder.path();
+    let table = succeed(folder, "prepare movielens --source . --out data --split file --split-file split.txt");
+    assert!(table.contains("training") && table.contains("release_year"), "{table}");
+    let json = succeed(folder, "prepare movielens --source . --out data --split file --split-file split.txt --json");
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((report["train"]["rows"].as_u64(), report["test"]["rows"].as_u64()), (Some(2), Some(1)));
+
+    succeed(folder, "candidates movielens --source . --data data --user 1 -o c.tsv --titles c.txt");
+    // User 1 rated film 10 in training, and 30 only in the test rows. Film 40 has no ratings at all.
+    assert_eq!(fs::read_to_string(folder.join("c.txt")).unwrap(), "Gold\nCafé\nNever\n");
+    // Drama is the third genre: all occur once, and are ordered by their names.
+    assert_eq!(
+        fs::read_to_string(folder.join("c.tsv")).unwrap(),
+        "1\t2\t1\t2\t2\t2\t3\n1\t0\t1\t2\t2\t1\t0\n1\t0\t1\t2\t2\t0\t3|2\n"
+    );
+
+    succeed(folder, "rows --data data/train.arrow -o rows.tsv");
+    assert_eq!(fs::read_to_string(folder.join("rows.tsv")).unwrap(), "1\t1\t1\t2\t2\t1\t1|2\n2\t2\t2\t1\t1\t2\t3\n");
+    succeed(folder, "rows --data data/train.arrow --limit 1 -o rows.tsv");
+    assert_eq!(fs::read_to_string(folder.join("rows.tsv")).unwrap().lines().count(), 1);
+}
+
+#[test]
+fn errors_end_with_a_message() {
+    let folder = movielens();
+    let folder = folder.path();
+    fail(folder, "candidates movielens --source . --data data --user 1 -o c.tsv --titles c.txt", "schema.json");
+    succeed(folder, "prepare movielens --source . --out data --split file --split-file split.txt");
+    fail(folder, "candidates movielens --source . --data data --user 3 -o c.tsv --titles c.txt", "user \"3\"");
+    fail(folder, "candidates movielens --source nowhere --data data --user 1 -o c.tsv --titles c.txt", "nowhere");
+    assert!(!folder.join("c.tsv").exists() && !folder.join("c.txt").exists());
+    fail(folder, "rows --data split.txt -o rows.tsv", "split.txt");
+    assert!(!folder.join("rows.tsv").exists());
+    fail(folder, "prepare movielens --source . --out x --split file", "--split-file");
+    fail(folder, "prepare movielens --source . --out x --split-file split.txt", "go together");
+    fail(folder, "prepare movielens --source . --out split.txt", "split.txt");
+    fail(folder, "prepare csv --input none.csv --schema none.toml --out x", "none.toml");
+    assert!(!folder.join("x").exists());
+}
+
+#[test]
+fn help_shows_a_schema() {
+    let folder = TempDir::new().unwrap();
+    let help = succeed(folder.path(), "prepare csv --help");
+    assert!(help.contains("[[fields]]") && help.contains("Criteo log bucketing"), "{help}");
+}
