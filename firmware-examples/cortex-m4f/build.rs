@@ -1,91 +1,77 @@
-//! Places the model and the rows in the firmware's flash.
-//!
-//! - `XSFM_MODEL`: the packed model. By default the student that the project keeps in `tests/fixtures`.
-//! - `XSFM_ROWS`: rows as `xsfm score --indices` reads them. By default rows that walk through the features of every field.
-//!
-//! The size of the scratch is the model's own figure, so the firmware reserves exactly what it needs.
+//! Puts a model and rows into the program: `XSFM_MODEL` and `XSFM_ROWS` name them, else the project's small student is used.
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use xsfm_runtime::{Model, ScratchBlock};
-use zerocopy::IntoBytes;
+use example_input::{ModelBytes, Rows};
+use xsfm_runtime::Model;
 
-/// Rows that stand in where none are given.
-const DEFAULT_ROWS: u32 = 64;
+/// Bytes of flash and of RAM of the board that QEMU plays, an MPS2+ with the AN386 image.
+const FLASH: usize = 4 << 20;
+const RAM: usize = 4 << 20;
+/// Flash that the program itself may take.
+const PROGRAM: usize = 64 << 10;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=memory.x");
-    println!("cargo:rerun-if-env-changed=XSFM_MODEL");
-    println!("cargo:rerun-if-env-changed=XSFM_ROWS");
-    let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    println!("cargo:rustc-link-search={}", here.display());
-    println!("cargo:rustc-link-arg-bins=-Tlink.x");
-    println!("cargo:rustc-link-arg-bins=-Tdefmt.x");
-    println!("cargo:rustc-link-arg-bins=--nmagic");
+    let model_path = input("XSFM_MODEL", "../../tests/fixtures/movielens-student/model.xsfm")?;
+    let rows_path = input("XSFM_ROWS", "rows.tsv")?;
 
-    let fixture = here.join("../../tests/fixtures/movielens-student/model.xsfm");
-    let model_path = env::var_os("XSFM_MODEL").map_or(fixture, PathBuf::from);
-    println!("cargo:rerun-if-changed={}", model_path.display());
-    let bytes = fs::read(&model_path).map_err(|error| format!("{}: {error}", model_path.display()))?;
-    // A vector's bytes may lie anywhere; a scratch block's are where the runtime wants them.
-    let mut blocks = vec![ScratchBlock::ZERO; bytes.len().div_ceil(ScratchBlock::LEN)];
-    blocks.as_mut_bytes()[..bytes.len()].copy_from_slice(&bytes);
-    let model = Model::from_bytes(blocks.as_bytes()).map_err(|error| format!("{}: {error}", model_path.display()))?;
-    fs::write(out.join("model.xsfm"), &bytes)?;
+    let bytes = ModelBytes::read(&model_path).map_err(|e| format!("{}: {e}", model_path.display()))?;
+    let model = Model::from_bytes(&bytes).map_err(|e| format!("{}: {e}", model_path.display()))?;
+    let text = fs::read_to_string(&rows_path).map_err(|e| format!("{}: {e}", rows_path.display()))?;
+    let rows = Rows::parse(&text, model.num_fields()).map_err(|e| format!("{}: {e}", rows_path.display()))?;
 
-    let rows = match env::var_os("XSFM_ROWS") {
-        Some(path) => given_rows(Path::new(&path), model.num_fields())?,
-        None => default_rows(&model),
-    };
-    let mut code = String::new();
-    writeln!(code, "const SCRATCH_BLOCKS: usize = {};", model.scratch_blocks())?;
-    writeln!(code, "const NUM_FIELDS: usize = {};", model.num_fields())?;
-    let (mut indices, mut offsets) = (Vec::<u32>::new(), vec![0]);
-    for field in rows.iter().flatten() {
-        indices.extend(field);
-        offsets.push(indices.len());
+    let constants = 4 * (rows.indices.len() + rows.offsets.len());
+    let flash = bytes.len() + constants + PROGRAM;
+    if flash > FLASH {
+        let (path, model) = (model_path.display(), bytes.len());
+        let parts = format!("{model} bytes of model, {constants} of rows and {PROGRAM} of program");
+        return Err(format!("{path}: {parts} do not fit {FLASH} bytes of flash").into());
     }
-    writeln!(code, "static INDICES: [u32; {}] = {indices:?};", indices.len())?;
-    writeln!(code, "static OFFSETS: [u32; {}] = {offsets:?};", offsets.len())?;
-    fs::write(out.join("constants.rs"), code)?;
+    fs::write(out.join("model.xsfm"), &*bytes)?;
+    fs::write(out.join("constants.rs"), constants_rs(&rows, bytes.len(), model.scratch_blocks()))?;
+    fs::write(
+        out.join("memory.x"),
+        format!(
+            "MEMORY {{ FLASH : ORIGIN = 0x00000000, LENGTH = {FLASH}\n RAM : ORIGIN = 0x20000000, LENGTH = {RAM} }}\n"
+        ),
+    )?;
+    println!("cargo::rustc-link-search={}", out.display());
+    for argument in ["-Tlink.x", "-Tdefmt.x", "--nmagic"] {
+        println!("cargo::rustc-link-arg-bins={argument}");
+    }
+    println!("cargo::rerun-if-changed=build.rs");
     Ok(())
 }
 
-/// One row: the indices of each field.
-type Row = Vec<Vec<u32>>;
-
-/// One row per line, tab between fields, `|` inside a bag.
-fn given_rows(path: &Path, num_fields: usize) -> Result<Vec<Row>, Box<dyn Error>> {
-    println!("cargo:rerun-if-changed={}", path.display());
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let mut rows = Vec::new();
-    for (line, content) in text.lines().enumerate() {
-        let row = content
-            .split('\t')
-            .map(|field| field.split('|').map(str::parse).collect::<Result<Vec<u32>, _>>())
-            .collect::<Result<Row, _>>()
-            .map_err(|error| format!("{}:{}: {error}", path.display(), line + 1))?;
-        if row.len() != num_fields {
-            let found = row.len();
-            return Err(format!("{}:{}: {found} fields, the model has {num_fields}", path.display(), line + 1).into());
-        }
-        rows.push(row);
-    }
-    Ok(rows)
+/// The file that `variable` names, which cargo then watches.
+fn input(variable: &str, default: &str) -> Result<PathBuf, Box<dyn Error>> {
+    println!("cargo::rerun-if-env-changed={variable}");
+    let path = match env::var_os(variable) {
+        Some(path) => PathBuf::from(path),
+        None => Path::new(&env::var("CARGO_MANIFEST_DIR")?).join(default),
+    };
+    println!("cargo::rerun-if-changed={}", path.display());
+    Ok(path)
 }
 
-/// Row r has feature `r * prime` of each field, bags two neighbours: every table is read all over.
-fn default_rows(model: &Model<'_>) -> Vec<Row> {
-    let index = |row: u32, f: usize, features: u32| row.wrapping_mul(7919 + 104 * f as u32) % features;
-    let field = |row: u32, f: usize, features: u32, bag: bool| match bag {
-        false => vec![index(row, f, features)],
-        true => vec![index(row, f, features), index(row + 1, f, features)],
-    };
-    (0..DEFAULT_ROWS)
-        .map(|row| model.fields().enumerate().map(|(f, it)| field(row, f, it.features, it.bag)).collect())
-        .collect()
+/// What the program knows at build time.
+fn constants_rs(rows: &Rows, model_bytes: usize, scratch_blocks: usize) -> String {
+    let Rows { indices, offsets, num_fields } = rows;
+    let (num_indices, num_offsets) = (indices.len(), offsets.len());
+    format!(
+        "/// Bytes of the model.
+pub const MODEL_BYTES: usize = {model_bytes};
+/// Blocks of scratch that the model needs.
+pub const SCRATCH_BLOCKS: usize = {scratch_blocks};
+/// Fields of a row.
+pub const NUM_FIELDS: usize = {num_fields};
+/// The indices of all fields of all rows.
+pub static INDICES: [u32; {num_indices}] = {indices:?};
+/// `[rows * NUM_FIELDS + 1]`: where each field of each row starts in `INDICES`.
+pub static OFFSETS: [u32; {num_offsets}] = {offsets:?};
+"
+    )
 }

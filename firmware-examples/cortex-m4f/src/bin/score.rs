@@ -1,66 +1,47 @@
-//! Scores rows from flash on a Cortex-M4F and reports the bits of every score.
-//!
-//! The model, the rows and the size of the scratch come from `build.rs`. Exits with 0 when every row has a score; a panic,
-//! a refused model or a refused row exit with 1 and say why.
+//! Scores every row and logs the bits of its logit and probability, which a host compares with its own.
 
 #![no_std]
 #![no_main]
 
 use cortex_m_rt::entry;
-use cortex_m_semihosting::debug::{self, EXIT_FAILURE, EXIT_SUCCESS};
-use defmt_semihosting as _;
-use xsfm_runtime::{Aligned, Model, Row, Scorer, ScratchBlock};
-
-include!(concat!(env!("OUT_DIR"), "/constants.rs"));
-
-/// The model stays in flash; nothing of it is copied.
-static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.xsfm")));
+use cortex_m4f::{MODEL, SCRATCH, exit, rows};
+use defmt::{error, info};
+use xsfm_runtime::format::CRC;
+use xsfm_runtime::{Model, Scorer};
 
 #[entry]
 fn main() -> ! {
-    match run() {
-        Ok(()) => exit(EXIT_SUCCESS),
-        Err(Failure::Load(error)) => defmt::error!("model refused: {}", error),
-        Err(Failure::Score(error)) => defmt::error!("row refused: {}", error),
-    }
-    exit(EXIT_FAILURE)
-}
-
-/// What stops the run.
-enum Failure {
-    Load(xsfm_runtime::LoadError),
-    Score(xsfm_runtime::ScoreError),
-}
-
-fn run() -> Result<(), Failure> {
-    let model = Model::from_bytes(&MODEL.0).map_err(Failure::Load)?;
-    defmt::println!("{}", model.statistics());
-    let mut scratch = [ScratchBlock::ZERO; SCRATCH_BLOCKS];
-    let mut scorer = Scorer::new(&model, &mut scratch).map_err(Failure::Score)?;
-    // FNV-1a over the bits of every logit and probability: one number to compare between machines.
-    let mut checksum = 0x811c_9dc5_u32;
-    for offsets in OFFSETS.windows(NUM_FIELDS + 1).step_by(NUM_FIELDS) {
-        let score = scorer.score(Row::with_bags(&INDICES, offsets)).map_err(Failure::Score)?;
-        let (logit, probability) = (score.logit, score.probability());
-        for byte in [logit, probability].into_iter().flat_map(f32::to_le_bytes) {
-            checksum = (checksum ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    let model = match Model::from_bytes(&MODEL.0) {
+        Ok(model) => model,
+        Err(why) => {
+            error!("the model cannot be used: {}", why);
+            exit(1)
         }
-        defmt::println!("{=u32:08x} {=u32:08x} {} {}", logit.to_bits(), probability.to_bits(), logit, probability);
+    };
+    info!("{}", model.statistics());
+    let mut scorer = match Scorer::new(&model, SCRATCH.take()) {
+        Ok(scorer) => scorer,
+        Err(why) => {
+            error!("no scorer: {}", why);
+            exit(1)
+        }
+    };
+    let mut digest = CRC.digest();
+    let mut count = 0_u32;
+    for row in rows() {
+        let score = match scorer.score(row) {
+            Ok(score) => score,
+            Err(why) => {
+                error!("row {}: {}", count, why);
+                exit(1)
+            }
+        };
+        let (logit, probability) = (score.logit.to_bits(), score.probability().to_bits());
+        info!("row {} logit {:08x} probability {:08x}", count, logit, probability);
+        digest.update(&logit.to_le_bytes());
+        digest.update(&probability.to_le_bytes());
+        count += 1;
     }
-    defmt::println!("checksum {=u32:08x}", checksum);
-    Ok(())
-}
-
-fn exit(status: debug::ExitStatus) -> ! {
-    debug::exit(status);
-    // A debugger without semihosting comes back.
-    loop {
-        cortex_m::asm::wfi();
-    }
-}
-
-#[panic_handler]
-fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    defmt::error!("{}", defmt::Display2Format(info));
-    exit(EXIT_FAILURE)
+    info!("{} rows, checksum {:08x}", count, digest.finalize());
+    exit(0)
 }
