@@ -14,6 +14,7 @@ use xsfm_convert::pack::{Packed, pack_f32, pack_int8};
 use xsfm_convert::quantize::quantize_model;
 use xsfm_convert::{bench, checkpoint, golden, input, inspect, score, validate};
 use xsfm_interchange::atomic;
+use xsfm_interchange::metrics::Metrics;
 use xsfm_interchange::rows::Bounds;
 
 /// Packs click models into one .xsfm file, and looks at, checks and scores such files.
@@ -73,6 +74,17 @@ enum Command {
         /// Folder that it was packed or imported from.
         checkpoint: PathBuf,
         /// Rows to compare on; figures other than logit errors need labels, which Arrow files have.
+        #[arg(long, value_name = "FILE")]
+        rows: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure a packed model on labelled rows: LogLoss, AUC, PRAUC, RCE.
+    Evaluate {
+        /// Packed model.
+        model: PathBuf,
+        /// Arrow file of rows with labels.
         #[arg(long, value_name = "FILE")]
         rows: PathBuf,
         /// Print JSON.
@@ -180,6 +192,11 @@ fn run(command: Command) -> anyhow::Result<()> {
             })?;
             bar.finish_and_clear();
             print(&report, json)
+        }
+        Command::Evaluate { model, rows, json } => {
+            let packed = input::packed(&model)?;
+            let metrics = score::evaluate(&input::load(&model, &packed)?, &rows)?;
+            if json { print_json(&metrics) } else { print_metrics(&metrics) }
         }
         Command::Score { model, indices, output } => {
             let packed = input::packed(&model)?;
@@ -331,6 +348,19 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> xsfm_convert::Error {
 fn read_lines(path: &Path) -> anyhow::Result<Vec<String>> {
     let read = || BufReader::new(std::fs::File::open(path)?).lines().collect::<io::Result<_>>();
     Ok(read().map_err(at(path))?)
+}
+
+fn print_metrics(metrics: &Metrics) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "rows     {}", metrics.rows)?;
+    writeln!(stdout, "LogLoss  {:.6}", metrics.log_loss)?;
+    for (name, figure) in [("AUC", metrics.auc), ("PRAUC", metrics.prauc), ("RCE %", metrics.rce)] {
+        match figure {
+            Some(figure) => writeln!(stdout, "{name:<7}  {figure:.6}")?,
+            None => writeln!(stdout, "{name:<7}  not defined: the labels are all the same")?,
+        }
+    }
+    Ok(())
 }
 
 fn print_ranking(ranked: &[score::Ranked]) -> anyhow::Result<()> {

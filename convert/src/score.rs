@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
+use xsfm_interchange::metrics::Metrics;
 use xsfm_interchange::rows::RowBlock;
 use xsfm_runtime::{Model, Score, Scorer, ScratchBlock};
 
@@ -43,6 +44,24 @@ fn score_blocks<E: From<Error>>(
         first += block.len();
     }
     Ok(())
+}
+
+/// Figures of `model` on the labelled rows of `path`.
+///
+/// # Errors
+/// The rows cannot be read, do not fit the model, or have no labels.
+pub fn evaluate(model: &Model<'_>, path: &Path) -> Result<Metrics, Error> {
+    let (mut labels, mut logits) = (Vec::new(), Vec::new());
+    score_rows(model, path, |block, scores| {
+        labels.extend_from_slice(&block.labels);
+        logits.extend(scores.iter().map(|score| f64::from(score.logit)));
+        Ok::<(), Error>(())
+    })?;
+    let problem = |what: String| Error::Input(format!("{}: {what}", path.display()));
+    if labels.is_empty() {
+        return Err(problem(format!("{} rows without labels", logits.len())));
+    }
+    Metrics::from_logits(&labels, &logits).map_err(|error| problem(error.to_string()))
 }
 
 /// `logit<TAB>probability`, with as many digits as restore the bits of both.
