@@ -112,9 +112,7 @@ struct Settings<'a> {
 fn run(args: &TrainArgs, objective: &Objective, distillation: Option<&Distillation>, device: Device) -> Result<()> {
     let TrainArgs { place, architecture, training, quantization } = args;
     training.check()?;
-    if let Some(threads) = place.threads {
-        tch::set_num_threads(i32::from(threads.max(1)));
-    }
+    tch::set_num_threads(i32::from(place.threads.max(1)));
     let schema = Schema::load(&place.data.join("schema.json"))?;
     let is_direct = quantization.from.is_some() || !quantization.quantize;
     let float_out = if is_direct { place.out.clone() } else { place.out.join("float") };
@@ -181,6 +179,7 @@ fn calibration_blocks(data: &Path, schema: &Schema, rows: usize, seed: u64) -> R
 /// # Errors
 /// A checkpoint or rows that cannot be read or do not fit each other.
 pub fn evaluate(args: &EvaluateArgs) -> Result<()> {
+    tch::set_num_threads(1);
     let model = checkpoint::load(&args.checkpoint, device::parse(&args.device)?)?;
     let split = match args.split {
         Split::Train => "train.arrow",

@@ -151,7 +151,10 @@ impl Fit<'_> {
             let train_loss = self.train_epoch(epoch, &mut train, &mut adam, &bar)?;
             let valid = self.measure(&mut valid)?;
             let Some(valid_auc) = valid.auc else {
-                bail!("{}: all validation rows have the same label, so there is no AUC to stop by", self.data.display());
+                bail!(
+                    "{}: all validation rows have the same label, so there is no AUC to stop by",
+                    self.data.display()
+                );
             };
             let best_auc = state.epochs.iter().map(|e| e.valid_auc).fold(f64::NEG_INFINITY, f64::max);
             let seconds = start.elapsed().as_secs_f64();
@@ -229,9 +232,7 @@ impl Fit<'_> {
     fn measure(&self, rows: &mut Batches) -> Result<Metrics> {
         match self.current_scales()? {
             None => Scorer::Float(&self.model).metrics(rows),
-            Some(scales) => {
-                Scorer::Int8(Box::new(Quantized::new(&self.model, &scales, Kind::Double)?)).metrics(rows)
-            }
+            Some(scales) => Scorer::Int8(Box::new(Quantized::new(&self.model, &scales, Kind::Double)?)).metrics(rows),
         }
     }
 

@@ -10,6 +10,7 @@ use xsfm_interchange::rows::RowBlock;
 
 use crate::model::Model;
 use crate::quantized::refresh_table_scales;
+use crate::tensors::size;
 
 /// At most this many numbers of one quantity are kept to choose its scale.
 const SAMPLE: i64 = 1 << 17;
@@ -32,7 +33,7 @@ pub fn fold_batch_norm(model: &Model) -> Result<Model> {
             let (mut weight, mut bias) = (f64(&from.weight), f64(&from.bias));
             if let Some(norm) = &from.norm {
                 let g = f64(&norm.weight) / (f64(&norm.running_var) + BATCH_NORM_EPSILON).sqrt();
-                weight = weight * g.view([-1, 1]);
+                weight = &weight * g.view([-1, 1]);
                 bias = (bias - f64(&norm.running_mean)) * g + f64(&norm.bias);
             }
             into.weight.shallow_clone().copy_(&weight);
@@ -61,7 +62,7 @@ pub fn calibrate(model: &Model, blocks: &[RowBlock]) -> Result<Scales> {
     for block in blocks {
         let trace = model.trace(&model.entries(block)?);
         for f in (0..fields.len()).filter(|&f| fields[f].is_requantized()) {
-            vectors[f].extend(trace.vectors.as_ref().map(|v| v.select(1, f as i64).flatten(0, 1)));
+            vectors[f].extend(trace.vectors.as_ref().map(|v| v.select(1, size(f)).flatten(0, 1)));
         }
         for (kept, output) in activations.iter_mut().zip(trace.hidden) {
             kept.push(output.flatten(0, 1));

@@ -19,6 +19,7 @@ use xsfm_interchange::quantization::{
 use crate::model::embedding::Entries;
 use crate::model::parameters::Linear;
 use crate::model::{Dropout, Model, Output};
+use crate::tensors::size;
 
 /// A model's integers, ready for passes; made anew after each step of training.
 #[derive(Debug)]
@@ -93,8 +94,10 @@ fn straight_through(exact: &Tensor, path: &Tensor) -> Tensor {
 
 /// values, scales (broadcast), f64 -> clamp(round(values / scales), -max, max) in `kind`; torch rounds ties to even, as `quantize` does
 fn integers(values: &Tensor, scales: &Tensor, max: i32, kind: Kind) -> Tensor {
-    let real = (values.to_kind(Kind::Double) / scales).clamp(-f64::from(max), f64::from(max));
-    straight_through(&real.round().to_kind(kind), &real.to_kind(kind))
+    let (real, max) = (values.to_kind(Kind::Double) / scales, f64::from(max));
+    let exact = real.detach().round().clamp(-max, max);
+    // The largest magnitude, `max` by the choice of its scale, may come out a hair above it, and must go on learning.
+    straight_through(&exact.to_kind(kind), &real.clamp(-max - 0.5, max + 0.5).to_kind(kind))
 }
 
 impl Requantize {
@@ -171,7 +174,7 @@ impl<'a> Quantized<'a> {
         anyhow::ensure!(parameters.layers.iter().all(|l| l.norm.is_none()), "BatchNorm must be folded before int8");
         let mut scales = wanted.clone();
         let vector = requantize_vectors(model, &mut scales, kind)?;
-        let num_fields = config.fields.len() as i64;
+        let num_fields = size(config.fields.len());
         let table_scales = [0, 1].map(|table| {
             // Fields without a second table read its neutral row, whose scale does not matter.
             let of_field = scales.tables.iter().map(|s| *s.get(table).unwrap_or(&1.0));
@@ -228,21 +231,22 @@ impl<'a> Quantized<'a> {
             vectors = vectors.dropout(dropout.embedding, true);
         }
         let mut steps = self.bias.expand([entries.samples], false);
-        if let (Some(part), Some(weights), Some(feature)) = (&self.feature_weight, &p.feature_weight, &entries.feature) {
+        if let (Some(part), Some(weights), Some(feature)) = (&self.feature_weight, &p.feature_weight, &entries.feature)
+        {
             let weights = weights.index_select(0, feature).view([-1, 1]);
             squares = &squares + weights.square().sum(Kind::Float);
             let integers = integers(&weights, &part.scales.index_select(0, &entries.field), WEIGHT_MAX, self.kind);
             let acc = layout.sum_bags(&(integers * part.coefficients.index_select(0, &entries.field)), entries);
-            steps = steps + part.way.steps(&acc.sum_dim_intlist([1, 2].as_slice(), false, self.kind));
+            steps = &steps + part.way.steps(&acc.sum_dim_intlist([1, 2].as_slice(), false, self.kind));
         }
         if let Some(part) = &self.field_vector {
-            steps = steps + part.way.steps(&vectors.flatten(1, 2).mv(&part.coefficients));
+            steps = &steps + part.way.steps(&vectors.flatten(1, 2).mv(&part.coefficients));
         }
         if let Some(part) = &self.pairs {
             // sum_d sum_{i<j} R_ij e_id e_jd, R the upper triangle
             let e = vectors.transpose(1, 2);
             let acc = (e.matmul(&part.coefficients.tr()) * e).sum_dim_intlist([1, 2].as_slice(), false, self.kind);
-            steps = steps + part.way.steps(&acc);
+            steps = &steps + part.way.steps(&acc);
         }
         if !self.layers.is_empty() {
             let mut x = vectors.flatten(1, 2);
@@ -255,7 +259,7 @@ impl<'a> Quantized<'a> {
                     }
                 }
             }
-            steps = steps + self.mlp.steps(&x.squeeze_dim(1));
+            steps = &steps + self.mlp.steps(&x.squeeze_dim(1));
         }
         let limit = limit::LOGIT as f64;
         Output { logits: steps.clamp(-limit, limit) * LOGIT_STEP, squares: squares / entries.samples as f64 }
@@ -345,7 +349,7 @@ fn pairs(model: &Model, scales: &Scales, kind: Kind) -> Result<Option<Part>> {
 
 /// All layers; `scales.activations` become those used.
 fn layers(model: &Model, scales: &mut Scales, kind: Kind) -> Result<(Vec<Layer>, Way)> {
-    let dim = model.config.embed_dim as i64;
+    let dim = size(model.config.embed_dim);
     let absent = Way { term: Term::ABSENT, scale: 0.0 };
     let mut layers: Vec<Layer> = Vec::new();
     let mut input_scale = 1.0;
@@ -354,12 +358,11 @@ fn layers(model: &Model, scales: &mut Scales, kind: Kind) -> Result<(Vec<Layer>,
         let mut folded = weight.to_kind(Kind::Double);
         if n == 0 {
             let of_input = column(&scales.fields, &[1, -1], model).repeat_interleave_self_int(dim, 1, None);
-            folded = folded * of_input;
+            folded = &folded * of_input;
         }
         let largest = to_host(&folded.abs().amax([1].as_slice(), false))?;
         let biases = to_host(bias)?;
-        let channels: Vec<f64> =
-            largest.iter().zip(&biases).map(|(&m, &b)| channel_scale(m, b, input_scale)).collect();
+        let channels: Vec<f64> = largest.iter().zip(&biases).map(|(&m, &b)| channel_scale(m, b, input_scale)).collect();
         let accumulators: Vec<f64> = channels.iter().map(|s| input_scale * s).collect();
         let exact_bias: Vec<f64> =
             biases.iter().zip(&accumulators).map(|(&b, &a)| f64::from(quantize(b, a, limit::BIAS))).collect();

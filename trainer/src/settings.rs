@@ -8,9 +8,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail};
 use clap::{ArgAction, Args, ValueEnum};
 use serde::Serialize;
-use xsfm_interchange::config::{
-    EmbeddingConfig, FieldConfig, Interaction, MlpConfig, ModelConfig, Operation,
-};
+use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, MlpConfig, ModelConfig, Operation};
 use xsfm_interchange::schema::{FieldKind, Schema};
 
 /// Where to read and write, and on what to compute.
@@ -28,9 +26,9 @@ pub struct Place {
     /// Where to compute: `cpu`, `cuda:0`, …
     #[arg(long, default_value = "cpu")]
     pub device: String,
-    /// CPU threads; by default as many as cores. One thread makes a run repeatable to the bit on any machine of the kind
-    #[arg(long)]
-    pub threads: Option<u16>,
+    /// CPU threads. More help wide models on an idle machine; on a busy one they wait for each other and are far slower
+    #[arg(long, default_value_t = 1)]
+    pub threads: u16,
     /// Go on where a killed run with the same settings stopped; the result is that of an unbroken run
     #[arg(long, action = switch(), num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     pub resume: bool,
@@ -266,10 +264,11 @@ impl Training {
 /// The file cannot be read, is not TOML, or has a table where a flag belongs.
 pub fn expand_config(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<OsString>> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    let path = arguments.iter().enumerate().find_map(|(i, argument)| match argument.to_str()?.strip_prefix("--config")? {
-        "" => arguments.get(i + 1).map(PathBuf::from),
-        rest => rest.strip_prefix('=').map(PathBuf::from),
-    });
+    let path =
+        arguments.iter().enumerate().find_map(|(i, argument)| match argument.to_str()?.strip_prefix("--config")? {
+            "" => arguments.get(i + 1).map(PathBuf::from),
+            rest => rest.strip_prefix('=').map(PathBuf::from),
+        });
     if let (Some(path), true) = (path, arguments.len() > 2) {
         let flags = flags_of_file(&path)?;
         arguments.splice(2..2, flags.into_iter().map(OsString::from));

@@ -8,6 +8,11 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tch::{Device, Kind, Tensor};
 use xsfm_interchange::atomic;
 
+/// A size in libtorch's type. Nothing in memory has more than `isize::MAX` entries.
+pub(crate) fn size(n: usize) -> i64 {
+    n.cast_signed() as i64
+}
+
 /// The one entry of a file's metadata that this project uses.
 const METADATA_KEY: &str = "xsfm";
 
@@ -48,7 +53,7 @@ pub fn read(path: &Path) -> Result<(HashMap<String, Tensor>, Option<String>)> {
         if view.dtype() != Dtype::F32 {
             bail!("{}: tensor `{name}` is {:?}, F32 expected", path.display(), view.dtype());
         }
-        let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
+        let shape: Vec<i64> = view.shape().iter().map(|&n| size(n)).collect();
         let tensor = Tensor::f_from_data_size(view.data(), &shape, Kind::Float)
             .with_context(|| format!("{}: tensor `{name}`", path.display()))?;
         if tensor.isfinite().all().int64_value(&[]) == 0 {

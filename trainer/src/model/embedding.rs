@@ -9,6 +9,8 @@ use tch::{Device, Kind, Tensor};
 use xsfm_interchange::config::{EmbeddingConfig, ModelConfig, Operation};
 use xsfm_interchange::rows::RowBlock;
 
+use crate::tensors::size;
+
 /// Where each field's tables lie, and how its rows are composed.
 #[derive(Debug)]
 pub struct Layout {
@@ -75,7 +77,7 @@ pub struct Entries {
 impl Layout {
     /// The layout of a model on a device.
     pub fn new(config: &ModelConfig, device: Device) -> Self {
-        let dim = config.embed_dim as i64;
+        let dim = size(config.embed_dim);
         let (mut first, mut second, mut feature) = (0, 1, 0);
         let mut fields = Vec::with_capacity(config.fields.len());
         for field in &config.fields {
@@ -93,8 +95,8 @@ impl Layout {
                 second: if has_second { second } else { 0 },
                 feature,
             });
-            first += rows[0].0 as i64;
-            second += rows.get(1).map_or(0, |r| r.0 as i64);
+            first += size(rows[0].0);
+            second += rows.get(1).map_or(0, |r| size(r.0));
             feature += i64::from(field.features);
         }
         let flags = |is: fn(Option<Operation>) -> bool| {
@@ -104,7 +106,7 @@ impl Layout {
         let is_concat = |o| o == Some(Operation::Concat);
         let concat = fields.iter().any(|f| is_concat(f.operation)).then(|| {
             [0, dim / 2].map(|from| {
-                let mask = Tensor::ones([fields.len() as i64, dim], (Kind::Float, Device::Cpu));
+                let mask = Tensor::ones([size(fields.len()), dim], (Kind::Float, Device::Cpu));
                 for (f, _) in (0..).zip(&fields).filter(|(_, field)| is_concat(field.operation)) {
                     let _ = mask.get(f).zero_();
                     let _ = mask.get(f).narrow(0, from, dim / 2).fill_(1.0);
@@ -201,14 +203,14 @@ impl Layout {
                     first.push(field.first + i64::from(index / field.collisions));
                     second.push(field.second + i64::from(index % field.collisions));
                     feature.push(field.feature + i64::from(index));
-                    field_of.push(f as i64);
-                    segment.push((i * num_fields + f) as i64);
+                    field_of.push(size(f));
+                    segment.push(size(i * num_fields + f));
                 }
             }
         }
         let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(device);
         Ok(Entries {
-            samples: block.len() as i64,
+            samples: size(block.len()),
             first: tensor(&first),
             second: (self.second_rows > 0).then(|| tensor(&second)),
             feature: with_features.then(|| tensor(&feature)),
@@ -239,11 +241,12 @@ impl Layout {
 
     /// v `[E, columns]` -> `[samples, num_fields, columns]`: the vectors of each bag summed
     pub fn sum_bags(&self, v: &Tensor, entries: &Entries) -> Tensor {
-        let (num_fields, columns) = (self.fields.len() as i64, v.size()[1]);
+        let (num_fields, columns) = (size(self.fields.len()), v.size()[1]);
         let summed = match &entries.segment {
             None => v.shallow_clone(),
-            Some(segment) => Tensor::zeros([entries.samples * num_fields, columns], (v.kind(), v.device()))
-                .index_add(0, segment, v),
+            Some(segment) => {
+                Tensor::zeros([entries.samples * num_fields, columns], (v.kind(), v.device())).index_add(0, segment, v)
+            }
         };
         summed.view([entries.samples, num_fields, columns])
     }

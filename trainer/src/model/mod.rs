@@ -12,6 +12,7 @@ use xsfm_interchange::rows::RowBlock;
 
 use self::embedding::{Entries, Layout};
 use self::parameters::{Linear, Parameters};
+use crate::tensors::size;
 
 /// Momentum of BatchNorm's running statistics, as in PyTorch.
 const BATCH_NORM_MOMENTUM: f64 = 0.1;
@@ -104,7 +105,7 @@ impl Model {
         let b = p.second.as_ref().zip(entries.second.as_ref()).map(|(t, rows)| t.index_select(0, rows));
         let mut squares = a.square().sum(Kind::Float);
         if let Some(b) = &b {
-            squares = squares + b.square().sum(Kind::Float);
+            squares = &squares + b.square().sum(Kind::Float);
         }
         let mut vectors = self.layout.sum_bags(&self.layout.compose(&a, b.as_ref(), &entries.field, 1.0), entries);
         if let Some(trace) = &mut trace {
@@ -116,24 +117,25 @@ impl Model {
         let mut logits = p.bias.expand([entries.samples], false);
         if let (Some(weights), Some(feature)) = (&p.feature_weight, &entries.feature) {
             let weights = weights.index_select(0, feature).view([-1, 1]);
-            squares = squares + weights.square().sum(Kind::Float);
-            logits = logits + self.layout.sum_bags(&weights, entries).sum_dim_intlist([1, 2].as_slice(), false, Kind::Float);
+            squares = &squares + weights.square().sum(Kind::Float);
+            logits = &logits
+                + self.layout.sum_bags(&weights, entries).sum_dim_intlist([1, 2].as_slice(), false, Kind::Float);
         }
         if let Some(field_vectors) = &p.field_vector {
-            logits = logits + vectors.flatten(1, 2).mv(&field_vectors.flatten(0, 1));
+            logits = &logits + vectors.flatten(1, 2).mv(&field_vectors.flatten(0, 1));
         }
         if let Some(r) = self.pair_matrix() {
-            logits = logits + pairs(&vectors, &r);
+            logits = &logits + pairs(&vectors, &r);
         }
         if !p.layers.is_empty() {
-            logits = logits + self.mlp(vectors.flatten(1, 2), dropout, trace);
+            logits = &logits + self.mlp(vectors.flatten(1, 2), dropout, trace);
         }
         Output { logits, squares: squares / entries.samples as f64 }
     }
 
     /// r `[num_fields, num_fields]`, symmetric with a diagonal of zeros; `None` without a second-order term
     pub fn pair_matrix(&self) -> Option<Tensor> {
-        let num_fields = self.config.fields.len() as i64;
+        let num_fields = size(self.config.fields.len());
         let matrix = match self.config.interaction {
             Interaction::None => return None,
             Interaction::Unit => Tensor::ones([num_fields, num_fields], (Kind::Float, self.device)),

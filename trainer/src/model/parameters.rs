@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use xsfm_interchange::config::{Interaction, ModelConfig, Operation};
 
 use super::embedding::Layout;
+use crate::tensors::size;
 
 /// The trained numbers of a model. Shapes are in the fields' first lines.
 #[derive(Debug)]
@@ -69,10 +70,9 @@ impl Parameters {
     /// a composed vector starts as large as a full one. Layers start as PyTorch's Linear does, `U(±1/sqrt(inputs))`.
     pub fn initialize(config: &ModelConfig, layout: &Layout, init_std: f64, device: Device) -> Self {
         let options = (Kind::Float, device);
-        let (dim, num_fields) = (config.embed_dim as i64, config.fields.len() as i64);
+        let (dim, num_fields) = (size(config.embed_dim), size(config.fields.len()));
         let first = Tensor::randn([layout.first_rows(), dim], options) * init_std;
-        let second =
-            (layout.second_rows() > 0).then(|| Tensor::randn([layout.second_rows(), dim], options) * init_std);
+        let second = (layout.second_rows() > 0).then(|| Tensor::randn([layout.second_rows(), dim], options) * init_std);
         for table in layout.tables() {
             let config = &config.fields[table.field];
             let tensor = if table.is_second { second.as_ref() } else { Some(&first) };
@@ -91,7 +91,7 @@ impl Parameters {
         let mut layers = Vec::new();
         if let Some(mlp) = &config.mlp {
             let mut inputs = num_fields * dim;
-            for (n, outputs) in mlp.hidden.iter().map(|&h| h as i64).chain([1]).enumerate() {
+            for (n, outputs) in mlp.hidden.iter().map(|&h| size(h)).chain([1]).enumerate() {
                 let bound = (inputs as f64).sqrt().recip();
                 let norm = (mlp.batch_norm && n < mlp.hidden.len()).then(|| BatchNorm {
                     weight: Tensor::ones([outputs], options),
@@ -157,7 +157,10 @@ impl Parameters {
 
     /// A copy of every number, on the CPU.
     pub fn snapshot(&self) -> Vec<(String, Tensor)> {
-        self.named().into_iter().map(|(name, tensor, _)| (name, tensor.detach().to_device(Device::Cpu).copy())).collect()
+        self.named()
+            .into_iter()
+            .map(|(name, tensor, _)| (name, tensor.detach().to_device(Device::Cpu).copy()))
+            .collect()
     }
 
     /// Takes all numbers from a [`snapshot`](Self::snapshot).

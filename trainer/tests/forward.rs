@@ -1,0 +1,181 @@
+//! The model in real numbers equals the plainest loops over its checkpoint's tensors.
+#![cfg(feature = "torch")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::collections::HashMap;
+
+use common::{configurations, random_model, random_rows};
+use tch::{Device, Kind, Tensor};
+use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, ModelConfig, Operation};
+use xsfm_interchange::rows::RowBlock;
+use xsfm_trainer::model::{Dropout, Model, pairs};
+use xsfm_trainer::qat::fold_batch_norm;
+
+struct Named(HashMap<String, (Vec<f64>, Vec<i64>)>);
+
+impl Named {
+    fn of(model: &Model) -> Self {
+        let tensors = model.parameters.to_checkpoint(&model.layout).into_iter();
+        let host = |t: Tensor| {
+            (Vec::try_from(t.detach().to_kind(Kind::Double).contiguous().flatten(0, -1)).unwrap(), t.size())
+        };
+        Named(tensors.map(|(name, t)| (name, host(t))).collect())
+    }
+
+    fn get(&self, name: &str) -> &[f64] {
+        &self.0[name].0
+    }
+
+    fn row(&self, name: &str, i: u32) -> &[f64] {
+        let (values, shape) = &self.0[name];
+        let columns = usize::try_from(shape[1]).unwrap();
+        &values[i as usize * columns..][..columns]
+    }
+}
+
+fn vector(t: &Named, f: usize, field: &FieldConfig, index: u32) -> Vec<f64> {
+    let EmbeddingConfig::QuotientRemainder { collisions, operation } = field.embedding else {
+        return t.row(&format!("embedding.{f}.full"), index).to_vec();
+    };
+    let q = t.row(&format!("embedding.{f}.quotient"), index / collisions);
+    let r = t.row(&format!("embedding.{f}.remainder"), index % collisions);
+    match operation {
+        Operation::Mult => q.iter().zip(r).map(|(q, r)| q * r).collect(),
+        Operation::Add => q.iter().zip(r).map(|(q, r)| q + r).collect(),
+        Operation::Concat => [q, r].concat(),
+    }
+}
+
+fn naive_logit(config: &ModelConfig, t: &Named, block: &RowBlock, i: usize) -> f64 {
+    let (row, dim) = (block.row(i), config.embed_dim);
+    let mut logit = t.get("bias")[0];
+    let mut v = Vec::new();
+    for (f, field) in config.fields.iter().enumerate() {
+        let mut sum = vec![0.0; dim];
+        for &index in row.field(f).unwrap() {
+            sum.iter_mut().zip(vector(t, f, field, index)).for_each(|(s, v)| *s += v);
+            if config.feature_weight {
+                logit += t.get(&format!("feature_weight.{f}"))[index as usize];
+            }
+        }
+        v.push(sum);
+    }
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    for (i, a) in v.iter().enumerate() {
+        if config.field_vector {
+            logit += dot(a, t.row("field_vector", i as u32));
+        }
+        for (j, b) in v.iter().enumerate().skip(i + 1) {
+            let w = |i: usize, j: usize| t.row("field_matrix", i as u32)[j];
+            logit += dot(a, b)
+                * match config.interaction {
+                    Interaction::None => 0.0,
+                    Interaction::Unit => 1.0,
+                    Interaction::FieldWeighted => (w(i, j) + w(j, i)) / 2.0,
+                };
+        }
+    }
+    let Some(mlp) = &config.mlp else { return logit };
+    let mut x = v.concat();
+    for n in 0..=mlp.hidden.len() {
+        let outputs = t.get(&format!("mlp.{n}.bias"));
+        let mut y = Vec::new();
+        for (o, bias) in outputs.iter().enumerate() {
+            let mut value = bias + dot(t.row(&format!("mlp.{n}.weight"), o as u32), &x);
+            if n < mlp.hidden.len() {
+                if mlp.batch_norm {
+                    let norm = |part: &str| t.get(&format!("mlp.{n}.norm.{part}"))[o];
+                    let deviation = (norm("running_var") + 1e-5).sqrt();
+                    value = (value - norm("running_mean")) / deviation * norm("weight") + norm("bias");
+                }
+                value = value.max(0.0);
+            }
+            y.push(value);
+        }
+        x = y;
+    }
+    logit + x[0]
+}
+
+#[test]
+fn one_gather_and_matrix_products_equal_plain_loops() {
+    for (seed, (name, config)) in (1..).zip(configurations()) {
+        let model = random_model(config.clone(), seed);
+        let block = random_rows(&config, 50, seed.cast_unsigned());
+        let logits: Vec<f64> =
+            Vec::try_from(model.logits(&model.entries(&block).unwrap()).to_kind(Kind::Double)).unwrap();
+        let folded = fold_batch_norm(&model).unwrap();
+        let folded_logits: Vec<f64> =
+            Vec::try_from(folded.logits(&folded.entries(&block).unwrap()).to_kind(Kind::Double)).unwrap();
+        let tensors = Named::of(&model);
+        for i in 0..block.len() {
+            let expected = naive_logit(&config, &tensors, &block, i);
+            for (what, found) in [("as trained", logits[i]), ("BatchNorm folded", folded_logits[i])] {
+                let error = (found - expected).abs();
+                assert!(error < 2e-5 * expected.abs().max(1.0), "{name}, {what}, row {i}: {found} and {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn pairs_from_the_matrix_product_equal_pairs_one_by_one() {
+    tch::manual_seed(3);
+    let (n, fields, dim) = (5, 7, 4);
+    let v = Tensor::randn([n, fields, dim], (Kind::Double, Device::Cpu));
+    let w = Tensor::randn([fields, fields], (Kind::Double, Device::Cpu));
+    let r = (&w + w.tr()) * 0.5 * (1.0 - Tensor::eye(fields, (Kind::Double, Device::Cpu)));
+    let found = pairs(&v, &r);
+    for s in 0..n {
+        let mut expected = 0.0;
+        for i in 0..fields {
+            for j in i + 1..fields {
+                let dot = v.get(s).get(i).dot(&v.get(s).get(j)).double_value(&[]);
+                expected += (w.double_value(&[i, j]) + w.double_value(&[j, i])) / 2.0 * dot;
+            }
+        }
+        assert!((found.double_value(&[s]) - expected).abs() < 1e-12);
+    }
+}
+
+/// Gradients reach exactly the rows that a batch uses; the neutral row and the padding of `concat` get none.
+#[test]
+fn only_the_rows_of_the_batch_learn() {
+    let (_, config) = configurations().swap_remove(0);
+    let model = random_model(config.clone(), 9);
+    let block = random_rows(&config, 2, 9);
+    let entries = model.entries(&block).unwrap();
+    model.train_pass(&entries, Dropout::default()).logits.square().sum(Kind::Float).backward();
+    let used = |rows: &Tensor| -> Vec<i64> { Vec::try_from(rows.shallow_clone()).unwrap() };
+    let rows_with_gradient = |t: &Tensor| -> Vec<bool> {
+        let any = t.grad().abs().amax([1].as_slice(), false).gt(0.0);
+        Vec::try_from(any).unwrap()
+    };
+    let first = used(&entries.first);
+    for (row, learns) in (0..).zip(rows_with_gradient(&model.parameters.first)) {
+        assert_eq!(learns, first.contains(&row), "row {row} of the first tensor");
+    }
+    let second = used(entries.second.as_ref().unwrap());
+    let learns = rows_with_gradient(model.parameters.second.as_ref().unwrap());
+    assert!(second.contains(&0) && !learns[0], "the neutral row must not learn");
+    for table in model.layout.tables().iter().filter(|t| t.columns.1 == 3) {
+        let tensor = if table.is_second { model.parameters.second.as_ref().unwrap() } else { &model.parameters.first };
+        let padding = tensor.grad().narrow(0, table.from, table.rows).narrow(1, 3 - table.columns.0, 3);
+        assert_eq!(padding.abs().max().double_value(&[]), 0.0, "padding of {}", table.name);
+    }
+}
+
+#[test]
+fn rows_that_do_not_fit_are_named() {
+    let (_, config) = configurations().swap_remove(1);
+    let model = random_model(config.clone(), 1);
+    let mut block = random_rows(&config, 2, 1);
+    block.indices[1] = 23;
+    let message = model.entries(&block).unwrap_err().to_string();
+    assert!(message.contains("field 1") && message.contains("23"), "{message}");
+    block.num_fields = 3;
+    let message = model.entries(&block).unwrap_err().to_string();
+    assert!(message.contains("rows have 3 fields, the model has 4"), "{message}");
+}

@@ -1,0 +1,216 @@
+//! Whole runs on a planted truth: they learn it, go on after a kill as if nothing had happened, and stop with a reason.
+#![cfg(feature = "torch")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use common::planted_data;
+use tch::{Device, Kind, Tensor};
+use xsfm_interchange::checkpoint::file;
+use xsfm_trainer::commands::{DistillArgs, TrainArgs, distill, train};
+use xsfm_trainer::distill::{cross_entropy, distillation_loss};
+use xsfm_trainer::fit::{Report, STATE_FILE};
+use xsfm_trainer::{checkpoint, tensors};
+
+#[derive(Debug, Parser)]
+#[command(args_override_self = true)]
+struct Train {
+    #[command(flatten)]
+    args: TrainArgs,
+}
+
+#[derive(Debug, Parser)]
+#[command(args_override_self = true)]
+struct Distill {
+    #[command(flatten)]
+    args: DistillArgs,
+}
+
+fn flags<'a>(data: &'a Path, out: &'a Path, more: &'a str) -> Vec<String> {
+    let common = "--batch-size 256 --learning-rate 0.01 --embed-dim 8 --hidden 16 --init-std 0.1";
+    let mut all = vec!["x".to_owned(), "--data".to_owned(), data.display().to_string()];
+    all.extend(["--out".to_owned(), out.display().to_string()]);
+    all.extend(common.split_whitespace().chain(more.split_whitespace()).map(str::to_owned));
+    all
+}
+
+fn train_with(data: &Path, out: &Path, more: &str) -> anyhow::Result<()> {
+    train(&Train::try_parse_from(flags(data, out, more)).unwrap().args)
+}
+
+fn distill_with(data: &Path, out: &Path, more: &str) -> anyhow::Result<()> {
+    distill(&Distill::try_parse_from(flags(data, out, more)).unwrap().args)
+}
+
+fn report(out: &Path) -> Report {
+    serde_json::from_slice(&std::fs::read(out.join(file::METRICS)).unwrap()).unwrap()
+}
+
+fn test_auc(out: &Path) -> f64 {
+    report(out).test.unwrap().auc.unwrap()
+}
+
+/// Teacher, logistic regression, student, int8 student with quotient-remainder tables: the order of their AUCs is the truth's.
+#[test]
+fn runs_learn_the_planted_truth() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let data = at("data");
+    planted_data(&data, 8000);
+
+    train_with(&data, &at("teacher"), "--epochs 8 --l2 0.01 --dropout 0.1").unwrap();
+    let teacher = report(&at("teacher"));
+    assert!(teacher.epochs.last().unwrap().train_loss < 0.9 * teacher.epochs[0].train_loss);
+    assert!(teacher.valid.auc.unwrap() > 0.75, "{:?}", teacher.valid);
+    let best = teacher.epochs.iter().max_by(|a, b| a.valid_auc.total_cmp(&b.valid_auc)).unwrap();
+    assert_eq!(teacher.best_epoch, best.epoch);
+    assert_eq!(teacher.valid.auc, Some(best.valid_auc), "the best epoch is what was kept");
+
+    let linear = "--epochs 8 --hidden none --interaction none --field-vector=false --feature-weight=true";
+    train_with(&data, &at("linear"), linear).unwrap();
+    let gain = test_auc(&at("teacher")) - test_auc(&at("linear"));
+    assert!(gain > 0.1, "only {gain} above logistic regression");
+
+    let student = format!(
+        "--teacher {} --epochs 8 --alpha 0.2 --temperature 2 --embed-dim 4 --qr-collisions 3 --qr-threshold 20 \
+         --quantize --quantize-epochs 2 --quantize-learning-rate 0.001",
+        at("teacher").display()
+    );
+    distill_with(&data, &at("student"), &student).unwrap();
+    let loss = test_auc(&at("teacher")) - test_auc(&at("student"));
+    assert!(loss < 0.03, "the int8 student is {loss} below its teacher");
+    let cost = test_auc(&at("student/float")) - test_auc(&at("student"));
+    assert!(cost.abs() < 0.01, "int8 costs {cost}");
+    let config = checkpoint::load(&at("student"), Device::Cpu).unwrap().config;
+    assert!(config.quantization.is_some() && !config.mlp.unwrap().batch_norm);
+    let config = checkpoint::load(&at("student/float"), Device::Cpu).unwrap().config;
+    assert!(config.quantization.is_none() && config.mlp.unwrap().batch_norm);
+    assert_eq!(
+        std::fs::read(at("student").join(file::SCHEMA)).unwrap(),
+        std::fs::read(data.join(file::SCHEMA)).unwrap()
+    );
+}
+
+/// A run is killed (SIGKILL) when its second epoch is saved, goes on, and ends with the weights of a run that was left alone.
+#[test]
+fn a_killed_run_goes_on_to_the_same_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let data = at("data");
+    planted_data(&data, 4000);
+    for (kind, more) in [("float", ""), ("int8", "--quantize --quantize-epochs 6")] {
+        let (whole, broken) = (at(&format!("whole-{kind}")), at(&format!("broken-{kind}")));
+        let more = format!("--epochs 6 --patience 6 --dropout 0.2 --embedding-dropout 0.1 --l2 0.01 {more}");
+        // libtorch's random state belongs to the process, which other tests share: these runs have their own.
+        let run_in = |out: &Path, resume: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_xsfm-train"));
+            command.arg("train").args(&flags(&data, out, &more)[1..]).args(resume).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        };
+        let run = |resume: &[&str]| run_in(&broken, resume);
+        let output = run_in(&whole, &[]).wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+        let mut child = run(&[]);
+        let start = Instant::now();
+        // The state is renamed into place: a readable one is a whole one.
+        while !tensors::read(&broken.join(STATE_FILE)).is_ok_and(|(_, text)| text.unwrap().contains("\"epoch\":2,")) {
+            assert!(start.elapsed() < Duration::from_secs(120), "no second epoch");
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("the run ended ({status}) before it could be killed");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!broken.join(file::WEIGHTS).exists(), "{kind}: killed too late to test anything");
+
+        let output = run(&["--resume"]).wait_with_output().unwrap();
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && words.contains("going on after epoch"), "{kind}: {words}");
+        for name in [file::WEIGHTS, file::CONFIG, file::SCHEMA] {
+            let read = |out: &Path| std::fs::read(out.join(name)).unwrap();
+            assert!(read(&whole) == read(&broken), "{kind}: {name} differs");
+        }
+        let without_time = |out: &Path| {
+            let epochs = report(out).epochs.into_iter();
+            epochs.map(|e| (e.train_loss.to_bits(), e.valid_auc.to_bits())).collect::<Vec<_>>()
+        };
+        assert_eq!(without_time(&whole), without_time(&broken), "{kind}");
+
+        let output = run(&["--resume"]).wait_with_output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stderr).contains("already finished"));
+        let output = run(&["--resume", "--l2", "0.5"]).wait_with_output().unwrap();
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && words.contains("l2 was 0.01, now 0.5"), "{words}");
+    }
+}
+
+#[test]
+fn a_run_that_cannot_go_well_stops_with_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let data = at("data");
+    planted_data(&data, 600);
+    let message = |result: anyhow::Result<()>| format!("{:#}", result.unwrap_err());
+
+    let words = message(train_with(&data, &at("nan"), "--learning-rate 1e30"));
+    assert!(words.contains("training diverged") && words.contains("epoch 1"), "{words}");
+    assert!(!at("nan").join(file::WEIGHTS).exists());
+    let words =
+        message(train_with(&data, &at("x"), "--embed-dim 5 --qr-collisions 2 --qr-threshold 5 --qr-operation concat"));
+    assert!(words.contains("`user`") && words.contains("embed_dim is 5"), "{words}");
+    let words = message(train_with(&data, &at("x"), "--dropout 1.5"));
+    assert!(words.contains("--dropout is 1.5"), "{words}");
+    let words = message(train_with(&at("nowhere"), &at("x"), ""));
+    assert!(words.contains("schema.json"), "{words}");
+    let words = message(distill_with(&data, &at("x"), "--teacher nowhere"));
+    assert!(words.contains("nowhere") && words.contains("config.json"), "{words}");
+    if !tch::Cuda::is_available() {
+        let words = message(train_with(&data, &at("x"), "--device cuda:0"));
+        assert!(words.contains("cuda:0") && words.contains("no usable GPU"), "{words}");
+    }
+    assert!(!at("x").exists(), "a run that never began wrote something");
+
+    // A checkpoint whose parts disagree.
+    train_with(&data, &at("good"), "--epochs 1").unwrap();
+    let config = at("good").join(file::CONFIG);
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("\"embed_dim\": 8", "\"embed_dim\": 7")).unwrap();
+    let words = format!("{:#}", checkpoint::load(&at("good"), Device::Cpu).unwrap_err());
+    assert!(words.contains("weights.safetensors") && words.contains("[40, 8]") && words.contains("[40, 7]"), "{words}");
+    std::fs::write(&config, text.replace("\"field_vector\": true", "\"field_vector\": false")).unwrap();
+    let words = format!("{:#}", checkpoint::load(&at("good"), Device::Cpu).unwrap_err());
+    assert!(words.contains("`field_vector` does not belong"), "{words}");
+}
+
+#[test]
+fn distillation_loss_equals_its_formula() {
+    let (z, y, t) = ([0.3, -1.2, 2.0], [1.0, 0.0, 0.0], [1.1, -0.4, -3.0]);
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let entropy = |p: f64, q: f64| -p * q.ln() - (1.0 - p) * (1.0 - q).ln();
+    let tensor = |v: &[f64]| Tensor::from_slice(v);
+    for (alpha, temperature) in [(0.3, 2.0), (0.0, 1.0), (1.0, 5.0)] {
+        let mut expected = 0.0;
+        for i in 0..3 {
+            let (soft, own) = (sigmoid(t[i] / temperature), sigmoid(z[i] / temperature));
+            let divergence = entropy(soft, own) - entropy(soft, soft);
+            expected +=
+                (alpha * entropy(y[i], sigmoid(z[i])) + (1.0 - alpha) * temperature * temperature * divergence) / 3.0;
+        }
+        let found = distillation_loss(&tensor(&z), &tensor(&y), &tensor(&t), alpha, temperature).double_value(&[]);
+        assert!((found - expected).abs() < 1e-12, "{alpha}, {temperature}: {found} and {expected}");
+    }
+    // A student that equals its teacher has no loss and no gradient.
+    let z = tensor(&t).to_kind(Kind::Float).set_requires_grad(true);
+    let loss = distillation_loss(&z, &z.ones_like(), &tensor(&t).to_kind(Kind::Float), 0.0, 3.0);
+    loss.backward();
+    assert!(loss.double_value(&[]).abs() < 1e-6 && z.grad().abs().max().double_value(&[]) < 1e-6);
+    let plain = cross_entropy(&z, &z.ones_like()).double_value(&[]);
+    assert!((distillation_loss(&z, &z.ones_like(), &z.detach(), 1.0, 3.0).double_value(&[]) - plain).abs() < 1e-9);
+}
