@@ -42,9 +42,10 @@ pub fn channel_scale(max_abs: f64, bias: f64, input_scale: f64) -> f64 {
 
 /// Multiplier of `y = (acc * m + 2^31) >> 32`: `m = round(ratio * 2^32)`, for `0 <= ratio <= `[`RATIO_MAX`].
 ///
-/// Returns `None` for a ratio outside that range or not finite.
+/// Returns `None` for a ratio outside that range or not finite. A scale enlarged to `a / RATIO_MAX` gives back a ratio
+/// that two roundings may have put a hair above the limit.
 pub fn multiplier(ratio: f64) -> Option<i32> {
-    (0.0..=RATIO_MAX).contains(&ratio).then(|| (ratio * 4_294_967_296.0).round_ties_even() as i32)
+    (0.0..=RATIO_MAX * (1.0 + 4.0 * f64::EPSILON)).contains(&ratio).then(|| (ratio * 4_294_967_296.0).round_ties_even() as i32)
 }
 
 /// Scale of a composed field vector, at least what [`multiplier`] can express for an accumulator of scale `accumulator`.
@@ -113,4 +114,21 @@ pub fn term(scale: f64) -> Option<Term> {
 /// The model's bias in logit steps.
 pub fn logit_bias(bias: f64) -> i32 {
     quantize(bias, LOGIT_STEP, limit::BIAS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_enlarged_scale_has_a_multiplier() {
+        for i in 1..100_000 {
+            let accumulator = f64::from(i).sqrt() * 1e-7;
+            let scale = field_scale(0.0, accumulator);
+            assert!(multiplier(accumulator / scale).is_some(), "{accumulator:e}");
+            assert_eq!(field_scale(scale, accumulator), scale, "a scale that was enlarged stays");
+        }
+        assert_eq!(multiplier(RATIO_MAX), Some(2_104_533_975));
+        assert_eq!([0.4901, -0.1, f64::NAN].map(multiplier), [None; 3]);
+    }
 }
