@@ -1,0 +1,49 @@
+//! `cargo xtask ci`: what `.ci/run` calls.
+
+use anyhow::Result;
+
+use crate::cross::{self, CORTEX_M4F};
+use crate::setup::torch;
+use crate::{command, test, workspace};
+
+const DENY: [&str; 3] = ["--", "-D", "warnings"];
+
+/// Format, lints, docs and tests.
+pub(crate) fn run() -> Result<()> {
+    check()?;
+    test::run(&test::Args::default())
+}
+
+/// Format, lints and docs, of the project and of the firmware examples.
+pub(crate) fn check() -> Result<()> {
+    let examples = workspace::root().join(cross::EXAMPLES);
+    command::heading("format");
+    for folder in [workspace::root(), &examples] {
+        command::run(workspace::cargo(&["fmt", "--all", "--check"]).current_dir(folder))?;
+    }
+
+    command::heading("lints");
+    let torch = torch::set_up()?;
+    let mut clippy = workspace::cargo(&["clippy", "--workspace", "--all-targets"]);
+    command::run(torch.use_in(clippy.args(DENY))?)?;
+    let mut clippy =
+        workspace::cargo(&["clippy", "--package", "xsfm-trainer", "--no-default-features", "--all-targets"]);
+    command::run(clippy.args(DENY))?;
+    let mut clippy =
+        workspace::cargo(&["clippy", "--package", "xsfm-runtime", "--no-default-features", "--features", "defmt"]);
+    command::run(clippy.args(DENY))?;
+    let mut clippy =
+        workspace::cargo(&["clippy", "--package", "example-input", "--package", "linux-arm", "--all-targets"]);
+    command::run(clippy.args(DENY).current_dir(&examples))?;
+    let toolchain = CORTEX_M4F.set_up()?;
+    if toolchain.has_clippy() {
+        let mut clippy = toolchain.cargo(cross::EXAMPLES, &["clippy", "--release", "--package", "cortex-m4f"])?;
+        command::run(clippy.args(DENY))?;
+    } else {
+        eprintln!("NOTE: no rustup standard library for {}: cortex-m4f is not linted", CORTEX_M4F.triple);
+    }
+
+    command::heading("docs");
+    let mut doc = workspace::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    command::run(torch.use_in(&mut doc)?.env("RUSTDOCFLAGS", "-D warnings"))
+}

@@ -1,0 +1,122 @@
+//! Programs, each printed before it runs, in a form that can be pasted into a shell.
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace;
+
+/// Runs a command; its output goes where ours goes.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    announce(command);
+    finish(command)
+}
+
+/// Runs a command whose standard output is for people: ours is kept for results.
+pub(crate) fn run_to_stderr(command: &mut Command) -> Result<()> {
+    run(command.stdout(Stdio::from(io::stderr())))
+}
+
+/// Runs a command and gives its standard output.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    announce(command);
+    quiet_output(command)
+}
+
+/// As [`output`], for questions that nobody needs to see.
+pub(crate) fn quiet_output(command: &mut Command) -> Result<String> {
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| cannot_start(command))?;
+    if !output.status.success() {
+        bail!("{} failed: {}", shown(command), output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{}: output is not UTF-8", shown(command)))
+}
+
+/// Whether a command can be started and succeeds; it prints nothing.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    let silent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    silent.status().is_ok_and(|status| status.success())
+}
+
+/// A heading between steps.
+pub(crate) fn heading(text: &str) {
+    // Nothing to be done where standard error is closed.
+    let _ = writeln!(io::stderr(), "\n== {text}");
+}
+
+fn announce(command: &Command) {
+    let _ = writeln!(io::stderr(), "$ {}", shown(command));
+}
+
+fn finish(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| cannot_start(command))?;
+    if !status.success() {
+        bail!("{} failed: {status}", shown(command));
+    }
+    Ok(())
+}
+
+fn cannot_start(command: &Command) -> String {
+    format!("cannot start {}", command.get_program().to_string_lossy())
+}
+
+/// The command as one would type it at the project's root.
+fn shown(command: &Command) -> String {
+    let mut words = Vec::new();
+    let root = workspace::root();
+    if let Some(folder) = command.get_current_dir().and_then(|folder| folder.strip_prefix(root).ok())
+        && !folder.as_os_str().is_empty()
+    {
+        words.push(format!("cd {} &&", folder.display()));
+    }
+    for (name, value) in command.get_envs() {
+        // The search path is only lengthened by what the project installed.
+        if let (Some(value), true) = (value, name != "PATH") {
+            words.push(format!("{}={}", name.to_string_lossy(), quoted(value)));
+        }
+    }
+    let program = command.get_program();
+    let is_cargo = program == workspace::cargo_program();
+    words.push(if is_cargo { "cargo".to_owned() } else { quoted(program) });
+    words.extend(command.get_args().map(quoted));
+    words.join(" ")
+}
+
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    let root = format!("{}/", workspace::root().display());
+    let word = word.strip_prefix(&root).unwrap_or(&word);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_can_be_pasted() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo 'two words'"]).env("MODEL", workspace::root().join("m.xsfm"));
+        assert_eq!(shown(&command), r"MODEL=m.xsfm sh -c 'echo '\''two words'\'''");
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = run(&mut Command::new("no-such-program-here")).expect_err("not there");
+        assert!(format!("{error:#}").contains("no-such-program-here"));
+    }
+
+    #[test]
+    fn a_failing_program_is_an_error() {
+        assert!(run(&mut Command::new("false")).is_err());
+        assert!(!succeeds(&mut Command::new("false")));
+        assert!(succeeds(&mut Command::new("true")));
+    }
+}

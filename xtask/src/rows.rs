@@ -1,0 +1,60 @@
+//! Random valid rows for a packed model: what every target scores in the test that compares bits.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use xsfm_runtime::schema::Field;
+use xsfm_runtime::{Model, ScratchBlock};
+
+/// Flags of `cargo xtask rows`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Packed model.
+    model: PathBuf,
+    /// How many.
+    #[arg(long, default_value_t = 240)]
+    count: usize,
+    /// Seed of the random numbers.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// One row of indices per line, a tab between fields, `|` inside a bag.
+    #[arg(short, long, value_name = "FILE.tsv")]
+    output: PathBuf,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    write(&args.model, args.count, args.seed, &args.output)
+}
+
+/// Writes `count` rows: the first and the last index of every field, then random ones, with bags of 1 to 12.
+pub(crate) fn write(model: &Path, count: usize, seed: u64, output: &Path) -> Result<()> {
+    let bytes = fs::read(model).with_context(|| model.display().to_string())?;
+    // Copied to where the runtime wants a model to lie.
+    let room = vec![0; bytes.len() + ScratchBlock::LEN];
+    let start = room.as_ptr().align_offset(ScratchBlock::LEN);
+    let mut room = room;
+    room[start..start + bytes.len()].copy_from_slice(&bytes);
+    let parsed = Model::from_bytes(&room[start..start + bytes.len()]);
+    let parsed = parsed.map_err(|e| anyhow!("{}: {e}", model.display()))?;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut text = String::new();
+    for number in 0..count {
+        let cells: Vec<String> = parsed.fields().map(|field| cell(&field, number, &mut rng)).collect();
+        text.push_str(&cells.join("\t"));
+        text.push('\n');
+    }
+    fs::write(output, text).with_context(|| output.display().to_string())
+}
+
+fn cell(field: &Field<'_>, number: usize, rng: &mut StdRng) -> String {
+    let len = if field.bag { rng.random_range(1..=12) } else { 1 };
+    let index = |_| match number {
+        0 => 0,
+        1 => field.features - 1,
+        _ => rng.random_range(0..field.features),
+    };
+    (0..len).map(index).map(|index: u32| index.to_string()).collect::<Vec<_>>().join("|")
+}

@@ -1,0 +1,74 @@
+//! libtorch, from PyPI's wheel, which brings CUDA too: `LIBTORCH` is used where it is set, else one copy per user.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, iter};
+
+use anyhow::{Context, Result, bail};
+
+use super::{debian, once, python};
+use crate::{command, workspace};
+
+/// The version that `tch` wants.
+const VERSION: &str = "2.13.0";
+
+/// A libtorch that is there.
+#[derive(Debug)]
+pub(crate) struct Torch {
+    /// The folder with `include` and `lib`.
+    pub(crate) folder: PathBuf,
+}
+
+/// Finds libtorch, or installs it.
+pub(crate) fn set_up() -> Result<Torch> {
+    // tch has a C++ part.
+    debian::provide("c++", "g++")?;
+    if let Some(folder) = env::var_os("LIBTORCH").filter(|folder| !folder.is_empty()) {
+        return check(PathBuf::from(folder)).context("LIBTORCH is set");
+    }
+    let environment = workspace::cache()?.join(format!("torch-{VERSION}"));
+    once(&environment, || {
+        command::heading(&format!("libtorch {VERSION}: a download of about 3 GB, 5 GB on disk, once per user"));
+        python::environment(&environment)?;
+        let wheel = format!("torch=={VERSION}");
+        command::run_to_stderr(python::pip(&environment).args(["install", "--no-cache-dir", &wheel]))?;
+        package(&environment).map(|_| ())
+    })?;
+    package(&environment)
+}
+
+/// The package's folder in a virtual environment.
+fn package(environment: &Path) -> Result<Torch> {
+    let ask = "import sysconfig; print(sysconfig.get_path('purelib'))";
+    let packages = command::quiet_output(Command::new(environment.join("bin/python")).args(["-c", ask]))?;
+    check(Path::new(packages.trim()).join("torch"))
+}
+
+fn check(folder: PathBuf) -> Result<Torch> {
+    let library = folder.join("lib/libtorch.so");
+    if !library.exists() {
+        bail!("no libtorch: {} is not there", library.display());
+    }
+    Ok(Torch { folder })
+}
+
+impl Torch {
+    /// Lets cargo build with this libtorch, and what it builds find it.
+    pub(crate) fn use_in<'c>(&self, command: &'c mut Command) -> Result<&'c mut Command> {
+        let path = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+        let folders = iter::once(self.folder.join("lib")).chain(env::split_paths(&path));
+        let joined = env::join_paths(folders).with_context(|| self.folder.display().to_string())?;
+        Ok(command.env("LIBTORCH", &self.folder).env("LD_LIBRARY_PATH", joined))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_without_libtorch_is_named() {
+        let error = check(PathBuf::from("/nowhere/torch")).expect_err("not there").to_string();
+        assert!(error.contains("/nowhere/torch/lib/libtorch.so"), "{error}");
+    }
+}

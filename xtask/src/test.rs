@@ -1,0 +1,103 @@
+//! `cargo xtask test`: every test, part by part.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use crate::cross::{self, ARM_LINUX};
+use crate::setup::torch;
+use crate::{bits, command, firmware, readme, workspace};
+
+/// Flags of `cargo xtask test`.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Only these parts, in this order.
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Everything that needs no libtorch, on this machine.
+    Host,
+    /// The trainer with libtorch; trained and packed models agree.
+    Trainer,
+    /// Documentation: examples, links, the commands in the README.
+    Docs,
+    /// The runtime's own tests on ARM Linux under qemu-user.
+    Arm,
+    /// The Cortex-M examples under qemu-system-arm.
+    Firmware,
+    /// The same scores on every target.
+    Bits,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let parts = if args.parts.is_empty() { Part::value_variants() } else { &args.parts };
+    let mut failed = Vec::new();
+    let mut summary = Vec::new();
+    for &part in parts {
+        let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        command::heading(&format!("test {name}"));
+        let start = Instant::now();
+        let result = part.run();
+        if let Err(error) = &result {
+            eprintln!("error: {error:#}");
+            failed.push(name.clone());
+        }
+        let word = if result.is_ok() { "passed" } else { "FAILED" };
+        summary.push(format!("{name:<10} {word} in {:.0} s", start.elapsed().as_secs_f64()));
+    }
+    command::heading("summary");
+    summary.iter().for_each(|line| println!("{line}"));
+    if !failed.is_empty() {
+        bail!("{} of {} parts failed: {}", failed.len(), parts.len(), failed.join(", "));
+    }
+    Ok(())
+}
+
+impl Part {
+    fn run(self) -> Result<()> {
+        match self {
+            Part::Host => host(),
+            Part::Trainer => trainer(),
+            Part::Docs => docs(),
+            Part::Arm => arm(),
+            Part::Firmware => firmware::run(&firmware::Args::default()),
+            Part::Bits => bits::run(),
+        }
+    }
+}
+
+fn host() -> Result<()> {
+    command::run(&mut workspace::cargo(&["test", "--workspace", "--exclude", "xsfm-trainer", "--no-fail-fast"]))?;
+    command::run(&mut workspace::cargo(&["test", "--package", "xsfm-trainer", "--no-default-features"]))?;
+    let mut examples = workspace::cargo(&["test", "--package", "example-input", "--package", "linux-arm"]);
+    command::run(examples.current_dir(workspace::root().join(cross::EXAMPLES)))
+}
+
+fn trainer() -> Result<()> {
+    let torch = torch::set_up()?;
+    command::run(torch.use_in(&mut workspace::cargo(&["test", "--package", "xsfm-trainer", "--no-fail-fast"]))?)?;
+    let mut build = workspace::cargo(&["build", "--package", "xsfm-trainer"]);
+    let program = workspace::built(torch.use_in(&mut build)?, "xsfm-train")?;
+    let mut agreement = workspace::cargo(&["test", "--package", "xsfm-tests", "--test", "training"]);
+    command::run(torch.use_in(&mut agreement)?.env("XSFM_TRAIN", program))
+}
+
+fn docs() -> Result<()> {
+    // Examples in comments ran with the crates' tests.
+    let mut doc = workspace::cargo(&["doc", "--workspace", "--no-deps", "--exclude", "xsfm-trainer"]);
+    command::run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+    readme::check()
+}
+
+fn arm() -> Result<()> {
+    for target in ARM_LINUX {
+        let toolchain = target.set_up()?;
+        let arguments = ["test", "--release", "--package", "xsfm-runtime", "--lib", "--tests"];
+        command::run(&mut toolchain.cargo("", &arguments)?)?;
+    }
+    Ok(())
+}
