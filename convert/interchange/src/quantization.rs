@@ -45,7 +45,9 @@ pub fn channel_scale(max_abs: f64, bias: f64, input_scale: f64) -> f64 {
 /// Returns `None` for a ratio outside that range or not finite. A scale enlarged to `a / RATIO_MAX` gives back a ratio
 /// that two roundings may have put a hair above the limit.
 pub fn multiplier(ratio: f64) -> Option<i32> {
-    (0.0..=RATIO_MAX * (1.0 + 4.0 * f64::EPSILON)).contains(&ratio).then(|| (ratio * 4_294_967_296.0).round_ties_even() as i32)
+    (0.0..=RATIO_MAX * (1.0 + 4.0 * f64::EPSILON))
+        .contains(&ratio)
+        .then(|| (ratio * 4_294_967_296.0).round_ties_even() as i32)
 }
 
 /// Scale of a composed field vector, at least what [`multiplier`] can express for an accumulator of scale `accumulator`.
