@@ -1,5 +1,6 @@
 //! The flags of `train` and `distill`. A settings file (`--config FILE.toml`) is a list of the same flags: `embed_dim = 16` in it
-//! is `--embed-dim=16` on the command line, and the command line wins.
+//! is `--embed-dim=16` on the command line, and the command line wins. Switches take a value (`--batch-norm=false`), so that
+//! either can overrule the other.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -30,13 +31,8 @@ pub struct Place {
     #[arg(long, default_value_t = 1)]
     pub threads: u16,
     /// Go on where a killed run with the same settings stopped; the result is that of an unbroken run
-    #[arg(long, action = switch(), num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     pub resume: bool,
-}
-
-/// `--flag` and `--flag=false`, so that a settings file and the command line can overrule each other.
-const fn switch() -> ArgAction {
-    ArgAction::Set
 }
 
 /// What the model is made of.
@@ -50,13 +46,13 @@ pub struct Architecture {
     #[arg(long, default_value = "64,64")]
     pub hidden: Widths,
     /// BatchNorm in hidden layers
-    #[arg(long, action = switch(), default_value = "true")]
+    #[arg(long, action = ArgAction::Set, default_value = "true")]
     pub batch_norm: bool,
     /// First-order term with one scalar per feature ("LW")
-    #[arg(long, action = switch(), default_value = "false")]
+    #[arg(long, action = ArgAction::Set, default_value = "false")]
     pub feature_weight: bool,
     /// First-order term with one vector per field ("FwLW")
-    #[arg(long, action = switch(), default_value = "true")]
+    #[arg(long, action = ArgAction::Set, default_value = "true")]
     pub field_vector: bool,
     /// Second-order term: none, unit (FM), field-weighted (FwFM)
     #[arg(long, value_enum, default_value = "field-weighted")]
@@ -116,7 +112,7 @@ pub struct Training {
 #[command(next_help_heading = "Quantisation-aware training")]
 pub struct Quantization {
     /// Fine-tune with the integers of int8 mode. Without --from, a model in real numbers is trained first, in OUT/float
-    #[arg(long, action = switch(), num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     pub quantize: bool,
     /// Start from this checkpoint and its architecture
     #[arg(long)]

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail};
 use tch::{Device, Kind, Tensor, no_grad};
-use xsfm_interchange::config::{Interaction, ModelConfig, Operation};
+use xsfm_interchange::config::{EmbeddingConfig, Interaction, ModelConfig, Operation};
+use xsfm_interchange::quantization::limit;
 
 use super::embedding::Layout;
 use crate::tensors::size;
@@ -243,8 +244,6 @@ fn check_shape(name: &str, found: &Tensor, expected: &[i64]) -> Result<()> {
 /// # Errors
 /// A size of zero, an odd `embed_dim` under `concat`, another version; the message names the field.
 pub fn check_config(config: &ModelConfig) -> Result<()> {
-    use xsfm_interchange::config::EmbeddingConfig::QuotientRemainder;
-    use xsfm_interchange::quantization::limit;
     if config.version != ModelConfig::VERSION {
         bail!("version is {}, this program reads {}", config.version, ModelConfig::VERSION);
     }
@@ -260,7 +259,7 @@ pub fn check_config(config: &ModelConfig) -> Result<()> {
         if field.features == 0 {
             bail!("field `{name}` has no features");
         }
-        if let QuotientRemainder { collisions, operation } = field.embedding {
+        if let EmbeddingConfig::QuotientRemainder { collisions, operation } = field.embedding {
             if collisions == 0 {
                 bail!("field `{name}` has 0 collisions; it needs at least 1");
             }
