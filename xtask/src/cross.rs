@@ -3,7 +3,6 @@
 //! rustup's standard library of the target is the normal way. Where it cannot be had, Debian's compiler and its sources are:
 //! `-Zbuild-std` compiles the standard library along.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -74,8 +73,8 @@ pub(crate) struct Toolchain {
 enum Std {
     /// The compiler in use has it.
     Installed,
-    /// Debian's compiler makes it; the folder has a `rust-lld`.
-    Debian { linker: PathBuf },
+    /// Debian's compiler makes it; Cortex-M is linked by rustup's `rust-lld`, which Debian does not have.
+    Debian { lld: Option<PathBuf> },
 }
 
 const RUSTC: &str = "/usr/bin/rustc";
@@ -105,7 +104,7 @@ impl Target {
     fn add(self) -> bool {
         // Without a way to the server, it should give up soon.
         let mut rustup = Command::new("rustup");
-        rustup.args(["target", "add", self.triple]).env("RUSTUP_MAX_RETRIES", "1");
+        rustup.args(["target", "add", self.triple]).env("RUSTUP_MAX_RETRIES", "1").env_remove("RUST_BACKTRACE");
         let added = command::run_to_stderr(&mut rustup);
         if let Err(error) = &added {
             eprintln!("{error:#}: trying Debian's compiler");
@@ -116,18 +115,20 @@ impl Target {
     fn debian(self) -> Result<Std> {
         let install = debian::install(&["rustc-web", "rust-web-src"]);
         install.with_context(|| format!("neither `rustup target add {}` nor Debian has a compiler", self.triple))?;
-        let sysroot = command::quiet_output(Command::new(RUSTC).args(["--print", "sysroot"]))?;
+        if self.linux.is_some() {
+            return Ok(Std::Debian { lld: None });
+        }
+        let sysroot = command::quiet_output(Command::new("rustc").args(["--print", "sysroot"]))?;
         let lld = Path::new(sysroot.trim()).join("lib/rustlib").join(host()?).join("bin/rust-lld");
         if !lld.exists() {
-            bail!("{RUSTC} has no linker for {}: {} is not there", self.triple, lld.display());
+            bail!("no linker for {}: {} is not there", self.triple, lld.display());
         }
-        let folder = workspace::target().join("tools/debian");
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-        let link = folder.join("rust-lld");
-        if !link.exists() {
-            std::os::unix::fs::symlink(&lld, &link).with_context(|| link.display().to_string())?;
-        }
-        Ok(Std::Debian { linker: folder })
+        Ok(Std::Debian { lld: Some(lld) })
+    }
+
+    /// The name of cargo's variable for this target.
+    fn variable(self, what: &str) -> String {
+        format!("CARGO_TARGET_{}_{what}", self.triple.to_uppercase().replace('-', "_"))
     }
 }
 
@@ -141,18 +142,18 @@ impl Toolchain {
     pub(crate) fn cargo(&self, folder: &str, arguments: &[&str]) -> Result<Command> {
         let mut command = workspace::cargo(arguments);
         command.current_dir(workspace::root().join(folder)).args(["--target", self.target.triple]);
-        if let Std::Debian { linker } = &self.std {
+        if let Std::Debian { lld } = &self.std {
             command.arg(format!("-Zbuild-std={}", self.target.crates));
             // Unstable flags of a stable compiler, as the one that built Debian's sources is.
-            command.env("RUSTC", RUSTC).env("RUSTC_BOOTSTRAP", "1").env_remove("RUSTUP_TOOLCHAIN");
-            workspace::search_first(&mut command, linker)?;
+            command.env("RUSTC", RUSTC).env("RUSTC_BOOTSTRAP", "1");
+            if let Some(lld) = lld {
+                command.env(self.target.variable("LINKER"), lld);
+            }
         }
         if let Some(linux) = self.target.linux.filter(|_| !self.target.is_host()) {
-            let variable =
-                |what| format!("CARGO_TARGET_{}_{what}", self.target.triple.to_uppercase().replace('-', "_"));
-            command.env(variable("LINKER"), linux.linker);
+            command.env(self.target.variable("LINKER"), linux.linker);
             let runner = format!("{} -cpu {} -L {}", linux.qemu, linux.cpus[0], linux.libraries);
-            command.env(variable("RUNNER"), runner);
+            command.env(self.target.variable("RUNNER"), runner);
         }
         Ok(command)
     }
