@@ -6,5 +6,10 @@
 //! The int8 functions are exact, so every back end gives the same bits; f32 sums may differ in their last bits.
 
 pub(crate) mod portable;
+#[cfg(all(target_arch = "x86_64", feature = "std"))]
+pub(crate) mod x86_64;
 
+#[cfg(not(all(target_arch = "x86_64", feature = "std")))]
 pub(crate) use portable as imp;
+#[cfg(all(target_arch = "x86_64", feature = "std"))]
+pub(crate) use x86_64 as imp;

@@ -67,7 +67,8 @@ pub(crate) fn listed_pairs_int8(e: &[i8], pairs: &[[u8; 2]], r: &[i16], dim: usi
 
 /// x \[inputs\], w \[outputs, inputs\], b \[outputs\]: gives acc_o = b_o + sum_i w_oi x_i for o = 0, 1, …
 ///
-/// `x` is i8 for the first layer and u8 for the others.
+/// `x` is i8 for the first layer and u8 for the others. Inlined, so that a back end can compile it for its instructions.
+#[inline(always)]
 pub(crate) fn accumulators_int8<'a, X: Copy + Into<i32>>(
     x: &'a [X],
     w: &'a [i8],
@@ -79,6 +80,7 @@ pub(crate) fn accumulators_int8<'a, X: Copy + Into<i32>>(
 }
 
 /// y\[o\] = clamp(requantize(acc_o, m_o), 0, 255): a layer with its ReLU.
+#[inline(always)]
 pub(crate) fn layer_int8<X: Copy + Into<i32>>(x: &[X], w: &[i8], b: &[i32], m: &[i32], y: &mut [u8]) {
     for ((y, acc), &m) in y.iter_mut().zip(accumulators_int8(x, w, b)).zip(m) {
         *y = requantize(acc, m).clamp(0, 255) as u8;
