@@ -25,7 +25,7 @@ pub(crate) fn check() -> Result<()> {
     command::heading("lints");
     let torch = torch::set_up()?;
     let mut clippy = workspace::cargo(&["clippy", "--workspace", "--all-targets"]);
-    command::run(torch.use_in(clippy.args(DENY))?)?;
+    command::run(torch.use_in(clippy.args(DENY)))?;
     let mut clippy =
         workspace::cargo(&["clippy", "--package", "xsfm-trainer", "--no-default-features", "--all-targets"]);
     command::run(clippy.args(DENY))?;
@@ -45,5 +45,5 @@ pub(crate) fn check() -> Result<()> {
 
     command::heading("docs");
     let mut doc = workspace::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
-    command::run(torch.use_in(&mut doc)?.env("RUSTDOCFLAGS", "-D warnings"))
+    command::run(torch.use_in(&mut doc).env("RUSTDOCFLAGS", "-D warnings"))
 }

@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.pretrained {
         build.arg("--no-default-features");
     } else {
-        torch::set_up()?.use_in(&mut build)?;
+        torch::set_up()?.use_in(&mut build);
     }
     let trainer = workspace::built(&mut build, "xsfm-train")?;
     let xsfm = workspace::built(&mut workspace::cargo(&["build", "--release", "--package", "xsfm-convert"]), "xsfm")?;

@@ -11,7 +11,7 @@
 //! | [`rows`] | random rows for a model |
 //! | [`demo`] | ratings to ranked films |
 //! | [`readme`] | checks the commands that the README shows |
-//! | [`test`], [`ci`] | everything that must hold |
+//! | [`mod@test`], [`ci`] | everything that must hold |
 
 mod bits;
 mod ci;

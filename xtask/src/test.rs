@@ -79,11 +79,11 @@ fn host() -> Result<()> {
 
 fn trainer() -> Result<()> {
     let torch = torch::set_up()?;
-    command::run(torch.use_in(&mut workspace::cargo(&["test", "--package", "xsfm-trainer", "--no-fail-fast"]))?)?;
+    command::run(torch.use_in(&mut workspace::cargo(&["test", "--package", "xsfm-trainer", "--no-fail-fast"])))?;
     let mut build = workspace::cargo(&["build", "--package", "xsfm-trainer"]);
-    let program = workspace::built(torch.use_in(&mut build)?, "xsfm-train")?;
+    let program = workspace::built(torch.use_in(&mut build), "xsfm-train")?;
     let mut agreement = workspace::cargo(&["test", "--package", "xsfm-tests", "--test", "training"]);
-    command::run(torch.use_in(&mut agreement)?.env("XSFM_TRAIN", program))
+    command::run(torch.use_in(&mut agreement).env("XSFM_TRAIN", program))
 }
 
 fn docs() -> Result<()> {
