@@ -42,12 +42,13 @@ fn each_kind_of_bad_row_has_its_error() {
     for (row, error) in [
         (Row::new(&[1, 2]), ScoreError::FieldCount { expected: 3, found: 2 }),
         (Row::new(&[]), ScoreError::FieldCount { expected: 3, found: 0 }),
+        (Row::with_bags(&[1, 2, 3], &[]), ScoreError::FieldCount { expected: 3, found: 0 }),
         (Row::new(&[1, 2, 3, 4]), ScoreError::FieldCount { expected: 3, found: 4 }),
         (Row::new(&[1, 10, 3]), ScoreError::IndexOutOfRange { field: 1, index: 10, features: 10 }),
         (Row::new(&[1, u32::MAX, 3]), ScoreError::IndexOutOfRange { field: 1, index: u32::MAX, features: 10 }),
-        (Row::with_bags(&[1, 2], &[0, 1, 2, 2]), ScoreError::IndexCount { field: 2, found: 0 }),
-        (Row::with_bags(&[1, 2, 3, 4], &[0, 2, 3, 4]), ScoreError::IndexCount { field: 0, found: 2 }),
-        (Row::with_bags(&long, &[0, 1, 2, 1027]), ScoreError::IndexCount { field: 2, found: 1025 }),
+        (Row::with_bags(&[1, 2], &[0, 1, 2, 2]), ScoreError::IndexCount { field: 2, most: 1024, found: 0 }),
+        (Row::with_bags(&[1, 2, 3, 4], &[0, 2, 3, 4]), ScoreError::IndexCount { field: 0, most: 1, found: 2 }),
+        (Row::with_bags(&long, &[0, 1, 2, 1027]), ScoreError::IndexCount { field: 2, most: 1024, found: 1025 }),
         (Row::with_bags(&[1, 2, 3], &[0, 1, 2, 9]), ScoreError::Offsets { field: 2 }),
         (Row::with_bags(&[1, 2, 3], &[2, 1, 2, 3]), ScoreError::Offsets { field: 0 }),
     ] {

@@ -194,7 +194,7 @@ pub fn check(config: &ModelConfig, row: Row<'_>) -> Result<(), ScoreError> {
         let indices = row.field(field).ok_or(ScoreError::Offsets { field })?;
         let most = if config.bag { limit::BAG } else { 1 };
         if !(1..=most).contains(&indices.len()) {
-            return Err(ScoreError::IndexCount { field, found: indices.len() });
+            return Err(ScoreError::IndexCount { field, most, found: indices.len() });
         }
         let features = config.features;
         if let Some(&index) = indices.iter().find(|&&index| index >= features) {

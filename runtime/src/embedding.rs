@@ -89,7 +89,7 @@ impl<'a, W> Embedding<'a, W> {
 pub(crate) fn check(record: &FieldRecord, field: usize, indices: &[u32]) -> Result<(), ScoreError> {
     let most = if record.bag == 0 { 1 } else { limit::BAG };
     if indices.is_empty() || indices.len() > most {
-        return Err(ScoreError::IndexCount { field, found: indices.len() });
+        return Err(ScoreError::IndexCount { field, most, found: indices.len() });
     }
     let features = record.features.get();
     match indices.iter().find(|&&index| index >= features) {

@@ -84,8 +84,10 @@ pub enum LoadError {
         what: &'static str,
         /// Which field, layer, channel or pair it belongs to, counted from 0.
         at: u32,
-        /// The largest value allowed, or the only one.
-        expected: i64,
+        /// The smallest value allowed.
+        least: i64,
+        /// The largest value allowed; equal to the smallest where only one is.
+        most: i64,
         /// The value found.
         found: i64,
     },
@@ -118,8 +120,11 @@ impl fmt::Display for LoadError {
             LoadError::Misaligned { section, required } => {
                 write!(f, "section {section:?} is not at a multiple of {required} bytes in memory")
             }
-            LoadError::Value { what, at, expected, found } => {
-                write!(f, "{what} {at}: {found} found, {expected} expected or at most allowed")
+            LoadError::Value { what, at, least, most, found } if least == most => {
+                write!(f, "{what} {at}: {found} found, {most} expected")
+            }
+            LoadError::Value { what, at, least, most, found } => {
+                write!(f, "{what} {at}: {found} found, {least} to {most} allowed")
             }
         }
     }
@@ -151,10 +156,12 @@ pub enum ScoreError {
         /// The field.
         field: usize,
     },
-    /// The field takes one index (a bag 1 to 1024), the row has another number.
+    /// The field takes one index, or a bag 1 to 1024; the row has another number.
     IndexCount {
         /// The field.
         field: usize,
+        /// Indices that the field takes at most.
+        most: usize,
         /// Indices of the row in this field.
         found: usize,
     },
@@ -167,7 +174,7 @@ pub enum ScoreError {
         /// Valid indices are below this.
         features: u32,
     },
-    /// f32 mode: the logit is infinite or not a number, so a weight must be.
+    /// f32 mode: the logit is infinite or not a number, because a weight is, or weights are too large to multiply.
     NotFinite,
 }
 
@@ -181,8 +188,10 @@ impl fmt::Display for ScoreError {
                 write!(f, "the model has {expected} fields, the row {found}")
             }
             ScoreError::Offsets { field } => write!(f, "field {field}: offsets do not fit the indices"),
-            ScoreError::IndexCount { field, found: 0 } => write!(f, "field {field}: empty, one index is needed"),
-            ScoreError::IndexCount { field, found } => write!(f, "field {field}: {found} indices are too many"),
+            ScoreError::IndexCount { field, found: 0, .. } => write!(f, "field {field}: empty, one index is needed"),
+            ScoreError::IndexCount { field, most, found } => {
+                write!(f, "field {field}: {found} indices, but it takes at most {most}")
+            }
             ScoreError::IndexOutOfRange { field, index, features } => {
                 write!(f, "field {field}: index {index}, but the field has {features} features")
             }

@@ -241,7 +241,7 @@ pub mod limit {
     pub const FIELDS: usize = 128;
     /// Length of a field's vector.
     pub const EMBED_DIM: usize = 256;
-    /// Indices in a bag: `1024 * 128 * 256 < 2^31`.
+    /// Indices in a bag: `1024 * 128 * (128 + 128) < 2^31`, two rows of -128 each.
     pub const BAG: usize = 1024;
     /// Inputs of a layer: with [`BIAS`], `32768 * 255 * 128 + 2^30 < 2^31`.
     pub const LAYER_INPUTS: usize = 32_768;

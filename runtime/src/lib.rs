@@ -11,7 +11,7 @@
 //!
 //! # let bytes = Aligned(*packed); let bytes = &bytes.0;
 //! let model = Model::from_bytes(bytes)?;
-//! let mut scratch = [ScratchBlock::ZERO; 64]; // at least model.scratch_blocks()
+//! let mut scratch = [ScratchBlock::ZERO; 16]; // at least model.scratch_blocks()
 //! let mut scorer = Scorer::new(&model, &mut scratch)?;
 //! // user, item, age, gender, occupation, release year, and two genres in a bag
 //! let row = Row::with_bags(&[7, 42, 1, 1, 3, 5, 2, 9], &[0, 1, 2, 3, 4, 5, 6, 8]);
@@ -36,7 +36,7 @@
 //! | `kernel` | | the loops of all of these |
 //! | [`error`] | | what can go wrong |
 //!
-//! `std` is on by default and changes only the size of the checksum's table; `defmt` derives `defmt::Format`.
+//! `std` is on by default: a faster checksum, and kernels chosen by what the CPU has. `defmt` derives `defmt::Format`.
 
 #![no_std]
 // `std` is the real one with the feature of that name, and `core`'s part of it without.

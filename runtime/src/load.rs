@@ -38,6 +38,7 @@ pub(crate) fn manifest(bytes: &[u8], body: Body) -> Result<(&[u8], Manifest<'_>)
     if prefix.version.get() == 0 || prefix.version.get() > VERSION {
         return Err(LoadError::Version { supported: VERSION, found: prefix.version.get() });
     }
+    equal("reserved bytes of prefix", 0, 0, prefix.reserved.get())?;
     let needed = prefix.file_len.get();
     let file = usize::try_from(needed).ok().and_then(|len| bytes.get(..len));
     let file = file.ok_or(LoadError::Truncated { needed, found })?;
@@ -142,7 +143,7 @@ fn within(
     if (least..=most).contains(&found) {
         Ok(())
     } else {
-        Err(LoadError::Value { what, at: at as u32, expected: if found < least { least } else { most }, found })
+        Err(LoadError::Value { what, at: at as u32, least, most, found })
     }
 }
 
@@ -152,7 +153,8 @@ fn equal(what: &'static str, at: usize, expected: u64, found: impl Into<u64>) ->
     if expected == found {
         Ok(())
     } else {
-        Err(LoadError::Value { what, at: at as u32, expected: shown(expected), found: shown(found) })
+        let only = shown(expected);
+        Err(LoadError::Value { what, at: at as u32, least: only, most: only, found: shown(found) })
     }
 }
 
@@ -168,9 +170,10 @@ pub(crate) fn load<'a>(file: &'a [u8], manifest: &Manifest<'a>) -> Result<(Parts
         Arithmetic::F32 { bias } => Parts::F32(network::<f32, f32, f32>(&sections, fields, dim, bias, false)?),
         Arithmetic::Int8 { bias, terms } => {
             let network = network::<i8, i16, i32>(&sections, fields, dim, bias, true)?;
-            for term in [terms.feature_weight, terms.field_vector, terms.interaction, terms.mlp] {
-                within("term mantissa", 0, 0, (1 << 23) - 1, term.mantissa)?;
-                within("term shift", 0, 1, 62, term.shift)?;
+            let terms_in_order = [terms.feature_weight, terms.field_vector, terms.interaction, terms.mlp];
+            for (t, term) in terms_in_order.into_iter().enumerate() {
+                within("mantissa of term", t, 0, (1 << 23) - 1, term.mantissa)?;
+                within("shift of term", t, 1, 62, term.shift)?;
             }
             check_sums(&network)?;
             Parts::Int8(network, terms)
@@ -181,11 +184,13 @@ pub(crate) fn load<'a>(file: &'a [u8], manifest: &Manifest<'a>) -> Result<(Parts
 
 /// The names are as many postcard strings as there are fields, and nothing else.
 fn check_names(mut names: &[u8], num_fields: usize) -> Result<(), LoadError> {
-    for _ in 0..num_fields {
+    let mut found = 0;
+    while !names.is_empty() {
         let (_, rest) = postcard::take_from_bytes::<&str>(names).map_err(|_| LoadError::Manifest)?;
         names = rest;
+        found += 1;
     }
-    if names.is_empty() { Ok(()) } else { Err(LoadError::Manifest) }
+    equal("number of field names", 0, num_fields as u64, found as u64)
 }
 
 /// All parts, with W the type of weights, C of coefficients and B of biases.
@@ -244,6 +249,8 @@ fn check_fields(fields: &[FieldRecord], dim: usize, int8: bool) -> Result<(u64, 
         let is_qr = record.composition != composition::FULL;
         within("composition of field", f, 0, composition::CONCAT, record.composition)?;
         within("bag flag of field", f, 0, 1, record.bag)?;
+        let reserved = record.reserved.into_iter().map(u64::from).sum::<u64>() + u64::from(record.reserved_2.get());
+        equal("reserved bytes of field", f, 0, reserved)?;
         within("features of field", f, 1, u32::MAX, record.features.get())?;
         equal("presence of collisions in field", f, is_qr.into(), record.collisions.get() != 0)?;
         if record.composition == composition::CONCAT {
@@ -282,6 +289,8 @@ fn check_layers(layers: &[LayerRecord], inputs: usize) -> Result<(u64, u64), Loa
         within("outputs of layer", l, 1, limit::LAYER_INPUTS, record.outputs.get())?;
         equal("weight offset of layer", l, weights, record.weight_offset.get())?;
         equal("channel offset of layer", l, channels, record.channel_offset.get())?;
+        let reserved = record.reserved.iter().map(|word| u64::from(word.get())).sum::<u64>();
+        equal("reserved bytes of layer", l, 0, reserved)?;
         width = record.outputs.get().into();
         weights += u64::from(record.inputs.get()) * width;
         channels += width;

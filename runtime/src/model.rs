@@ -62,9 +62,9 @@ pub struct Statistics {
     pub file_bytes: usize,
     /// Bytes of scratch that a scorer needs: all the RAM beside the stack.
     pub scratch_bytes: usize,
-    /// Trained numbers: tables, feature weights, field vectors, pair weights, layers and biases.
+    /// Numbers of the model: tables, feature weights, field vectors, pair weights, layers and biases.
     pub parameters: usize,
-    /// Multiplications and additions in the pairs and layers of one row.
+    /// Multiplications with additions in the field vectors, pairs and layers of one row.
     pub multiply_accumulates: usize,
 }
 
@@ -151,7 +151,7 @@ impl<'a> Model<'a> {
 }
 
 impl<W, C, B> Network<'_, W, C, B> {
-    /// Trained numbers, and multiply-accumulates of one row in its pairs, field vectors and layers.
+    /// Numbers, and multiply-accumulates of one row in its pairs, field vectors and layers.
     fn counts(&self) -> (usize, usize) {
         let dim = self.embedding.dim;
         let feature_weights = self.feature_weight.as_ref().map_or(0, |part| part.weights.len());

@@ -38,7 +38,7 @@ impl Score {
 /// Scores rows with one model and the caller's scratch; a thread needs its own.
 #[derive(Debug)]
 pub struct Scorer<'m> {
-    model: &'m Model<'m>,
+    model: Model<'m>,
     scratch: &'m mut [ScratchBlock],
 }
 
@@ -47,12 +47,12 @@ impl<'m> Scorer<'m> {
     ///
     /// # Errors
     /// [`ScoreError::ScratchTooSmall`].
-    pub fn new(model: &'m Model<'m>, scratch: &'m mut [ScratchBlock]) -> Result<Self, ScoreError> {
+    pub fn new(model: &Model<'m>, scratch: &'m mut [ScratchBlock]) -> Result<Self, ScoreError> {
         let (needed, found) = (model.scratch_blocks(), scratch.len());
         if found < needed {
             return Err(ScoreError::ScratchTooSmall { needed, found });
         }
-        Ok(Scorer { model, scratch })
+        Ok(Scorer { model: *model, scratch })
     }
 
     /// The score of one row.

@@ -47,12 +47,12 @@ mod tests {
     #[test]
     fn layers_equal_the_portable_ones() {
         for (inputs, outputs) in [(1, 1), (7, 3), (16, 16), (33, 5), (112, 64), (390, 17)] {
-            let numbers = |count: usize, step: usize| (0..count).map(move |i| (i * step + inputs) % 256);
-            let x: Vec<u8> = numbers(inputs, 37).map(|v| v as u8).collect();
+            let numbers = |count: usize, step: usize| (0..count).map(move |i| ((i * step + inputs) % 256) as u8);
+            let x: Vec<u8> = numbers(inputs, 37).collect();
             let signed: Vec<i8> = x.iter().map(|&v| v.cast_signed()).collect();
-            let w: Vec<i8> = numbers(inputs * outputs, 91).map(|v| (v as u8).cast_signed()).collect();
-            let b: Vec<i32> = numbers(outputs, 53).map(|v| v as i32 * 100 - 12_800).collect();
-            let m: Vec<i32> = numbers(outputs, 11).map(|v| (v as i32 + 1) << 14).collect();
+            let w: Vec<i8> = numbers(inputs * outputs, 91).map(u8::cast_signed).collect();
+            let b: Vec<i32> = numbers(outputs, 53).map(|v| i32::from(v) * 100 - 12_800).collect();
+            let m: Vec<i32> = numbers(outputs, 11).map(|v| (i32::from(v) + 1) << 14).collect();
             let run = |layer: &dyn Fn(&mut [u8])| {
                 let mut y = std::vec![0; outputs];
                 layer(&mut y);
