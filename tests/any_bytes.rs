@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use xsfm_convert::pack::{pack_f32, pack_int8};
 use xsfm_interchange::config::Interaction;
 use xsfm_runtime::format::{CRC, Prefix};
-use xsfm_runtime::{LoadError, Model, ScratchBlock};
+use xsfm_runtime::{LoadError, Mode, Model, ScoreError, ScratchBlock};
 use xsfm_tests::{Rows, Shape, float_model, quantized, scores};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -33,7 +33,7 @@ fn files() -> Vec<Vec<u8>> {
     files
 }
 
-/// Bytes at a multiple of 64, of exactly their length, so that a sanitizer or valgrind sees the first byte beyond.
+/// Bytes at a multiple of 64.
 struct AlignedCopy(Vec<ScratchBlock>, usize);
 
 impl AlignedCopy {
@@ -54,11 +54,14 @@ fn outcome(bytes: &[u8]) -> Result<(), LoadError> {
     let model = Model::from_bytes_skipping_checksum(copy.bytes())?;
     // Changed bytes may say that there are billions of features: rows are drawn from whatever the model says.
     let rows = Rows::for_model(&model, 3, 5);
-    if let Ok(scores) = scores(&model, &rows) {
-        for score in scores {
+    match scores(&model, &rows) {
+        Ok(scores) => scores.iter().for_each(|score| {
             assert!(score.logit.is_finite());
             assert!((0.0..=1.0).contains(&score.probability()));
-        }
+        }),
+        // The rows fit the model by construction: nothing else can be wrong with them.
+        Err(ScoreError::NotFinite) => assert_eq!(model.mode(), Mode::F32),
+        Err(error) => panic!("{error}"),
     }
     assert!(model.statistics().scratch_bytes < 1 << 20);
     Ok(())
@@ -117,6 +120,22 @@ fn every_changed_byte_behind_a_right_checksum_is_an_error_or_scores() {
     }
     // Weights may change, shapes may not: both kinds of outcome must occur, or the test tests nothing.
     assert!(refused > 1000 && accepted > 1000, "{refused} refused, {accepted} accepted");
+}
+
+/// The student that the project keeps is larger: every 61st byte of it, and every 61st length.
+#[test]
+fn a_real_model_cut_or_changed_is_an_error_or_scores() {
+    let file = include_bytes!("fixtures/movielens-student/model.xsfm");
+    outcome(file).unwrap();
+    for at in (8..file.len()).step_by(61) {
+        let cut = AlignedCopy::new(&file[..at]);
+        assert!(matches!(Model::from_bytes(cut.bytes()), Err(LoadError::Truncated { .. })), "{at} bytes");
+        let mut changed = file.to_vec();
+        changed[at] ^= 0xFF;
+        assert!(Model::from_bytes(AlignedCopy::new(&changed).bytes()).is_err(), "byte {at}");
+        sign(&mut changed);
+        let _ = outcome(&changed);
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use xsfm_interchange::quantization::{
     ACTIVATION_MAX, WEIGHT_MAX, field_accumulator_scale, field_scale, symmetric_scale,
 };
 use xsfm_runtime::{Model, Row, Score, ScoreError, Scorer, ScratchBlock};
+use zerocopy::IntoBytes;
 
 /// What a random model looks like; every part may be absent.
 #[derive(Clone, Debug)]
@@ -195,6 +196,7 @@ pub fn quantized(model: &FloatModel, rows: &Rows) -> QuantizedModel {
 pub fn scores(model: &Model<'_>, rows: &Rows) -> Result<Vec<Score>, ScoreError> {
     // What an earlier user of the scratch left there must not matter.
     let mut scratch = vec![ScratchBlock::ZERO; model.scratch_blocks()];
+    scratch.as_mut_bytes().fill(0xA5);
     let mut scorer = Scorer::new(model, &mut scratch)?;
     rows.iter().map(|row| scorer.score(row)).collect()
 }

@@ -43,6 +43,8 @@ proptest! {
         for (row, score) in rows.iter().zip(scores(&model, &rows).unwrap()) {
             let expected = integer_forward(&integers, row).unwrap().logit;
             prop_assert_eq!(f64::from(score.logit) * 65_536.0, expected as f64);
+            let probability = 1.0 / (1.0 + (-f64::from(score.logit).clamp(-87.0, 87.0)).exp());
+            prop_assert!((f64::from(score.probability()) - probability).abs() < 5e-7 * probability);
         }
     }
 
