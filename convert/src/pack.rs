@@ -1,5 +1,6 @@
 //! From a model to the bytes of an `.xsfm` file: layout only, no arithmetic (`docs/format.md`).
 
+use std::fmt;
 use std::io::{self, Read};
 use std::ops::Deref;
 use std::path::Path;
@@ -42,10 +43,16 @@ pub enum PackError {
 }
 
 /// The bytes of a packed file, at an address that suits the runtime.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Packed {
     blocks: Vec<ScratchBlock>,
     len: usize,
+}
+
+impl fmt::Debug for Packed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Packed").field("len", &self.len).finish_non_exhaustive()
+    }
 }
 
 impl Packed {

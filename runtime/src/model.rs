@@ -1,5 +1,7 @@
 //! A packed model, borrowed from the bytes it lies in.
 
+use std::fmt;
+
 use crate::embedding::Embedding;
 use crate::error::LoadError;
 use crate::format::{FieldRecord, Manifest, Terms};
@@ -11,7 +13,7 @@ use crate::schema::Fields;
 use crate::score::scratch_blocks;
 
 /// A packed model: views into the bytes, which were checked once. Shared between threads as `&Model`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Model<'a> {
     file: &'a [u8],
     pub(crate) fields: &'a [FieldRecord],
@@ -66,6 +68,13 @@ pub struct Statistics {
     pub parameters: usize,
     /// Multiplications with additions in the field vectors, pairs and layers of one row.
     pub multiply_accumulates: usize,
+}
+
+/// What it costs; not its weights, which may be megabytes.
+impl fmt::Debug for Model<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").field("statistics", &self.statistics()).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Model<'a> {

@@ -1,5 +1,7 @@
 //! From a row to a score.
 
+use std::fmt;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::embedding;
@@ -36,10 +38,15 @@ impl Score {
 }
 
 /// Scores rows with one model and the caller's scratch; a thread needs its own.
-#[derive(Debug)]
 pub struct Scorer<'m> {
     model: Model<'m>,
     scratch: &'m mut [ScratchBlock],
+}
+
+impl fmt::Debug for Scorer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scorer").field("model", &self.model).finish_non_exhaustive()
+    }
 }
 
 impl<'m> Scorer<'m> {

@@ -66,7 +66,10 @@ fn integer_logit(model: &Model, t: &Named, scales: &Scales, block: &RowBlock, i:
             });
         }
     }
-    let steps = |acc: i64, scale: f64| term(scale).unwrap().steps(acc);
+    let steps = |acc: i64, scale: f64| {
+        let way = term(scale).unwrap();
+        (acc * i64::from(way.mantissa) + (1 << (way.shift - 1))) >> way.shift
+    };
     let mut logit = i64::from(logit_bias(t["bias"].0[0]));
     if config.feature_weight {
         let tables: Vec<&Vec<f64>> = (0..config.fields.len()).map(|f| &t[&format!("feature_weight.{f}")].0).collect();
