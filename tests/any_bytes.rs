@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use proptest::prelude::*;
+use xsfm_convert::model::{FloatModel, TableBits};
 use xsfm_convert::pack::{pack_f32, pack_int8};
+use xsfm_convert::target::{Target, retarget};
 use xsfm_interchange::config::Interaction;
-use xsfm_runtime::format::{CRC, Prefix};
+use xsfm_runtime::format::{CRC, Prefix, VERSION};
 use xsfm_runtime::{LoadError, Mode, Model, ScoreError, ScratchBlock};
-use xsfm_tests::{Rows, Shape, float_model, quantized, scores};
+use xsfm_tests::{Rows, Shape, dynamic, every_way, float_model, quantized, with_factors};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Small files that between them have every section.
@@ -28,7 +30,19 @@ fn files() -> Vec<Vec<u8>> {
         let float = float_model(&shape(seed, pruned));
         let rows = Rows::for_config(&float.config, 8, seed);
         files.push(pack_int8(&quantized(&float, &rows)).unwrap().to_vec());
+        files.push(pack_int8(&dynamic(&float, &rows)).unwrap().to_vec());
         files.push(pack_f32(&float).unwrap().to_vec());
+    }
+    let float = with_factors(float_model(&shape(3, false)), 3, 3);
+    let float = FloatModel { table_bits: TableBits::Four, ..float };
+    let rows = Rows::for_config(&float.config, 8, 3);
+    for rows_of_weights in [pack_int8(&quantized(&float, &rows)), pack_int8(&dynamic(&float, &rows)), pack_f32(&float)]
+    {
+        files.push(retarget(&rows_of_weights.unwrap(), Target::X86_64).unwrap().to_vec());
+    }
+    for target in [Target::CortexMDsp, Target::CortexMMve] {
+        let int8 = pack_int8(&quantized(&float, &rows)).unwrap();
+        files.push(retarget(&int8, target).unwrap().to_vec());
     }
     files
 }
@@ -48,17 +62,21 @@ impl AlignedCopy {
     }
 }
 
-/// Loads without the checksum and scores; says what came of it.
+/// Loads without the checksum and scores in every way; says what came of it.
 fn outcome(bytes: &[u8]) -> Result<(), LoadError> {
     let copy = AlignedCopy::new(bytes);
     let model = Model::from_bytes_skipping_checksum(copy.bytes())?;
     // Changed bytes may say that there are billions of features: rows are drawn from whatever the model says.
     let rows = Rows::for_model(&model, 3, 5);
-    match scores(&model, &rows) {
-        Ok(scores) => scores.iter().for_each(|score| {
-            assert!(score.logit.is_finite());
-            assert!((0.0..=1.0).contains(&score.probability()));
-        }),
+    match every_way(&model, &rows) {
+        Ok(ways) => {
+            let (_, first) = &ways[0];
+            for (way, scores) in &ways {
+                assert!(scores.iter().all(|score| score.logit.is_finite()), "{way}");
+                assert!(scores.iter().all(|score| (0.0..=1.0).contains(&score.probability())), "{way}");
+                assert!(model.mode() == Mode::F32 || scores == first, "{way}: {scores:?} instead of {first:?}");
+            }
+        }
         // The rows fit the model by construction: nothing else can be wrong with them.
         Err(ScoreError::NotFinite) => assert_eq!(model.mode(), Mode::F32),
         Err(error) => panic!("{error}"),
@@ -153,7 +171,7 @@ fn another_version_is_an_error_that_says_which() {
     file[8] = 9;
     sign(&mut file);
     let error = Model::from_bytes(AlignedCopy::new(&file).bytes()).unwrap_err();
-    assert_eq!(error, LoadError::Version { supported: 1, found: 9 });
+    assert_eq!(error, LoadError::Version { supported: VERSION, found: 9 });
 }
 
 proptest! {
@@ -161,7 +179,7 @@ proptest! {
 
     #[test]
     fn several_changes_are_an_error_or_score(
-        which in 0..4_usize,
+        which in 0..9_usize,
         changes in proptest::collection::vec((8..1000_usize, any::<u8>()), 1..6),
     ) {
         let mut file = FILES.with(|files| files[which].clone());

@@ -1,15 +1,19 @@
 //! What the cross-crate tests share: random models of any shape, rows for them, and their scores.
 
+pub mod trainer;
+
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use xsfm_convert::model::{FloatField, FloatLayer, FloatModel, PairList, Pairs, QuantizedModel, Table};
-use xsfm_convert::quantize::quantize_model;
+use xsfm_convert::model::{
+    FloatField, FloatLayer, FloatModel, LowRank, PairList, Pairs, QuantizedModel, Table, TableBits,
+};
+use xsfm_convert::quantize::{quantize_dynamic, quantize_model};
 use xsfm_convert::reference::float_forward;
 use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, MlpConfig, ModelConfig, Operation, Scales};
 use xsfm_interchange::quantization::{
     ACTIVATION_MAX, WEIGHT_MAX, field_accumulator_scale, field_scale, symmetric_scale,
 };
-use xsfm_runtime::{Model, Row, Score, ScoreError, Scorer, ScratchBlock};
+use xsfm_runtime::{Backend, BatchError, Model, Ranker, Row, Score, ScoreError, Scorer, ScratchBlock};
 use zerocopy::IntoBytes;
 
 /// What a random model looks like; every part may be absent.
@@ -89,7 +93,7 @@ pub fn float_model(shape: &Shape) -> FloatModel {
     }
     let count = list.pairs(shape.num_fields).len();
     let weights = match shape.interaction {
-        Interaction::None => Vec::new(),
+        Interaction::None | Interaction::LowRank { .. } => Vec::new(),
         Interaction::Unit => vec![1.0; count],
         Interaction::FieldWeighted => (0..count).map(|_| rng.random_range(-0.5..=0.5)).collect(),
     };
@@ -103,6 +107,7 @@ pub fn float_model(shape: &Shape) -> FloatModel {
             field_vector: shape.field_vector,
             interaction: shape.interaction,
             mlp: shape.hidden.clone().map(|hidden| MlpConfig { hidden, batch_norm: false }),
+            compressed: Vec::new(),
             quantization: None,
         },
         label: "random".into(),
@@ -110,8 +115,26 @@ pub fn float_model(shape: &Shape) -> FloatModel {
         fields: float_fields,
         field_vectors,
         pairs,
+        low_rank: None,
+        table_bits: TableBits::Eight,
         layers,
     }
+}
+
+/// `model` with `rank` random factors in place of its pairs, where it has any.
+pub fn with_factors(mut model: FloatModel, rank: usize, seed: u64) -> FloatModel {
+    if model.pairs.take().is_some() {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let num_fields = model.fields.len();
+        let signs: Vec<i8> = (0..rank).map(|_| if rng.random_bool(0.5) { 1 } else { -1 }).collect();
+        let factors: Vec<f32> = (0..rank * num_fields).map(|_| rng.random_range(-0.5..=0.5)).collect();
+        let diagonal = (0..num_fields).map(|i| {
+            let of_field = factors.iter().skip(i).step_by(num_fields).zip(&signs);
+            of_field.map(|(&u, &sign)| f32::from(sign) * u * u).sum()
+        });
+        model.low_rank = Some(LowRank { diagonal: diagonal.collect(), signs, factors });
+    }
+    model
 }
 
 /// Rows in CSR form: indices, and `num_fields + 1` offsets per row, the last of one being the first of the next.
@@ -120,21 +143,50 @@ pub struct Rows {
     indices: Vec<u32>,
     offsets: Vec<u32>,
     num_fields: usize,
+    /// Fields, the last first, that [`CONTEXT_RUN`] rows after one another have alike.
+    context_fields: Vec<usize>,
 }
 
+/// Rows in turn with the same context: a group and a few more.
+const CONTEXT_RUN: usize = 11;
+
 impl Rows {
-    /// `count` random rows for a model with these fields (features, whether a bag), bags of 1 to 8 indices.
+    /// `count` random rows for a model with these fields (features, whether a bag), bags of 1 to 8 indices. Some fields are the
+    /// context's, which change with every eleventh row only.
     pub fn random(fields: &[(u32, bool)], count: usize, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let (mut indices, mut offsets) = (Vec::new(), vec![0]);
-        for _ in 0..count {
-            for &(features, bag) in fields {
-                let several = if bag { rng.random_range(1..=8) } else { 1 };
-                indices.extend((0..several).map(|_| rng.random_range(0..features)));
-                offsets.push(indices.len() as u32);
+        let mut context_fields: Vec<usize> = (0..fields.len()).rev().filter(|_| rng.random_bool(0.5)).collect();
+        // One field at least is the candidates'.
+        context_fields.truncate(fields.len() - 1);
+        let mut rows = Rows { indices: Vec::new(), offsets: vec![0], num_fields: fields.len(), context_fields };
+        for row in 0..count {
+            for (f, &(features, bag)) in fields.iter().enumerate() {
+                if row % CONTEXT_RUN != 0 && rows.context_fields.contains(&f) {
+                    let first = rows.offsets.len() - 1 - rows.num_fields;
+                    let before = rows.offsets[first] as usize..rows.offsets[first + 1] as usize;
+                    rows.indices.extend_from_within(before);
+                } else {
+                    let several = if bag { rng.random_range(1..=8) } else { 1 };
+                    rows.indices.extend((0..several).map(|_| rng.random_range(0..features)));
+                }
+                rows.offsets.push(rows.indices.len() as u32);
             }
         }
-        Rows { indices, offsets, num_fields: fields.len() }
+        rows
+    }
+
+    /// The context's fields of all rows, or the others.
+    fn side(&self, context: bool) -> Self {
+        let fields: Vec<usize> = (0..self.num_fields).filter(|f| self.context_fields.contains(f) == context).collect();
+        let (num_fields, context_fields) = (fields.len(), Vec::new());
+        let mut side = Rows { indices: Vec::new(), offsets: vec![0], num_fields, context_fields };
+        for row in self.iter() {
+            for &f in &fields {
+                side.indices.extend_from_slice(row.field(f).unwrap_or_default());
+                side.offsets.push(side.indices.len() as u32);
+            }
+        }
+        side
     }
 
     /// Random rows for a model that is not packed yet.
@@ -149,18 +201,30 @@ impl Rows {
 
     /// The rows.
     pub fn iter(&self) -> impl Iterator<Item = Row<'_>> {
-        (0..(self.offsets.len() - 1) / self.num_fields).map(|row| {
+        (0..(self.offsets.len() - 1).checked_div(self.num_fields).unwrap_or(0)).map(|row| {
             let first = row * self.num_fields;
             Row::with_bags(&self.indices, &self.offsets[first..=first + self.num_fields])
         })
     }
 }
 
-/// `model` in integers, with scales that cover what `rows` do.
+/// `model` for int8 mode, with scales that cover what `rows` do.
 ///
 /// # Panics
 /// Where the model cannot be quantised: a test's models can.
 pub fn quantized(model: &FloatModel, rows: &Rows) -> QuantizedModel {
+    quantize_model(model, &scales(model, rows)).expect("scales were made for this model")
+}
+
+/// `model` for dynamic mode, with scales that cover what `rows` do.
+///
+/// # Panics
+/// Where the model cannot be quantised: a test's models can.
+pub fn dynamic(model: &FloatModel, rows: &Rows) -> QuantizedModel {
+    quantize_dynamic(model, &scales(model, rows)).expect("scales were made for this model")
+}
+
+fn scales(model: &FloatModel, rows: &Rows) -> Scales {
     let magnitude = |values: &[f32]| values.iter().fold(0.0_f64, |most, &v| most.max(f64::from(v).abs()));
     let dim = model.config.embed_dim;
     let mut vectors = vec![0.0_f64; model.fields.len()];
@@ -174,7 +238,7 @@ pub fn quantized(model: &FloatModel, rows: &Rows) -> QuantizedModel {
             *most = layer.iter().fold(*most, |most, &v| most.max(v));
         }
     }
-    let mut scales = Scales { tables: vec![], fields: vec![], activations: vec![] };
+    let mut scales = Scales { table_bits: model.table_bits, ..Scales::default() };
     for ((field, config), vector) in model.fields.iter().zip(&model.config.fields).zip(vectors) {
         let shared = field.tables.iter().map(|t| magnitude(&t.values)).fold(0.0, f64::max);
         let is_product = config.is_product();
@@ -186,7 +250,14 @@ pub fn quantized(model: &FloatModel, rows: &Rows) -> QuantizedModel {
         scales.tables.push(tables);
     }
     scales.activations = activations.into_iter().map(|most| symmetric_scale(most, ACTIVATION_MAX)).collect();
-    quantize_model(model, &scales).expect("scales were made for this model")
+    scales
+}
+
+/// Memory in which an earlier user has left something that must not matter.
+fn memory(blocks: usize) -> Vec<ScratchBlock> {
+    let mut memory = vec![ScratchBlock::ZERO; blocks];
+    memory.as_mut_bytes().fill(0xA5);
+    memory
 }
 
 /// Scores rows with a packed model, each with the same scratch.
@@ -194,9 +265,51 @@ pub fn quantized(model: &FloatModel, rows: &Rows) -> QuantizedModel {
 /// # Errors
 /// The first row's that has no score.
 pub fn scores(model: &Model<'_>, rows: &Rows) -> Result<Vec<Score>, ScoreError> {
-    // What an earlier user of the scratch left there must not matter.
-    let mut scratch = vec![ScratchBlock::ZERO; model.scratch_blocks()];
-    scratch.as_mut_bytes().fill(0xA5);
+    let mut scratch = memory(model.scratch_blocks());
     let mut scorer = Scorer::new(model, &mut scratch)?;
     rows.iter().map(|row| scorer.score(row)).collect()
+}
+
+/// Scores rows all at once.
+fn batch_scores(model: &Model<'_>, rows: &Rows) -> Result<Vec<Score>, ScoreError> {
+    let rows: Vec<Row<'_>> = rows.iter().collect();
+    let mut scores = vec![Score::default(); rows.len()];
+    let mut scratch = memory(model.batch_scratch_blocks());
+    Scorer::new(model, &mut scratch)?.score_batch(&rows, &mut scores).map_err(|error: BatchError| error.error)?;
+    Ok(scores)
+}
+
+/// Scores rows as candidates for the contexts that they share.
+fn ranked_scores(model: &Model<'_>, rows: &Rows) -> Result<Vec<Score>, ScoreError> {
+    let mut memory = memory(Ranker::blocks(model, &rows.context_fields)?);
+    let mut ranker = Ranker::new(model, &rows.context_fields, &mut memory)?;
+    let (contexts, candidates) = (rows.side(true), rows.side(false));
+    let (mut contexts, candidates): (_, Vec<Row<'_>>) = (contexts.iter(), candidates.iter().collect());
+    let mut scores = vec![Score::default(); candidates.len()];
+    for (candidates, scores) in candidates.chunks(CONTEXT_RUN).zip(scores.chunks_mut(CONTEXT_RUN)) {
+        ranker.set_context(contexts.next().unwrap_or(Row::new(&[])))?;
+        contexts.by_ref().take(CONTEXT_RUN - 1).for_each(drop);
+        ranker.score_batch(candidates, scores).map_err(|error: BatchError| error.error)?;
+    }
+    Ok(scores)
+}
+
+/// The scores of `rows` in every way that there is, each with its name: on every back end of this CPU, with layers as they were
+/// packed and prepared, one by one, in a batch, and as candidates.
+///
+/// # Errors
+/// The first row's that has no score.
+pub fn every_way(model: &Model<'_>, rows: &Rows) -> Result<Vec<(String, Vec<Score>)>, ScoreError> {
+    let mut ways = Vec::new();
+    for packed in Backend::ALL.into_iter().filter_map(|backend| model.with_backend(backend)) {
+        let mut tiles = memory(packed.prepared_blocks());
+        let prepared = packed.prepare(&mut tiles)?;
+        for (layout, model) in [("as packed", &packed), ("prepared", &prepared)] {
+            let name = |way: &str| format!("{}, {layout}, {way}", model.backend().name());
+            ways.push((name("one by one"), scores(model, rows)?));
+            ways.push((name("in a batch"), batch_scores(model, rows)?));
+            ways.push((name("as candidates"), ranked_scores(model, rows)?));
+        }
+    }
+    Ok(ways)
 }

@@ -5,58 +5,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use xsfm_convert::checkpoint;
 use xsfm_convert::pack::{Packed, pack_f32, pack_int8};
 use xsfm_convert::quantize::quantize_model;
 use xsfm_interchange::rows::RowsReader;
 use xsfm_runtime::{Model, Scorer, ScratchBlock};
-
-/// The trainer, or none and a loud word.
-fn trainer() -> Option<PathBuf> {
-    let path = std::env::var_os("XSFM_TRAIN").map(PathBuf::from);
-    if path.is_none() {
-        eprintln!("SKIPPED: XSFM_TRAIN does not name the xsfm-train binary (cargo xtask test does)");
-    }
-    path
-}
-
-fn run(program: &Path, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output().unwrap();
-    let words = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{} {arguments:?}: {words}", program.display());
-}
-
-/// Rows with a planted preference: users of one parity like tags of the same.
-fn raw_rows(folder: &Path) {
-    let mut rng = StdRng::seed_from_u64(11);
-    let mut text = String::from("label,user,item,tags,views\n");
-    for _ in 0..3000 {
-        let (user, item) = (rng.random_range(0..60), rng.random_range(0..40));
-        let tags: Vec<u32> = (0..rng.random_range(1..5)).map(|_| rng.random_range(0..12)).collect();
-        let views = rng.random_range(0..500);
-        let alike = tags.iter().filter(|&tag| tag % 2 == user % 2).count() * 2 > tags.len();
-        let label = u8::from(alike ^ rng.random_bool(0.2) ^ (item % 7 == 0));
-        let tags: Vec<String> = tags.iter().map(u32::to_string).collect();
-        writeln!(text, "{label},u{user},i{item},{},{views}", tags.join("|")).unwrap();
-    }
-    std::fs::write(folder.join("rows.csv"), text).unwrap();
-    let schema = r#"
-label = { column = "label" }
-fields = [
-  { name = "user", kind = "categorical" },
-  { name = "item", kind = "categorical" },
-  { name = "tags", kind = "bag" },
-  { name = "views", kind = "numeric" },
-]
-"#;
-    std::fs::write(folder.join("rows.toml"), schema).unwrap();
-}
+use xsfm_tests::trainer::{prepare_rows, program, run};
 
 /// The packed model's logits of all test rows.
 fn runtime_logits(packed: &Packed, rows: &Path) -> Vec<f32> {
@@ -74,11 +30,10 @@ fn runtime_logits(packed: &Packed, rows: &Path) -> Vec<f32> {
 
 #[test]
 fn trained_and_packed_models_agree() {
-    let Some(train) = trainer() else { return };
+    let Some(train) = program("XSFM_TRAIN") else { return };
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    raw_rows(folder.path());
-    run(&train, &["prepare", "csv", "--input", &at("rows.csv"), "--schema", &at("rows.toml"), "--out", &at("data")]);
+    prepare_rows(&train, folder.path());
     let qr = ["--qr-collisions", "3", "--qr-threshold", "10"];
     for (name, flags) in [
         ("full", &["--hidden", "24,16"][..]),
@@ -87,6 +42,12 @@ fn trained_and_packed_models_agree() {
         ("concat", &[&qr[..], &["--qr-operation", "concat", "--interaction", "unit", "--batch-norm=false"]].concat()),
         ("fwfm", &[&qr[..], &["--hidden", "none"]].concat()),
         ("mlp", &["--interaction", "none", "--field-vector=false"][..]),
+        ("hashed", &["--hash-collisions", "3", "--qr-threshold", "10", "--feature-weight=true"][..]),
+        ("four bits", &[&qr[..], &["--table-bits", "4"]].concat()),
+        (
+            "pruned",
+            &["--prune-tables", "0.5", "--prune-pairs", "0.7", "--prune-layers", "0.5", "--prune-epochs", "2"][..],
+        ),
     ] {
         let out = at(name);
         let common =
@@ -107,6 +68,12 @@ fn trained_and_packed_models_agree() {
                 None => pack_f32(&model).unwrap(),
             };
             assert_eq!(model.config.quantization.is_some(), is_quantized);
+            if name == "pruned" {
+                // Of six pairs 0.7 are four; training in integers keeps the zeros.
+                let zeros = model.fields.iter().flat_map(|f| &f.tables[0].values).filter(|&&v| v == 0.0).count();
+                let all = model.fields.iter().map(|f| f.tables[0].values.len()).sum::<usize>();
+                assert_eq!((zeros, model.pairs.as_ref().unwrap().weights.len()), (all.div_ceil(2), 2));
+            }
             let scored = runtime_logits(&packed, Path::new(&at("data/test.arrow")));
             assert_eq!(trained.len(), scored.len());
             let distinct: std::collections::HashSet<u32> = scored.iter().map(|logit| logit.to_bits()).collect();
@@ -121,4 +88,31 @@ fn trained_and_packed_models_agree() {
             }
         }
     }
+}
+
+/// Trained factors pack as they are, hashing trick and all; what no packed file holds is refused by name.
+#[test]
+fn factors_pack_and_compressed_interactions_do_not() {
+    let Some(train) = program("XSFM_TRAIN") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    prepare_rows(&train, folder.path());
+    let common = ["--embed-dim", "6", "--batch-size", "256", "--epochs", "2", "--data"];
+    let fit = |out: &str, flags: &[&str]| {
+        run(&train, &[&["train"], &common[..], &[&at("data"), "--out", &at(out)], flags].concat());
+    };
+    fit("rank", &["--rank", "2", "--hash-collisions", "3", "--qr-threshold", "10"]);
+    let logits = at("logits.txt");
+    run(&train, &["evaluate", "--checkpoint", &at("rank"), "--data", &at("data"), "--logits", &logits]);
+    let trained: Vec<f32> = std::fs::read_to_string(&logits).unwrap().lines().map(|l| l.parse().unwrap()).collect();
+    let model = checkpoint::load(Path::new(&at("rank"))).unwrap();
+    assert_eq!(model.low_rank.as_ref().map(|low_rank| low_rank.signs.len()), Some(2));
+    let scored = runtime_logits(&pack_f32(&model).unwrap(), Path::new(&at("data/test.arrow")));
+    for (row, (trained, scored)) in trained.iter().zip(&scored).enumerate() {
+        assert!((trained - scored).abs() < 1e-4 * trained.abs().max(1.0), "row {row}: {trained} and {scored}");
+    }
+
+    fit("teacher", &["--compressed", "4,4", "--interaction", "none"]);
+    let error = checkpoint::load(Path::new(&at("teacher"))).unwrap_err().to_string();
+    assert!(error.contains("compressed interaction network") && error.contains("config.json"), "{error}");
 }

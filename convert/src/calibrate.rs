@@ -15,7 +15,7 @@ use xsfm_runtime::{Model, Row, ScoreError, Scorer, ScratchBlock};
 use crate::error::Error;
 use crate::model::{FloatModel, QuantizedModel};
 use crate::pack::{PackError, pack_int8};
-use crate::quantize::quantize_model;
+use crate::quantize::{quantize_dynamic, quantize_model};
 use crate::reference::float_forward;
 use crate::rounding::{round_layers, round_tables};
 
@@ -81,6 +81,24 @@ impl fmt::Display for Rule {
     }
 }
 
+/// How the outputs of layers become integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activations {
+    /// int8 mode: by scales that rows give.
+    Static,
+    /// Dynamic mode: by a scale for each row, when it is scored.
+    Dynamic,
+}
+
+impl Activations {
+    fn quantize(self, model: &FloatModel, scales: &Scales) -> Result<QuantizedModel, Error> {
+        match self {
+            Activations::Static => quantize_model(model, scales),
+            Activations::Dynamic => quantize_dynamic(model, scales),
+        }
+    }
+}
+
 /// One thing that was tried.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Trial {
@@ -113,6 +131,7 @@ pub struct Calibration {
 /// Fewer than [`MIN_ROWS`] samples, a row that does not fit the model, or a model that integers cannot carry.
 pub fn calibrate(
     model: &FloatModel,
+    activations: Activations,
     samples: &RowBlock,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Calibration, Error> {
@@ -120,7 +139,10 @@ pub fn calibrate(
         let message = format!("calibration needs at least {MIN_ROWS} rows, {} given", samples.len());
         return Err(Error::Quantize(message));
     }
-    let hidden = model.layers.len().saturating_sub(1);
+    let hidden = match activations {
+        Activations::Static => model.layers.len().saturating_sub(1),
+        Activations::Dynamic => 0,
+    };
     let total = 1 + (Rule::ALL.len() - 1) * (2 + hidden) + 3;
     let mut done = 0;
     let mut step = || {
@@ -130,7 +152,7 @@ pub fn calibrate(
     let ranges = Ranges::measure(model, samples)?;
     step();
 
-    let mut search = Search::start(model, samples, &ranges)?;
+    let mut search = Search::start(model, activations, samples, &ranges)?;
     for rule in Rule::ALL {
         search.try_scales("tables", rule, |scales| ranges.set_tables(model, rule, scales))?;
         step();
@@ -163,6 +185,7 @@ pub fn calibrate(
 /// The best model so far.
 struct Search<'a> {
     model: &'a FloatModel,
+    activations: Activations,
     samples: &'a RowBlock,
     /// The float model's logits.
     logits: Vec<f64>,
@@ -173,17 +196,23 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn start(model: &'a FloatModel, samples: &'a RowBlock, ranges: &Ranges) -> Result<Self, Error> {
+    fn start(
+        model: &'a FloatModel,
+        activations: Activations,
+        samples: &'a RowBlock,
+        ranges: &Ranges,
+    ) -> Result<Self, Error> {
         let mut scales = Scales {
             tables: vec![Vec::new(); model.fields.len()],
             fields: vec![1.0; model.fields.len()],
             activations: (0..ranges.activations.len()).map(|n| ranges.activation(n, Rule::MinMax)).collect(),
+            table_bits: model.table_bits,
         };
         ranges.set_fields(model, Rule::MinMax, &mut scales);
         ranges.set_tables(model, Rule::MinMax, &mut scales);
-        let best = quantize_model(model, &scales)?;
-        let mut search =
-            Search { model, samples, logits: ranges.logits.clone(), scales, error: 0.0, best, trials: Vec::new() };
+        let best = activations.quantize(model, &scales)?;
+        let logits = ranges.logits.clone();
+        let mut search = Search { model, activations, samples, logits, scales, error: 0.0, best, trials: Vec::new() };
         search.error = mean_abs(&search.errors(&search.best)?);
         search.note("all", Rule::MinMax.to_string(), search.error, true);
         Ok(search)
@@ -195,7 +224,7 @@ impl<'a> Search<'a> {
 
     /// Logit errors of `quantized` on the samples, as the device would make them.
     fn errors(&self, quantized: &QuantizedModel) -> Result<Vec<f64>, Error> {
-        let logits = int8_logits(quantized, self.samples)?;
+        let logits = packed_logits(quantized, self.samples)?;
         Ok(logits.iter().zip(&self.logits).map(|(found, expected)| found - expected).collect())
     }
 
@@ -205,7 +234,7 @@ impl<'a> Search<'a> {
         if scales == self.scales {
             return Ok(());
         }
-        let quantized = quantize_model(self.model, &scales)?;
+        let quantized = self.activations.quantize(self.model, &scales)?;
         if self.consider(part, rule.to_string(), quantized)? {
             self.scales = scales;
         }
@@ -287,7 +316,9 @@ impl Ranges {
     /// Table scales; vectors that are copied rows have their table's.
     fn set_tables(&self, model: &FloatModel, rule: Rule, scales: &mut Scales) {
         for (f, (config, tables)) in model.config.fields.iter().zip(&self.tables).enumerate() {
-            let mut found: Vec<f64> = tables.iter().map(|magnitudes| rule.scale(magnitudes, WEIGHT_MAX)).collect();
+            let (max, step) = model.table_bits.range();
+            let scale = |magnitudes: &Vec<f32>| rule.scale(magnitudes, max) / f64::from(step);
+            let mut found: Vec<f64> = tables.iter().map(scale).collect();
             if !config.is_product() {
                 // The tables of `add` and `concat` share the larger scale.
                 let shared = found.iter().fold(0.0_f64, |a, &b| a.max(b));
@@ -311,7 +342,7 @@ impl Ranges {
 }
 
 /// The runtime's logits of a quantised model.
-fn int8_logits(quantized: &QuantizedModel, samples: &RowBlock) -> Result<Vec<f64>, Error> {
+fn packed_logits(quantized: &QuantizedModel, samples: &RowBlock) -> Result<Vec<f64>, Error> {
     let packed = pack_int8(quantized)?;
     let model = Model::from_bytes_skipping_checksum(&packed).map_err(PackError::Refused)?;
     let mut scratch = vec![ScratchBlock::ZERO; model.scratch_blocks()];

@@ -10,8 +10,11 @@ use xsfm_runtime::format::limit;
 
 use crate::error::Error;
 use crate::fold::{BatchNorm, Linear, pairs_of_matrix, unit_pairs};
-use crate::model::{FloatField, FloatLayer, FloatModel};
+use crate::model::{FloatField, FloatLayer, FloatModel, LowRank, Table, TableBits};
 use crate::tensors::Tensors;
+
+/// Most features that share a hashed row: as many rows of zeros are packed.
+const HASH_COLLISIONS: usize = 1 << 16;
 
 /// Reads `config.json`, `weights.safetensors` and, where there is one, `schema.json`; folds BatchNorm.
 ///
@@ -20,7 +23,7 @@ use crate::tensors::Tensors;
 /// schema with other fields than the configuration, or sizes beyond what a packed file holds.
 pub fn load(folder: &Path) -> Result<FloatModel, Error> {
     let config_path = folder.join(file::CONFIG);
-    let config: ModelConfig = read_json(&config_path)?;
+    let mut config: ModelConfig = read_json(&config_path)?;
     check_config(&config, &config_path)?;
     let schema_path = folder.join(file::SCHEMA);
     let label = if schema_path.exists() {
@@ -39,19 +42,25 @@ pub fn load(folder: &Path) -> Result<FloatModel, Error> {
         let names: &[&str] = match field.embedding {
             EmbeddingConfig::Full => &["full"],
             EmbeddingConfig::QuotientRemainder { .. } => &["quotient", "remainder"],
+            EmbeddingConfig::Hashed { .. } => &["hashed"],
         };
         let shapes = field.embedding.table_shapes(field.features, config.embed_dim);
-        let tables = names
+        let mut tables: Vec<Table<f32>> = names
             .iter()
             .zip(shapes)
             .map(|(name, (rows, columns))| tensors.table(&format!("embedding.{f}.{name}"), rows, columns))
             .collect::<Result<_, _>>()?;
+        if let EmbeddingConfig::Hashed { rows } = field.embedding {
+            let rows = field.features.div_ceil(rows) as usize;
+            tables.insert(0, Table { rows, columns: config.embed_dim, values: vec![0.0; rows * config.embed_dim] });
+        }
         let feature_weights = config
             .feature_weight
             .then(|| tensors.f32(&format!("feature_weight.{f}"), &[field.features as usize]))
             .transpose()?;
         fields.push(FloatField { tables, feature_weights });
     }
+    hashed_as_sums(&mut config);
     let num_fields = config.fields.len();
     let field_vectors =
         config.field_vector.then(|| tensors.f32("field_vector", &[num_fields, config.embed_dim])).transpose()?;
@@ -61,9 +70,42 @@ pub fn load(folder: &Path) -> Result<FloatModel, Error> {
         Interaction::FieldWeighted => {
             pairs_of_matrix(num_fields, &tensors.f32("field_matrix", &[num_fields, num_fields])?)
         }
+        Interaction::LowRank { .. } => None,
+    };
+    let low_rank = match config.interaction {
+        Interaction::LowRank { rank } => {
+            let factors = tensors.f32("field_factors", &[rank, num_fields])?;
+            Some(LowRank::from_factors(&factors, &tensors.f32("field_factor_weights", &[rank])?))
+        }
+        _ => None,
     };
     let layers = load_layers(&config, &tensors)?;
-    Ok(FloatModel { bias: tensors.scalar("bias")?, config, label, fields, field_vectors, pairs, layers })
+    Ok(FloatModel {
+        bias: tensors.scalar("bias")?,
+        label,
+        fields,
+        field_vectors,
+        pairs,
+        low_rank,
+        table_bits: config.quantization.as_ref().map_or(TableBits::Eight, |scales| scales.table_bits),
+        config,
+        layers,
+    })
+}
+
+/// Names hashed tables what they are stored as; their scales are those of a sum, which copies a row beside zeros.
+fn hashed_as_sums(config: &mut ModelConfig) {
+    for (f, field) in config.fields.iter_mut().enumerate() {
+        let (EmbeddingConfig::Hashed { .. }, Some((collisions, operation))) =
+            (field.embedding, field.embedding.quotient_remainder())
+        else {
+            continue;
+        };
+        field.embedding = EmbeddingConfig::QuotientRemainder { collisions, operation };
+        if let Some(scales) = &mut config.quantization {
+            scales.tables[f].extend_from_within(..);
+        }
+    }
 }
 
 fn load_layers(config: &ModelConfig, tensors: &Tensors<'_>) -> Result<Vec<FloatLayer>, Error> {
@@ -142,12 +184,25 @@ pub(crate) fn check_config(config: &ModelConfig, path: &Path) -> Result<(), Erro
     for field in &config.fields {
         let name = &field.name;
         in_range(&format!("field `{name}`: features"), field.features as usize, u32::MAX as usize)?;
+        if let EmbeddingConfig::Hashed { rows } = field.embedding {
+            in_range(&format!("field `{name}`: rows"), rows as usize, u32::MAX as usize)?;
+            let sharing = field.features.div_ceil(rows) as usize;
+            in_range(&format!("field `{name}`: features that share a hashed row"), sharing, HASH_COLLISIONS)?;
+        }
         if let EmbeddingConfig::QuotientRemainder { collisions, operation } = field.embedding {
             in_range(&format!("field `{name}`: collisions"), collisions as usize, u32::MAX as usize)?;
             if operation == Operation::Concat && !config.embed_dim.is_multiple_of(2) {
                 return fail(format!("field `{name}`: concat halves embed_dim, which is odd: {}", config.embed_dim));
             }
         }
+    }
+    if let Interaction::LowRank { rank } = config.interaction {
+        in_range("rank", rank, limit::RANK.min(config.fields.len()))?;
+    }
+    if !config.compressed.is_empty() {
+        return fail(
+            "it has a compressed interaction network (xDeepFM), which is for teachers: distil a student".to_owned(),
+        );
     }
     if let Some(mlp) = &config.mlp {
         in_range("inputs of the first layer", config.fields.len() * config.embed_dim, limit::LAYER_INPUTS)?;
@@ -168,16 +223,18 @@ pub(crate) fn check_config(config: &ModelConfig, path: &Path) -> Result<(), Erro
 /// Whether `scales` has one positive number for everything in the configuration; the message says what has not.
 pub(crate) fn check_scales(config: &ModelConfig, scales: &Scales) -> Result<(), String> {
     let hidden = config.mlp.as_ref().map_or(0, |mlp| mlp.hidden.len());
-    let counts = [
-        ("quantization.tables", scales.tables.len(), config.fields.len()),
-        ("quantization.fields", scales.fields.len(), config.fields.len()),
-        ("quantization.activations", scales.activations.len(), hidden),
-    ];
-    for (what, found, expected) in counts {
-        if found != expected {
-            return Err(format!("{what} has {found} entries, {expected} are needed"));
-        }
-    }
+    check_count("quantization.activations", scales.activations.len(), hidden)?;
+    check_field_scales(config, scales)
+}
+
+fn check_count(what: &str, found: usize, expected: usize) -> Result<(), String> {
+    if found == expected { Ok(()) } else { Err(format!("{what} has {found} entries, {expected} are needed")) }
+}
+
+/// The same of tables and fields alone, whatever number of activations there is.
+pub(crate) fn check_field_scales(config: &ModelConfig, scales: &Scales) -> Result<(), String> {
+    check_count("quantization.tables", scales.tables.len(), config.fields.len())?;
+    check_count("quantization.fields", scales.fields.len(), config.fields.len())?;
     for (field, tables) in config.fields.iter().zip(&scales.tables) {
         let expected = field.embedding.table_shapes(field.features, config.embed_dim).len();
         if tables.len() != expected {

@@ -21,7 +21,7 @@ use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, MlpCon
 use crate::checkpoint::{check_config, fold, read_json};
 use crate::error::Error;
 use crate::fold::{BatchNorm, Linear, pairs_of_matrix, unit_pairs};
-use crate::model::{FloatField, FloatLayer, FloatModel, Table};
+use crate::model::{FloatField, FloatLayer, FloatModel, Table, TableBits};
 use crate::tensors::Tensors;
 
 /// `config.json` as exported beside a state dict. Other keys are ignored: they say nothing that scoring needs.
@@ -77,7 +77,7 @@ pub fn load(folder: &Path) -> Result<FloatModel, Error> {
     let field_vectors =
         config.field_vector.then(|| tensors.f32("fwfm_linear.weight", &[num_fields, config.embed_dim])).transpose()?;
     let pairs = match config.interaction {
-        Interaction::None => None,
+        Interaction::None | Interaction::LowRank { .. } => None,
         Interaction::Unit => unit_pairs(num_fields),
         Interaction::FieldWeighted => {
             pairs_of_matrix(num_fields, &tensors.f32("fwfm.field_cov.weight", &[num_fields, num_fields])?)
@@ -87,7 +87,17 @@ pub fn load(folder: &Path) -> Result<FloatModel, Error> {
         None => Vec::new(),
         Some(mlp) => load_layers(num_fields * config.embed_dim, mlp, &tensors)?,
     };
-    Ok(FloatModel { config, label: String::new(), bias, fields, field_vectors, pairs, layers })
+    Ok(FloatModel {
+        config,
+        label: String::new(),
+        bias,
+        fields,
+        field_vectors,
+        pairs,
+        low_rank: None,
+        table_bits: TableBits::Eight,
+        layers,
+    })
 }
 
 fn model_config(python: &PythonConfig, path: &Path) -> Result<ModelConfig, Error> {
@@ -137,6 +147,7 @@ fn model_config(python: &PythonConfig, path: &Path) -> Result<ModelConfig, Error
         field_vector,
         interaction,
         mlp: has_mlp.then(|| MlpConfig { hidden: python.mlp_dims.clone(), batch_norm: python.batch_norm }),
+        compressed: Vec::new(),
         quantization: None,
     })
 }

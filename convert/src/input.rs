@@ -24,14 +24,12 @@ pub fn float_model(folder: &Path) -> Result<FloatModel, Error> {
     if config.get("architecture").is_some() { golden::load(folder) } else { checkpoint::load(folder) }
 }
 
-/// Reads a packed file into memory, where it suits the runtime.
+/// Reads a packed file into memory, where it suits the runtime. Its bytes are not checked: see [`load`].
 ///
 /// # Errors
-/// The file cannot be read, or is not a model.
+/// The file cannot be read.
 pub fn packed(path: &Path) -> Result<Packed, Error> {
-    let packed = Packed::read(path).map_err(Error::io(path))?;
-    load(path, &packed)?;
-    Ok(packed)
+    Packed::read(path).map_err(Error::io(path))
 }
 
 /// The model in a packed file's bytes; `path` is its name in errors.

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 use xsfm_runtime::embedding::Composition;
-use xsfm_runtime::format::{Arithmetic, Prefix, SectionKind};
-use xsfm_runtime::{LoadError, Mode, Model};
+use xsfm_runtime::format::{Arithmetic, Layout, Prefix, SectionKind};
+use xsfm_runtime::{Backend, LoadError, Mode, Model, ScratchBlock};
 
 /// Everything that `xsfm inspect` tells.
 #[derive(Clone, Debug, Serialize)]
@@ -14,12 +14,23 @@ pub struct Report {
     pub producer: String,
     /// What a label of 1 means, in words.
     pub label: String,
-    /// `f32` or `int8`.
+    /// `f32`, `int8` or `dynamic`.
     pub mode: &'static str,
     /// Bytes of the file: what it takes in flash.
     pub file_bytes: usize,
-    /// Bytes of scratch that a scorer needs, beside its stack: exact.
+    /// Factors of a low-rank interaction; absent where pairs have weights of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u64>,
+    /// How the layers lie: `rows`, or `tiles` of sixteen outputs.
+    pub layers: &'static str,
+    /// The instructions of this CPU that would score it.
+    pub backend: &'static str,
+    /// Bytes of scratch that a scorer needs on them, beside its stack: exact.
     pub ram_bytes: usize,
+    /// The same on a microcontroller.
+    pub ram_bytes_microcontroller: usize,
+    /// Bytes that `Model::prepare` takes to lay the layers in tiles.
+    pub prepared_bytes: usize,
     /// Trained numbers.
     pub parameters: usize,
     /// Multiplications and additions in the pairs and layers of one row.
@@ -30,7 +41,7 @@ pub struct Report {
     pub fields: Vec<Field>,
     /// The parts of the file in order; their bytes sum to `file_bytes`.
     pub sections: Vec<Section>,
-    /// int8 mode: what each part's accumulator is multiplied by on its way into the logit, in logit steps.
+    /// int8 and dynamic mode: what each part's accumulator is multiplied by on its way into the logit, in logit steps.
     pub terms: Vec<Term>,
 }
 
@@ -47,7 +58,7 @@ pub struct Field {
     pub embedding: String,
     /// Numbers in its tables.
     pub parameters: usize,
-    /// int8 mode: what one step of its vector is worth.
+    /// int8 and dynamic mode: what one step of its vector is worth.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<f32>,
 }
@@ -82,18 +93,18 @@ pub struct Term {
 pub fn inspect(model: &Model<'_>) -> Result<Report, LoadError> {
     let manifest = model.manifest()?;
     let statistics = model.statistics();
-    let is_int8 = statistics.mode == Mode::Int8;
+    let is_int8 = statistics.mode != Mode::F32;
     let fields = model.fields().map(|field| Field {
         name: field.name.to_owned(),
         features: field.features,
         bag: field.bag,
-        embedding: describe(field.composition),
+        embedding: describe(field.composition) + if field.four_bits { ", 4 bits" } else { "" },
         parameters: field.parameters,
         scale: is_int8.then_some(field.scale),
     });
     let terms = match manifest.arithmetic {
         Arithmetic::F32 { .. } => Vec::new(),
-        Arithmetic::Int8 { terms, .. } => [
+        Arithmetic::Int8 { terms, .. } | Arithmetic::Dynamic { terms, .. } => [
             ("feature weights", terms.feature_weight),
             ("field vectors", terms.field_vector),
             ("pairs", terms.interaction),
@@ -110,14 +121,18 @@ pub fn inspect(model: &Model<'_>) -> Result<Report, LoadError> {
     for (i, section) in manifest.sections.iter().enumerate() {
         if i == 0 {
             // The manifest runs up to the first section's padding, which is counted with it.
-            sections.push(Section { name: "Manifest".to_owned(), offset: Some(end), bytes: section.offset - end });
+            sections.push(Section {
+                name: "Manifest".to_owned(),
+                offset: Some(end),
+                bytes: u64::from(section.offset) - end,
+            });
         } else {
-            padding += section.offset - end;
+            padding += u64::from(section.offset) - end;
         }
         let name = SectionKind::from_number(section.kind);
         let name = name.map_or_else(|| format!("kind {}", section.kind), |kind| format!("{kind:?}"));
-        sections.push(Section { name, offset: Some(section.offset), bytes: section.len });
-        end = section.offset + section.len;
+        sections.push(Section { name, offset: Some(section.offset.into()), bytes: section.len.into() });
+        end = u64::from(section.offset) + u64::from(section.len);
     }
     padding += statistics.file_bytes as u64 - end;
     sections.push(Section { name: "Padding".to_owned(), offset: None, bytes: padding });
@@ -126,7 +141,13 @@ pub fn inspect(model: &Model<'_>) -> Result<Report, LoadError> {
         label: manifest.label.to_owned(),
         mode: mode_name(statistics.mode),
         file_bytes: statistics.file_bytes,
+        // One sign, a byte, for each.
+        rank: manifest.sections.iter().find(|s| s.kind == SectionKind::LowRankSigns as u8).map(|s| s.len.into()),
+        layers: layout_name(model.layout()),
+        backend: model.backend().name(),
         ram_bytes: statistics.scratch_bytes,
+        ram_bytes_microcontroller: microcontroller_bytes(model),
+        prepared_bytes: model.prepared_blocks() * ScratchBlock::LEN,
         parameters: statistics.parameters,
         multiply_accumulates: statistics.multiply_accumulates,
         embed_dim: statistics.embed_dim,
@@ -134,6 +155,11 @@ pub fn inspect(model: &Model<'_>) -> Result<Report, LoadError> {
         sections,
         terms,
     })
+}
+
+/// Bytes of scratch on the back end without vector instructions.
+pub fn microcontroller_bytes(model: &Model<'_>) -> usize {
+    model.with_backend(Backend::Portable).unwrap_or(*model).scratch_blocks() * ScratchBlock::LEN
 }
 
 fn describe(composition: Composition) -> String {
@@ -146,11 +172,22 @@ fn describe(composition: Composition) -> String {
     }
 }
 
+/// The order of layers in words.
+fn layout_name(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Rows => "rows",
+        Layout::Tiles => "tiles",
+        Layout::Dsp => "strips for Cortex-M's DSP instructions",
+        Layout::Mve => "strips for Cortex-M's vector instructions",
+    }
+}
+
 /// The mode as the command line writes it.
 pub fn mode_name(mode: Mode) -> &'static str {
     match mode {
         Mode::F32 => "f32",
         Mode::Int8 => "int8",
+        Mode::Dynamic => "dynamic",
         _ => "unknown",
     }
 }
@@ -161,7 +198,15 @@ impl fmt::Display for Report {
         writeln!(f, "label                 {}", if self.label.is_empty() { "not stated" } else { &self.label })?;
         writeln!(f, "producer              {}", self.producer)?;
         writeln!(f, "file (flash)          {} bytes", self.file_bytes)?;
-        writeln!(f, "scratch (RAM)         {} bytes", self.ram_bytes)?;
+        if let Some(rank) = self.rank {
+            writeln!(f, "pairs                 by {rank} factors")?;
+        }
+        writeln!(f, "layers                in {}", self.layers)?;
+        writeln!(f, "scratch (RAM)         {} bytes on this CPU ({})", self.ram_bytes, self.backend)?;
+        writeln!(f, "                      {} bytes on a microcontroller", self.ram_bytes_microcontroller)?;
+        if self.prepared_bytes > 0 {
+            writeln!(f, "to prepare tiles      {} bytes", self.prepared_bytes)?;
+        }
         writeln!(f, "parameters            {}", self.parameters)?;
         writeln!(f, "multiply-accumulates  {} per row", self.multiply_accumulates)?;
         writeln!(f, "embed_dim             {}", self.embed_dim)?;

@@ -5,26 +5,36 @@
 //! | [`checkpoint`] | checkpoint folder | [`FloatModel`](model::FloatModel), BatchNorm folded |
 //! | [`golden`] | folder in the layout of the original Python implementation | [`FloatModel`](model::FloatModel) |
 //! | [`calibrate`], [`rounding`] | [`FloatModel`](model::FloatModel), rows | the scales and the rounding with the smallest logit error |
+//! | [`low_rank`] | [`FloatModel`](model::FloatModel) | the same with factors in place of pairs |
 //! | [`quantize`] | [`FloatModel`](model::FloatModel), scales | [`QuantizedModel`](model::QuantizedModel) |
 //! | [`pack`] | either model | the bytes of an `.xsfm` file |
+//! | [`target`] | a packed file | the same file, its layers laid out for a CPU |
+//! | [`mod@generate`] | a packed file | the same model as Rust or C code |
+//! | [`export`] | [`FloatModel`](model::FloatModel) | the bytes of an ONNX file, for other engines |
+//! | [`mod@analyze`] | a packed file, a microcontroller | whether it fits there, and what a score takes |
 //! | [`inspect`], [`validate`], [`score`], [`bench`](mod@bench) | a packed file | what it holds, what packing cost, scores, time |
 //! | [`input`] | paths | models, and rows in blocks |
 //! | [`reference`](mod@reference) | either model, a row | the logit, by the plainest loops: the oracle of every test |
 
+pub mod analyze;
 pub mod bench;
 pub mod calibrate;
 pub mod checkpoint;
 pub mod error;
+pub mod export;
 mod fold;
+pub mod generate;
 pub mod golden;
 pub mod input;
 pub mod inspect;
+pub mod low_rank;
 pub mod model;
 pub mod pack;
 pub mod quantize;
 pub mod reference;
 pub mod rounding;
 pub mod score;
+pub mod target;
 mod tensors;
 pub mod validate;
 

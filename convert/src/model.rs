@@ -1,6 +1,9 @@
 //! A model on its way to a packed file: real numbers after folding ([`FloatModel`]), then integers ([`QuantizedModel`]).
 
+use std::borrow::Cow;
+
 use xsfm_interchange::config::{Interaction, ModelConfig};
+pub use xsfm_interchange::quantization::TableBits;
 use xsfm_runtime::quant::Term;
 
 /// A model in real numbers, BatchNorm folded: what f32 mode packs and what int8 mode is quantised from.
@@ -12,12 +15,16 @@ pub struct FloatModel {
     pub label: String,
     /// The model's bias.
     pub bias: f32,
+    /// How tables are to be quantised.
+    pub table_bits: TableBits,
     /// One per field.
     pub fields: Vec<FloatField>,
     /// `[num_fields, embed_dim]`, where `config.field_vector`.
     pub field_vectors: Option<Vec<f32>>,
     /// Absent where `config.interaction` is none or no pair has a weight.
     pub pairs: Option<Pairs<f32>>,
+    /// In place of pairs, where they were factorised.
+    pub low_rank: Option<LowRank<f32, f32>>,
     /// Hidden layers, then the output layer with one channel; empty without an MLP.
     pub layers: Vec<FloatLayer>,
 }
@@ -56,6 +63,17 @@ pub struct Pairs<T> {
     pub list: PairList,
     /// One weight per pair, in the order of the list.
     pub weights: Vec<T>,
+}
+
+/// The second-order term by factors: `sum_rho sign_rho |sum_i u_rho,i v_i|^2 - sum_i D_i |v_i|^2`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LowRank<T, D> {
+    /// `[rank]`: 1 or -1.
+    pub signs: Vec<i8>,
+    /// u `[rank, num_fields]`.
+    pub factors: Vec<T>,
+    /// `[num_fields]`: `D_i = sum_rho sign_rho u_rho,i^2`.
+    pub diagonal: Vec<D>,
 }
 
 /// Which pairs of fields interact.
@@ -100,7 +118,7 @@ impl FloatLayer {
     }
 }
 
-/// A model in integers: int8 mode, `docs/quantization.md`.
+/// A model in integers: int8 and dynamic mode, `docs/quantization.md`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizedModel {
     /// Fields, sizes and parts; `quantization` holds the scales that were used.
@@ -117,16 +135,32 @@ pub struct QuantizedModel {
     pub field_vectors: Option<QuantizedFieldVectors>,
     /// Absent where `config.interaction` is none or no pair has a weight.
     pub pairs: Option<QuantizedPairs>,
-    /// Hidden layers, then the output layer with one channel; empty without an MLP.
-    pub layers: Vec<QuantizedLayer>,
-    /// The output layer's way into the logit; [`Term::ABSENT`] without an MLP.
-    pub mlp_term: Term,
+    /// In place of pairs, where they were factorised.
+    pub low_rank: Option<QuantizedLowRank>,
+    /// The MLP, and with it the mode.
+    pub layers: QuantizedLayers,
+}
+
+/// Hidden layers, then the output layer with one channel; empty without an MLP.
+#[derive(Clone, Debug, PartialEq)]
+pub enum QuantizedLayers {
+    /// int8 mode: a layer's output has the same scale for all rows.
+    Static {
+        /// The layers.
+        layers: Vec<QuantizedLayer<i32, i32>>,
+        /// The output layer's way into the logit; [`Term::ABSENT`] without an MLP.
+        term: Term,
+    },
+    /// Dynamic mode: a layer's output has a scale for each row.
+    Dynamic(Vec<QuantizedLayer<f32, f32>>),
 }
 
 /// One field's integers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizedField {
-    /// One table, or quotient and remainder.
+    /// Bits of a number in the tables.
+    pub table_bits: TableBits,
+    /// One table, or quotient and remainder; of four bits, multiples of 16.
     pub tables: Vec<Table<i8>>,
     /// `[features]`, where `config.feature_weight`.
     pub feature_weights: Option<Vec<i8>>,
@@ -169,26 +203,49 @@ pub struct QuantizedPairs {
     pub term: Term,
 }
 
-/// One layer's integers.
+/// The second-order term by factors.
 #[derive(Clone, Debug, PartialEq)]
-pub struct QuantizedLayer {
+pub struct QuantizedLowRank {
+    /// Factors and diagonal.
+    pub low_rank: LowRank<i16, i32>,
+    /// What one step of the rounded accumulator is worth.
+    pub scale: f64,
+    /// Its way into the logit.
+    pub term: Term,
+}
+
+/// One layer's integers: i32 biases and multipliers in int8 mode, f32 in dynamic mode.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantizedLayer<B, M> {
     /// Numbers that it reads.
     pub inputs: usize,
     /// Numbers that it gives.
     pub outputs: usize,
     /// `[outputs, inputs]`.
     pub weights: Vec<i8>,
-    /// `[outputs]`, in steps of the accumulator.
-    pub biases: Vec<i32>,
-    /// `[outputs]`; empty for the output layer, which keeps its accumulator.
-    pub multipliers: Vec<i32>,
-    /// `[outputs]`: what one step of each channel's accumulator is worth.
+    /// `[outputs]`: in steps of the accumulator; real in dynamic mode.
+    pub biases: Vec<B>,
+    /// `[outputs]`; empty for the output layer of int8 mode, which keeps its accumulator. Dynamic mode: `accumulator_scales`.
+    pub multipliers: Vec<M>,
+    /// `[outputs]`: what one step of each channel's accumulator is worth; in dynamic mode, for inputs of step 1.
     pub accumulator_scales: Vec<f64>,
-    /// What one step of the layer's output is worth; of the output layer, its accumulator's step.
+    /// int8 mode: what one step of the layer's output is worth; of the output layer, its accumulator's step.
     pub scale: f64,
 }
 
 impl FloatModel {
+    /// The pairs with their weights, of a low-rank interaction too.
+    pub fn all_pairs(&self) -> Option<Cow<'_, Pairs<f32>>> {
+        let Some(low_rank) = &self.low_rank else { return self.pairs.as_ref().map(Cow::Borrowed) };
+        let num_fields = self.fields.len();
+        let weight = |(i, j): (usize, usize)| {
+            let factors = low_rank.factors.chunks_exact(num_fields).zip(&low_rank.signs);
+            factors.map(|(u, &sign)| 2.0 * f64::from(sign) * f64::from(u[i]) * f64::from(u[j])).sum::<f64>() as f32
+        };
+        let weights = PairList::Dense.pairs(num_fields).into_iter().map(weight).collect();
+        Some(Cow::Owned(Pairs { list: PairList::Dense, weights }))
+    }
+
     /// Number of trained numbers that scoring uses, BatchNorm folded.
     pub fn parameters(&self) -> usize {
         let fields: usize = self
@@ -200,7 +257,7 @@ impl FloatModel {
             .sum();
         let pairs = match (&self.pairs, self.config.interaction) {
             (Some(pairs), Interaction::FieldWeighted) => pairs.weights.len(),
-            _ => 0,
+            _ => self.low_rank.as_ref().map_or(0, |low_rank| low_rank.factors.len()),
         };
         let layers: usize = self.layers.iter().map(|l| l.weights.len() + l.biases.len()).sum();
         1 + fields + self.field_vectors.as_ref().map_or(0, Vec::len) + pairs + layers

@@ -6,16 +6,16 @@ use std::ops::Deref;
 use std::path::Path;
 
 use xsfm_interchange::atomic;
-use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, ModelConfig, Operation};
+use xsfm_interchange::config::{FieldConfig, ModelConfig, Operation};
 use xsfm_runtime::format::{
-    Arithmetic, CRC, FieldRecord, LayerRecord, MAGIC, Manifest, Prefix, SECTION_ALIGNMENT, Section, SectionKind, Terms,
-    VERSION, composition,
+    Arithmetic, CRC, FieldRecord, LayerRecord, Layout, MAGIC, MAX_SECTIONS, Manifest, Prefix, SECTION_ALIGNMENT,
+    Section, SectionKind, Terms, VERSION, composition,
 };
 use xsfm_runtime::quant::Term;
 use xsfm_runtime::{LoadError, Model, ScratchBlock};
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::model::{FloatModel, PairList, QuantizedModel, Table};
+use crate::model::{FloatModel, LowRank, PairList, QuantizedLayer, QuantizedLayers, QuantizedModel, Table, TableBits};
 
 /// Program and version that wrote a file.
 const PRODUCER: &str = concat!("xsfm-convert ", env!("CARGO_PKG_VERSION"));
@@ -99,12 +99,15 @@ impl Deref for Packed {
 pub fn pack_f32(model: &FloatModel) -> Result<Packed, PackError> {
     let mut file = FileWriter::default();
     let tables: Vec<_> = model.fields.iter().map(|field| field.tables.as_slice()).collect();
-    file.fields(&model.config, &tables, |_| (0, 0.0))?;
+    file.fields(&model.config, &tables, |_| (TableBits::Eight, 0, 0.0))?;
     let feature_weights = model.fields.iter().filter_map(|field| field.feature_weights.as_deref());
     file.optional(SectionKind::FeatureWeights, &feature_weights.collect::<Vec<_>>().concat());
     file.optional(SectionKind::FieldVectors, model.field_vectors.as_deref().unwrap_or_default());
     if let Some(pairs) = &model.pairs {
         file.pairs(&pairs.list, &pairs.weights);
+    }
+    if let Some(low_rank) = &model.low_rank {
+        file.low_rank(low_rank);
     }
     file.layers(model.layers.iter().map(|layer| LayerShape {
         inputs: layer.inputs,
@@ -119,7 +122,7 @@ pub fn pack_f32(model: &FloatModel) -> Result<Packed, PackError> {
     file.finish(&model.config, &model.label, Arithmetic::F32 { bias: model.bias })
 }
 
-/// Packs a model for int8 mode.
+/// Packs a model for int8 or dynamic mode, whichever its layers are for.
 ///
 /// # Errors
 /// [`PackError`].
@@ -128,7 +131,7 @@ pub fn pack_int8(model: &QuantizedModel) -> Result<Packed, PackError> {
     let tables: Vec<_> = model.fields.iter().map(|field| field.tables.as_slice()).collect();
     file.fields(&model.config, &tables, |f| {
         let field = &model.fields[f];
-        (field.multiplier.unwrap_or(0), field.scale as f32)
+        (field.table_bits, field.multiplier.unwrap_or(0), field.scale as f32)
     })?;
     if let Some(part) = &model.feature_weight {
         let weights = model.fields.iter().filter_map(|field| field.feature_weights.as_deref());
@@ -141,26 +144,33 @@ pub fn pack_int8(model: &QuantizedModel) -> Result<Packed, PackError> {
     if let Some(part) = &model.pairs {
         file.pairs(&part.pairs.list, &part.pairs.weights);
     }
-    file.layers(model.layers.iter().map(|layer| LayerShape {
-        inputs: layer.inputs,
-        outputs: layer.outputs,
-        scale: layer.scale as f32,
-    }))?;
-    let layers = &model.layers;
-    file.optional(SectionKind::LayerWeights, &layers.iter().flat_map(|l| l.weights.clone()).collect::<Vec<_>>());
-    file.optional(SectionKind::LayerBiases, &layers.iter().flat_map(|l| l.biases.clone()).collect::<Vec<_>>());
-    // The output layer keeps its accumulator; its place is filled so that biases and multipliers share their offsets.
-    let multipliers = |l: &crate::model::QuantizedLayer| {
-        if l.multipliers.is_empty() { vec![0; l.outputs] } else { l.multipliers.clone() }
+    if let Some(part) = &model.low_rank {
+        file.low_rank(&part.low_rank);
+    }
+    let mlp = match &model.layers {
+        QuantizedLayers::Static { layers, term } => {
+            file.quantized_layers(layers)?;
+            *term
+        }
+        QuantizedLayers::Dynamic(layers) => {
+            file.quantized_layers(layers)?;
+            Term::ABSENT
+        }
     };
-    file.optional(SectionKind::LayerMultipliers, &layers.iter().flat_map(multipliers).collect::<Vec<_>>());
+    let of_pairs = model.pairs.as_ref().map(|part| part.term);
+    let interaction = of_pairs.or(model.low_rank.as_ref().map(|part| part.term)).unwrap_or(Term::ABSENT);
     let terms = Terms {
         feature_weight: model.feature_weight.as_ref().map_or(Term::ABSENT, |part| part.term),
         field_vector: model.field_vectors.as_ref().map_or(Term::ABSENT, |part| part.term),
-        interaction: model.pairs.as_ref().map_or(Term::ABSENT, |part| part.term),
-        mlp: model.mlp_term,
+        interaction,
+        mlp,
     };
-    file.finish(&model.config, &model.label, Arithmetic::Int8 { bias: model.bias, terms })
+    let bias = model.bias;
+    let arithmetic = match model.layers {
+        QuantizedLayers::Static { .. } => Arithmetic::Int8 { bias, terms },
+        QuantizedLayers::Dynamic(_) => Arithmetic::Dynamic { bias, terms },
+    };
+    file.finish(&model.config, &model.label, arithmetic)
 }
 
 fn to_f32(values: &[f64]) -> Vec<f32> {
@@ -176,38 +186,45 @@ struct LayerShape {
 
 /// The sections so far.
 #[derive(Default)]
-struct FileWriter {
-    sections: Vec<(SectionKind, Vec<u8>)>,
+pub(crate) struct FileWriter {
+    /// Kind and bytes.
+    sections: Vec<(u8, Vec<u8>)>,
 }
 
 /// `value` in the 32 bits that the format has for it.
-fn narrow(what: &'static str, value: usize) -> Result<u32, PackError> {
+pub(crate) fn narrow(what: &'static str, value: usize) -> Result<u32, PackError> {
     u32::try_from(value).map_err(|_| PackError::TooLarge { what, found: value, most: u32::MAX as usize })
 }
 
 impl FileWriter {
     /// A section, unless it is empty.
-    fn optional<T: IntoBytes + Immutable>(&mut self, kind: SectionKind, values: &[T]) {
+    pub(crate) fn optional<T: IntoBytes + Immutable>(&mut self, kind: SectionKind, values: &[T]) {
         if !values.is_empty() {
-            self.sections.push((kind, values.as_bytes().to_vec()));
+            self.raw(kind as u8, values.as_bytes());
         }
     }
 
-    /// Field records and tables; `integers` gives a field's multiplier and scale.
+    /// A section as it is.
+    pub(crate) fn raw(&mut self, kind: u8, bytes: &[u8]) {
+        self.sections.push((kind, bytes.to_vec()));
+    }
+
+    /// Field records and tables; `integers` gives a field's bits, multiplier and scale.
     fn fields<T: IntoBytes + Immutable>(
         &mut self,
         config: &ModelConfig,
         tables: &[&[Table<T>]],
-        integers: impl Fn(usize) -> (i32, f32),
+        integers: impl Fn(usize) -> (TableBits, i32, f32),
     ) -> Result<(), PackError> {
         let (mut records, mut numbers, mut features, mut table_offset) = (vec![], vec![], 0, 0);
         for (f, (field, tables)) in config.fields.iter().zip(tables).enumerate() {
             let (composition, collisions) = composition_of(field);
-            let (multiplier, scale) = integers(f);
+            let (table_bits, multiplier, scale) = integers(f);
             records.push(FieldRecord {
                 composition,
                 bag: field.bag.into(),
-                reserved: [0; 2],
+                bits: if table_bits == TableBits::Four { 4 } else { 0 },
+                reserved: 0,
                 features: field.features.into(),
                 collisions: collisions.into(),
                 table_offset: narrow("numbers in all tables", table_offset)?.into(),
@@ -217,11 +234,22 @@ impl FileWriter {
                 reserved_2: 0.into(),
             });
             features += field.features as usize;
-            table_offset += tables.iter().map(|table| table.values.len()).sum::<usize>();
-            tables.iter().for_each(|table| numbers.extend_from_slice(table.values.as_bytes()));
+            for table in tables.iter() {
+                let bytes = table.values.as_bytes();
+                match table_bits {
+                    TableBits::Eight => numbers.extend_from_slice(bytes),
+                    // Each is a multiple of 16: the low half of a byte is free for a neighbour.
+                    TableBits::Four => numbers.extend(
+                        bytes
+                            .chunks(table.columns)
+                            .flat_map(|row| row.chunks(2).map(|two| two[0] >> 4 | two.get(1).unwrap_or(&0))),
+                    ),
+                }
+            }
+            table_offset = numbers.len() / size_of::<T>();
         }
         self.optional(SectionKind::Fields, &records);
-        self.sections.push((SectionKind::Tables, numbers));
+        self.raw(SectionKind::Tables as u8, &numbers);
         Ok(())
     }
 
@@ -230,6 +258,12 @@ impl FileWriter {
             self.optional(SectionKind::PairIndices, &pairs.iter().map(|&(i, j)| [i, j]).collect::<Vec<_>>());
         }
         self.optional(SectionKind::PairWeights, weights);
+    }
+
+    fn low_rank<C: IntoBytes + Immutable, D: IntoBytes + Immutable>(&mut self, low_rank: &LowRank<C, D>) {
+        self.optional(SectionKind::LowRankSigns, &low_rank.signs);
+        self.optional(SectionKind::LowRankFactors, &low_rank.factors);
+        self.optional(SectionKind::LowRankDiagonal, &low_rank.diagonal);
     }
 
     fn layers(&mut self, layers: impl Iterator<Item = LayerShape>) -> Result<(), PackError> {
@@ -241,7 +275,8 @@ impl FileWriter {
                 weight_offset: narrow("weights of all layers", weight_offset)?.into(),
                 channel_offset: narrow("channels of all layers", channel_offset)?.into(),
                 scale: layer.scale.into(),
-                reserved: [0.into(); 3],
+                layout: Layout::Rows.number().into(),
+                reserved: [0.into(); 2],
             });
             weight_offset += layer.inputs * layer.outputs;
             channel_offset += layer.outputs;
@@ -250,9 +285,33 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Prefix, manifest and sections in one piece, which the runtime has accepted.
-    fn finish(mut self, config: &ModelConfig, label: &str, arithmetic: Arithmetic) -> Result<Packed, PackError> {
-        self.sections.sort_by_key(|(kind, _)| *kind);
+    fn quantized_layers<B, M>(&mut self, layers: &[QuantizedLayer<B, M>]) -> Result<(), PackError>
+    where
+        B: Copy + IntoBytes + Immutable,
+        M: Copy + Default + IntoBytes + Immutable,
+    {
+        self.layers(layers.iter().map(|layer| LayerShape {
+            inputs: layer.inputs,
+            outputs: layer.outputs,
+            scale: layer.scale as f32,
+        }))?;
+        let weights: Vec<i8> = layers.iter().flat_map(|layer| layer.weights.iter().copied()).collect();
+        let biases: Vec<B> = layers.iter().flat_map(|layer| layer.biases.iter().copied()).collect();
+        // An output layer that keeps its accumulator has its place filled, so that biases and multipliers share their offsets.
+        let padded = |layer: &QuantizedLayer<B, M>| {
+            let mut multipliers = layer.multipliers.clone();
+            multipliers.resize(layer.outputs, M::default());
+            multipliers
+        };
+        let multipliers: Vec<M> = layers.iter().flat_map(padded).collect();
+        self.optional(SectionKind::LayerWeights, &weights);
+        self.optional(SectionKind::LayerBiases, &biases);
+        self.optional(SectionKind::LayerMultipliers, &multipliers);
+        Ok(())
+    }
+
+    /// The file of a model.
+    fn finish(self, config: &ModelConfig, label: &str, arithmetic: Arithmetic) -> Result<Packed, PackError> {
         let mut field_names = Vec::new();
         for field in &config.fields {
             field_names = postcard::to_extend(&field.name, field_names).map_err(PackError::Manifest)?;
@@ -260,7 +319,7 @@ impl FileWriter {
         let short = |what, value: usize| {
             u16::try_from(value).map_err(|_| PackError::TooLarge { what, found: value, most: u16::MAX.into() })
         };
-        let mut manifest = Manifest {
+        self.write(Manifest {
             producer: PRODUCER,
             label,
             num_fields: short("fields", config.fields.len())?,
@@ -268,11 +327,16 @@ impl FileWriter {
             arithmetic,
             field_names: &field_names,
             sections: heapless::Vec::new(),
-        };
+        })
+    }
+
+    /// Prefix, manifest and sections in one piece, which the runtime has accepted. The manifest's table is made here.
+    pub(crate) fn write(mut self, mut manifest: Manifest<'_>) -> Result<Packed, PackError> {
+        self.sections.sort_by_key(|&(kind, _)| kind);
         // Offsets are varints inside the manifest whose length they depend on: two or three rounds settle it.
         let mut encoded = Vec::new();
         let end = loop {
-            let (sections, end) = self.table(Prefix::LEN + encoded.len());
+            let (sections, end) = self.table(Prefix::LEN + encoded.len())?;
             manifest.sections = sections;
             let before = encoded.len();
             encoded = postcard::to_extend(&manifest, Vec::new()).map_err(PackError::Manifest)?;
@@ -302,23 +366,25 @@ impl FileWriter {
     }
 
     /// The section table when sections may start at `free_from`, and where the last one ends.
-    fn table(&self, mut free_from: usize) -> (heapless::Vec<Section, { xsfm_runtime::format::MAX_SECTIONS }>, usize) {
-        let entry = |(kind, bytes): &(SectionKind, Vec<u8>)| {
+    #[allow(clippy::type_complexity, reason = "a table and a number")]
+    fn table(&self, mut free_from: usize) -> Result<(heapless::Vec<Section, MAX_SECTIONS>, usize), PackError> {
+        let entry = |(kind, bytes): &(u8, Vec<u8>)| {
             let offset = free_from.next_multiple_of(SECTION_ALIGNMENT);
             free_from = offset + bytes.len();
-            Section { kind: *kind as u8, offset: offset as u64, len: bytes.len() as u64 }
+            let (offset, len) = (narrow("bytes of the file", offset)?, narrow("bytes of a section", bytes.len())?);
+            Ok(Section { kind: *kind, offset, len })
         };
         // Fewer kinds exist than the table has room for.
-        let table = self.sections.iter().map(entry).collect();
-        (table, free_from)
+        let table = self.sections.iter().map(entry).collect::<Result<_, PackError>>()?;
+        Ok((table, free_from))
     }
 }
 
 /// A field's composition and collisions as the format writes them.
 fn composition_of(field: &FieldConfig) -> (u8, u32) {
-    match field.embedding {
-        EmbeddingConfig::Full => (composition::FULL, 0),
-        EmbeddingConfig::QuotientRemainder { collisions, operation } => {
+    match field.embedding.quotient_remainder() {
+        None => (composition::FULL, 0),
+        Some((collisions, operation)) => {
             let composition = match operation {
                 Operation::Mult => composition::MULT,
                 Operation::Add => composition::ADD,

@@ -1,11 +1,11 @@
 //! Both arithmetics by the plainest loops, written from the equations alone: the oracles that everything else is compared with.
 
-use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, ModelConfig, Operation};
+use xsfm_interchange::config::{FieldConfig, ModelConfig, Operation};
 use xsfm_runtime::format::limit;
 use xsfm_runtime::quant::Term;
 use xsfm_runtime::{Row, ScoreError};
 
-use crate::model::{FloatModel, QuantizedModel, Table};
+use crate::model::{FloatField, FloatModel, PairList, QuantizedLayer, QuantizedLayers, QuantizedModel, Table};
 
 /// What a float model computes on the way to a logit.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,15 +30,7 @@ pub fn float_forward(model: &FloatModel, row: Row<'_>) -> Result<FloatTrace, Sco
     for (f, (field, config)) in model.fields.iter().zip(&model.config.fields).enumerate() {
         let mut sum = vec![0.0; dim];
         for &index in row.field(f).unwrap_or_default() {
-            for (d, v) in sum.iter_mut().enumerate() {
-                *v += match places(config, index, d, dim) {
-                    Places::One(table, r, c) => f64::from(field.tables[table].row(r)[c]),
-                    Places::Product(q, r) => {
-                        f64::from(field.tables[0].row(q)[d]) * f64::from(field.tables[1].row(r)[d])
-                    }
-                    Places::Sum(q, r) => f64::from(field.tables[0].row(q)[d]) + f64::from(field.tables[1].row(r)[d]),
-                };
-            }
+            sum.iter_mut().zip(feature_vector(field, config, index, dim)).for_each(|(sum, v)| *sum += v);
             if let Some(weights) = &field.feature_weights {
                 logit += f64::from(weights[index as usize]);
             }
@@ -51,6 +43,15 @@ pub fn float_forward(model: &FloatModel, row: Row<'_>) -> Result<FloatTrace, Sco
     if let Some(pairs) = &model.pairs {
         for ((i, j), r) in pairs.list.pairs(model.fields.len()).into_iter().zip(&pairs.weights) {
             logit += f64::from(*r) * (0..dim).map(|d| vectors[i * dim + d] * vectors[j * dim + d]).sum::<f64>();
+        }
+    }
+    if let Some(low_rank) = &model.low_rank {
+        for d in 0..dim {
+            let v = |i: usize| vectors[i * dim + d];
+            for (u, &sign) in low_rank.factors.chunks_exact(model.fields.len()).zip(&low_rank.signs) {
+                logit += f64::from(sign) * u.iter().enumerate().map(|(i, &u)| f64::from(u) * v(i)).sum::<f64>().powi(2);
+            }
+            logit -= low_rank.diagonal.iter().enumerate().map(|(i, &d)| f64::from(d) * v(i).powi(2)).sum::<f64>();
         }
     }
     let mut x = vectors.clone();
@@ -69,18 +70,36 @@ pub fn float_forward(model: &FloatModel, row: Row<'_>) -> Result<FloatTrace, Sco
     Ok(FloatTrace { vectors, activations, logit })
 }
 
+/// `[embed_dim]`: the vector of one feature.
+pub(crate) fn feature_vector(
+    field: &FloatField,
+    config: &FieldConfig,
+    index: u32,
+    dim: usize,
+) -> impl Iterator<Item = f64> {
+    let at = |table: usize, r: usize, c: usize| f64::from(field.tables[table].row(r)[c]);
+    (0..dim).map(move |d| match places(config, index, d, dim) {
+        Places::One(table, r, c) => at(table, r, c),
+        Places::Product(q, r) => at(0, q, d) * at(1, r, d),
+        Places::Sum(q, r) => at(0, q, d) + at(1, r, d),
+    })
+}
+
 /// What a quantised model computes on the way to a logit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct IntegerTrace {
     /// `[num_fields, embed_dim]`, i8.
     pub vectors: Vec<i64>,
     /// Per hidden layer `[outputs]`, u8.
     pub activations: Vec<Vec<i64>>,
+    /// Dynamic mode, per hidden layer: what one step of its outputs is worth in this row.
+    pub activation_scales: Vec<f32>,
     /// The logit in steps of 2^-16.
     pub logit: i64,
 }
 
-/// The integers of `docs/quantization.md`, each in a type so wide that nothing can overflow.
+/// The integers of `docs/quantization.md`, each in a type so wide that nothing can overflow; and the f32 numbers of dynamic
+/// mode, in the order in which they are written there.
 ///
 /// # Errors
 /// A row that does not fit the model.
@@ -127,25 +146,67 @@ pub fn integer_forward(model: &QuantizedModel, row: Row<'_>) -> Result<IntegerTr
         }
         logit += steps(part.term, acc);
     }
-    let mut x = vectors.clone();
-    let mut activations = Vec::new();
-    for (n, layer) in model.layers.iter().enumerate() {
-        // w [outputs, inputs], x [inputs] -> [outputs]
-        let acc: Vec<i64> = layer
-            .weights
-            .chunks_exact(layer.inputs)
-            .zip(&layer.biases)
-            .map(|(w, &b)| i64::from(b) + w.iter().zip(&x).map(|(&w, &x)| i64::from(w) * x).sum::<i64>())
-            .collect();
-        if n + 1 == model.layers.len() {
-            logit += acc.iter().map(|&acc| steps(model.mlp_term, i128::from(acc))).sum::<i128>();
-            break;
+    if let Some(part) = &model.low_rank {
+        // The integers of each pair, 2 sum_rho sign_rho u_rho,i u_rho,j: neither squares nor a diagonal.
+        let (num_fields, low_rank) = (model.fields.len(), &part.low_rank);
+        let mut acc = 0;
+        for (i, j) in PairList::Dense.pairs(num_fields) {
+            let factors = low_rank.factors.chunks_exact(num_fields).zip(&low_rank.signs);
+            let r: i128 = factors.map(|(u, &sign)| 2 * i128::from(sign) * i128::from(u[i]) * i128::from(u[j])).sum();
+            let product: i64 = (0..dim).map(|d| vectors[i * dim + d] * vectors[j * dim + d]).sum();
+            acc += r * i128::from(product);
         }
-        x = acc.iter().zip(&layer.multipliers).map(|(&acc, &m)| requantize(acc, m).clamp(0, 255)).collect();
-        activations.push(x.clone());
+        logit += steps(part.term, (acc + (1 << (limit::LOW_RANK_SHIFT - 1))) >> limit::LOW_RANK_SHIFT);
+    }
+    let (mut x, mut activations, mut activation_scales) = (vectors.clone(), Vec::new(), Vec::new());
+    match &model.layers {
+        QuantizedLayers::Static { layers, term } => {
+            for (n, layer) in layers.iter().enumerate() {
+                let acc: Vec<i64> = sums(layer, &x).zip(&layer.biases).map(|(acc, &b)| acc + i64::from(b)).collect();
+                if n + 1 == layers.len() {
+                    logit += steps(*term, i128::from(acc[0]));
+                    break;
+                }
+                x = acc.iter().zip(&layer.multipliers).map(|(&acc, &m)| requantize(acc, m).clamp(0, 255)).collect();
+                activations.push(x.clone());
+            }
+        }
+        QuantizedLayers::Dynamic(layers) => {
+            let mut s_x = 1.0_f32;
+            for (n, layer) in layers.iter().enumerate() {
+                let y: Vec<f32> = sums(layer, &x)
+                    .zip(&layer.multipliers)
+                    .zip(&layer.biases)
+                    .map(|((acc, &m), &b)| acc as f32 * m * s_x + b)
+                    .collect();
+                if n + 1 == layers.len() {
+                    logit += nearest_steps(y[0]);
+                    break;
+                }
+                let y: Vec<f32> = y.into_iter().map(|y| y.clamp(0.0, 2_f32.powi(40))).collect();
+                let largest = y.iter().fold(0.0_f32, |most, &y| most.max(y));
+                let is_zero = largest < 2_f32.powi(-60);
+                let inverse = if is_zero { 0.0 } else { 255.0 / largest };
+                s_x = if is_zero { 0.0 } else { largest / 255.0 };
+                x = y.into_iter().map(|y| (y * inverse + 0.5) as i64).collect();
+                activations.push(x.clone());
+                activation_scales.push(s_x);
+            }
+        }
     }
     let limit = i128::from(limit::LOGIT);
-    Ok(IntegerTrace { vectors, activations, logit: logit.clamp(-limit, limit) as i64 })
+    Ok(IntegerTrace { vectors, activations, activation_scales, logit: logit.clamp(-limit, limit) as i64 })
+}
+
+/// w \[outputs, inputs\], x \[inputs\] -> \[outputs\]: the sums of a layer, without its biases.
+fn sums<B, M>(layer: &QuantizedLayer<B, M>, x: &[i64]) -> impl Iterator<Item = i64> {
+    layer.weights.chunks_exact(layer.inputs).map(move |w| w.iter().zip(x).map(|(&w, &x)| i64::from(w) * x).sum())
+}
+
+/// A real output in steps of the logit: to nearest, ties away from zero.
+fn nearest_steps(output: f32) -> i128 {
+    let steps = (output * 65_536.0).clamp(-(2_f32.powi(30)), 2_f32.powi(30));
+    (steps + if steps >= 0.0 { 0.5 } else { -0.5 }) as i128
 }
 
 /// `(acc * m + 2^31) >> 32`.
@@ -169,7 +230,7 @@ enum Places {
 }
 
 fn places(field: &FieldConfig, index: u32, d: usize, dim: usize) -> Places {
-    let EmbeddingConfig::QuotientRemainder { collisions, operation } = field.embedding else {
+    let Some((collisions, operation)) = field.embedding.quotient_remainder() else {
         return Places::One(0, index as usize, d);
     };
     let (q, r) = ((index / collisions) as usize, (index % collisions) as usize);

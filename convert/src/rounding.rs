@@ -6,11 +6,11 @@
 //! arXiv:2210.17323). `g` is the layer's input for a layer's channel, and the logit's gradient for a table's row. Scales and
 //! everything else in the file stay the same; a value moves by a step or two.
 
-use xsfm_interchange::config::{EmbeddingConfig, Operation};
+use xsfm_interchange::config::Operation;
 use xsfm_interchange::quantization::{WEIGHT_MAX, limit, quantize};
 use xsfm_runtime::{Row, ScoreError};
 
-use crate::model::{FloatModel, QuantizedModel};
+use crate::model::{FloatLayer, FloatModel, QuantizedLayer, QuantizedLayers, QuantizedModel};
 use crate::reference::{float_forward, integer_forward};
 
 /// Added to the diagonal of `H`, relative to its mean: what a few hundred rows say about 400 inputs is not to be trusted fully.
@@ -34,7 +34,7 @@ pub fn round_tables<'r>(
         for (f, (field, config)) in model.fields.iter().zip(&model.config.fields).enumerate() {
             let g = &gradient[f * dim..(f + 1) * dim];
             for &index in row.field(f).unwrap_or_default() {
-                let EmbeddingConfig::QuotientRemainder { collisions, operation } = config.embedding else {
+                let Some((collisions, operation)) = config.embedding.quotient_remainder() else {
                     moments[f][0].add(g);
                     continue;
                 };
@@ -61,7 +61,7 @@ pub fn round_tables<'r>(
                 .zip(quantized.fields[f].tables[t].values.chunks_exact_mut(table.columns))
             {
                 let real: Vec<f64> = real.iter().map(|&v| f64::from(v) / scale).collect();
-                round_row(&factor, real, integers);
+                round_row(&factor, real, integers, |value| model.table_bits.round(value));
             }
         }
     }
@@ -78,6 +78,8 @@ pub fn round_layers<'r>(
     rows: impl Iterator<Item = Row<'r>> + Clone,
 ) -> Result<(), ScoreError> {
     let dim = model.config.embed_dim;
+    let field_scales: Vec<f64> = quantized.fields.iter().map(|field| field.scale).collect();
+    // int8 mode: what a step of the layer's input is worth. Dynamic mode: 1, since inputs enter as what they are worth.
     let mut input_scale = 1.0;
     for n in 0..model.layers.len() {
         let layer = &model.layers[n];
@@ -85,24 +87,45 @@ pub fn round_layers<'r>(
         let mut moments = Moments::new(layer.inputs + 1);
         for row in rows.clone() {
             let trace = integer_forward(quantized, row)?;
-            let x = if n == 0 { &trace.vectors } else { &trace.activations[n - 1] };
-            let x: Vec<f64> = x.iter().map(|&x| x as f64).chain([1.0]).collect();
+            let before = n.checked_sub(1);
+            let x = before.map_or(&trace.vectors, |before| &trace.activations[before]);
+            let step = before.and_then(|before| trace.activation_scales.get(before)).map_or(1.0, |&s| f64::from(s));
+            let x: Vec<f64> = x.iter().map(|&x| x as f64 * step).chain([1.0]).collect();
             moments.add(&x);
         }
         let factor = moments.factor();
-        let field_scales: Vec<f64> = quantized.fields.iter().map(|field| field.scale).collect();
-        let target = &mut quantized.layers[n];
-        for (o, integers) in target.weights.chunks_exact_mut(layer.inputs).enumerate() {
-            let step = target.accumulator_scales[o] / input_scale;
-            let real = layer.channel(o).iter().enumerate();
-            let real = real.map(|(j, &w)| if n == 0 { w * field_scales[j / dim] / step } else { w / step });
-            let real = real.chain([layer.biases[o] / (step * input_scale)]).collect();
-            let bias = round_row(&factor, real, integers)[layer.inputs];
-            target.biases[o] = quantize(bias, 1.0, limit::BIAS);
+        let real = |o: usize, j: usize| layer.channel(o)[j] * if n == 0 { field_scales[j / dim] } else { 1.0 };
+        match &mut quantized.layers {
+            QuantizedLayers::Static { layers, .. } => {
+                let bias = |steps: f64, _| quantize(steps, 1.0, limit::BIAS);
+                round_layer(layer, real, input_scale, &factor, &mut layers[n], bias);
+                input_scale = layers[n].scale;
+            }
+            QuantizedLayers::Dynamic(layers) => {
+                let bias = |steps: f64, step: f64| (steps * step) as f32;
+                round_layer(layer, real, 1.0, &factor, &mut layers[n], bias);
+            }
         }
-        input_scale = target.scale;
     }
     Ok(())
+}
+
+/// `real` gives the weight of a channel and an input; `bias` is given the bias in steps of the accumulator, and the step.
+fn round_layer<B, M>(
+    layer: &FloatLayer,
+    real: impl Fn(usize, usize) -> f64,
+    input_scale: f64,
+    factor: &[f64],
+    target: &mut QuantizedLayer<B, M>,
+    bias: impl Fn(f64, f64) -> B,
+) {
+    for (o, integers) in target.weights.chunks_exact_mut(layer.inputs).enumerate() {
+        let accumulator = target.accumulator_scales[o];
+        let step = accumulator / input_scale;
+        let in_steps = (0..layer.inputs).map(|j| real(o, j) / step).chain([layer.biases[o] / accumulator]).collect();
+        let round = |value| quantize(value, 1.0, WEIGHT_MAX) as i8;
+        target.biases[o] = bias(round_row(factor, in_steps, integers, round)[layer.inputs], accumulator);
+    }
 }
 
 /// `H = sum g g^T`, `[size, size]`.
@@ -168,12 +191,11 @@ impl Moments {
 }
 
 /// Rounds `real`, in steps, to `integers` (the first of them: a constant's weight stays real); returns `real` as compensated.
-fn round_row(factor: &[f64], mut real: Vec<f64>, integers: &mut [i8]) -> Vec<f64> {
+fn round_row(factor: &[f64], mut real: Vec<f64>, integers: &mut [i8], round: impl Fn(f64) -> i8) -> Vec<f64> {
     let n = real.len();
     for (j, integer) in integers.iter_mut().enumerate() {
-        let rounded = quantize(real[j], 1.0, WEIGHT_MAX);
-        *integer = rounded as i8;
-        let error = real[j] - f64::from(rounded);
+        *integer = round(real[j]);
+        let error = real[j] - f64::from(*integer);
         let spread = &factor[j * n + j + 1..(j + 1) * n];
         real[j + 1..].iter_mut().zip(spread).for_each(|(w, u)| *w -= error * u);
     }
@@ -194,6 +216,21 @@ fn logit_gradient(model: &FloatModel, row: Row<'_>) -> Result<Vec<f64>, ScoreErr
             for d in 0..dim {
                 gradient[i * dim + d] += r * trace.vectors[j * dim + d];
                 gradient[j * dim + d] += r * trace.vectors[i * dim + d];
+            }
+        }
+    }
+    if let Some(low_rank) = &model.low_rank {
+        let num_fields = model.fields.len();
+        for d in 0..dim {
+            let v = |i: usize| trace.vectors[i * dim + d];
+            for (u, &sign) in low_rank.factors.chunks_exact(num_fields).zip(&low_rank.signs) {
+                let sum: f64 = u.iter().enumerate().map(|(i, &u)| f64::from(u) * v(i)).sum();
+                for (i, &u) in u.iter().enumerate() {
+                    gradient[i * dim + d] += 2.0 * f64::from(sign) * f64::from(u) * sum;
+                }
+            }
+            for (i, &diagonal) in low_rank.diagonal.iter().enumerate() {
+                gradient[i * dim + d] -= 2.0 * f64::from(diagonal) * v(i);
             }
         }
     }

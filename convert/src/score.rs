@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 use xsfm_interchange::metrics::Metrics;
 use xsfm_interchange::rows::RowBlock;
-use xsfm_runtime::{Model, Score, Scorer, ScratchBlock};
+use xsfm_runtime::{BatchError, Model, Ranker, Score, Scorer, ScratchBlock};
 
 use crate::error::Error;
 use crate::input::{self, Blocks};
@@ -31,15 +31,17 @@ fn score_blocks<E: From<Error>>(
     blocks: Blocks,
     each: &mut impl FnMut(&RowBlock, &[Score]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut scratch = vec![ScratchBlock::ZERO; model.scratch_blocks()];
-    let mut scorer = Scorer::new(model, &mut scratch).map_err(Error::row(0))?;
+    let mut memory = vec![ScratchBlock::ZERO; model.prepared_blocks()];
+    let model = model.prepare(&mut memory).map_err(Error::row(0))?;
+    let mut scratch = vec![ScratchBlock::ZERO; model.batch_scratch_blocks()];
+    let mut scorer = Scorer::new(&model, &mut scratch).map_err(Error::row(0))?;
     let (mut first, mut scores) = (0, Vec::new());
     for block in blocks {
         let block = block.map_err(Error::from)?;
         scores.clear();
-        for i in 0..block.len() {
-            scores.push(scorer.score(block.row(i)).map_err(Error::row(first + i))?);
-        }
+        scores.resize(block.len(), Score::default());
+        let rows: Vec<_> = (0..block.len()).map(|i| block.row(i)).collect();
+        scorer.score_batch(&rows, &mut scores).map_err(|BatchError { row, error }| Error::row(first + row)(error))?;
         each(&block, &scores)?;
         first += block.len();
     }
@@ -90,13 +92,22 @@ pub struct Ranked {
 
 /// The `top` rows of `path` by logit; equal logits stay in the order of the file. `names`: one per row.
 ///
+/// `context`: names of fields that are the same in all rows; what they add to the scores is then computed once, with the same
+/// scores in int8 and dynamic mode.
+///
 /// # Errors
-/// The rows cannot be read or do not fit the model, or there is not one name per row.
-pub fn rank(model: &Model<'_>, path: &Path, names: Option<&[String]>, top: usize) -> Result<Vec<Ranked>, Error> {
+/// The rows cannot be read or do not fit the model, differ in a field of the context, or there is not one name per row.
+pub fn rank(
+    model: &Model<'_>,
+    path: &Path,
+    names: Option<&[String]>,
+    context: &[String],
+    top: usize,
+) -> Result<Vec<Ranked>, Error> {
     // The least of the best is on top of the heap: memory grows with `top` alone.
     let mut best: BinaryHeap<Reverse<(LogitOrder, Reverse<usize>)>> = BinaryHeap::new();
     let mut rows = 0;
-    score_rows(model, path, |_, scores| {
+    let mut keep = |_: &RowBlock, scores: &[Score]| {
         for score in scores {
             best.push(Reverse((LogitOrder(score.logit), Reverse(rows))));
             rows += 1;
@@ -105,7 +116,12 @@ pub fn rank(model: &Model<'_>, path: &Path, names: Option<&[String]>, top: usize
             }
         }
         Ok::<(), Error>(())
-    })?;
+    };
+    if context.is_empty() {
+        score_rows(model, path, keep)?;
+    } else {
+        score_candidates(model, path, context, &mut keep)?;
+    }
     if let Some(names) = names.filter(|names| names.len() != rows) {
         return Err(Error::Input(format!("{} names, but {rows} rows in {}", names.len(), path.display())));
     }
@@ -118,6 +134,62 @@ pub fn rank(model: &Model<'_>, path: &Path, names: Option<&[String]>, top: usize
         probability: Score { logit }.probability(),
     });
     Ok(ranked.collect())
+}
+
+/// As [`score_rows`], with the fields named `context` taken from the first row.
+fn score_candidates(
+    model: &Model<'_>,
+    path: &Path,
+    context: &[String],
+    each: &mut impl FnMut(&RowBlock, &[Score]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let fields: Vec<_> = model.fields().collect();
+    let number = |name: &String| {
+        let found = fields.iter().position(|field| field.name == name);
+        found.ok_or_else(|| Error::Input(format!("the model has no field `{name}`")))
+    };
+    let context = context.iter().map(number).collect::<Result<Vec<_>, _>>()?;
+    let (own, others): (Vec<_>, Vec<_>) = (0..fields.len()).partition(|field| context.contains(field));
+    let has_bag = |side: &[usize]| side.iter().any(|&field| fields[field].bag);
+
+    let mut memory = vec![ScratchBlock::ZERO; model.prepared_blocks()];
+    let model = model.prepare(&mut memory).map_err(Error::row(0))?;
+    let mut memory = vec![ScratchBlock::ZERO; Ranker::blocks(&model, &context).map_err(Error::row(0))?];
+    let mut ranker = Ranker::new(&model, &context, &mut memory).map_err(Error::row(0))?;
+    let mut shared: Option<RowBlock> = None;
+    let (mut first, mut scores) = (0, Vec::new());
+    let (blocks, _) = input::rows(path, input::bounds(&model))?;
+    for block in blocks {
+        let block = block.map_err(Error::from)?;
+        let mut candidates = RowBlock::new(others.len(), has_bag(&others));
+        for i in 0..block.len() {
+            let row = block.row(i);
+            let indices = |field: usize| row.field(field).unwrap_or_default();
+            if let Some(shared) = &shared {
+                let differs = |(at, field): &(usize, &usize)| shared.row(0).field(*at) != row.field(**field);
+                if let Some((_, &field)) = own.iter().enumerate().find(differs) {
+                    let (name, row) = (fields[field].name, first + i + 1);
+                    return Err(Error::Input(format!(
+                        "{}: row {row} has another `{name}` than row 1, but it is in the context",
+                        path.display()
+                    )));
+                }
+            } else {
+                let mut one = RowBlock::new(own.len(), has_bag(&own));
+                own.iter().for_each(|&field| one.push_field(indices(field)));
+                ranker.set_context(one.row(0)).map_err(Error::row(0))?;
+                shared = Some(one);
+            }
+            others.iter().for_each(|&field| candidates.push_field(indices(field)));
+        }
+        scores.clear();
+        scores.resize(block.len(), Score::default());
+        let rows: Vec<_> = (0..block.len()).map(|i| candidates.row(i)).collect();
+        ranker.score_batch(&rows, &mut scores).map_err(|BatchError { row, error }| Error::row(first + row)(error))?;
+        each(&block, &scores)?;
+        first += block.len();
+    }
+    Ok(())
 }
 
 /// Finite logits in ascending order.

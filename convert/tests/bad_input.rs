@@ -6,9 +6,9 @@ mod common;
 use std::path::Path;
 
 use common::{Parameters, config_with_everything, golden, parameters, random_rows, write_checkpoint, write_tensors};
-use xsfm_convert::calibrate::calibrate;
+use xsfm_convert::calibrate::{Activations, calibrate};
 use xsfm_convert::{checkpoint, golden as golden_model, input};
-use xsfm_interchange::config::{EmbeddingConfig, ModelConfig, Operation, Scales};
+use xsfm_interchange::config::{EmbeddingConfig, Interaction, ModelConfig, Operation, Scales};
 
 /// The error of loading a checkpoint, which must contain all of `words`.
 fn refuse(config: &ModelConfig, parameters: &Parameters, words: &[&str]) {
@@ -73,8 +73,15 @@ fn configurations_that_make_no_model() {
             },
             &["item", "collisions is 0"],
         ),
+        (|c| c.fields[1].embedding = EmbeddingConfig::Hashed { rows: 0 }, &["item", "rows is 0"]),
         (
-            |c| c.quantization = Some(Scales { tables: vec![], fields: vec![], activations: vec![] }),
+            |c| (c.fields[1].features, c.fields[1].embedding) = (u32::MAX, EmbeddingConfig::Hashed { rows: 1 }),
+            &["item", "share a hashed row is 4294967295", "65536"],
+        ),
+        (|c| c.interaction = Interaction::LowRank { rank: 9 }, &["rank is 9", "8"]),
+        (|c| c.compressed = vec![4], &["compressed interaction network"]),
+        (
+            |c| c.quantization = Some(Scales { activations: vec![0.1; 2], ..Scales::default() }),
             &["quantization.tables", "0", "8"],
         ),
         (|c| (c.mlp, c.feature_weight, c.field_vector, c.interaction) = nothing(), &["no part"]),
@@ -90,14 +97,18 @@ fn configurations_that_make_no_model() {
     for bad in [0.0, -1.0] {
         let mut config = good.clone();
         let tables = |f: usize| vec![0.01; if [0, 4].contains(&f) { 1 } else { 2 }];
-        config.quantization =
-            Some(Scales { tables: (0..8).map(tables).collect(), fields: vec![bad; 8], activations: vec![0.1; 2] });
+        config.quantization = Some(Scales {
+            tables: (0..8).map(tables).collect(),
+            fields: vec![bad; 8],
+            activations: vec![0.1; 2],
+            ..Scales::default()
+        });
         refuse(&config, &tensors, &["scale of", &bad.to_string()]);
     }
 }
 
-fn nothing() -> (Option<xsfm_interchange::config::MlpConfig>, bool, bool, xsfm_interchange::config::Interaction) {
-    (None, false, false, xsfm_interchange::config::Interaction::None)
+fn nothing() -> (Option<xsfm_interchange::config::MlpConfig>, bool, bool, Interaction) {
+    (None, false, false, Interaction::None)
 }
 
 #[test]
@@ -174,11 +185,13 @@ fn calibration_needs_rows() {
     let folder = tempfile::tempdir().unwrap();
     write_checkpoint(folder.path(), &config, &parameters(&config, 1));
     let model = checkpoint::load(folder.path()).unwrap();
-    let message = calibrate(&model, &random_rows(&config, 3, 1), &mut |_, _| ()).unwrap_err().to_string();
+    let message =
+        calibrate(&model, Activations::Static, &random_rows(&config, 3, 1), &mut |_, _| ()).unwrap_err().to_string();
     assert!(message.contains("at least 16 rows, 3 given"), "{message}");
     let mut other = config.clone();
     other.fields[0].features = 500;
-    let message = calibrate(&model, &random_rows(&other, 100, 1), &mut |_, _| ()).unwrap_err().to_string();
+    let message =
+        calibrate(&model, Activations::Static, &random_rows(&other, 100, 1), &mut |_, _| ()).unwrap_err().to_string();
     assert!(message.contains("field 0") && message.contains("50 features"), "{message}");
 }
 
@@ -239,7 +252,7 @@ fn imported_models_of_every_kind() {
             assert_eq!(found, parts + first_order, "{architecture} {linear}");
             assert_eq!(model.fields[1].tables[1].rows, 10);
             let rows = random_rows(&model.config, 40, 3);
-            calibrate(&model, &rows, &mut |_, _| ()).unwrap();
+            calibrate(&model, Activations::Static, &rows, &mut |_, _| ()).unwrap();
         }
     }
     for (result, words) in [

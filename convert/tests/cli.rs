@@ -65,10 +65,12 @@ fn from_checkpoint_to_scores() {
     assert_eq!(packed["mode"], "int8");
     assert_eq!(packed["scales"], "calibration");
     assert_eq!(packed["calibration"]["rows"], 200);
+    let dynamic = json(folder, "pack run --mode dynamic --rows rows.tsv -o dynamic.xsfm --json");
+    assert_eq!((&dynamic["mode"], &dynamic["scales"]), (&"dynamic".into(), &"calibration".into()));
     let table = run(folder, "pack run --mode f32 -o f32.xsfm", "");
     assert!(table.contains("f32.xsfm: f32"), "{table}");
 
-    for (name, mode) in [("int8.xsfm", "int8"), ("f32.xsfm", "f32")] {
+    for (name, mode) in [("int8.xsfm", "int8"), ("dynamic.xsfm", "dynamic"), ("f32.xsfm", "f32")] {
         let report = json(folder, &format!("inspect {name} --json"));
         assert_eq!(report["mode"], mode);
         let bytes = std::fs::metadata(folder.join(name)).unwrap().len();
@@ -79,11 +81,48 @@ fn from_checkpoint_to_scores() {
         assert!(run(folder, &format!("inspect {name}"), "").contains("quotient * remainder, 4 collisions"));
     }
 
+    // Laid out for another CPU the scores are the same, and so is the file when it is laid out as it was.
+    run(folder, "pack run --rows rows.tsv --target aarch64 -o tiles.xsfm", "");
+    run(folder, "retarget tiles.xsfm --target cortex-m4f -o strips.xsfm", "");
+    run(folder, "retarget strips.xsfm --target cortex-m55 -o vectors.xsfm", "");
+    run(folder, "retarget vectors.xsfm --target cortex-m -o again.xsfm", "");
+    run(folder, "retarget int8.xsfm --target x86-64 -o tiles-too.xsfm", "");
+    let bytes = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    assert!(bytes("again.xsfm") == bytes("int8.xsfm") && bytes("tiles.xsfm") == bytes("tiles-too.xsfm"));
+    let scores = run(folder, "score int8.xsfm --indices rows.tsv", "");
+    for laid in ["tiles", "strips", "vectors"] {
+        assert_eq!(run(folder, &format!("score {laid}.xsfm --indices rows.tsv"), ""), scores, "{laid}");
+    }
+    let (rows, tiles) = (json(folder, "inspect int8.xsfm --json"), json(folder, "inspect tiles.xsfm --json"));
+    assert_eq!((&rows["layers"], &tiles["layers"]), (&"rows".into(), &"tiles".into()));
+    assert_eq!(tiles["prepared_bytes"], 0);
+    assert!(rows["prepared_bytes"].as_u64().unwrap() > 0);
+    assert!(rows["ram_bytes_microcontroller"].as_u64().unwrap() <= rows["ram_bytes"].as_u64().unwrap());
+    assert!(run(folder, "inspect int8.xsfm", "").contains("on a microcontroller"));
+
+    let four = json(folder, "pack run --rows rows.tsv --table-bits 4 -o four.xsfm --json");
+    assert_eq!(four["parameters"], packed["parameters"]);
+    let bytes_of = |name: &str| std::fs::metadata(folder.join(name)).unwrap().len();
+    assert!(bytes_of("four.xsfm") + 200 < bytes_of("int8.xsfm"));
+    assert!(run(folder, "inspect four.xsfm", "").contains("quotient * remainder, 4 collisions, 4 bits"));
+    refuse(folder, "pack run --mode f32 --table-bits 4 -o n.xsfm", "", &["--table-bits 4", "int8"]);
+
+    // As many factors as fields miss next to nothing.
+    let report = json(folder, "pack run --mode f32 --rank 7 -o factors.xsfm --json");
+    assert!(report["rank_error"].as_f64().unwrap() < 0.02, "{report}");
+    let report = json(folder, "inspect factors.xsfm --json");
+    assert_eq!(report["rank"], 7);
+    let sections = report["sections"].to_string();
+    assert!(sections.contains("LowRankFactors") && !sections.contains("PairWeights"), "{sections}");
+
     let exact = json(folder, "validate f32.xsfm run --rows rows.tsv --json");
     assert!(exact["logit_error_max"].as_f64().unwrap() < 1e-5, "{exact}");
     assert_eq!(exact["rows"], 200);
+    for (name, packed) in [("int8.xsfm", &packed), ("dynamic.xsfm", &dynamic)] {
+        let rounded = json(folder, &format!("validate {name} run --rows rows.tsv --json"));
+        assert_eq!(rounded["logit_error_mean"], packed["calibration"]["logit_error_mean"]);
+    }
     let rounded = json(folder, "validate int8.xsfm run --rows rows.tsv --json");
-    assert_eq!(rounded["logit_error_mean"], packed["calibration"]["logit_error_mean"]);
     assert_eq!(rounded["before"], Value::Null, "a TSV has no labels");
 
     // Digits restore the bits, a file holds what the terminal shows, and standard input is a file.
@@ -116,9 +155,125 @@ fn from_checkpoint_to_scores() {
     assert_eq!(ranked.as_array().unwrap().len(), 5);
     assert_eq!(run(folder, "rank int8.xsfm --indices - --top 3", &rows).lines().count(), 4);
 
+    // Candidates of one context: the first row's first field before what each row has behind it.
+    let (first, _) = rows.split_once('\t').unwrap();
+    let candidates: String =
+        rows.lines().map(|line| format!("{first}\t{}\n", line.split_once('\t').unwrap().1)).collect();
+    std::fs::write(folder.join("candidates.tsv"), candidates).unwrap();
+    let whole = run(folder, "rank int8.xsfm --indices candidates.tsv --top 20", "");
+    assert_eq!(run(folder, "rank int8.xsfm --indices candidates.tsv --context user --top 20", ""), whole);
+}
+
+#[test]
+fn bench_tells_what_a_model_costs() {
+    let config = config_with_everything();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_checkpoint(&folder.join("run"), &config, &parameters(&config, 7));
+    std::fs::write(folder.join("rows.tsv"), tsv(&random_rows(&config, 50, 3))).unwrap();
+    run(folder, "pack run --rows rows.tsv -o int8.xsfm", "");
+    run(folder, "pack run --mode f32 -o f32.xsfm", "");
+    let packed = std::fs::metadata(folder.join("int8.xsfm")).unwrap().len();
+
     let bench = json(folder, "bench int8.xsfm --rows rows.tsv --json");
-    assert!(bench["ns_median"].as_f64().unwrap() >= bench["ns_min"].as_f64().unwrap());
-    assert_eq!(bench["checksum"], json(folder, "bench int8.xsfm --rows rows.tsv --json")["checksum"]);
+    let figure =
+        |path: &str| bench.pointer(path).and_then(serde_json::Value::as_f64).unwrap_or_else(|| panic!("{path}"));
+    assert!(figure("/ns_median") >= figure("/ns_min") && figure("/ns_min") > 0.0);
+    assert!(figure("/call/p50") <= figure("/call/p99") && figure("/call/p99") <= figure("/call/max"));
+    assert_eq!(figure("/memory/file_bytes"), packed as f64);
+    assert!(figure("/memory/prepared_bytes") > 0.0 && figure("/rows_per_second") > 0.0);
+    for what in ["read", "load", "checksum", "first_score"] {
+        assert!(figure(&format!("/start/{what}_ns")) > 0.0);
+    }
+    let parts: Vec<&str> =
+        bench["profile"].as_array().unwrap().iter().map(|part| part["name"].as_str().unwrap()).collect();
+    assert_eq!(parts[..3], ["gather", "first-order terms", "pairs"]);
+    assert_eq!(parts.len() - 3, config.mlp.as_ref().unwrap().hidden.len(), "{parts:?}");
+
+    // The same bits whatever scores them, in whatever groups.
+    for flags in ["--as-packed", "--backend portable", "--batch 10 --threads 2"] {
+        let other = json(folder, &format!("bench int8.xsfm --rows rows.tsv --json {flags}"));
+        assert_eq!(other["checksum"], bench["checksum"], "{flags}");
+    }
+    let random = json(folder, "bench f32.xsfm --batch 7 --json --soak 1");
+    assert_eq!(random["checksum"], json(folder, "bench f32.xsfm --batch 7 --json")["checksum"]);
+    assert!(random["soak"]["p99_over_p50"].as_f64().unwrap() >= 1.0);
+    assert!(run(folder, "bench f32.xsfm --rows rows.tsv", "").contains("layer 1, "));
+    refuse(folder, "bench int8.xsfm --backend abacus", "", &["abacus", "portable"]);
+}
+
+#[test]
+fn analyze_tells_whether_a_model_fits() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = config_with_everything();
+    write_checkpoint(&folder.join("run"), &config, &parameters(&config, 5));
+    run(folder, "pack run --mode f32 -o m.xsfm", "");
+    let report = json(folder, "analyze m.xsfm --target cortex-m4f --json");
+    let bytes = |memory: &str| report[memory]["bytes"].as_u64().unwrap();
+    let parts = |memory: &str| {
+        report[memory]["parts"].as_array().unwrap().iter().map(|part| part["bytes"].as_u64().unwrap()).sum::<u64>()
+    };
+    assert_eq!((bytes("flash"), bytes("ram")), (parts("flash"), parts("ram")));
+    assert!(report["instructions"].as_u64().unwrap() > report["multiply_accumulates"].as_u64().unwrap());
+    // What inspect says of a microcontroller.
+    let inspected = json(folder, "inspect m.xsfm --json");
+    assert_eq!(report["ram"]["parts"][0]["bytes"], inspected["ram_bytes_microcontroller"]);
+
+    let just = format!("--flash {} --ram {}", bytes("flash"), bytes("ram"));
+    let fits = json(folder, &format!("analyze m.xsfm --target cortex-m4f --json {just}"));
+    assert_eq!((fits["fits"].as_bool(), fits["ram"]["left"].as_i64()), (Some(true), Some(0)));
+    let short = format!("--flash {} --ram 1K", bytes("flash") - 1);
+    let output = xsfm(folder, &format!("analyze m.xsfm --target cortex-m4f {short}"), "");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("1 bytes are MISSING") && text.contains("int8 instead of f32"), "{text}");
+    refuse(folder, "analyze m.xsfm --target z80", "", &["z80", "cortex-m4f"]);
+}
+
+#[test]
+fn generated_code_has_names_and_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = config_with_everything();
+    write_checkpoint(&folder.join("run"), &config, &parameters(&config, 5));
+    run(folder, "pack run --mode f32 -o my-model.xsfm", "");
+    run(folder, "generate my-model.xsfm --lang rust -o code", "");
+    run(folder, "generate my-model.xsfm --lang c --name ctr -o code", "");
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let text = |name: &str| String::from_utf8(read(name)).unwrap();
+    let packed = read("my-model.xsfm");
+    assert_eq!(read("code/my_model.xsfm"), packed);
+    assert!(text("code/my_model.rs").contains(&format!("pub const BYTES: usize = {};", packed.len())));
+    assert!(text("code/ctr.h").contains(&format!("#define CTR_BYTES {}u", packed.len())));
+    let c = text("code/ctr.c");
+    let array = c.split_once("ctr_bytes[CTR_BYTES] = {").unwrap().1.trim_end().strip_suffix("};").unwrap();
+    let bytes: Vec<u8> = array.split(',').map(|byte| byte.trim().parse().unwrap()).collect();
+    assert_eq!(bytes, packed);
+    for field in &config.fields {
+        assert!(c.contains(&format!("{:?}", field.name)), "{}", field.name);
+    }
+    refuse(folder, "generate my-model.xsfm --lang c --name My-Model -o other", "", &["My-Model"]);
+}
+
+#[test]
+fn exported_for_other_engines() {
+    let mut config = config_with_everything();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_checkpoint(&folder.join("bags"), &config, &parameters(&config, 11));
+    refuse(folder, "export bags --to onnx -o m.onnx", "", &["genres", "bag"]);
+    config.fields.retain(|field| !field.bag);
+    write_checkpoint(&folder.join("run"), &config, &parameters(&config, 11));
+    // What the file computes is tested in `export.rs`.
+    let has_probability = |flags: &str| {
+        let said = run(folder, &format!("export run --to onnx -o m.onnx {flags}"), "");
+        let file = std::fs::read(folder.join("m.onnx")).unwrap();
+        assert!(said.contains(&file.len().to_string()), "{said}");
+        file.windows(11).any(|window| window == b"probability")
+    };
+    assert!(has_probability(""));
+    assert!(!has_probability("--logit-only"));
 }
 
 #[test]
@@ -164,12 +319,17 @@ fn scales_of_training_are_used() {
         tables: (0..8).map(tables).collect(),
         fields: vec![0.004, 0.004, 0.01, 0.004, 0.02, 0.02, 0.02, 0.02],
         activations: vec![0.05, 0.05],
+        ..Default::default()
     });
     write_checkpoint(&folder.join("run"), &config, &parameters(&config, 11));
     let packed = json(folder, "pack run -o m.xsfm --json");
     assert_eq!(packed["scales"], "quantisation-aware training");
-    let report = json(folder, "inspect m.xsfm --json");
-    assert_eq!(report["fields"][2]["scale"].as_f64().unwrap() as f32, 0.01);
+    let dynamic = json(folder, "pack run --mode dynamic -o d.xsfm --json");
+    assert_eq!((&dynamic["mode"], &dynamic["scales"]), (&"dynamic".into(), &"quantisation-aware training".into()));
+    for name in ["m.xsfm", "d.xsfm"] {
+        let report = json(folder, &format!("inspect {name} --json"));
+        assert_eq!(report["fields"][2]["scale"].as_f64().unwrap() as f32, 0.01);
+    }
 }
 
 #[test]
@@ -200,6 +360,8 @@ fn wrong_rows_and_files() {
     refuse(folder, "score run/config.json --indices -", good, &["run/config.json", "not an .xsfm file"]);
     refuse(folder, "inspect run", "", &["run"]);
     refuse(folder, "pack run -o n.xsfm", "", &["--rows", "--mode f32"]);
+    refuse(folder, "pack run --mode f32 --rank 9 -o n.xsfm", "", &["rank 9", "1 to 8"]);
+    refuse(folder, "pack run --mode dynamic -o n.xsfm", "", &["field `genres` is a bag", "--rows"]);
     refuse(folder, "pack none -o n.xsfm", "", &["none/config.json", "No such file"]);
     refuse(folder, "pack run --rows - -o n.xsfm", "", &["no rows"]);
     refuse(folder, "pack run --rows - -o n.xsfm", good, &["at least 16 rows, 1 given"]);
@@ -207,6 +369,7 @@ fn wrong_rows_and_files() {
     refuse(folder, "validate m.xsfm run --rows -", "", &["no rows"]);
     std::fs::write(folder.join("names.txt"), "a\nb\n").unwrap();
     refuse(folder, "rank m.xsfm --indices - --names names.txt", good, &["2 names", "1 rows"]);
+    refuse(folder, "rank m.xsfm --indices - --context nobody", good, &["no field `nobody`"]);
     std::fs::write(folder.join("rows.arrow"), good).unwrap();
     refuse(folder, "score m.xsfm --indices rows.arrow", "", &["rows.arrow"]);
 
@@ -270,5 +433,9 @@ fn golden_models() {
         run(folder, &format!("import {source} --calibrate first.tsv --mode int8 -o int8.xsfm"), "");
         let report = json(folder, &format!("validate int8.xsfm {source} --rows rest.tsv --json"));
         assert!(report["logit_error_relative"].as_f64().unwrap() < 0.01, "{name}: {report}");
+        let packed = json(folder, &format!("import {source} --mode dynamic -o dynamic.xsfm --json"));
+        assert_eq!(packed["scales"], "the weights");
+        let report = json(folder, &format!("validate dynamic.xsfm {source} --rows rest.tsv --json"));
+        assert!(report["logit_error_relative"].as_f64().unwrap() < 0.02, "{name}: {report}");
     }
 }

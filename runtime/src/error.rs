@@ -174,6 +174,20 @@ pub enum ScoreError {
         /// Valid indices are below this.
         features: u32,
     },
+    /// A batch has not one score per row.
+    BatchLength {
+        /// Rows given.
+        rows: usize,
+        /// Scores given.
+        scores: usize,
+    },
+    /// A context cannot have this field: the model has no such field, it is named twice, or it is the last that is left.
+    ContextField {
+        /// The field.
+        field: usize,
+    },
+    /// Candidates were given before a context, or after one that was refused.
+    NoContext,
     /// f32 mode: the logit is infinite or not a number, because a weight is, or weights are too large to multiply.
     NotFinite,
 }
@@ -195,9 +209,35 @@ impl fmt::Display for ScoreError {
             ScoreError::IndexOutOfRange { field, index, features } => {
                 write!(f, "field {field}: index {index}, but the field has {features} features")
             }
+            ScoreError::BatchLength { rows, scores } => write!(f, "{rows} rows, but room for {scores} scores"),
+            ScoreError::ContextField { field } => {
+                write!(
+                    f,
+                    "field {field} cannot be in the context: unknown, named twice, or no field is left for candidates"
+                )
+            }
+            ScoreError::NoContext => write!(f, "no context: none was set, or the last was refused"),
             ScoreError::NotFinite => write!(f, "the logit is not finite"),
         }
     }
 }
 
 impl core::error::Error for ScoreError {}
+
+/// Why a row of a batch has no score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct BatchError {
+    /// The row, counted from 0; the rows before it have their scores.
+    pub row: usize,
+    /// What is wrong with it.
+    pub error: ScoreError,
+}
+
+impl fmt::Display for BatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "row {}: {}", self.row, self.error)
+    }
+}
+
+impl core::error::Error for BatchError {}

@@ -13,13 +13,17 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::quant::Term;
 
+pub mod layout;
+
+pub use layout::Layout;
+
 #[cfg(target_endian = "big")]
 compile_error!("sections are borrowed in place as little-endian numbers; big-endian targets are not supported");
 
 /// First bytes of every file. The high bit and the line ends catch transfers that treat it as text, as PNG's do.
 pub const MAGIC: [u8; 8] = *b"\x89XSFM\r\n\x1a";
 /// The version of the format that this code writes, and the newest that it reads.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 3;
 /// Sections start at multiples of this many bytes.
 pub const SECTION_ALIGNMENT: usize = 64;
 /// Section kinds from this one on may be ignored by a reader that does not know them.
@@ -62,8 +66,10 @@ impl Prefix {
 
     /// [`CRC`] of the prefix without its last field.
     pub fn checksum(&self) -> u32 {
-        let bytes = self.as_bytes();
-        CRC.checksum(&bytes[..Self::LEN - size_of::<U32>()])
+        // A table of 1 KB, which the body may go without (`Model::from_bytes_skipping_checksum`), would not pay for 28 bytes.
+        const CRC: crc::Crc<u32, crc::NoTable> = crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISO_HDLC);
+        let (checked, _) = self.as_bytes().split_at(Self::LEN - size_of::<U32>());
+        CRC.checksum(checked)
     }
 }
 
@@ -101,6 +107,13 @@ pub enum Arithmetic {
         /// How each part's accumulator enters the logit.
         terms: Terms,
     },
+    /// As `Int8` up to the sums of the layers; each row's layer outputs get a scale of their own.
+    Dynamic {
+        /// The model's bias in steps of the logit.
+        bias: i32,
+        /// How each part's accumulator enters the logit; the MLP's output is real, its term absent.
+        terms: Terms,
+    },
 }
 
 /// How each part's integer accumulator enters the logit; [`Term::ABSENT`] for a part that the model lacks.
@@ -122,9 +135,9 @@ pub struct Section {
     /// A [`SectionKind`] as a number.
     pub kind: u8,
     /// First byte, counted from the start of the file.
-    pub offset: u64,
+    pub offset: u32,
     /// Bytes, without padding.
-    pub len: u64,
+    pub len: u32,
 }
 
 /// What a section holds. Element types are those of int8 mode, then of f32 mode.
@@ -149,17 +162,25 @@ pub enum SectionKind {
     PairWeights = 7,
     /// One [`LayerRecord`] per layer; the last has one output.
     Layers = 8,
-    /// `[outputs, inputs]` per layer: i8, f32.
+    /// `[outputs, inputs]` per layer, or as its [`Layout`] has it: i8, f32.
     LayerWeights = 9,
-    /// `[outputs]` per layer: i32, f32.
+    /// `[outputs]` per layer: i32; f32 in f32 and dynamic mode.
     LayerBiases = 10,
-    /// `[outputs]` per layer: i32; absent in f32 mode.
+    /// `[outputs]` per layer: i32; f32 in dynamic mode; absent in f32 mode.
     LayerMultipliers = 11,
+    /// The sum of each channel's weights, `[outputs]` per layer: i32, where layers lie in tiles of i8.
+    LayerSums = 12,
+    /// Low-rank interaction: the sign of each factor, i8.
+    LowRankSigns = 13,
+    /// Low-rank interaction: `[rank, num_fields]`, i16, f32.
+    LowRankFactors = 14,
+    /// Low-rank interaction: what the factors' squares add up to for each field, with their signs: i32, f32.
+    LowRankDiagonal = 15,
 }
 
 impl SectionKind {
     /// All kinds that this version knows.
-    pub const ALL: [SectionKind; 11] = [
+    pub const ALL: [SectionKind; 15] = [
         SectionKind::Fields,
         SectionKind::Tables,
         SectionKind::FeatureWeights,
@@ -171,6 +192,10 @@ impl SectionKind {
         SectionKind::LayerWeights,
         SectionKind::LayerBiases,
         SectionKind::LayerMultipliers,
+        SectionKind::LayerSums,
+        SectionKind::LowRankSigns,
+        SectionKind::LowRankFactors,
+        SectionKind::LowRankDiagonal,
     ];
 
     /// The kind with this number.
@@ -199,13 +224,16 @@ pub struct FieldRecord {
     pub composition: u8,
     /// 1 where a row may have several indices in this field, else 0.
     pub bag: u8,
+    /// int8 and dynamic mode: 4 where two numbers of the tables share a byte; otherwise 0.
+    pub bits: u8,
     /// Zero.
-    pub reserved: [u8; 2],
+    pub reserved: u8,
     /// Valid indices are `0..features`.
     pub features: U32,
     /// Features that share a quotient row; 0 for a full table.
     pub collisions: U32,
-    /// The field's first number in [`SectionKind::Tables`], counted in numbers: the sum over the fields before.
+    /// The field's first number in [`SectionKind::Tables`], counted in numbers, in bytes where two share one: the sum over the
+    /// fields before.
     pub table_offset: U32,
     /// The field's first scalar in [`SectionKind::FeatureWeights`]: the sum over the fields before.
     pub feature_offset: U32,
@@ -231,8 +259,10 @@ pub struct LayerRecord {
     pub channel_offset: U32,
     /// int8 mode, for people: what one step of the layer's output is worth. The device does not need it.
     pub scale: F32,
+    /// The number of a [`Layout`].
+    pub layout: U32,
     /// Zero.
-    pub reserved: [U32; 3],
+    pub reserved: [U32; 2],
 }
 
 /// The numbers that keep every integer sum in its type, whatever the bytes; the loader checks them all.
@@ -247,10 +277,21 @@ pub mod limit {
     pub const LAYER_INPUTS: usize = 32_768;
     /// Magnitude of a layer's i32 bias.
     pub const BIAS: i32 = 1 << 30;
+    /// Magnitude of the bias of a layer in strips: the model's own, and up to `32768 * 128 * 128 = 2^29` beside it. Sums wrap on their way.
+    pub const STRIP_BIAS: i32 = BIAS + (1 << 29);
+    /// Magnitude of a layer's bias and scale in dynamic mode.
+    pub const DYNAMIC: f32 = (1_u64 << 32) as f32;
     /// `sum |u|` over all field vectors: `128 * (2^24 - 1) < 2^31`.
     pub const FIELD_VECTOR_SUM: i64 = (1 << 24) - 1;
     /// `sum |R|` over all pairs: `128 * 128 * (2^17 - 1) < 2^31`.
     pub const PAIR_SUM: i64 = (1 << 17) - 1;
+    /// Factors of a low-rank interaction.
+    pub const RANK: usize = 64;
+    /// `sum_i |u_i|` of each factor: its sums are under `128 * 2^15 = 2^22`, so the squares of all, and what the diagonal takes
+    /// away, stay under `64 * 256 * 2^44 = 2^58` each.
+    pub const LOW_RANK_SUM: i64 = (1 << 15) - 1;
+    /// Bits that a low-rank interaction's accumulator is rounded by, which leaves `2^59 / 2^20 = 2^39`.
+    pub const LOW_RANK_SHIFT: u8 = 20;
     /// A logit in steps of 2^-16 stays within this magnitude, so that it is exact in f32.
     pub const LOGIT: i64 = 1 << 23;
 }

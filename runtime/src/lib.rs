@@ -20,6 +20,9 @@
 //! # Ok(()) }
 //! ```
 //!
+//! On CPUs with vector instructions, [`Model::prepare`] lays the layers as these want them, in memory that the caller gives, and
+//! [`Scorer::score_batch`] takes rows together.
+//!
 //! The way of a row, room by room:
 //!
 //! | module | takes | gives |
@@ -32,8 +35,11 @@
 //! | [`embedding`] | indices of a field | its vector |
 //! | `linear`, `interaction`, `mlp` | all vectors | one number each |
 //! | [`quant`] | those numbers | the logit; and the one rounding rule of int8 mode |
-//! | [`score`] | a row | [`Score`] |
-//! | `kernel` | | the loops of all of these |
+//! | [`score`] | a row, or a batch | [`Score`] |
+//! | [`rank`] | a context, then candidates | [`Ranked`] |
+//! | `int8` | bytes, then rows | logits, in small programs: [`Int8Model`] |
+//! | `kernel` | | the loops of all of these, for each [`Backend`] |
+//! | `scratch`, `run` | the caller's memory, arrays | arrays in them |
 //! | [`error`] | | what can go wrong |
 //!
 //! `std` is on by default: a faster checksum, and kernels chosen by what the CPU has. `defmt` derives `defmt::Format`.
@@ -45,6 +51,7 @@ extern crate no_std_compat as std;
 pub mod embedding;
 pub mod error;
 pub mod format;
+mod int8;
 mod interaction;
 mod kernel;
 mod linear;
@@ -52,14 +59,21 @@ mod load;
 mod mlp;
 pub mod model;
 pub mod quant;
+pub mod rank;
 pub mod row;
+mod run;
 pub mod schema;
 pub mod score;
+mod scratch;
 
-pub use error::{LoadError, ScoreError};
+pub use error::{BatchError, LoadError, ScoreError};
+pub use int8::Int8Model;
+pub use kernel::Backend;
 pub use model::{Mode, Model, Statistics};
+pub use rank::{Ranked, Ranker};
 pub use row::Row;
-pub use score::{Score, Scorer, ScratchBlock};
+pub use score::{Score, Scorer};
+pub use scratch::ScratchBlock;
 
 /// Puts bytes at a multiple of 64: `static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!("m.xsfm"));`
 #[derive(Clone, Copy, Debug)]

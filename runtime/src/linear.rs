@@ -1,7 +1,8 @@
 //! First-order terms: one scalar per feature (`FeatureWeight`, "LW") and one vector per field (`FieldVector`, "FwLW").
 
 use crate::format::FieldRecord;
-use crate::kernel::imp as kernel;
+use crate::kernel::portable;
+use crate::kernel::vector::{LANES, Vector, widen_i8, widen_i16};
 
 /// One scalar per feature: `sum_f lw_f[i_f]`. `W` is i8 with an i16 coefficient per field, or f32 without.
 #[derive(Clone, Copy, Debug)]
@@ -13,40 +14,48 @@ pub(crate) struct FeatureWeight<'a, W> {
 
 impl<W: Copy> FeatureWeight<'_, W> {
     /// The scalars of a field's indices, which are in range.
+    #[inline(always)]
     fn of<'i>(&self, record: &FieldRecord, indices: &'i [u32]) -> impl Iterator<Item = W> + use<'i, '_, W> {
-        let weights = &self.weights[record.feature_offset.get() as usize..];
-        indices.iter().map(move |&index| weights[index as usize])
+        let weights = self.weights.get(record.feature_offset.get() as usize..).unwrap_or_default();
+        indices.iter().filter_map(move |&index| weights.get(index as usize).copied())
     }
 }
 
 impl FeatureWeight<'_, i8> {
     /// c_f * sum_i lw_f\[i\] for field `field`
+    #[inline(always)]
     pub(crate) fn accumulate(&self, record: &FieldRecord, field: usize, indices: &[u32]) -> i64 {
-        i64::from(self.coefficients[field]) * self.of(record, indices).map(i64::from).sum::<i64>()
+        i64::from(self.coefficients.get(field).copied().unwrap_or(0))
+            * self.of(record, indices).map(i64::from).sum::<i64>()
     }
 }
 
 impl FeatureWeight<'_, f32> {
     /// sum_i lw_f\[i\]
+    #[inline(always)]
     pub(crate) fn accumulate(&self, record: &FieldRecord, indices: &[u32]) -> f32 {
         self.of(record, indices).sum()
     }
 }
 
 /// One vector per field, `sum_f <v_f, w_f>` (Deng et al. 2021, arXiv:2002.06987, eq. 6): \[num_fields, dim\], i16 or f32.
+///
+/// In f32 mode it is summed with the pairs: [`crate::interaction::FieldInteraction::accumulate`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FieldVector<'a, C>(pub(crate) &'a [C]);
 
 impl FieldVector<'_, i16> {
-    /// e \[num_fields, dim\]: sum_fd e_fd u_fd
-    pub(crate) fn accumulate(&self, e: &[i8]) -> i64 {
-        i64::from(kernel::dot_coefficients_int8(e, self.0))
-    }
-}
-
-impl FieldVector<'_, f32> {
-    /// e \[num_fields, dim\]: sum_fd e_fd w_fd
-    pub(crate) fn accumulate(&self, e: &[f32]) -> f32 {
-        kernel::dot_f32(e, self.0)
+    /// e \[num_fields, dim\]: sum_fd e_fd u_fd; the loader has checked that it fits: `128 * sum|u| < 2^31`
+    #[inline(always)]
+    pub(crate) fn accumulate<V: Vector>(&self, v: V, e: &[i8]) -> i64 {
+        if !V::WIDE {
+            return i64::from(portable::dot_coefficients_int8(e, self.0));
+        }
+        let mut sum = v.splat(0);
+        for at in (0..self.0.len()).step_by(LANES) {
+            // What `e` has beyond its end meets zeros.
+            sum = v.add(sum, v.mul(widen_i8(v, e, at), widen_i16(v, self.0, at)));
+        }
+        v.store(sum).into_iter().map(i64::from).sum()
     }
 }

@@ -5,16 +5,18 @@
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use crate::embedding::{Composition, Embedding};
+use crate::embedding::{Composition, Embedding, nibbles};
 use crate::error::LoadError;
+use crate::format::layout::{Bias, Weight, tile};
 use crate::format::{
-    Arithmetic, CRC, FIRST_OPTIONAL_KIND, FieldRecord, LayerRecord, MAGIC, Manifest, Prefix, SECTION_ALIGNMENT,
-    SectionKind, VERSION, composition, limit,
+    Arithmetic, CRC, FIRST_OPTIONAL_KIND, FieldRecord, LayerRecord, Layout, MAGIC, Manifest, Prefix, SECTION_ALIGNMENT,
+    SectionKind, Terms, VERSION, composition, limit,
 };
-use crate::interaction::FieldInteraction;
+use crate::interaction::{Coefficient, FieldInteraction, LowRank};
 use crate::linear::{FeatureWeight, FieldVector};
-use crate::mlp::Mlp;
-use crate::model::{Network, Parts};
+use crate::mlp::{Layer, Mlp, shape};
+use crate::model::{Deep, Parts, Shallow};
+use crate::run::{rows, run};
 
 /// Whether to read every byte of the body for its checksum.
 #[derive(Clone, Copy, PartialEq)]
@@ -46,7 +48,7 @@ pub(crate) fn manifest(bytes: &[u8], body: Body) -> Result<(&[u8], Manifest<'_>)
     let manifest = usize::try_from(end).ok().and_then(|end| file.get(Prefix::LEN..end));
     let manifest = manifest.ok_or(LoadError::Truncated { needed: end, found: needed })?;
     if body == Body::Verify {
-        let (stored, computed) = (prefix.body_crc.get(), CRC.checksum(&file[Prefix::LEN..]));
+        let (stored, computed) = (prefix.body_crc.get(), CRC.checksum(file.get(Prefix::LEN..).unwrap_or_default()));
         if stored != computed {
             return Err(LoadError::Checksum { stored, computed });
         }
@@ -63,12 +65,12 @@ pub(crate) fn manifest(bytes: &[u8], body: Body) -> Result<(&[u8], Manifest<'_>)
 fn check_sections(manifest: &Manifest<'_>, manifest_end: u64, file_len: u64) -> Result<(), LoadError> {
     let mut free_from = manifest_end;
     for (number, section) in manifest.sections.iter().enumerate() {
-        let (kind, offset, len) = (section.kind, section.offset, section.len);
+        let (kind, offset, len) = (section.kind, u64::from(section.offset), u64::from(section.len));
         if kind < FIRST_OPTIONAL_KIND && SectionKind::from_number(kind).is_none() {
             return Err(LoadError::UnknownSection { kind });
         }
         let end = offset.checked_add(len).filter(|&end| end <= file_len);
-        let repeated = manifest.sections[..number].iter().any(|other| other.kind == kind);
+        let repeated = manifest.sections.iter().take(number).any(|other| other.kind == kind);
         match end {
             Some(end) if offset >= free_from && offset % SECTION_ALIGNMENT as u64 == 0 && !repeated => free_from = end,
             _ => return Err(LoadError::SectionBounds { kind, offset, len }),
@@ -94,14 +96,15 @@ impl<'a> Sections<'a, '_> {
             return Ok(&[]);
         };
         // In range: `check_sections` compared both with the length of `file`.
-        let bytes = &self.file[section.offset as usize..][..section.len as usize];
+        let bytes = run(self.file, section.offset as usize, section.len as usize);
         <[T]>::ref_from_bytes(bytes).map_err(|error| match error {
             zerocopy::ConvertError::Alignment(_) => {
                 LoadError::Misaligned { section: kind, required: align_of::<T>() as u64 }
             }
             _ => {
                 let size = size_of::<T>() as u64;
-                LoadError::SectionSize { section: kind, expected: section.len / size * size, found: section.len }
+                let found = u64::from(section.len);
+                LoadError::SectionSize { section: kind, expected: found / size * size, found }
             }
         })
     }
@@ -160,26 +163,79 @@ fn equal(what: &'static str, at: usize, expected: u64, found: impl Into<u64>) ->
 
 /// Checks everything and borrows the parts.
 pub(crate) fn load<'a>(file: &'a [u8], manifest: &Manifest<'a>) -> Result<(Parts<'a>, &'a [FieldRecord]), LoadError> {
-    let (num_fields, dim) = (usize::from(manifest.num_fields), usize::from(manifest.embed_dim));
-    within("number of fields", 0, 1, limit::FIELDS, num_fields)?;
-    within("embed_dim", 0, 1, limit::EMBED_DIM, dim)?;
-    check_names(manifest.field_names, num_fields)?;
-    let sections = Sections { file, manifest };
-    let fields = sections.exactly::<FieldRecord>(SectionKind::Fields, true, num_fields as u64)?;
+    let (sections, fields, dim) = fields(file, manifest)?;
+    check_names(manifest.field_names, fields.len())?;
+    let inputs = fields.len() * dim;
     let parts = match manifest.arithmetic {
-        Arithmetic::F32 { bias } => Parts::F32(network::<f32, f32, f32>(&sections, fields, dim, bias, false)?),
-        Arithmetic::Int8 { bias, terms } => {
-            let network = network::<i8, i16, i32>(&sections, fields, dim, bias, true)?;
-            let terms_in_order = [terms.feature_weight, terms.field_vector, terms.interaction, terms.mlp];
-            for (t, term) in terms_in_order.into_iter().enumerate() {
-                within("mantissa of term", t, 0, (1 << 23) - 1, term.mantissa)?;
-                within("shift of term", t, 1, 62, term.shift)?;
-            }
-            check_sums(&network)?;
-            Parts::Int8(network, terms)
+        Arithmetic::F32 { bias } => {
+            let shallow = shallow::<f32, f32>(&sections, fields, dim, false)?;
+            Parts::F32 { shallow, mlp: mlp::<f32, f32, f32>(&sections, inputs, false)?, bias }
+        }
+        Arithmetic::Int8 { bias, terms } | Arithmetic::Dynamic { bias, terms } => {
+            let shallow = integers(&sections, fields, dim, terms)?;
+            let deep = if let Arithmetic::Int8 { .. } = manifest.arithmetic {
+                static_mlp(&sections, inputs)?.map(Deep::Static)
+            } else {
+                let mlp = mlp::<i8, f32, f32>(&sections, inputs, true)?;
+                mlp.map(|mlp| check_dynamic(&mlp).map(|()| Deep::Dynamic(mlp))).transpose()?
+            };
+            Parts::Int8 { shallow, deep: deep.unwrap_or(Deep::None), bias, terms }
         }
     };
     Ok((parts, fields))
+}
+
+/// The same for int8 mode alone: the parts, the MLP, and the numbers that stand alone. Names are not looked at.
+pub(crate) fn load_int8<'a>(file: &'a [u8], manifest: &Manifest<'a>) -> Result<Int8Parts<'a>, LoadError> {
+    let Arithmetic::Int8 { bias, terms } = manifest.arithmetic else {
+        let found = if let Arithmetic::F32 { .. } = manifest.arithmetic { 0 } else { 2 };
+        let what = "arithmetic (0: f32, 1: int8, 2: dynamic) of file";
+        return Err(LoadError::Value { what, at: 0, least: 1, most: 1, found });
+    };
+    let (sections, fields, dim) = fields(file, manifest)?;
+    let shallow = integers(&sections, fields, dim, terms)?;
+    Ok((shallow, static_mlp(&sections, fields.len() * dim)?, bias, terms))
+}
+
+/// What an int8 model consists of.
+pub(crate) type Int8Parts<'a> = (Shallow<'a, i8, i16>, Option<Mlp<'a, i8, i32, i32>>, i32, Terms);
+
+/// The sections, the fields' records, and the length of their vectors.
+fn fields<'a, 'm>(
+    file: &'a [u8],
+    manifest: &'m Manifest<'a>,
+) -> Result<(Sections<'a, 'm>, &'a [FieldRecord], usize), LoadError> {
+    let (num_fields, dim) = (usize::from(manifest.num_fields), usize::from(manifest.embed_dim));
+    within("number of fields", 0, 1, limit::FIELDS, num_fields)?;
+    within("embed_dim", 0, 1, limit::EMBED_DIM, dim)?;
+    let sections = Sections { file, manifest };
+    let fields = sections.exactly::<FieldRecord>(SectionKind::Fields, true, num_fields as u64)?;
+    Ok((sections, fields, dim))
+}
+
+/// All parts but the MLP, in integers.
+fn integers<'a>(
+    sections: &Sections<'a, '_>,
+    fields: &'a [FieldRecord],
+    dim: usize,
+    terms: Terms,
+) -> Result<Shallow<'a, i8, i16>, LoadError> {
+    let shallow = shallow::<i8, i16>(sections, fields, dim, true)?;
+    for (t, term) in [terms.feature_weight, terms.field_vector, terms.interaction, terms.mlp].into_iter().enumerate() {
+        within("mantissa of term", t, 0, (1 << 23) - 1, term.mantissa)?;
+        within("shift of term", t, 1, 62, term.shift)?;
+    }
+    check_sums(&shallow)?;
+    Ok(shallow)
+}
+
+/// The MLP of int8 mode.
+fn static_mlp<'a>(sections: &Sections<'a, '_>, inputs: usize) -> Result<Option<Mlp<'a, i8, i32, i32>>, LoadError> {
+    let mlp = mlp::<i8, i32, i32>(sections, inputs, true)?;
+    if let Some(mlp) = &mlp {
+        check_static(mlp)?;
+    }
+    Ok(mlp)
 }
 
 /// The names are as many postcard strings as there are fields, and nothing else.
@@ -193,23 +249,20 @@ fn check_names(mut names: &[u8], num_fields: usize) -> Result<(), LoadError> {
     equal("number of field names", 0, num_fields as u64, found as u64)
 }
 
-/// All parts, with W the type of weights, C of coefficients and B of biases.
-fn network<'a, W, C, B>(
+/// All parts but the MLP, with W the type of weights and C of coefficients.
+fn shallow<'a, W, C>(
     sections: &Sections<'a, '_>,
     fields: &'a [FieldRecord],
     dim: usize,
-    bias: B,
     int8: bool,
-) -> Result<Network<'a, W, C, B>, LoadError>
+) -> Result<Shallow<'a, W, C>, LoadError>
 where
     W: FromBytes + Immutable + KnownLayout,
-    C: FromBytes + Immutable + KnownLayout,
-    B: FromBytes + Immutable + KnownLayout,
+    C: Coefficient + FromBytes + Immutable + KnownLayout,
 {
     use SectionKind::*;
     let (table_numbers, features) = check_fields(fields, dim, int8)?;
-    let inputs = fields.len() * dim;
-    let embedding = Embedding { fields, tables: sections.exactly::<W>(Tables, true, table_numbers)?, dim };
+    let embedding = Embedding::new(fields, sections.exactly::<W>(Tables, true, table_numbers)?, dim);
 
     let has_feature_weight = sections.has(FeatureWeights);
     let weights = sections.exactly::<W>(FeatureWeights, has_feature_weight, features)?;
@@ -217,10 +270,20 @@ where
     let feature_weight = has_feature_weight.then_some(FeatureWeight { weights, coefficients });
 
     let has_field_vector = sections.has(FieldVectors);
-    let vectors = sections.exactly::<C>(FieldVectors, has_field_vector, inputs as u64)?;
+    let vectors = sections.exactly::<C>(FieldVectors, has_field_vector, (fields.len() * dim) as u64)?;
     let field_vector = has_field_vector.then_some(FieldVector(vectors));
 
-    let interaction = if sections.has(PairIndices) {
+    let signs = sections.numbers::<i8>(LowRankSigns)?;
+    let is_low_rank = sections.has(LowRankSigns);
+    let factors = sections.exactly::<C>(LowRankFactors, is_low_rank, (signs.len() * fields.len()) as u64)?;
+    let diagonal = sections.exactly::<C::Square>(LowRankDiagonal, is_low_rank, fields.len() as u64)?;
+    let interaction = if is_low_rank {
+        check_signs(signs)?;
+        for kind in [PairIndices, PairWeights] {
+            sections.exactly::<u8>(kind, false, 0)?;
+        }
+        FieldInteraction::LowRank(LowRank { signs, factors, diagonal, begun: &[] })
+    } else if sections.has(PairIndices) {
         let pairs = sections.numbers::<[u8; 2]>(PairIndices)?;
         check_pairs(pairs, fields.len())?;
         FieldInteraction::Pruned(pairs, sections.exactly::<C>(PairWeights, true, pairs.len() as u64)?)
@@ -230,16 +293,87 @@ where
     } else {
         FieldInteraction::None
     };
+    Ok(Shallow { embedding, feature_weight, field_vector, interaction })
+}
 
+/// Signs of a low-rank interaction: 1 to 64, each 1 or -1.
+fn check_signs(signs: &[i8]) -> Result<(), LoadError> {
+    within("rank of the interaction", 0, 1, limit::RANK, signs.len())?;
+    for (factor, &sign) in signs.iter().enumerate() {
+        equal("magnitude of the sign of factor", factor, 1, sign.unsigned_abs())?;
+    }
+    Ok(())
+}
+
+/// The MLP, with W the type of weights, B of biases, M of multipliers, of which f32 mode has none.
+fn mlp<'a, W, B, M>(
+    sections: &Sections<'a, '_>,
+    inputs: usize,
+    has_multipliers: bool,
+) -> Result<Option<Mlp<'a, W, B, M>>, LoadError>
+where
+    W: FromBytes + Immutable + KnownLayout + Weight,
+    B: Bias + FromBytes + Immutable + KnownLayout,
+    M: Copy + FromBytes + Immutable + KnownLayout,
+{
+    use SectionKind::*;
     let has_mlp = sections.has(Layers);
     let layers = sections.numbers::<LayerRecord>(Layers)?;
-    let (layer_weights, channels) = if has_mlp { check_layers(layers, inputs)? } else { (0, 0) };
-    let weights = sections.exactly::<W>(LayerWeights, has_mlp, layer_weights)?;
+    let (weights, channels) = if has_mlp { check_layers::<W>(layers, inputs, B::IN_STRIPS)? } else { (0, 0) };
+    let weights = sections.exactly::<W>(LayerWeights, has_mlp, weights)?;
     let biases = sections.exactly::<B>(LayerBiases, has_mlp, channels)?;
-    let multipliers = sections.exactly::<i32>(LayerMultipliers, has_mlp && int8, channels)?;
-    let mlp = has_mlp.then_some(Mlp { layers, weights, biases, multipliers });
+    let multipliers = sections.exactly::<M>(LayerMultipliers, has_mlp && has_multipliers, channels)?;
+    let is_tiled = layers.first().is_some_and(|record| record.layout.get() == Layout::Tiles.number());
+    let has_sums = is_tiled && W::DEPTH > 1;
+    let sums = sections.exactly::<i32>(LayerSums, has_sums, channels)?;
+    let mlp = Mlp { layers, weights, biases, multipliers, sums, first: None };
+    if has_sums {
+        check_layer_sums(&mlp)?;
+    }
+    if has_mlp {
+        check_padding(&mlp)?;
+    }
+    if has_mlp && mlp.layout().is_strips() && weights.as_ptr().addr() % align_of::<u32>() != 0 {
+        return Err(LoadError::Misaligned { section: LayerWeights, required: align_of::<u32>() as u64 });
+    }
+    Ok(has_mlp.then_some(mlp))
+}
 
-    Ok(Network { embedding, feature_weight, field_vector, interaction, mlp, bias })
+/// The sums are those of the weights, on which shifted inputs rely.
+fn check_layer_sums<W: Weight, B: Bias, M: Copy>(mlp: &Mlp<'_, W, B, M>) -> Result<(), LoadError> {
+    let (hidden, _) = mlp.split();
+    for (n, record) in mlp.layers.iter().take(hidden).enumerate() {
+        let layer = mlp.layer(n);
+        let tiles = rows(layer.weights, tile::OUTPUTS * layer.layout.inputs::<W>(layer.inputs));
+        for (t, (tile, sums)) in tiles.zip(layer.sums.chunks_exact(tile::OUTPUTS)).enumerate() {
+            let mut found = [0_i32; tile::OUTPUTS];
+            for quads in tile.chunks_exact(tile::OUTPUTS * W::DEPTH) {
+                for (sum, quad) in found.iter_mut().zip(quads.chunks_exact(W::DEPTH)) {
+                    *sum += quad.iter().map(|&w| w.integer()).sum::<i32>();
+                }
+            }
+            for (o, (&stored, &found)) in sums.iter().zip(&found).enumerate() {
+                let channel = record.channel_offset.get() as usize + t * tile::OUTPUTS + o;
+                within("sum of weights in channel", channel, found.into(), found, stored)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Padding inputs weigh nothing: what memory holds there is nobody's.
+fn check_padding<W: Weight, B: Bias, M: Copy>(mlp: &Mlp<'_, W, B, M>) -> Result<(), LoadError> {
+    let (hidden, _) = mlp.split();
+    for (n, record) in mlp.layers.iter().take(hidden).enumerate() {
+        let Layer { inputs, layout, weights, biases, .. } = mlp.layer(n);
+        for o in 0..biases.len() {
+            for i in inputs..layout.inputs::<W>(inputs) {
+                let channel = record.channel_offset.get() as usize + o;
+                within("padding weight of channel", channel, 0, 0, layout.weight(weights, inputs, o, i).integer())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Numbers in all tables, and features of all fields.
@@ -249,8 +383,8 @@ fn check_fields(fields: &[FieldRecord], dim: usize, int8: bool) -> Result<(u64, 
         let is_qr = record.composition != composition::FULL;
         within("composition of field", f, 0, composition::CONCAT, record.composition)?;
         within("bag flag of field", f, 0, 1, record.bag)?;
-        let reserved = record.reserved.into_iter().map(u64::from).sum::<u64>() + u64::from(record.reserved_2.get());
-        equal("reserved bytes of field", f, 0, reserved)?;
+        equal("reserved bytes of field", f, 0, u64::from(record.reserved) + u64::from(record.reserved_2.get()))?;
+        equal("bits of the tables of field", f, if int8 && record.bits != 0 { 4 } else { 0 }, record.bits)?;
         within("features of field", f, 1, u32::MAX, record.features.get())?;
         equal("presence of collisions in field", f, is_qr.into(), record.collisions.get() != 0)?;
         if record.composition == composition::CONCAT {
@@ -262,7 +396,8 @@ fn check_fields(fields: &[FieldRecord], dim: usize, int8: bool) -> Result<(u64, 
         let is_copied = !int8 || (record.bag == 0 && composition.is_copy());
         within("multiplier of field", f, 0, if is_copied { 0 } else { i32::MAX }, record.multiplier.get())?;
         let (first, second, columns) = composition.tables(record.features.get(), dim);
-        numbers += (first as u64 + second as u64) * columns as u64;
+        let row_len = if record.bits == 0 { columns } else { nibbles::row_len(columns) };
+        numbers += (first as u64 + second as u64) * row_len as u64;
         features += u64::from(record.features.get());
     }
     Ok((numbers, features))
@@ -281,7 +416,7 @@ fn check_pairs(pairs: &[[u8; 2]], num_fields: usize) -> Result<(), LoadError> {
 }
 
 /// Weights and channels of all layers.
-fn check_layers(layers: &[LayerRecord], inputs: usize) -> Result<(u64, u64), LoadError> {
+fn check_layers<W: Weight>(layers: &[LayerRecord], inputs: usize, strips: bool) -> Result<(u64, u64), LoadError> {
     let (mut weights, mut channels, mut width) = (0_u64, 0_u64, inputs as u64);
     for (l, record) in layers.iter().enumerate() {
         equal("inputs of layer", l, width, record.inputs.get())?;
@@ -289,30 +424,84 @@ fn check_layers(layers: &[LayerRecord], inputs: usize) -> Result<(u64, u64), Loa
         within("outputs of layer", l, 1, limit::LAYER_INPUTS, record.outputs.get())?;
         equal("weight offset of layer", l, weights, record.weight_offset.get())?;
         equal("channel offset of layer", l, channels, record.channel_offset.get())?;
+        // All hidden layers lie alike; the output layer is a row.
+        let alike = if l + 1 == layers.len() { Layout::Rows.number() } else { layers[0].layout.get() };
+        equal("layout of layer", l, alike.into(), record.layout.get())?;
+        let most = if strips { Layout::Mve } else { Layout::Tiles };
+        within("layout of layer", l, 0, most.number(), alike)?;
+        if Layout::from_number(alike).is_none() {
+            equal("layout of layer", l, Layout::Rows.number().into(), alike)?;
+        }
         let reserved = record.reserved.iter().map(|word| u64::from(word.get())).sum::<u64>();
         equal("reserved bytes of layer", l, 0, reserved)?;
         width = record.outputs.get().into();
-        weights += u64::from(record.inputs.get()) * width;
-        channels += width;
+        let shape = shape::<W>(record);
+        weights += shape.1 as u64;
+        channels += shape.0 as u64;
     }
     equal("outputs of the last layer", layers.len().saturating_sub(1), 1, if layers.is_empty() { 0 } else { width })?;
     Ok((weights, channels))
 }
 
 /// No integer sum can leave its type.
-fn check_sums(network: &Network<'_, i8, i16, i32>) -> Result<(), LoadError> {
+fn check_sums(shallow: &Shallow<'_, i8, i16>) -> Result<(), LoadError> {
     let magnitude = |values: &[i16]| values.iter().map(|&v| i64::from(v).abs()).sum::<i64>();
-    if let Some(FieldVector(vectors)) = network.field_vector {
+    if let Some(FieldVector(vectors)) = shallow.field_vector {
         within("sum of field vectors", 0, 0, limit::FIELD_VECTOR_SUM, magnitude(vectors))?;
     }
-    if let FieldInteraction::Dense(weights) | FieldInteraction::Pruned(_, weights) = network.interaction {
+    if let FieldInteraction::Dense(weights) | FieldInteraction::Pruned(_, weights) = shallow.interaction {
         within("sum of pair weights", 0, 0, limit::PAIR_SUM, magnitude(weights))?;
     }
-    if let Some(mlp) = &network.mlp {
-        for (channel, (&bias, &multiplier)) in mlp.biases.iter().zip(mlp.multipliers).enumerate() {
-            within("magnitude of layer bias in channel", channel, 0, limit::BIAS, bias.unsigned_abs())?;
-            within("multiplier of channel", channel, 0, i32::MAX, multiplier)?;
+    if let FieldInteraction::LowRank(LowRank { signs, factors, diagonal, .. }) = shallow.interaction {
+        for (factor, u) in rows(factors, diagonal.len()).enumerate() {
+            within("sum of factor", factor, 0, limit::LOW_RANK_SUM, magnitude(u))?;
         }
+        for (field, &stored) in diagonal.iter().enumerate() {
+            let of_field = rows(factors, diagonal.len()).filter_map(|u| u.get(field));
+            let squares = of_field.zip(signs).map(|(&u, &sign)| i64::from(u) * i64::from(u) * i64::from(sign));
+            let expected: i64 = squares.sum();
+            within("low-rank diagonal of field", field, expected, expected, stored)?;
+        }
+    }
+    Ok(())
+}
+
+/// Layers of int8 mode stay in an i32.
+fn check_static(mlp: &Mlp<'_, i8, i32, i32>) -> Result<(), LoadError> {
+    let most = if mlp.layout().is_strips() { limit::STRIP_BIAS } else { limit::BIAS };
+    check_couples(mlp)?;
+    for (channel, (&bias, &multiplier)) in mlp.biases.iter().zip(mlp.multipliers).enumerate() {
+        within("magnitude of layer bias in channel", channel, 0, most, bias.unsigned_abs())?;
+        within("multiplier of channel", channel, 0, i32::MAX, multiplier)?;
+    }
+    Ok(())
+}
+
+/// Coupled weights are -127 to 127: what the instructions and a reader of single weights take them for is the same then.
+fn check_couples(mlp: &Mlp<'_, i8, i32, i32>) -> Result<(), LoadError> {
+    let (hidden, _) = mlp.split();
+    if mlp.layout() != Layout::Dsp {
+        return Ok(());
+    }
+    for n in 0..hidden {
+        for &[even, high] in mlp.layer(n).weights.as_chunks().0 {
+            let odd = -i16::from(high) - i16::from(even < 0);
+            for weight in [i16::from(even), odd] {
+                within("coupled weight in layer", n, -127, 127, weight)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Layers of dynamic mode stay finite: with `DYNAMIC_MAX`, no product exceeds 2^96.
+fn check_dynamic(mlp: &Mlp<'_, i8, f32, f32>) -> Result<(), LoadError> {
+    let bits = |value: f32| i64::from(value.abs().to_bits());
+    let most = bits(limit::DYNAMIC);
+    for (channel, (&bias, &scale)) in mlp.biases.iter().zip(mlp.multipliers).enumerate() {
+        // Magnitudes are ordered as their bits are; what is not a number lies above them all.
+        within("bits of layer bias in channel", channel, 0, most, bits(bias))?;
+        within("bits of layer scale in channel", channel, 0, most, scale.to_bits())?;
     }
     Ok(())
 }

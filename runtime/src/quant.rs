@@ -37,6 +37,26 @@ impl Term {
     }
 }
 
+/// Dynamic mode: outputs of a layer are clamped to it, so that no later number can overflow.
+pub(crate) const DYNAMIC_MAX: f32 = (1_u64 << 40) as f32;
+
+/// Dynamic mode: what a row's outputs of a layer are multiplied with to become u8, and what a step is worth then.
+///
+/// `largest`: the largest output, not negative. Outputs under 2^-60 count as 0.
+#[inline(always)]
+pub(crate) fn dynamic_scale(largest: f32) -> (f32, f32) {
+    const LEAST: f32 = 1.0 / (1_u64 << 60) as f32;
+    if largest >= LEAST { (255.0 / largest, largest / 255.0) } else { (0.0, 0.0) }
+}
+
+/// Dynamic mode: the MLP's real output in steps of the logit, rounded to nearest, ties away from 0.
+#[inline(always)]
+pub(crate) fn steps_of(output: f32) -> i64 {
+    // 2^30 steps are far beyond where a logit is clamped.
+    let steps = (output * 65_536.0).clamp(-1_073_741_824.0, 1_073_741_824.0);
+    (steps + if steps >= 0.0 { 0.5 } else { -0.5 }) as i64
+}
+
 /// The logit in steps of 2^-16, from bias and parts, clamped so that it is exact in f32.
 #[inline]
 pub(crate) fn logit_steps(bias: i32, parts: [i64; 4]) -> i32 {

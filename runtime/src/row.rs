@@ -24,6 +24,7 @@ impl<'a> Row<'a> {
     }
 
     /// Number of fields in the row.
+    #[inline]
     pub const fn num_fields(&self) -> usize {
         match self.offsets {
             None => self.indices.len(),
@@ -31,7 +32,14 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// One index for every field, where the row is of that kind.
+    #[inline]
+    pub(crate) const fn single(&self) -> Option<&'a [u32]> {
+        if self.offsets.is_none() { Some(self.indices) } else { None }
+    }
+
     /// The indices of field `f`; `None` where the offsets do not fit the indices.
+    #[inline]
     pub fn field(&self, f: usize) -> Option<&'a [u32]> {
         let Some(offsets) = self.offsets else {
             return self.indices.get(f).map(std::slice::from_ref);

@@ -18,6 +18,8 @@ pub struct Field<'a> {
     pub scale: f32,
     /// Numbers in its tables.
     pub parameters: usize,
+    /// Whether two of them share a byte.
+    pub four_bits: bool,
 }
 
 /// The fields of a model in the order of a row; made by [`Model::fields`](crate::Model::fields).
@@ -45,6 +47,7 @@ impl<'a> Iterator for Fields<'a> {
             composition,
             scale: record.scale.get(),
             parameters: (first + second) * columns,
+            four_bits: record.bits != 0,
         })
     }
 

@@ -17,8 +17,9 @@ use crate::distill::Objective;
 use crate::evaluate::Scorer;
 use crate::fit::{EVALUATION_ROWS, Fit, progress, seed_torch};
 use crate::model::Model;
+use crate::prune::Pruner;
 use crate::qat;
-use crate::settings::{Architecture, Distillation, Place, Quantization, Training};
+use crate::settings::{Architecture, Distillation, Place, Pruning, Quantization, Training};
 
 /// Flags of `train`.
 #[derive(Args, Clone, Debug)]
@@ -45,9 +46,9 @@ pub struct DistillArgs {
 /// Flags of `evaluate`.
 #[derive(Args, Clone, Debug)]
 pub struct EvaluateArgs {
-    /// Checkpoint folder
-    #[arg(long)]
-    checkpoint: PathBuf,
+    /// Checkpoint folder; given several times, their logits are averaged
+    #[arg(long, required = true)]
+    checkpoint: Vec<PathBuf>,
     /// Folder of encoded rows
     #[arg(long)]
     data: PathBuf,
@@ -122,6 +123,7 @@ fn run(args: &TrainArgs, objective: &Objective, distillation: Option<&Distillati
             Some(folder) => start_from(folder, device)?,
             None => {
                 seed_torch(training.seed, 0);
+                architecture.check()?;
                 Model::new(architecture.model_config(&schema), architecture.init_std, device)?
             }
         };
@@ -134,20 +136,30 @@ fn run(args: &TrainArgs, objective: &Objective, distillation: Option<&Distillati
         };
         let settings = serde_json::to_value(settings)?;
         let (data, out) = (&place.data, &float_out);
-        Fit { data, out, schema: &schema, model, scales: None, objective, training, settings }.run(place.resume)?;
+        let pruning = Pruner::gradual(&model, &training.pruning);
+        Fit { data, out, schema: &schema, model, scales: None, objective, training, pruning, settings }
+            .run(place.resume)?;
     }
     if quantization.quantize {
         let from = quantization.from.as_ref().unwrap_or(&float_out);
-        let model = qat::fold_batch_norm(&start_from(from, device)?)?;
+        let model = start_from(from, device)?;
+        if !qat::has_integers(&model.config) {
+            bail!("--quantize: {}", qat::NO_INTEGERS);
+        }
+        let model = qat::fold_batch_norm(&model)?;
         objective.check(&model)?;
+        // What was pruned stays so: the schedule is over.
+        let pruning = Pruning { prune_epochs: 0, ..training.pruning.clone() };
         let training = Training {
+            pruning,
             epochs: quantization.quantize_epochs,
             learning_rate: quantization.quantize_learning_rate,
             ..training.clone()
         };
         training.check()?;
         let blocks = calibration_blocks(&place.data, &schema, quantization.calibration_rows, training.seed)?;
-        let scales = Some(qat::calibrate(&model, &blocks)?);
+        let scales = Some(qat::calibrate(&model, quantization.bits(), &blocks)?);
+        let pruning = training.pruning.is_some().then(|| Pruner::constant(&model));
         let settings = Settings {
             architecture: quantization.from.is_none().then_some(architecture),
             training: &training,
@@ -156,7 +168,7 @@ fn run(args: &TrainArgs, objective: &Objective, distillation: Option<&Distillati
         };
         let settings = serde_json::to_value(settings)?;
         let (data, out, training) = (&place.data, &place.out, &training);
-        Fit { data, out, schema: &schema, model, scales, objective, training, settings }.run(place.resume)?;
+        Fit { data, out, schema: &schema, model, scales, objective, training, pruning, settings }.run(place.resume)?;
     }
     Ok(())
 }
@@ -174,22 +186,38 @@ fn calibration_blocks(data: &Path, schema: &Schema, rows: usize, seed: u64) -> R
     Ok(train.pass(Order::Shuffled { seed, epoch: 0 }).take(batches).collect::<Result<_, _>>()?)
 }
 
+/// Labels of the rows, and the mean of the checkpoints' logits.
+fn mean_logits(checkpoints: &[PathBuf], rows: &Path, device: Device) -> Result<(Vec<u8>, Vec<f64>)> {
+    let mut sum: Option<(Vec<u8>, Vec<f64>)> = None;
+    for folder in checkpoints {
+        let model = checkpoint::load(folder, device)?;
+        let mut rows = Batches::open(rows, Bounds::from(&model.config), EVALUATION_ROWS)?;
+        let bar = progress(rows.num_rows());
+        let (labels, logits) = Scorer::new(&model)?.score(&mut rows, |n| bar.inc(n))?;
+        bar.finish_and_clear();
+        match &mut sum {
+            None => sum = Some((labels, logits)),
+            Some((_, sum)) => sum.iter_mut().zip(logits).for_each(|(sum, logit)| *sum += logit),
+        }
+    }
+    let (labels, mut logits) = sum.context("no checkpoint")?;
+    logits.iter_mut().for_each(|logit| *logit /= checkpoints.len() as f64);
+    Ok((labels, logits))
+}
+
 /// Runs `evaluate`.
 ///
 /// # Errors
 /// A checkpoint or rows that cannot be read or do not fit each other.
 pub fn evaluate(args: &EvaluateArgs) -> Result<()> {
     tch::set_num_threads(1);
-    let model = checkpoint::load(&args.checkpoint, device::parse(&args.device)?)?;
+    let device = device::parse(&args.device)?;
     let split = match args.split {
         Split::Train => "train.arrow",
         Split::Valid => "valid.arrow",
         Split::Test => "test.arrow",
     };
-    let mut rows = Batches::open(&args.data.join(split), Bounds::from(&model.config), EVALUATION_ROWS)?;
-    let bar = progress(rows.num_rows());
-    let (labels, logits) = Scorer::new(&model)?.score(&mut rows, |n| bar.inc(n))?;
-    bar.finish_and_clear();
+    let (labels, logits) = mean_logits(&args.checkpoint, &args.data.join(split), device)?;
     let metrics = xsfm_interchange::metrics::Metrics::from_logits(&labels, &logits)?;
     if let Some(path) = &args.logits {
         // An integer logit is exact in f32, and Rust prints the shortest digits that restore an f32.

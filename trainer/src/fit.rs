@@ -19,6 +19,7 @@ use crate::distill::Objective;
 use crate::evaluate::Scorer;
 use crate::model::{Dropout, Model, Output};
 use crate::optimizer::Adam;
+use crate::prune::Pruner;
 use crate::quantized::{Quantized, refresh_table_scales};
 use crate::settings::Training;
 use crate::tensors;
@@ -45,6 +46,8 @@ pub struct Fit<'a> {
     pub objective: &'a Objective,
     /// How.
     pub training: &'a Training,
+    /// What becomes or stays 0.
+    pub pruning: Option<Pruner>,
     /// Every setting that decides the result: recorded, and compared when a run goes on.
     pub settings: serde_json::Value,
 }
@@ -56,6 +59,9 @@ pub struct Report {
     pub settings: serde_json::Value,
     /// Trained numbers that scoring uses.
     pub parameters: usize,
+    /// Those of them that are not 0, where some were pruned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonzero: Option<usize>,
     /// One entry per epoch.
     pub epochs: Vec<Epoch>,
     /// The epoch that was kept.
@@ -116,6 +122,7 @@ impl Fit<'_> {
         if train.num_rows() < 2 || valid.num_rows() == 0 {
             bail!("{}: {} training and {} validation rows", self.data.display(), train.num_rows(), valid.num_rows());
         }
+        let _lock = checkpoint::lock(self.out)?;
         let mut adam = Adam::new(&self.model.parameters);
         let mut best = self.model.parameters.snapshot();
         let mut state = State {
@@ -139,6 +146,9 @@ impl Fit<'_> {
             state = saved;
         }
 
+        if let Some(pruner) = &mut self.pruning {
+            pruner.start(state.epochs.len() as u64 * train.num_batches(), train.num_batches());
+        }
         let bar = progress(self.training.epochs * train.num_batches());
         bar.set_position(state.epochs.len() as u64 * train.num_batches());
         let from = state.epochs.len() as u64 + 1;
@@ -156,16 +166,17 @@ impl Fit<'_> {
                     self.data.display()
                 );
             };
-            let best_auc = state.epochs.iter().map(|e| e.valid_auc).fold(f64::NEG_INFINITY, f64::max);
+            let best_auc = self.candidates(&state.epochs).map(|e| e.valid_auc).fold(f64::NEG_INFINITY, f64::max);
+            let is_best = epoch >= self.first_candidate() && valid_auc > best_auc;
             let seconds = start.elapsed().as_secs_f64();
             bar.suspend(|| {
-                let mark = if valid_auc > best_auc { " *" } else { "" };
+                let mark = if is_best { " *" } else { "" };
                 let log_loss = valid.log_loss;
                 eprintln!(
                     "epoch {epoch:>3}  train loss {train_loss:.5}  valid LogLoss {log_loss:.5}  AUC {valid_auc:.5}  {seconds:.1} s{mark}"
                 );
             });
-            if valid_auc > best_auc {
+            if is_best {
                 state.best_epoch = epoch;
                 best = self.model.parameters.snapshot();
             }
@@ -174,6 +185,16 @@ impl Fit<'_> {
         }
         bar.finish_and_clear();
         self.finish(state, best.into_iter().collect(), &mut valid)
+    }
+
+    /// The first epoch that may be kept: the one at whose end all is pruned that shall be.
+    fn first_candidate(&self) -> u64 {
+        if self.training.pruning.is_some() { self.training.pruning.prune_epochs.max(1) } else { 1 }
+    }
+
+    fn candidates<'e>(&self, epochs: &'e [Epoch]) -> impl Iterator<Item = &'e Epoch> {
+        let first = self.first_candidate();
+        epochs.iter().filter(move |e| e.epoch >= first)
     }
 
     /// One pass over the training rows; gives the mean loss.
@@ -204,6 +225,9 @@ impl Fit<'_> {
             }
             loss.backward();
             adam.step(learning_rate, t.weight_decay);
+            if let Some(pruner) = &mut self.pruning {
+                pruner.step();
+            }
             sum += value * block.len() as f64;
             rows += block.len() as f64;
         }
@@ -246,6 +270,10 @@ impl Fit<'_> {
         let report = Report {
             settings: state.settings.clone(),
             parameters: self.model.parameters.count(&self.model.config),
+            nonzero: self
+                .pruning
+                .as_ref()
+                .map(|pruner| self.model.parameters.count(&self.model.config) - pruner.zeros()),
             epochs: state.epochs.clone(),
             best_epoch: state.best_epoch,
             valid: self.measure(valid)?,

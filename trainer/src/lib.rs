@@ -7,10 +7,11 @@
 //! | [`model`] | batches | logits in real numbers |
 //! | [`qat`], [`quantized`] | a trained model | its integers, trained further; logits in int8 |
 //! | [`distill`] | logits of student and teachers | the loss |
-//! | [`fit`], [`optimizer`] | model, loss, batches | the best epoch; a state to go on from |
+//! | [`fit`], [`optimizer`], [`prune`] | model, loss, batches | the best epoch; a state to go on from |
 //! | [`checkpoint`], [`tensors`] | a trained model | its folder, and back |
 //! | [`evaluate`] | a checkpoint, rows | LogLoss, AUC, PRAUC, RCE, logits |
 //! | [`commands`], [`device`] | a command line | a run |
+//! | [`experiment`] | a file for each row of a table | models, figures, tables |
 //!
 //! All but [`data`] and [`settings`] need libtorch: the cargo feature `torch`.
 
@@ -27,11 +28,15 @@ pub mod distill;
 #[cfg(feature = "torch")]
 pub mod evaluate;
 #[cfg(feature = "torch")]
+pub mod experiment;
+#[cfg(feature = "torch")]
 pub mod fit;
 #[cfg(feature = "torch")]
 pub mod model;
 #[cfg(feature = "torch")]
 pub mod optimizer;
+#[cfg(feature = "torch")]
+pub mod prune;
 #[cfg(feature = "torch")]
 pub mod qat;
 #[cfg(feature = "torch")]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 #[cfg(feature = "torch")]
-use xsfm_trainer::commands;
+use xsfm_trainer::{commands, experiment};
 use xsfm_trainer::{data, settings};
 
 /// From click logs to trained checkpoints, which `xsfm pack` turns into one file for the runtime.
@@ -30,6 +30,12 @@ enum Command {
     /// Measure a checkpoint: LogLoss, AUC, PRAUC, RCE
     #[cfg(feature = "torch")]
     Evaluate(commands::EvaluateArgs),
+    /// Make the rows of a table: train, pack and measure what is missing, several at a time
+    #[cfg(feature = "torch")]
+    Run(Box<experiment::run::Args>),
+    /// Write the tables of the rows that `run` made: Markdown and CSV
+    #[cfg(feature = "torch")]
+    Report(experiment::report::Args),
     /// Write the films a user has not rated in training, as rows to rank
     Candidates(data::candidates::Args),
     /// Write encoded rows as text: one row of indices per line, as `xsfm score --indices` reads them
@@ -45,6 +51,10 @@ fn run() -> anyhow::Result<()> {
         Command::Distill(args) => commands::distill(&args),
         #[cfg(feature = "torch")]
         Command::Evaluate(args) => commands::evaluate(&args),
+        #[cfg(feature = "torch")]
+        Command::Run(args) => experiment::run::run(&args),
+        #[cfg(feature = "torch")]
+        Command::Report(args) => experiment::report::run(&args),
         Command::Candidates(args) => data::candidates::run(&args),
         Command::Rows(args) => data::export::run(&args),
     }

@@ -4,8 +4,8 @@
 use anyhow::Result;
 use tch::{Device, Kind, Tensor, no_grad};
 use xsfm_interchange::checkpoint::BATCH_NORM_EPSILON;
-use xsfm_interchange::config::{ModelConfig, Scales};
-use xsfm_interchange::quantization::{ACTIVATION_MAX, WEIGHT_MAX, ZERO_SCALE};
+use xsfm_interchange::config::{Interaction, ModelConfig, Scales};
+use xsfm_interchange::quantization::{ACTIVATION_MAX, TableBits, WEIGHT_MAX, ZERO_SCALE};
 use xsfm_interchange::rows::RowBlock;
 
 use crate::model::Model;
@@ -16,6 +16,15 @@ use crate::tensors::size;
 const SAMPLE: i64 = 1 << 17;
 /// Clipping points that are tried, as percentages of the largest magnitude.
 const CLIP_PERCENT: std::ops::RangeInclusive<i32> = 30..=100;
+
+/// What [`has_integers`] misses.
+pub const NO_INTEGERS: &str = "int8 training knows neither factors (--rank) nor compressed interactions (--compressed): train in real \
+                               numbers, then calibrate with `xsfm pack --rows`";
+
+/// Whether there is an arithmetic of integers to train a model in.
+pub fn has_integers(config: &ModelConfig) -> bool {
+    config.compressed.is_empty() && !matches!(config.interaction, Interaction::LowRank { .. })
+}
 
 /// The same function without BatchNorm: `W' = W g`, `b' = (b - mean) g + beta`, `g = gamma / sqrt(var + 1e-5)` per channel.
 ///
@@ -54,7 +63,7 @@ pub fn fold_batch_norm(model: &Model) -> Result<Model> {
 ///
 /// # Errors
 /// Rows that do not fit the model.
-pub fn calibrate(model: &Model, blocks: &[RowBlock]) -> Result<Scales> {
+pub fn calibrate(model: &Model, table_bits: TableBits, blocks: &[RowBlock]) -> Result<Scales> {
     let fields = &model.config.fields;
     let hidden = model.config.mlp.as_ref().map_or(0, |mlp| mlp.hidden.len());
     let mut vectors: Vec<Vec<Tensor>> = fields.iter().map(|_| Vec::new()).collect();
@@ -72,6 +81,7 @@ pub fn calibrate(model: &Model, blocks: &[RowBlock]) -> Result<Scales> {
         tables: vec![Vec::new(); fields.len()],
         fields: vectors.iter().map(|v| least_error_scale(v, WEIGHT_MAX)).collect(),
         activations: activations.iter().map(|v| least_error_scale(v, ACTIVATION_MAX)).collect(),
+        table_bits,
     };
     refresh_table_scales(model, &mut scales)?;
     Ok(scales)

@@ -156,7 +156,7 @@ pub fn refresh_table_scales(model: &Model, scales: &mut Scales) -> Result<()> {
             let both = largest.iter().fold(0.0_f64, |m, &v| m.max(v));
             largest.fill(both);
         }
-        scales.tables[f] = largest.into_iter().map(|v| symmetric_scale(v, WEIGHT_MAX)).collect();
+        scales.tables[f] = largest.into_iter().map(|v| scales.table_bits.scale(v)).collect();
         if !field.is_requantized() {
             scales.fields[f] = scales.tables[f][0];
         }
@@ -216,7 +216,9 @@ impl<'a> Quantized<'a> {
         let (p, layout) = (&self.model.parameters, &self.model.layout);
         let gather = |t: &Tensor, rows: &Tensor, scales: &Tensor| {
             let real = t.index_select(0, rows);
-            let integers = integers(&real, &scales.index_select(0, &entries.field), WEIGHT_MAX, self.kind);
+            let (max, step) = self.scales.table_bits.range();
+            let step = f64::from(step);
+            let integers = integers(&real, &(scales.index_select(0, &entries.field) * step), max, self.kind) * step;
             (real.square().sum(Kind::Float), integers)
         };
         let (mut squares, a) = gather(&p.first, &entries.first, &self.table_scales[0]);

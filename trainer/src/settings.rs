@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::{ArgAction, Args, ValueEnum};
 use serde::Serialize;
 use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, MlpConfig, ModelConfig, Operation};
+use xsfm_interchange::quantization::TableBits;
 use xsfm_interchange::schema::{FieldKind, Schema};
 
 /// Where to read and write, and on what to compute.
@@ -63,12 +64,58 @@ pub struct Architecture {
     /// How quotient and remainder row become one vector
     #[arg(long, value_enum, default_value = "mult")]
     pub qr_operation: Composition,
-    /// Fields of at most this many features keep a full table
+    /// Fields of at most this many features keep a full table, whether quotient-remainder or hashed tables are asked for
     #[arg(long, default_value_t = 200)]
     pub qr_threshold: u32,
     /// Standard deviation of fresh table entries
     #[arg(long, default_value_t = 0.01)]
     pub init_std: f64,
+    /// Features that share a row of a hashed table, the baseline of quotient-remainder tables; 1 for full tables
+    #[arg(long, default_value_t = 1)]
+    #[serde(skip_serializing_if = "is_default::<_, 1>")]
+    pub hash_collisions: u32,
+    /// Factors in place of a weight per pair (low-rank FwFM); 0 for a weight per pair. In real numbers only
+    #[arg(long, default_value_t = 0)]
+    #[serde(skip_serializing_if = "is_default::<_, 0>")]
+    pub rank: u32,
+    /// Widths of the layers of a compressed interaction network, `100,100` (xDeepFM, with --interaction none); for teachers
+    #[arg(long, default_value = "none")]
+    #[serde(skip_serializing_if = "Widths::is_none")]
+    pub compressed: Widths,
+}
+
+/// What older runs did not have is recorded only where it is used: they go on under a newer program.
+fn is_default<T: Copy + Into<u64>, const DEFAULT: u64>(value: &T) -> bool {
+    (*value).into() == DEFAULT
+}
+
+/// How much is pruned.
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize)]
+#[command(next_help_heading = "Pruning")]
+pub struct Pruning {
+    /// Share of the tables' numbers that become 0
+    #[arg(long, default_value_t = 0.0)]
+    pub prune_tables: f64,
+    /// Share of the field matrix' pairs that become 0: a packed model skips them
+    #[arg(long, default_value_t = 0.0)]
+    pub prune_pairs: f64,
+    /// Share of the hidden layers' weights that become 0
+    #[arg(long, default_value_t = 0.0)]
+    pub prune_layers: f64,
+    /// Epochs in which the shares grow to those; epochs before the last of them are not kept
+    #[arg(long, default_value_t = 5)]
+    pub prune_epochs: u64,
+}
+
+impl Pruning {
+    /// Whether anything is pruned.
+    pub fn is_some(&self) -> bool {
+        self.prune_tables > 0.0 || self.prune_pairs > 0.0 || self.prune_layers > 0.0
+    }
+
+    fn is_none(&self) -> bool {
+        !self.is_some()
+    }
 }
 
 /// How the model learns.
@@ -105,6 +152,10 @@ pub struct Training {
     /// Decides initial weights, order of rows and dropout
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// What becomes 0.
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "Pruning::is_none")]
+    pub pruning: Pruning,
 }
 
 /// How the model becomes integers.
@@ -126,6 +177,25 @@ pub struct Quantization {
     /// Training rows that choose the scales of activations
     #[arg(long, default_value_t = 8192)]
     pub calibration_rows: usize,
+    /// Bits of a number in the tables: 8 or 4
+    #[arg(long, default_value_t = 8, value_parser = table_bits)]
+    #[serde(skip_serializing_if = "is_default::<_, 8>")]
+    pub table_bits: u8,
+}
+
+fn table_bits(text: &str) -> Result<u8, String> {
+    match text {
+        "8" => Ok(8),
+        "4" => Ok(4),
+        _ => Err("tables have 8 or 4 bits".to_owned()),
+    }
+}
+
+impl Quantization {
+    /// Bits of a number in the tables.
+    pub fn bits(&self) -> TableBits {
+        if self.table_bits == 4 { TableBits::Four } else { TableBits::Eight }
+    }
 }
 
 /// What a student learns from.
@@ -146,6 +216,12 @@ pub struct Distillation {
 /// Widths of hidden layers as written on a command line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Widths(pub Vec<usize>);
+
+impl Widths {
+    fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 impl FromStr for Widths {
     type Err = String;
@@ -192,19 +268,22 @@ impl Architecture {
             Composition::Add => Operation::Add,
             Composition::Concat => Operation::Concat,
         };
-        let field = |f: &xsfm_interchange::schema::Field| {
-            let is_full = self.qr_collisions <= 1 || f.features() <= self.qr_threshold;
-            let collisions = self.qr_collisions;
-            FieldConfig {
-                name: f.name.clone(),
-                features: f.features(),
-                bag: f.kind == FieldKind::Bag,
-                embedding: if is_full {
-                    EmbeddingConfig::Full
-                } else {
-                    EmbeddingConfig::QuotientRemainder { collisions, operation }
-                },
+        let embedding = |features: u32| {
+            if features <= self.qr_threshold {
+                EmbeddingConfig::Full
+            } else if self.hash_collisions > 1 {
+                EmbeddingConfig::Hashed { rows: features.div_ceil(self.hash_collisions) }
+            } else if self.qr_collisions > 1 {
+                EmbeddingConfig::QuotientRemainder { collisions: self.qr_collisions, operation }
+            } else {
+                EmbeddingConfig::Full
             }
+        };
+        let field = |f: &xsfm_interchange::schema::Field| FieldConfig {
+            name: f.name.clone(),
+            features: f.features(),
+            bag: f.kind == FieldKind::Bag,
+            embedding: embedding(f.features()),
         };
         ModelConfig {
             version: ModelConfig::VERSION,
@@ -215,12 +294,32 @@ impl Architecture {
             interaction: match self.interaction {
                 SecondOrder::None => Interaction::None,
                 SecondOrder::Unit => Interaction::Unit,
+                SecondOrder::FieldWeighted if self.rank > 0 => Interaction::LowRank { rank: self.rank as usize },
                 SecondOrder::FieldWeighted => Interaction::FieldWeighted,
             },
             mlp: (!self.hidden.0.is_empty())
                 .then(|| MlpConfig { hidden: self.hidden.0.clone(), batch_norm: self.batch_norm }),
+            compressed: self.compressed.0.clone(),
             quantization: None,
         }
+    }
+
+    /// Checks what excludes each other.
+    ///
+    /// # Errors
+    /// The message names the flags.
+    pub fn check(&self) -> Result<()> {
+        if self.qr_collisions > 1 && self.hash_collisions > 1 {
+            bail!(
+                "--qr-collisions {} and --hash-collisions {} exclude each other",
+                self.qr_collisions,
+                self.hash_collisions
+            );
+        }
+        if self.rank > 0 && self.interaction != SecondOrder::FieldWeighted {
+            bail!("--rank {} is for --interaction field-weighted", self.rank);
+        }
+        Ok(())
     }
 }
 
@@ -230,10 +329,22 @@ impl Training {
     /// # Errors
     /// The message names the flag and its value.
     pub fn check(&self) -> Result<()> {
-        for (flag, value) in [("dropout", self.dropout), ("embedding-dropout", self.embedding_dropout)] {
+        let Pruning { prune_tables, prune_pairs, prune_layers, .. } = self.pruning;
+        let shares = [
+            ("dropout", self.dropout),
+            ("embedding-dropout", self.embedding_dropout),
+            ("prune-tables", prune_tables),
+            ("prune-pairs", prune_pairs),
+            ("prune-layers", prune_layers),
+        ];
+        for (flag, value) in shares {
             if !(0.0..1.0).contains(&value) {
                 bail!("--{flag} is {value}; a share is at least 0 and less than 1");
             }
+        }
+        if self.pruning.is_some() && self.pruning.prune_epochs > self.epochs {
+            let (prune, all) = (self.pruning.prune_epochs, self.epochs);
+            bail!("--prune-epochs is {prune}, but --epochs is {all}: pruning would never end");
         }
         for (flag, value) in [("l2", self.l2), ("weight-decay", self.weight_decay)] {
             if !(value >= 0.0 && value.is_finite()) {

@@ -36,8 +36,10 @@ impl Named {
 }
 
 fn vector(t: &Named, f: usize, field: &FieldConfig, index: u32) -> Vec<f64> {
-    let EmbeddingConfig::QuotientRemainder { collisions, operation } = field.embedding else {
-        return t.row(&format!("embedding.{f}.full"), index).to_vec();
+    let (collisions, operation) = match field.embedding {
+        EmbeddingConfig::Full => return t.row(&format!("embedding.{f}.full"), index).to_vec(),
+        EmbeddingConfig::Hashed { rows } => return t.row(&format!("embedding.{f}.hashed"), index % rows).to_vec(),
+        EmbeddingConfig::QuotientRemainder { collisions, operation } => (collisions, operation),
     };
     let q = t.row(&format!("embedding.{f}.quotient"), index / collisions);
     let r = t.row(&format!("embedding.{f}.remainder"), index % collisions);
@@ -46,6 +48,31 @@ fn vector(t: &Named, f: usize, field: &FieldConfig, index: u32) -> Vec<f64> {
         Operation::Add => q.iter().zip(r).map(|(q, r)| q + r).collect(),
         Operation::Concat => [q, r].concat(),
     }
+}
+
+/// xDeepFM's interactions of v `[num_fields][dim]`, product by product.
+fn compressed(config: &ModelConfig, t: &Named, v: &[Vec<f64>]) -> f64 {
+    let mut x = v.to_vec();
+    let mut sums = Vec::new();
+    for n in 0..config.compressed.len() {
+        let of_output = |m: usize| -> Vec<f64> {
+            let w = t.row(&format!("compressed.{n}.weight"), m as u32);
+            let of_dim = |d: usize| {
+                let pairs = x.iter().flat_map(|a| v.iter().map(move |b| a[d] * b[d]));
+                let sum: f64 = pairs.zip(w).map(|(product, w)| product * w).sum();
+                (sum + t.get(&format!("compressed.{n}.bias"))[m]).max(0.0)
+            };
+            (0..config.embed_dim).map(of_dim).collect()
+        };
+        x = (0..config.compressed[n]).map(of_output).collect();
+        sums.extend(x.iter().map(|x| x.iter().sum::<f64>()));
+    }
+    let n = config.compressed.len();
+    if n == 0 {
+        return 0.0;
+    }
+    let w = t.get(&format!("compressed.{n}.weight"));
+    t.get(&format!("compressed.{n}.bias"))[0] + sums.iter().zip(w).map(|(s, w)| s * w).sum::<f64>()
 }
 
 fn naive_logit(config: &ModelConfig, t: &Named, block: &RowBlock, i: usize) -> f64 {
@@ -74,9 +101,14 @@ fn naive_logit(config: &ModelConfig, t: &Named, block: &RowBlock, i: usize) -> f
                     Interaction::None => 0.0,
                     Interaction::Unit => 1.0,
                     Interaction::FieldWeighted => (w(i, j) + w(j, i)) / 2.0,
+                    Interaction::LowRank { rank } => {
+                        let u = |k: usize, i: usize| t.row("field_factors", k as u32)[i];
+                        (0..rank).map(|k| t.get("field_factor_weights")[k] * u(k, i) * u(k, j)).sum()
+                    }
                 };
         }
     }
+    logit += compressed(config, t, &v);
     let Some(mlp) = &config.mlp else { return logit };
     let mut x = v.concat();
     for n in 0..=mlp.hidden.len() {
@@ -101,7 +133,11 @@ fn naive_logit(config: &ModelConfig, t: &Named, block: &RowBlock, i: usize) -> f
 
 #[test]
 fn one_gather_and_matrix_products_equal_plain_loops() {
-    for (seed, (name, config)) in (1..).zip(configurations()) {
+    let everything = configurations().remove(0).1;
+    let low_rank = ModelConfig { interaction: Interaction::LowRank { rank: 3 }, ..everything.clone() };
+    let compressed = ModelConfig { compressed: vec![4, 3], ..everything };
+    let more = [("low rank", low_rank), ("compressed interactions", compressed)];
+    for (seed, (name, config)) in (1..).zip(configurations().into_iter().chain(more)) {
         let model = random_model(config.clone(), seed);
         let block = random_rows(&config, 50, seed.cast_unsigned());
         let logits: Vec<f64> =
@@ -175,7 +211,7 @@ fn rows_that_do_not_fit_are_named() {
     block.indices[1] = 23;
     let message = model.entries(&block).unwrap_err().to_string();
     assert!(message.contains("field 1") && message.contains("23"), "{message}");
-    block.num_fields = 3;
+    block.num_fields = 4;
     let message = model.entries(&block).unwrap_err().to_string();
-    assert!(message.contains("rows have 3 fields, the model has 4"), "{message}");
+    assert!(message.contains("rows have 4 fields, the model has 5"), "{message}");
 }

@@ -1,5 +1,10 @@
-//! The same bits everywhere: one packed model and rows, scored on this machine, on ARM Linux and on a Cortex-M.
+//! The same bits everywhere: one packed model and rows, scored by every back end of this machine, on ARM Linux, on microcontrollers
+//! and in WebAssembly.
 
+mod targets;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,8 +12,7 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, bail};
 use xsfm_runtime::format::CRC;
 
-use crate::cross::ARM_LINUX;
-use crate::firmware::Board;
+use crate::firmware::write_table;
 use crate::{command, cross, rows, workspace};
 
 /// Rows of each model.
@@ -22,6 +26,8 @@ struct Subject {
     int8: bool,
     model: PathBuf,
     rows: PathBuf,
+    /// The same rows for programs that read no text.
+    words: PathBuf,
 }
 
 /// A row's logit and probability.
@@ -36,61 +42,102 @@ pub(crate) fn run() -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let xsfm = workspace::built(&mut workspace::cargo(&["build", "--release", "--package", "xsfm-convert"]), "xsfm")?;
     let subjects = subjects(&xsfm, &folder)?;
-    let board = Board::set_up()?;
-    let mut scorers = Vec::new();
-    for target in ARM_LINUX {
-        let toolchain = target.set_up()?;
-        let program = toolchain.scorer()?;
-        scorers.push((toolchain, program));
-    }
-
-    let host = cross::host()?;
-    let mut differences = 0;
-    let mut table = Vec::new();
+    let runners = targets::all()?;
+    let here = format!("{} (xsfm score)", cross::host()?);
+    let mut lines = Vec::new();
     for subject in &subjects {
-        let here = host_scores(&xsfm, subject, &folder)?;
-        if here.len() < ROWS {
-            bail!("{}: {} rows scored, {ROWS} expected", subject.name, here.len());
+        let expected = host_scores(&xsfm, subject, &folder)?;
+        if expected.len() < ROWS {
+            bail!("{}: {} rows scored, {ROWS} expected", subject.name, expected.len());
         }
-        let mut line = |target: String, scores: &[Score]| -> Result<()> {
-            let difference = compare(subject, &here, scores).with_context(|| target.clone())?;
-            differences += usize::from(!difference.allowed);
-            let (name, rows, checksum) = (&subject.name, scores.len(), checksum(scores));
-            table.push(format!("{name:<24} {target:<42} {rows:>4}  {checksum:08x}  {}", difference.text));
+        let mut line = |target: &str, scores: &[Score]| -> Result<()> {
+            let difference = compare(subject, &expected, scores).with_context(|| target.to_owned())?;
+            lines.push(Line { subject, target: target.to_owned(), checksum: checksum(scores), difference });
             Ok(())
         };
-        line(format!("{host} (xsfm score)"), &here)?;
-        for (toolchain, program) in &scorers {
-            for (cpu, mut scorer) in toolchain.runs(program) {
-                let text = command::output(scorer.args([&subject.model, &subject.rows]).arg("--bits"))?;
-                line(format!("{} ({cpu})", toolchain.target.triple), &hexadecimal(text.lines())?)?;
-            }
-        }
-        let log = board.run("score", Some((&subject.model, &subject.rows)))?;
-        let triple = board.toolchain().target.triple;
-        line(format!("{triple} (cortex-m4)"), &device_scores(&log)?)?;
+        line(&here, &expected)?;
+        runners.iter().try_for_each(|runner| line(&runner.name, &runner.scores(subject)?))?;
     }
-
-    println!("{:<24} {:<42} {:>4}  {:<8}  compared with this machine", "model", "target", "rows", "checksum");
-    table.iter().for_each(|line| println!("{line}"));
-    if differences > 0 {
-        bail!("{differences} of {} runs differ more than they may", table.len());
+    println!("Checksums of the logits and probabilities of {ROWS} rows\n");
+    println!("{}\n{}", table(&lines, true), table(&lines, false));
+    let wrong: Vec<&Line<'_>> = lines.iter().filter(|line| !line.difference.allowed).collect();
+    for Line { subject, target, difference, .. } in &wrong {
+        println!("{}, {target}: {}", subject.name, difference.text);
+    }
+    if !wrong.is_empty() {
+        bail!("{} of {} runs differ more than they may", wrong.len(), lines.len());
     }
     println!("int8: every logit and probability has the same bits; f32: within {F32_TOLERANCE:e} of max(1, |logit|)");
     Ok(())
 }
 
+/// One target's scores of one model.
+struct Line<'s> {
+    subject: &'s Subject,
+    target: String,
+    checksum: u32,
+    difference: Difference,
+}
+
+/// A row for each target, a column for each model of a mode.
+fn table(lines: &[Line<'_>], int8: bool) -> String {
+    let lines: Vec<&Line<'_>> = lines.iter().filter(|line| line.subject.int8 == int8).collect();
+    let Some(first) = lines.first() else { return String::new() };
+    let targets: Vec<&str> =
+        lines.iter().filter(|line| line.subject.name == first.subject.name).map(|line| line.target.as_str()).collect();
+    let mut seen = BTreeSet::new();
+    let subjects: Vec<&str> =
+        lines.iter().map(|line| line.subject.name.as_str()).filter(|name| seen.insert(*name)).collect();
+    let width = targets.iter().map(|target| target.len()).fold(0, usize::max);
+    let mut text = format!("{:<width$}", "target");
+    // Writing to a string cannot fail.
+    subjects.iter().for_each(|name| _ = write!(text, "  {name:<12}"));
+    for target in targets {
+        let _ = write!(text, "\n{target:<width$}");
+        for name in &subjects {
+            let line = lines.iter().find(|line| line.target == target && line.subject.name == *name);
+            let cell = line.map_or_else(String::new, |line| line.cell());
+            let _ = write!(text, "  {cell:<len$}", len = name.len().max(12));
+        }
+        text.truncate(text.trim_end().len());
+    }
+    text + "\n"
+}
+
+impl Line<'_> {
+    /// The checksum, and whether it is this machine's, nearly, or by no means.
+    fn cell(&self) -> String {
+        let mark = match &self.difference {
+            Difference { largest: None, .. } => "",
+            Difference { allowed: true, .. } => " ~",
+            Difference { .. } => " !",
+        };
+        format!("{:08x}{mark}", self.checksum)
+    }
+}
+
 /// The project's student, and the models beside the project where they are, in both modes.
 fn subjects(xsfm: &Path, folder: &Path) -> Result<Vec<Subject>> {
     let mut subjects = Vec::new();
-    let mut add = |name: &str, int8, model: PathBuf, rows: &Path| {
+    let mut add = |name: &str, int8, model: PathBuf, rows: &Path| -> Result<()> {
         let name = format!("{name} {}", if int8 { "int8" } else { "f32" });
-        subjects.push(Subject { name, int8, model, rows: rows.to_owned() });
+        let words = rows.with_extension("words");
+        write_table(&model, rows, &words)?;
+        subjects.push(Subject { name, int8, model, rows: rows.to_owned(), words });
+        Ok(())
     };
     let student = workspace::pretrained().join("model.xsfm");
     let student_rows = folder.join("student.tsv");
     rows::write(&student, ROWS, 1, &student_rows)?;
-    add("movielens-student", true, student, &student_rows);
+    add("movielens-student", true, student.clone(), &student_rows)?;
+    for target in ["x86-64", "cortex-m4f", "cortex-m55"] {
+        let laid = folder.join(format!("student-{target}.xsfm"));
+        let mut retarget = Command::new(xsfm);
+        command::run_to_stderr(
+            retarget.arg("retarget").arg(&student).args(["--target", target]).arg("--output").arg(&laid),
+        )?;
+        add(&format!("for {target}"), true, laid, &student_rows)?;
+    }
     for golden in workspace::golden_models()? {
         let name = golden.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let [float, int8] = ["f32", "int8"].map(|mode| folder.join(format!("{name}-{mode}.xsfm")));
@@ -104,8 +151,8 @@ fn subjects(xsfm: &Path, folder: &Path) -> Result<Vec<Subject>> {
         rows::write(&float, ROWS, 1, &golden_rows)?;
         // What the scales are does not matter here: random rows will do to calibrate on.
         command::run_to_stderr(import("int8").arg("--calibrate").arg(&golden_rows).arg("--output").arg(&int8))?;
-        add(&name, true, int8, &golden_rows);
-        add(&name, false, float, &golden_rows);
+        add(&name, true, int8, &golden_rows)?;
+        add(&name, false, float, &golden_rows)?;
     }
     Ok(subjects)
 }
@@ -123,36 +170,7 @@ fn host_scores(xsfm: &Path, subject: &Subject, folder: &Path) -> Result<Vec<Scor
     text.lines().map(|line| parse(line).ok_or_else(|| anyhow!("not a score: {line:?}"))).collect()
 }
 
-/// Lines of `logit<TAB>probability` as hexadecimal bits.
-fn hexadecimal<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Score>> {
-    let bits = |word: &str| u32::from_str_radix(word, 16).ok().map(f32::from_bits);
-    let parse = |line: &str| {
-        let (logit, probability) = line.split_once('\t')?;
-        Some(Score { logit: bits(logit)?, probability: bits(probability)? })
-    };
-    lines.map(|line| parse(line).ok_or_else(|| anyhow!("not the bits of a score: {line:?}"))).collect()
-}
-
-/// The scores in the log of the Cortex-M program, whose own checksum must agree with them.
-fn device_scores(log: &str) -> Result<Vec<Score>> {
-    let mut lines = Vec::new();
-    for line in log.lines() {
-        if let ["INFO", "row", _, "logit", logit, "probability", probability] =
-            line.split_whitespace().collect::<Vec<_>>()[..]
-        {
-            lines.push(format!("{logit}\t{probability}"));
-        }
-    }
-    let scores = hexadecimal(lines.iter().map(String::as_str))?;
-    let stated = log.lines().find_map(|line| line.rsplit_once("rows, checksum ")).map(|(_, checksum)| checksum);
-    let computed = format!("{:08x}", checksum(&scores));
-    if stated != Some(&computed) {
-        bail!("the device states the checksum {stated:?}, its {} scores have {computed}", scores.len());
-    }
-    Ok(scores)
-}
-
-/// CRC-32 of the bits of all logits and probabilities, as the Cortex-M program computes it.
+/// CRC-32 of the bits of all logits and probabilities, as the bare-metal programs compute it.
 fn checksum(scores: &[Score]) -> u32 {
     let mut digest = CRC.digest();
     for score in scores {
@@ -164,6 +182,8 @@ fn checksum(scores: &[Score]) -> u32 {
 
 /// How scores compare with those of this machine.
 struct Difference {
+    /// `None` where all bits are equal.
+    largest: Option<f32>,
     text: String,
     allowed: bool,
 }
@@ -175,7 +195,7 @@ fn compare(subject: &Subject, here: &[Score], there: &[Score]) -> Result<Differe
     let bits = |score: &Score| (score.logit.to_bits(), score.probability.to_bits());
     let differ = here.iter().zip(there).filter(|(a, b)| bits(a) != bits(b)).count();
     if differ == 0 {
-        return Ok(Difference { text: "the same bits".to_owned(), allowed: true });
+        return Ok(Difference { largest: None, text: "the same bits".to_owned(), allowed: true });
     }
     let relative = |(a, b): (&Score, &Score)| {
         let logit = (a.logit - b.logit).abs() / a.logit.abs().max(1.0);
@@ -185,7 +205,7 @@ fn compare(subject: &Subject, here: &[Score], there: &[Score]) -> Result<Differe
     };
     let largest = here.iter().zip(there).map(relative).fold(0.0, f32::max);
     let text = format!("{differ} rows differ, at most by {largest:.1e} of max(1, |logit|)");
-    Ok(Difference { text, allowed: !subject.int8 && largest <= F32_TOLERANCE })
+    Ok(Difference { largest: Some(largest), text, allowed: !subject.int8 && largest <= F32_TOLERANCE })
 }
 
 #[cfg(test)]
@@ -193,7 +213,7 @@ mod tests {
     use super::*;
 
     fn subject(int8: bool) -> Subject {
-        Subject { name: "m".to_owned(), int8, model: PathBuf::new(), rows: PathBuf::new() }
+        Subject { name: "m".to_owned(), int8, model: PathBuf::new(), rows: PathBuf::new(), words: PathBuf::new() }
     }
 
     #[test]
@@ -209,12 +229,20 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_lost_a_row_is_noticed() {
-        let row = "INFO  row 0 logit 3fc00000 probability 3f400000\n";
-        let scores = [Score { logit: 1.5, probability: 0.75 }];
-        let log = format!("{row}INFO  1 rows, checksum {:08x}\n", checksum(&scores));
-        assert_eq!(device_scores(&log).expect("a whole log").len(), 1);
-        assert!(device_scores(log.strip_prefix(row).expect("its row")).is_err());
-        assert!(device_scores(row).is_err());
+    fn the_table_marks_what_differs() {
+        let subjects = [subject(true), Subject { name: "n".to_owned(), ..subject(true) }];
+        let line = |of: usize, target: &str, largest: Option<f32>| Line {
+            subject: &subjects[of],
+            target: target.to_owned(),
+            checksum: 0xab,
+            difference: Difference { largest, text: String::new(), allowed: largest.is_none() },
+        };
+        let lines = [line(0, "x86", None), line(0, "arm", Some(1.0)), line(1, "x86", None)];
+        let table = table(&lines, true);
+        let words: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(
+            words,
+            [vec!["target", "m", "n"], vec!["x86", "000000ab", "000000ab"], vec!["arm", "000000ab", "!"]]
+        );
     }
 }

@@ -2,7 +2,9 @@
 
 use anyhow::Result;
 
-use crate::cross::{self, CORTEX_M4F};
+use crate::boards::BOARDS;
+use crate::cross::{self, WASM32};
+use crate::machines::MACHINES;
 use crate::setup::torch;
 use crate::{command, test, workspace};
 
@@ -35,12 +37,16 @@ pub(crate) fn check() -> Result<()> {
     let mut clippy =
         workspace::cargo(&["clippy", "--package", "example-input", "--package", "linux-arm", "--all-targets"]);
     command::run(clippy.args(DENY).current_dir(&examples))?;
-    let toolchain = CORTEX_M4F.set_up()?;
-    if toolchain.has_clippy() {
-        let mut clippy = toolchain.cargo(cross::EXAMPLES, &["clippy", "--release", "--package", "cortex-m4f"])?;
-        command::run(clippy.args(DENY))?;
-    } else {
-        eprintln!("NOTE: no rustup standard library for {}: cortex-m4f is not linted", CORTEX_M4F.triple);
+    let machines = MACHINES.map(|machine| (machine.target, machine.folder()));
+    let boards = BOARDS.map(|board| (board.target, board.folder()));
+    let others = [(WASM32, format!("{}/wasm", cross::EXAMPLES))];
+    for (target, folder) in machines.into_iter().chain(boards).chain(others) {
+        let toolchain = target.set_up()?;
+        if toolchain.has_clippy() {
+            command::run(toolchain.cargo(&folder, &["clippy", "--release"])?.args(DENY))?;
+        } else {
+            eprintln!("NOTE: no rustup standard library for {}: {folder} is not linted", target.triple);
+        }
     }
 
     command::heading("docs");

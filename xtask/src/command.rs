@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -23,6 +23,12 @@ pub(crate) fn run_to_stderr(command: &mut Command) -> Result<()> {
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     announce(command);
     quiet_output(command)
+}
+
+/// Runs a command that may fail, and gives all that it has to say.
+pub(crate) fn outcome(command: &mut Command) -> Result<Output> {
+    announce(command);
+    command.output().with_context(|| cannot_start(command))
 }
 
 /// As [`output`], for questions that nobody needs to see.
@@ -46,7 +52,8 @@ pub(crate) fn heading(text: &str) {
     let _ = writeln!(io::stderr(), "\n== {text}");
 }
 
-fn announce(command: &Command) {
+/// Prints a command.
+pub(crate) fn announce(command: &Command) {
     let _ = writeln!(io::stderr(), "$ {}", shown(command));
 }
 
@@ -58,7 +65,8 @@ fn finish(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-fn cannot_start(command: &Command) -> String {
+/// What is wrong when a command does not start.
+pub(crate) fn cannot_start(command: &Command) -> String {
     format!("cannot start {}", command.get_program().to_string_lossy())
 }
 

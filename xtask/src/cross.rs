@@ -3,10 +3,11 @@
 //! rustup's standard library of the target is the normal way. Where it cannot be had, Debian's compiler and its sources are:
 //! `-Zbuild-std` compiles the standard library along.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::setup::debian;
 use crate::{command, workspace};
@@ -18,8 +19,8 @@ pub(crate) const EXAMPLES: &str = "firmware-examples";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
     pub(crate) triple: &'static str,
-    /// The crates that `-Zbuild-std` compiles.
-    crates: &'static str,
+    /// The crates that `-Zbuild-std` compiles; `None` where Debian has not what they are linked with.
+    crates: Option<&'static str>,
     /// What a Linux target needs.
     linux: Option<Linux>,
 }
@@ -29,37 +30,78 @@ struct Linux {
     packages: &'static [&'static str],
     linker: &'static str,
     qemu: &'static str,
-    /// Where the target's C library lies.
+    /// Where the target's C library lies, for programs that load it.
     libraries: &'static str,
-    /// CPUs to run on: the newest that QEMU has, and an old one without most extensions.
-    cpus: [&'static str; 2],
+    /// CPUs to run on: the newest that QEMU has first, then older ones, each without some of the extensions that back ends use.
+    cpus: &'static [&'static str],
 }
 
-pub(crate) const CORTEX_M4F: Target = Target { triple: "thumbv7em-none-eabihf", crates: "core,alloc", linux: None };
-pub(crate) const AARCH64: Target = Target {
-    triple: "aarch64-unknown-linux-gnu",
-    crates: "std,panic_unwind",
-    linux: Some(Linux {
-        packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user"],
-        linker: "aarch64-linux-gnu-gcc",
-        qemu: "qemu-aarch64",
-        libraries: "/usr/aarch64-linux-gnu",
-        cpus: ["max", "cortex-a53"],
-    }),
+/// A target without an operating system.
+pub(crate) const fn bare(triple: &'static str) -> Target {
+    Target { triple, crates: Some("core,alloc"), linux: None }
+}
+
+const fn gnu(triple: &'static str, linux: Linux) -> Target {
+    Target { triple, crates: Some("std,panic_unwind"), linux: Some(linux) }
+}
+
+/// Programs that need no library. rustup's target brings musl along; GNU's linker will do.
+const fn musl(triple: &'static str, linux: Linux) -> Target {
+    Target { triple, crates: None, linux: Some(linux) }
+}
+
+const LINUX_64: Linux = Linux {
+    packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user"],
+    linker: "aarch64-linux-gnu-gcc",
+    qemu: "qemu-aarch64",
+    libraries: "/usr/aarch64-linux-gnu",
+    // With i8mm, with the dot product alone, with neither.
+    cpus: &["max", "cortex-a76", "cortex-a53"],
 };
-pub(crate) const ARMV7: Target = Target {
-    triple: "armv7-unknown-linux-gnueabihf",
-    crates: "std,panic_unwind",
-    linux: Some(Linux {
-        packages: &["gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross", "qemu-user"],
-        linker: "arm-linux-gnueabihf-gcc",
-        qemu: "qemu-arm",
-        libraries: "/usr/arm-linux-gnueabihf",
-        cpus: ["max", "cortex-a7"],
-    }),
+const LINUX_32: Linux = Linux {
+    packages: &["gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross", "qemu-user"],
+    linker: "arm-linux-gnueabihf-gcc",
+    qemu: "qemu-arm",
+    libraries: "/usr/arm-linux-gnueabihf",
+    cpus: &["max", "cortex-a7"],
 };
-/// The targets of ARM Linux.
+
+pub(crate) const CORTEX_M0PLUS: Target = bare("thumbv6m-none-eabi");
+pub(crate) const CORTEX_M3: Target = bare("thumbv7m-none-eabi");
+pub(crate) const CORTEX_M4F: Target = bare("thumbv7em-none-eabihf");
+pub(crate) const CORTEX_M33: Target = bare("thumbv8m.main-none-eabihf");
+pub(crate) const X86_64: Target = gnu(
+    "x86_64-unknown-linux-gnu",
+    Linux {
+        packages: &["gcc-x86-64-linux-gnu", "libc6-dev-amd64-cross", "qemu-user"],
+        linker: "x86_64-linux-gnu-gcc",
+        qemu: "qemu-x86_64",
+        libraries: "/usr/x86_64-linux-gnu",
+        cpus: &["max"],
+    },
+);
+pub(crate) const AARCH64: Target = gnu("aarch64-unknown-linux-gnu", LINUX_64);
+pub(crate) const ARMV7: Target = gnu("armv7-unknown-linux-gnueabihf", LINUX_32);
+/// The targets of ARM Linux whose C library is Debian's.
 pub(crate) const ARM_LINUX: [Target; 2] = [AARCH64, ARMV7];
+pub(crate) const WASM32: Target =
+    Target { triple: "wasm32-unknown-unknown", crates: Some("std,panic_abort"), linux: None };
+
+/// All that the runtime is built for.
+pub(crate) const ALL: [Target; 12] = [
+    AARCH64,
+    ARMV7,
+    musl("aarch64-unknown-linux-musl", LINUX_64),
+    musl("armv7-unknown-linux-musleabihf", LINUX_32),
+    CORTEX_M0PLUS,
+    CORTEX_M3,
+    bare("thumbv7em-none-eabi"),
+    CORTEX_M4F,
+    bare("thumbv8m.main-none-eabi"),
+    CORTEX_M33,
+    bare("riscv32imac-unknown-none-elf"),
+    WASM32,
+];
 
 /// A target that can be compiled for.
 #[derive(Clone, Debug)]
@@ -73,11 +115,18 @@ pub(crate) struct Toolchain {
 enum Std {
     /// The compiler in use has it.
     Installed,
-    /// Debian's compiler makes it; Cortex-M is linked by rustup's `rust-lld`, which Debian does not have.
-    Debian { lld: Option<PathBuf> },
+    /// Debian's compiler makes it. Where there is no Linux, rustup's `rust-lld` links, which Debian does not have: its folder.
+    Debian { crates: &'static str, lld: Option<PathBuf> },
 }
 
 const RUSTC: &str = "/usr/bin/rustc";
+
+impl Linux {
+    /// The words before a program that is to run on `cpu`.
+    fn on(self, cpu: &str) -> [&str; 5] {
+        [self.qemu, "-cpu", cpu, "-L", self.libraries]
+    }
+}
 
 impl Target {
     /// Makes sure that this target can be compiled for, and run where it is Linux.
@@ -113,17 +162,19 @@ impl Target {
     }
 
     fn debian(self) -> Result<Std> {
+        let crates =
+            self.crates.with_context(|| format!("only `rustup target add {}` has what it needs", self.triple))?;
         let install = debian::install(&["rustc-web", "rust-web-src"]);
         install.with_context(|| format!("neither `rustup target add {}` nor Debian has a compiler", self.triple))?;
         if self.linux.is_some() {
-            return Ok(Std::Debian { lld: None });
+            return Ok(Std::Debian { crates, lld: None });
         }
         let sysroot = command::quiet_output(Command::new("rustc").args(["--print", "sysroot"]))?;
-        let lld = Path::new(sysroot.trim()).join("lib/rustlib").join(host()?).join("bin/rust-lld");
-        if !lld.exists() {
-            bail!("no linker for {}: {} is not there", self.triple, lld.display());
+        let folder = Path::new(sysroot.trim()).join("lib/rustlib").join(host()?).join("bin");
+        if !folder.join("rust-lld").exists() {
+            bail!("no linker for {}: rust-lld is not in {}", self.triple, folder.display());
         }
-        Ok(Std::Debian { lld: Some(lld) })
+        Ok(Std::Debian { crates, lld: Some(folder) })
     }
 
     /// The name of cargo's variable for this target.
@@ -142,33 +193,71 @@ impl Toolchain {
     pub(crate) fn cargo(&self, folder: &str, arguments: &[&str]) -> Result<Command> {
         let mut command = workspace::cargo(arguments);
         command.current_dir(workspace::root().join(folder)).args(["--target", self.target.triple]);
-        if let Std::Debian { lld } = &self.std {
-            command.arg(format!("-Zbuild-std={}", self.target.crates));
+        if let Std::Debian { crates, lld } = &self.std {
+            command.arg(format!("-Zbuild-std={crates}"));
             // Unstable flags of a stable compiler, as the one that built Debian's sources is.
             command.env("RUSTC", RUSTC).env("RUSTC_BOOTSTRAP", "1");
             if let Some(lld) = lld {
-                command.env(self.target.variable("LINKER"), lld);
+                workspace::search_first(&mut command, lld)?;
             }
         }
-        if let Some(linux) = self.target.linux.filter(|_| !self.target.is_host()) {
+        if let Some(linux) = self.emulator() {
             command.env(self.target.variable("LINKER"), linux.linker);
-            let runner = format!("{} -cpu {} -L {}", linux.qemu, linux.cpus[0], linux.libraries);
-            command.env(self.target.variable("RUNNER"), runner);
+            command.env(self.target.variable("RUNNER"), linux.on(linux.cpus[0]).join(" "));
         }
         Ok(command)
     }
 
+    /// The same command once for each of the target's CPUs.
+    pub(crate) fn cargo_on_each_cpu(&self, folder: &str, arguments: &[&str]) -> Result<Vec<Command>> {
+        let Some(linux) = self.emulator() else {
+            return Ok(vec![self.cargo(folder, arguments)?]);
+        };
+        let on = |cpu: &&str| {
+            let mut command = self.cargo(folder, arguments)?;
+            command.env(self.target.variable("RUNNER"), linux.on(cpu).join(" "));
+            Ok(command)
+        };
+        linux.cpus.iter().map(on).collect()
+    }
+
     /// Commands that run `program`, each with the name of its CPU.
-    pub(crate) fn runs(&self, program: &Path) -> Vec<(String, Command)> {
-        let Some(linux) = self.target.linux.filter(|_| !self.target.is_host()) else {
-            return vec![("native".to_owned(), Command::new(program))];
-        };
-        let on = |cpu: &str| {
-            let mut command = Command::new(linux.qemu);
-            command.args(["-cpu", cpu, "-L", linux.libraries]).arg(program);
-            (cpu.to_owned(), command)
-        };
-        linux.cpus.map(on).into()
+    pub(crate) fn runs(&self, program: &Path) -> Result<Vec<(String, Command)>> {
+        if self.emulator().is_none() {
+            return Ok(vec![("native".to_owned(), Command::new(program))]);
+        }
+        self.cpus().iter().map(|&cpu| Ok((cpu.to_owned(), self.emulated(cpu, &[], program)?))).collect()
+    }
+
+    /// The CPUs of the emulator; none where the target is this machine.
+    pub(crate) fn cpus(&self) -> &'static [&'static str] {
+        self.emulator().map_or(&[], |linux| linux.cpus)
+    }
+
+    /// A command that runs `program` on `cpu`, with more arguments for QEMU.
+    pub(crate) fn emulated(&self, cpu: &str, arguments: &[&str], program: &Path) -> Result<Command> {
+        let linux = self.emulator().with_context(|| format!("{} is not emulated here", self.target.triple))?;
+        let mut words = linux.on(cpu).into_iter();
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).args(arguments).arg(program);
+        Ok(command)
+    }
+
+    /// What runs Linux programs of the target, where it is not this machine.
+    fn emulator(&self) -> Option<Linux> {
+        self.target.linux.filter(|_| !self.target.is_host())
+    }
+
+    /// Builds the runtime as a microcontroller has it, with `defmt` and without, and on Linux the scorer. What it gives is a program
+    /// there, and a library elsewhere.
+    fn build(&self) -> Result<PathBuf> {
+        let runtime = ["build", "--release", "--package", "xsfm-runtime", "--no-default-features"];
+        command::run_to_stderr(self.cargo("", &runtime)?.args(["--features", "defmt"]))?;
+        command::run_to_stderr(&mut self.cargo("", &runtime)?)?;
+        if self.target.linux.is_some() {
+            return self.scorer();
+        }
+        Ok(workspace::target().join(self.target.triple).join("release/libxsfm_runtime.rlib"))
     }
 
     /// Builds the Linux scorer.
@@ -178,13 +267,76 @@ impl Toolchain {
     }
 }
 
-/// `cargo xtask cross TARGET`.
-pub(crate) fn scorer(triple: &str) -> Result<PathBuf> {
-    let Some(target) = ARM_LINUX.into_iter().find(|target| target.triple == triple) else {
-        let known = ARM_LINUX.map(|target| target.triple).join(", ");
-        bail!("no recipe for {triple:?}: {known} are known (Cortex-M: cargo xtask firmware)");
+/// Flags of `cargo xtask cross`.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// A target, for example aarch64-unknown-linux-gnu.
+    #[arg(required_unless_present = "all")]
+    target: Option<String>,
+    /// Every target that there is a recipe for.
+    #[arg(long, conflicts_with = "target")]
+    all: bool,
+}
+
+/// `cargo xtask cross`: prints where the Linux scorer is, or the runtime's library.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let Some(triple) = args.target.as_ref().filter(|_| !args.all) else { return all() };
+    let Some(target) = ALL.into_iter().find(|target| target.triple == triple) else {
+        let known: Vec<_> = ALL.iter().map(|target| format!("  {}", target.triple)).collect();
+        bail!("no recipe for {triple:?}; there are some for\n{}", known.join("\n"));
     };
-    target.set_up()?.scorer()
+    println!("{}", target.set_up()?.build()?.display());
+    Ok(())
+}
+
+/// Builds for every target, and runs what a Linux emulator can; the firmware examples run the others.
+pub(crate) fn all() -> Result<()> {
+    let mut failed = Vec::new();
+    for target in ALL {
+        command::heading(&format!("cross {}", target.triple));
+        let toolchain = match target.set_up() {
+            Err(error) if target.crates.is_none() => {
+                command::heading(&format!("NOT BUILT: {}: {error:#}", target.triple));
+                continue;
+            }
+            toolchain => toolchain,
+        };
+        let built = toolchain.and_then(|toolchain| {
+            let program = toolchain.build()?;
+            if target.linux.is_some() { scores_as_known(&toolchain, &program) } else { Ok(()) }
+        });
+        if let Err(error) = built {
+            eprintln!("error: {error:#}");
+            failed.push(target.triple);
+        }
+    }
+    if !failed.is_empty() {
+        bail!("{} of {} targets failed: {}", failed.len(), ALL.len(), failed.join(", "));
+    }
+    Ok(())
+}
+
+/// Runs the scorer on each of the target's CPUs: it must give the bits that the firmware examples are known to log.
+fn scores_as_known(toolchain: &Toolchain, scorer: &Path) -> Result<()> {
+    let folder = workspace::root().join(EXAMPLES).join("programs");
+    let log = folder.join("out/score.out");
+    let log = fs::read_to_string(&log).with_context(|| log.display().to_string())?;
+    let known: String = log.lines().filter_map(score_in_log).map(|score| score + "\n").collect();
+    let model = workspace::pretrained().join("model.xsfm");
+    for (cpu, mut run) in toolchain.runs(scorer)? {
+        let scores = command::output(run.arg(&model).arg(folder.join("rows.tsv")).arg("--bits"))?;
+        ensure!(!known.is_empty() && scores == known, "{cpu}: other scores than the firmware examples have");
+        eprintln!("{cpu}: {} scores as known", scores.lines().count());
+    }
+    Ok(())
+}
+
+/// `logit<TAB>probability` of a line that the firmware logs for a row.
+pub(crate) fn score_in_log(line: &str) -> Option<String> {
+    match line.split_whitespace().collect::<Vec<_>>()[..] {
+        ["INFO", "row", _, "logit", logit, "probability", probability] => Some(format!("{logit}\t{probability}")),
+        _ => None,
+    }
 }
 
 /// The triple of this machine.

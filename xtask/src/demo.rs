@@ -16,7 +16,7 @@ use crate::{command, workspace};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Results, checkpoints and packed models are left in target/demo.")]
 pub(crate) struct Args {
-    /// Score with the small student that the repository keeps: no libtorch, no training, about a minute.
+    /// Score with the small student that the repository keeps: no libtorch, no training.
     #[arg(long, conflicts_with_all = ["device", "seed"])]
     pretrained: bool,
     /// Where to train: `cpu`, `cuda:0`, …
@@ -205,6 +205,8 @@ impl Demo<'_> {
         let model = models.last().context("no model to rank with")?;
         let mut rank = self.xsfm("rank");
         rank.arg(&model.path).arg("--indices").arg(&rows).arg("--names").arg(&titles);
+        // One user's fields are the same for all films.
+        rank.args(["--context", "user,age,gender,occupation"]);
         let ranked = command::output(rank.args(["--top", TOP, "--json"]))?;
         serde_json::from_str(&ranked).context("the output of xsfm rank --json")
     }

@@ -1,96 +1,104 @@
-//! The Cortex-M examples: built, run in QEMU, and compared with what they are known to print.
+//! The bare-metal examples: run in QEMU, and compared with what they are known to print and to take.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use clap::builder::PossibleValuesParser;
+use example_input::Rows;
 
-use crate::cross::{self, CORTEX_M4F, Toolchain};
-use crate::setup::debian;
-use crate::{command, rows, workspace};
+use crate::machines::{Board, MACHINES, Machine};
+use crate::record::{Figures, Record};
+use crate::{command, cross, rows, workspace};
 
 /// Flags of `cargo xtask firmware`.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Commit what the programs print now: rewrites the .out files, and the rows where they do not fit the model any more.
-    #[arg(long, conflicts_with_all = ["model", "rows"])]
+    /// Only these machines, all by default.
+    #[arg(value_parser = PossibleValuesParser::new(MACHINES.map(|machine| machine.name)))]
+    machines: Vec<String>,
+    /// Make known what the programs print and take now: rewrites the .out files and figures.toml, and the rows where they do not
+    /// fit the model any more.
+    #[arg(long, conflicts_with = "model")]
     bless: bool,
-    /// Score with this packed model instead, and only print.
+    /// Score this packed model instead, and print each row's bits.
     #[arg(long, value_name = "M.xsfm", requires = "rows")]
     model: Option<PathBuf>,
     /// Rows for that model: one row of indices per line, a tab between fields, `|` inside a bag.
     #[arg(long, value_name = "FILE.tsv", requires = "model")]
     rows: Option<PathBuf>,
+    /// Count the instructions that model takes for those rows instead, and print them.
+    #[arg(long, requires = "model")]
+    bench: bool,
+    /// Names of the fields that those rows share as candidates; the first half of the fields by default.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "bench")]
+    context: Vec<String>,
 }
 
-/// The version of the program that runs QEMU and decodes defmt's log.
-const QEMU_RUN: &str = "0.3.1";
-const PACKAGE: &str = "cortex-m4f";
-
-/// What builds and runs the programs.
-#[derive(Clone, Debug)]
-pub(crate) struct Board {
-    toolchain: Toolchain,
-    tools: PathBuf,
-}
-
-/// A model and rows for the firmware's flash; `None` for the committed ones.
-pub(crate) type Flash<'a> = Option<(&'a Path, &'a Path)>;
-
-impl Board {
-    pub(crate) fn set_up() -> Result<Self> {
-        debian::install(&["qemu-system-arm"])?;
-        let toolchain = CORTEX_M4F.set_up()?;
-        let tools = workspace::target().join("tools");
-        // Does nothing where this version is there.
-        let mut install =
-            workspace::cargo(&["install", "--quiet", "--debug", "--locked", "--version", QEMU_RUN, "--root"]);
-        command::run_to_stderr(install.arg(&tools).arg("qemu-run"))?;
-        Ok(Board { toolchain, tools: tools.join("bin") })
-    }
-
-    /// Runs a program and gives its log.
-    pub(crate) fn run(&self, program: &str, flash: Flash<'_>) -> Result<String> {
-        let arguments = ["run", "--quiet", "--release", "--package", PACKAGE, "--bin", program];
-        let mut run = self.toolchain.cargo(cross::EXAMPLES, &arguments)?;
-        workspace::search_first(&mut run, &self.tools)?;
-        // What is in the shell's environment is not for us.
-        run.env_remove("XSFM_MODEL").env_remove("XSFM_ROWS");
-        if let Some((model, rows)) = flash {
-            run.env("XSFM_MODEL", absolute(model)?).env("XSFM_ROWS", absolute(rows)?);
-        }
-        command::output(&mut run)
-    }
-
-    pub(crate) fn toolchain(&self) -> &Toolchain {
-        &self.toolchain
-    }
-}
-
-fn absolute(path: &Path) -> Result<PathBuf> {
-    path.canonicalize().with_context(|| path.display().to_string())
-}
+/// The programs whose logs are the same on every machine.
+const SNAPSHOTS: [&str; 3] = ["score", "refuse", "rank"];
+/// Where they lie.
+const PROGRAMS: &str = "firmware-examples/programs";
+/// How the committed rows are made: how many, and from which seed.
+const ROWS: (usize, u64) = (240, 1);
+const CANDIDATES: (usize, u64) = (500, 2);
+/// What the student's candidates share.
+const STUDENT_CONTEXT: [&str; 4] = ["user", "age", "gender", "occupation"];
+const STUDENT: &str = "movielens-student";
+/// The models of `benches/parts.rs` that are counted beside the student.
+const WIDTHS: [&str; 2] = ["64-64-64", "400-400-400"];
+/// Rows of a count.
+const COUNTED: usize = 16;
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let board = Board::set_up()?;
+    let chosen = |machine: &Machine| args.machines.is_empty() || args.machines.iter().any(|name| name == machine.name);
+    let machines: Vec<Machine> = MACHINES.into_iter().filter(chosen).collect();
     if let (Some(model), Some(rows)) = (&args.model, &args.rows) {
-        print!("{}", board.run("score", Some((model, rows)))?);
-        return Ok(());
+        return machines.into_iter().try_for_each(|machine| print(machine, model, rows, args));
     }
     if args.bless {
-        rows::write(&workspace::pretrained().join("model.xsfm"), ROWS, SEED, &committed("rows.tsv"))?;
+        let student = workspace::pretrained().join("model.xsfm");
+        for ((count, seed), file) in [(ROWS, "rows.tsv"), (CANDIDATES, "candidates.tsv")] {
+            rows::write(&student, count, seed, &committed(file))?;
+        }
     }
-    ["score", "refuse"].into_iter().try_for_each(|program| snapshot(&board, program, args.bless))
+    let mut laid: BTreeMap<&str, Vec<Subject>> = BTreeMap::new();
+    let mut figures = Figures::new();
+    for (number, machine) in machines.into_iter().enumerate() {
+        command::heading(machine.name);
+        let board = machine.set_up()?;
+        // The first machine says what all have to print.
+        SNAPSHOTS.into_iter().try_for_each(|program| snapshot(&board, program, args.bless && number == 0))?;
+        figures.insert(format!("{} RAM", machine.name), stack(&board)?);
+        let subjects = match laid.entry(machine.layout) {
+            Entry::Vacant(entry) => entry.insert(subjects(machine.layout)?),
+            Entry::Occupied(entry) => entry.into_mut(),
+        };
+        for subject in subjects {
+            figures.insert(format!("{} {}", machine.name, subject.name), subject.count(&board)?);
+        }
+    }
+    let record = Record {
+        path: workspace::root().join(cross::EXAMPLES).join("figures.toml"),
+        header: HEADER,
+        tolerance: 0.05,
+        bless: "cargo xtask firmware --bless",
+    };
+    record.judge(&figures, args.bless)
 }
 
-/// How the committed rows are made.
-const ROWS: usize = 240;
-const SEED: u64 = 1;
+const HEADER: &str = "\
+# What the bare-metal examples take in QEMU: `cargo xtask firmware`; `--bless` rewrites this file.
+# RAM: bytes of stack, and of scratch, for loading, scoring and ranking the student.
+# Others: layers packed for the CPU; instructions per row; of each part, by leaving the later ones out; of a context, and per candidate in it.
+";
 
 /// Compares a program's log with the committed one.
 fn snapshot(board: &Board, program: &str, bless: bool) -> Result<()> {
-    let path = committed(&format!("src/bin/{program}.out"));
-    let log = board.run(program, None)?;
+    let path = committed(&format!("out/{program}.out"));
+    let log = board.run(program, &[])?;
     if bless {
         return fs::write(&path, log).with_context(|| path.display().to_string());
     }
@@ -106,7 +114,135 @@ fn snapshot(board: &Board, program: &str, bless: bool) -> Result<()> {
 }
 
 fn committed(name: &str) -> PathBuf {
-    workspace::root().join(cross::EXAMPLES).join(PACKAGE).join(name)
+    workspace::root().join(PROGRAMS).join(name)
+}
+
+/// Bytes of stack and scratch.
+fn stack(board: &Board) -> Result<BTreeMap<String, u64>> {
+    let log = board.run("stack", &[])?;
+    let figures: BTreeMap<_, _> = figures(&log).map(|(kind, what, bytes)| (format!("{what} {kind}"), bytes)).collect();
+    ensure!(figures.len() == 5, "stack: {} figures in its log, 5 expected", figures.len());
+    Ok(figures)
+}
+
+/// The figures in a log: `INFO figure SUBJECT WHAT NUMBER`.
+fn figures(log: &str) -> impl Iterator<Item = (&str, &str, u64)> {
+    log.lines().filter_map(|line| {
+        let (subject, rest) = line.strip_prefix("INFO")?.trim_start().strip_prefix("figure ")?.split_once(' ')?;
+        let (what, number) = rest.split_once(' ')?;
+        Some((subject, what, number.trim().parse().ok()?))
+    })
+}
+
+/// A model whose instructions are counted.
+#[derive(Debug)]
+struct Subject {
+    name: String,
+    /// Candidates as the device reads them.
+    ranking: PathBuf,
+    /// Models with ever more parts, and the name of the part that each has more; the last is whole.
+    models: Vec<(String, PathBuf)>,
+}
+
+/// The student, and the models of the benches, with their layers as `layout` has them.
+fn subjects(layout: &str) -> Result<Vec<Subject>> {
+    let folder = workspace::target().join("parts").join(layout);
+    let student = workspace::pretrained().join("model.xsfm");
+    let mut parts = workspace::cargo(&["run", "--release", "--package", "xsfm-benches", "--bin", "parts", "--"]);
+    let lines = command::output(parts.arg(&folder).arg(layout).arg(&student).args(WIDTHS))?;
+    let student = student.display().to_string();
+    let subject = |(named, name): (&str, &str)| {
+        let of = |line: &str| {
+            let mut words = line.split('\t');
+            let part = (words.next()? == named).then(|| words.next())??;
+            Some((part.to_owned(), PathBuf::from(words.next()?)))
+        };
+        let models: Vec<_> = lines.lines().filter_map(of).collect();
+        let whole = &models.last().with_context(|| format!("no parts of {name}"))?.1;
+        let tsv = folder.join(name).with_extension("tsv");
+        rows::write(whole, COUNTED, 1, &tsv)?;
+        let ranking = folder.join(name).with_extension("ranking");
+        let context = if name == STUDENT { &STUDENT_CONTEXT[..] } else { &[] };
+        write_ranking(whole, &tsv, context, &ranking)?;
+        Ok(Subject { name: name.to_owned(), ranking, models })
+    };
+    [(student.as_str(), STUDENT)].into_iter().chain(WIDTHS.map(|widths| (widths, widths))).map(subject).collect()
+}
+
+impl Subject {
+    /// Instructions per row, of its parts, of a context and per candidate.
+    fn count(&self, board: &Board) -> Result<BTreeMap<String, u64>> {
+        let ((_, whole), parts) = self.models.split_last().context("no model")?;
+        let words: Vec<&Path> = [&self.ranking, whole]
+            .into_iter()
+            .chain(parts.iter().map(|(_, path)| path))
+            .map(PathBuf::as_path)
+            .collect();
+        let log = board.run("bench", &words)?;
+        let of = |path: &Path, what: &str| {
+            let found = figures(&log).find(|&(subject, of, _)| (subject, of) == (&*path.to_string_lossy(), what));
+            found.map(|(.., count)| count).with_context(|| format!("bench: no {what} of {}", path.display()))
+        };
+        let mut counts = BTreeMap::new();
+        for what in ["score", "context", "candidate"] {
+            counts.insert(what.to_owned(), of(whole, what)?);
+        }
+        let mut before = 0;
+        for (number, (part, path)) in self.models.iter().enumerate() {
+            let upto = of(path, "score")?;
+            counts.insert(format!("part {number}: {part}"), upto.saturating_sub(before));
+            before = upto;
+        }
+        Ok(counts)
+    }
+}
+
+/// Writes rows as candidates in the context of the first: of the fields of these names, or of the first half where none is named.
+fn write_ranking(model: &Path, tsv: &Path, context: &[impl AsRef<str>], output: &Path) -> Result<()> {
+    let rows = parsed(model, tsv)?;
+    let names = rows::field_names(model)?;
+    let number = |name: &str| {
+        let number = names.iter().position(|other| other == name);
+        number.with_context(|| format!("{}: no field {name:?}, but {}", model.display(), names.join(", ")))
+    };
+    let mut fields = context.iter().map(|name| number(name.as_ref())).collect::<Result<Vec<usize>>>()?;
+    if fields.is_empty() {
+        fields.extend(0..rows.num_fields / 2);
+    }
+    fields.sort_unstable();
+    write_words(&example_input::ranking(&rows, &fields), output)
+}
+
+/// Writes rows as the program `files` reads them.
+pub(crate) fn write_table(model: &Path, tsv: &Path, output: &Path) -> Result<()> {
+    write_words(&parsed(model, tsv)?.words(), output)
+}
+
+fn parsed(model: &Path, tsv: &Path) -> Result<Rows> {
+    let text = fs::read_to_string(tsv).with_context(|| tsv.display().to_string())?;
+    Rows::parse(&text, rows::field_names(model)?.len()).with_context(|| tsv.display().to_string())
+}
+
+fn write_words(words: &[u32], output: &Path) -> Result<()> {
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    fs::write(output, bytes).with_context(|| output.display().to_string())
+}
+
+/// What a machine says of a model that is not the project's.
+fn print(machine: Machine, model: &Path, tsv: &Path, args: &Args) -> Result<()> {
+    let board = machine.set_up()?;
+    let folder = tempfile::tempdir()?;
+    let words = folder.path().join("words");
+    let model = model.canonicalize().with_context(|| model.display().to_string())?;
+    if args.bench {
+        write_ranking(&model, tsv, &args.context, &words)?;
+    } else {
+        write_table(&model, tsv, &words)?;
+    }
+    let log =
+        if args.bench { board.run("bench", &[&words, &model])? } else { board.run("files", &[&model, &words])? };
+    println!("{}:\n{log}", machine.name);
+    Ok(())
 }
 
 /// The first line in which two texts differ, counted from 1, and its two forms.
@@ -128,5 +264,11 @@ mod tests {
         assert_eq!(first_difference("a\nb\n", "a\nc\n"), Some((2, "b", "c")));
         assert_eq!(first_difference("a\n", "a\nc\n"), Some((2, "nothing", "c")));
         assert_eq!(first_difference("a\nb\n", ""), Some((1, "a", "nothing")));
+    }
+
+    #[test]
+    fn figures_are_found_among_other_lines() {
+        let log = "INFO  figure stack load 4852\nINFO  row 1\nERROR figure x y 1\nINFO  figure /m.xsfm score 12\n";
+        assert_eq!(figures(log).collect::<Vec<_>>(), [("stack", "load", 4852), ("/m.xsfm", "score", 12)]);
     }
 }

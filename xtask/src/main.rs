@@ -4,24 +4,44 @@
 //! |---|---|
 //! | [`command`] | runs programs, printing each first |
 //! | [`workspace`] | where things are, and cargo's own commands |
-//! | [`setup`] | Debian packages, libtorch, MovieLens |
+//! | [`setup`] | Debian packages, libtorch, MovieLens, other engines |
 //! | [`cross`] | compiles for other targets: rustup's standard libraries, or Debian's sources |
-//! | [`firmware`] | builds the firmware examples, runs them in QEMU |
+//! | [`machines`] | the microcontrollers that QEMU has: builds programs for them, and runs them |
+//! | [`firmware`] | runs the firmware examples, and compares what they print |
+//! | [`boards`] | builds the programs of real boards |
 //! | [`bits`] | scores the same rows on every target and compares the bits |
+//! | [`capi`] | the C interface: header, static libraries, examples |
+//! | [`count`] | counts the instructions of a score on the CPUs of QEMU |
+//! | [`callgrind`] | counts them on x86-64, and compares with what is committed |
+//! | [`fit`] | measures what a score takes on each Cortex-M, for `xsfm analyze` |
+//! | [`record`] | figures that are kept in files |
 //! | [`rows`] | random rows for a model |
 //! | [`demo`] | ratings to ranked films |
+//! | [`bench_peers`] | times other engines on the same model |
 //! | [`readme`] | checks the commands that the README shows |
+//! | [`size`] | weighs the smallest scorer |
+//! | [`sanitize`] | the runtime's tests under AddressSanitizer, valgrind and Miri |
 //! | [`mod@test`], [`ci`] | everything that must hold |
 
+mod bench_peers;
 mod bits;
+mod boards;
+mod callgrind;
+mod capi;
 mod ci;
 mod command;
+mod count;
 mod cross;
 mod demo;
 mod firmware;
+mod fit;
+mod machines;
 mod readme;
+mod record;
 mod rows;
+mod sanitize;
 mod setup;
+mod size;
 mod test;
 mod workspace;
 
@@ -35,7 +55,7 @@ use clap::{Parser, Subcommand};
     name = "cargo xtask",
     bin_name = "cargo xtask",
     after_help = "\
-  cargo xtask demo --pretrained    a score in a minute: no libtorch, no training
+  cargo xtask demo --pretrained    a score without libtorch and training: minutes of compiling, then seconds
   cargo xtask demo                 the whole way: ratings, teacher, student, packed file, ranked films
   cargo xtask test                 every test: this machine, ARM Linux and Cortex-M in QEMU, docs"
 )]
@@ -48,13 +68,18 @@ enum Task {
     Check,
     /// `check`, then `test`: what continuous integration runs.
     Ci,
-    /// Run the Cortex-M examples in QEMU and compare what they print with what is committed.
+    /// Run the bare-metal examples in QEMU and compare what they print with what is committed.
     Firmware(firmware::Args),
-    /// Build the Linux scorer for another target; prints where it is.
-    Cross {
-        /// The target, for example aarch64-unknown-linux-gnu.
-        target: String,
-    },
+    /// Build the runtime for another target, and the scorer where it is Linux; installs what that takes; prints where it is.
+    Cross(cross::Args),
+    /// Build the C library and its header for microcontrollers, AArch64 and x86-64; prints where they are.
+    Capi(capi::Args),
+    /// Time LiteRT, ONNX Runtime, OpenVINO and tract on the same models, and record it.
+    BenchPeers(bench_peers::Args),
+    /// Count the instructions of a score on each kind of AArch64 CPU, and compare with what is known.
+    Count(count::Args),
+    /// Measure on QEMU what a score takes on each Cortex-M, and write it for `xsfm analyze`.
+    Fit(fit::Args),
     /// Write random valid rows for a packed model.
     Rows(rows::Args),
     /// Install one thing that the other tasks would install when they need it.
@@ -77,7 +102,11 @@ fn main() -> ExitCode {
         Task::Check => ci::check(),
         Task::Ci => ci::run(),
         Task::Firmware(args) => firmware::run(&args),
-        Task::Cross { target } => cross::scorer(&target).map(|path| println!("{}", path.display())),
+        Task::Cross(args) => cross::run(&args),
+        Task::Capi(args) => capi::run(&args),
+        Task::BenchPeers(args) => bench_peers::run(&args),
+        Task::Count(args) => count::run(&args),
+        Task::Fit(args) => fit::run(&args),
         Task::Rows(args) => rows::run(&args),
         Task::Setup(Setup::Torch) => setup::torch::set_up().map(|torch| println!("{}", torch.folder.display())),
         Task::Setup(Setup::Movielens) => setup::movielens::set_up().map(|folder| println!("{}", folder.display())),

@@ -28,7 +28,7 @@ const PROGRAMS: [(&str, &str, &str); 3] = [
 ];
 
 pub(crate) fn check() -> Result<()> {
-    let mut documents = vec![workspace::root().join("README.md")];
+    let mut documents = vec![workspace::root().join("README.md"), workspace::root().join("benches/README.md")];
     let docs = workspace::root().join("docs");
     for entry in docs.read_dir().with_context(|| docs.display().to_string())? {
         documents.push(entry?.path());

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
+use example_input::ModelBytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use xsfm_runtime::Model;
 use xsfm_runtime::schema::Field;
-use xsfm_runtime::{Model, ScratchBlock};
 
 /// Flags of `cargo xtask rows`.
 #[derive(Debug, clap::Args)]
@@ -31,14 +32,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Writes `count` rows: the first and the last index of every field, then random ones, with bags of 1 to 12.
 pub(crate) fn write(model: &Path, count: usize, seed: u64, output: &Path) -> Result<()> {
-    let bytes = fs::read(model).with_context(|| model.display().to_string())?;
-    // Copied to where the runtime wants a model to lie.
-    let room = vec![0; bytes.len() + ScratchBlock::LEN];
-    let start = room.as_ptr().align_offset(ScratchBlock::LEN);
-    let mut room = room;
-    room[start..start + bytes.len()].copy_from_slice(&bytes);
-    let parsed = Model::from_bytes(&room[start..start + bytes.len()]);
-    let parsed = parsed.map_err(|e| anyhow!("{}: {e}", model.display()))?;
+    let bytes = ModelBytes::read(model).with_context(|| model.display().to_string())?;
+    let parsed = Model::from_bytes(&bytes).map_err(|e| anyhow!("{}: {e}", model.display()))?;
     let mut rng = StdRng::seed_from_u64(seed);
     let mut text = String::new();
     for number in 0..count {
@@ -47,6 +42,13 @@ pub(crate) fn write(model: &Path, count: usize, seed: u64, output: &Path) -> Res
         text.push('\n');
     }
     fs::write(output, text).with_context(|| output.display().to_string())
+}
+
+/// The names of a packed model's fields.
+pub(crate) fn field_names(model: &Path) -> Result<Vec<String>> {
+    let bytes = ModelBytes::read(model).with_context(|| model.display().to_string())?;
+    let parsed = Model::from_bytes(&bytes).map_err(|e| anyhow!("{}: {e}", model.display()))?;
+    Ok(parsed.fields().map(|field| field.name.to_owned()).collect())
 }
 
 fn cell(field: &Field<'_>, number: usize, rng: &mut StdRng) -> String {

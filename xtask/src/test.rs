@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::cross::{self, ARM_LINUX};
 use crate::setup::torch;
-use crate::{bits, command, firmware, readme, workspace};
+use crate::{bits, boards, callgrind, capi, command, count, firmware, fit, readme, sanitize, size, workspace};
 
 /// Flags of `cargo xtask test`.
 #[derive(Debug, Default, clap::Args)]
@@ -15,6 +15,9 @@ pub(crate) struct Args {
     /// Only these parts, in this order.
     #[arg(value_enum)]
     parts: Vec<Part>,
+    /// Rewrite what the parts `callgrind` and `size` compare with.
+    #[arg(long)]
+    bless: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,10 +30,26 @@ enum Part {
     Docs,
     /// The runtime's own tests on ARM Linux under qemu-user.
     Arm,
-    /// The Cortex-M examples under qemu-system-arm.
+    /// Instructions of a score on AArch64: no more than known.
+    Count,
+    /// The runtime for every target that there is a recipe for, run where qemu-user can.
+    Cross,
+    /// The bare-metal examples under QEMU.
     Firmware,
+    /// The programs of real boards, built and linked.
+    Boards,
+    /// The C interface: header, libraries, and the examples in C and C++, on this machine, AArch64 and a Cortex-M.
+    Capi,
+    /// What `xsfm analyze` predicts against what QEMU counts.
+    Analyze,
+    /// Bytes of the smallest scorer against firmware-examples/minimal/sizes.toml.
+    Size,
     /// The same scores on every target.
     Bits,
+    /// The runtime's tests under AddressSanitizer, valgrind and Miri.
+    Sanitize,
+    /// Instructions of a score on x86-64 against benches/counts.toml.
+    Callgrind,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -41,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         command::heading(&format!("test {name}"));
         let start = Instant::now();
-        let result = part.run();
+        let result = part.run(args.bless);
         if let Err(error) = &result {
             eprintln!("error: {error:#}");
             failed.push(name.clone());
@@ -58,14 +77,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 impl Part {
-    fn run(self) -> Result<()> {
+    fn run(self, bless: bool) -> Result<()> {
         match self {
             Part::Host => host(),
             Part::Trainer => trainer(),
             Part::Docs => docs(),
             Part::Arm => arm(),
+            Part::Count => count::test(),
+            Part::Cross => cross::all(),
             Part::Firmware => firmware::run(&firmware::Args::default()),
+            Part::Boards => boards::build(),
+            Part::Capi => capi::test(),
+            Part::Analyze => fit::test(),
+            Part::Size => size::run(bless),
             Part::Bits => bits::run(),
+            Part::Sanitize => sanitize::run(),
+            Part::Callgrind => callgrind::run(bless),
         }
     }
 }
@@ -82,8 +109,10 @@ fn trainer() -> Result<()> {
     command::run(torch.use_in(&mut workspace::cargo(&["test", "--package", "xsfm-trainer", "--no-fail-fast"])))?;
     let mut build = workspace::cargo(&["build", "--package", "xsfm-trainer"]);
     let program = workspace::built(torch.use_in(&mut build), "xsfm-train")?;
-    let mut agreement = workspace::cargo(&["test", "--package", "xsfm-tests", "--test", "training"]);
-    command::run(torch.use_in(&mut agreement).env("XSFM_TRAIN", program))
+    let xsfm = workspace::built(&mut workspace::cargo(&["build", "--package", "xsfm-convert"]), "xsfm")?;
+    let mut together =
+        workspace::cargo(&["test", "--package", "xsfm-tests", "--test", "training", "--test", "experiments"]);
+    command::run(torch.use_in(&mut together).env("XSFM_TRAIN", program).env("XSFM", xsfm))
 }
 
 fn docs() -> Result<()> {
@@ -97,7 +126,10 @@ fn arm() -> Result<()> {
     for target in ARM_LINUX {
         let toolchain = target.set_up()?;
         let arguments = ["test", "--release", "--package", "xsfm-runtime", "--lib", "--tests"];
-        command::run(&mut toolchain.cargo("", &arguments)?)?;
+        for mut tests in toolchain.cargo_on_each_cpu("", &arguments)? {
+            // A fraction of the random models: an emulator takes ten times as long, and this machine has seen them all.
+            command::run(tests.env("XSFM_CASES", "25"))?;
+        }
     }
     Ok(())
 }

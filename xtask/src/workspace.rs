@@ -1,5 +1,6 @@
 //! Where things are, and cargo's own commands.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,11 @@ pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
 }
 
+/// Where cargo builds another workspace of the project.
+pub(crate) fn target_of(folder: &str) -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join(folder).join("target"), |folder| root().join(folder))
+}
+
 /// The folder that outlives a clone: `xsfm` under `$XDG_CACHE_HOME` or `~/.cache`.
 pub(crate) fn cache() -> Result<PathBuf> {
     let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -65,23 +71,27 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 
 /// Runs a `cargo build` and gives the program `name` that it made.
 pub(crate) fn built(build: &mut Command, name: &str) -> Result<PathBuf> {
+    built_all(build)?.remove(name).with_context(|| format!("cargo built no program {name:?}"))
+}
+
+/// Runs a `cargo build` and gives the programs that it made, by name.
+pub(crate) fn built_all(build: &mut Command) -> Result<BTreeMap<String, PathBuf>> {
     #[derive(Deserialize)]
-    struct Message<'a> {
-        #[serde(borrow)]
-        target: Option<Target<'a>>,
+    struct Message {
+        target: Option<Target>,
         executable: Option<PathBuf>,
     }
     #[derive(Deserialize)]
-    struct Target<'a> {
-        name: &'a str,
+    struct Target {
+        name: String,
     }
     build.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
     let messages = command::output(build)?;
-    let mut executables = messages.lines().filter_map(|line| {
-        let message: Message<'_> = serde_json::from_str(line).ok()?;
-        message.executable.filter(|_| message.target.is_some_and(|target| target.name == name))
+    let programs = messages.lines().filter_map(|line| {
+        let message: Message = serde_json::from_str(line).ok()?;
+        Some((message.target?.name, message.executable?))
     });
-    executables.next_back().with_context(|| format!("cargo built no program {name:?}"))
+    Ok(programs.collect())
 }
 
 /// Puts a folder at the front of a command's search path.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::quantization::TableBits;
+
 /// Architecture of one model:
 /// `logit = bias + FeatureWeight + FieldVector + FieldInteraction + MLP(concat v_f)`, every part optional.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +23,10 @@ pub struct ModelConfig {
     pub interaction: Interaction,
     /// Hidden layers over the concatenated vectors; absent in shallow models.
     pub mlp: Option<MlpConfig>,
+    /// Widths of the layers of a compressed interaction network (xDeepFM, Lian et al. 2018, arXiv:1803.05170); empty without one.
+    /// A teacher's alone: no packed file holds it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compressed: Vec<usize>,
     /// Scales fixed by quantisation-aware training; absent before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantization: Option<Scales>,
@@ -58,6 +64,11 @@ pub enum EmbeddingConfig {
         /// How the two rows become one vector.
         operation: Operation,
     },
+    /// Row `i % rows` of one table: the hashing trick (Weinberger et al. 2009, arXiv:0902.2206), the baseline of the above.
+    Hashed {
+        /// Number of rows.
+        rows: u32,
+    },
 }
 
 /// How a quotient row and a remainder row become one vector.
@@ -82,6 +93,11 @@ pub enum Interaction {
     Unit,
     /// A trained `r_ij` per pair of fields: FwFM, DeepFwFM.
     FieldWeighted,
+    /// `r_ij = sum_k e_k u_ki u_kj`: low-rank FwFM (Shtoff et al. 2024, arXiv:2408.00801).
+    LowRank {
+        /// Number of factors.
+        rank: usize,
+    },
 }
 
 /// Hidden layers, each Linear, optional BatchNorm, ReLU, then one Linear to a scalar.
@@ -95,7 +111,7 @@ pub struct MlpConfig {
 }
 
 /// The scales that cannot be derived from the weights (`docs/quantization.md`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scales {
     /// Per field: the scale of its table, or of its quotient and remainder tables (`add` and `concat`: twice the same).
@@ -104,13 +120,28 @@ pub struct Scales {
     pub fields: Vec<f64>,
     /// Per hidden layer: the scale of its u8 output after ReLU.
     pub activations: Vec<f64>,
+    /// Bits of a number in the tables.
+    #[serde(default, skip_serializing_if = "TableBits::is_eight")]
+    pub table_bits: TableBits,
 }
 
 impl EmbeddingConfig {
+    /// Collisions and operation of a field that a packed file stores as two tables.
+    ///
+    /// A hashed table is the remainder table of a sum whose quotient table is zeros: the format needs no third kind.
+    pub fn quotient_remainder(&self) -> Option<(u32, Operation)> {
+        match *self {
+            EmbeddingConfig::Full => None,
+            EmbeddingConfig::QuotientRemainder { collisions, operation } => Some((collisions, operation)),
+            EmbeddingConfig::Hashed { rows } => Some((rows, Operation::Add)),
+        }
+    }
+
     /// Shapes `(rows, columns)` of the field's tables: one for a full field, quotient then remainder otherwise.
     pub fn table_shapes(&self, features: u32, embed_dim: usize) -> Vec<(usize, usize)> {
         match *self {
             EmbeddingConfig::Full => vec![(features as usize, embed_dim)],
+            EmbeddingConfig::Hashed { rows } => vec![(rows.min(features) as usize, embed_dim)],
             EmbeddingConfig::QuotientRemainder { collisions, operation } => {
                 let columns = if operation == Operation::Concat { embed_dim / 2 } else { embed_dim };
                 vec![(features.div_ceil(collisions) as usize, columns), (collisions.min(features) as usize, columns)]

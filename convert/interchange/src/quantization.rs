@@ -3,6 +3,7 @@
 //! `convert` quantises with these functions; quantisation-aware training simulates them. All arithmetic is f64 and
 //! element by element, in the written order, so that two programs agree to the bit.
 
+use serde::{Deserialize, Serialize};
 pub use xsfm_runtime::format::limit;
 pub use xsfm_runtime::quant::Term;
 
@@ -16,6 +17,45 @@ pub const COEFFICIENT_MAX: i32 = 32_767;
 pub const LOGIT_STEP: f64 = 1.0 / 65_536.0;
 /// The largest ratio that a 32-bit multiplier carries with room to spare.
 pub const RATIO_MAX: f64 = 0.49;
+
+/// Bits of a number in a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TableBits {
+    /// One number per byte.
+    #[default]
+    #[serde(rename = "8")]
+    Eight,
+    /// Two numbers per byte; a number q stands for the i8 `16 q`.
+    #[serde(rename = "4")]
+    Four,
+}
+
+impl TableBits {
+    /// The largest magnitude, and what its steps are worth in i8.
+    pub fn range(self) -> (i32, i32) {
+        match self {
+            TableBits::Eight => (WEIGHT_MAX, 1),
+            TableBits::Four => (7, 16),
+        }
+    }
+
+    /// The i8 of a number counted in steps of i8.
+    pub fn round(self, value: f64) -> i8 {
+        let (max, step) = self.range();
+        (quantize(value, f64::from(step), max) * step) as i8
+    }
+
+    /// The scale, in steps of i8, of numbers up to a magnitude.
+    pub fn scale(self, largest: f64) -> f64 {
+        let (max, step) = self.range();
+        symmetric_scale(largest, max * step)
+    }
+
+    /// Whether it is the default, which a file need not say.
+    pub fn is_eight(&self) -> bool {
+        *self == TableBits::Eight
+    }
+}
 
 /// `q = round(value / scale)`, ties to even, clamped to `±max`.
 pub fn quantize(value: f64, scale: f64, max: i32) -> i32 {

@@ -88,6 +88,7 @@ pub(crate) fn config_with_everything() -> ModelConfig {
         field_vector: true,
         interaction: Interaction::FieldWeighted,
         mlp: Some(MlpConfig { hidden: vec![17, 9], batch_norm: true }),
+        compressed: Vec::new(),
         quantization: None,
     }
 }

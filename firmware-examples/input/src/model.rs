@@ -2,6 +2,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Deref;
 use std::path::Path;
+use std::vec;
+use std::vec::Vec;
 
 use xsfm_runtime::ScratchBlock;
 use zerocopy::IntoBytes;

@@ -1,4 +1,8 @@
 use std::fmt;
+use std::format;
+use std::string::String;
+use std::vec;
+use std::vec::Vec;
 
 use xsfm_runtime::Row;
 
@@ -31,6 +35,10 @@ impl fmt::Display for BadLine {
 impl std::error::Error for BadLine {}
 
 impl Rows {
+    fn empty(num_fields: usize) -> Self {
+        Rows { indices: Vec::new(), offsets: vec![0], num_fields }
+    }
+
     /// Reads rows of `num_fields` fields: one row per line, a tab between fields, `|` inside a bag.
     ///
     /// Whether the indices fit the model is the scorer's to say.
@@ -38,7 +46,7 @@ impl Rows {
     /// # Errors
     /// [`BadLine`] for the first line that is not a row.
     pub fn parse(text: &str, num_fields: usize) -> Result<Self, BadLine> {
-        let mut rows = Rows { indices: Vec::new(), offsets: vec![0], num_fields };
+        let mut rows = Rows::empty(num_fields);
         for (number, line) in text.lines().enumerate() {
             let bad = |what| BadLine { line: number + 1, what };
             let found = line.split('\t').count();
@@ -62,11 +70,57 @@ impl Rows {
         let starts = (0..self.offsets.len() - 1).step_by(self.num_fields.max(1));
         starts.map(|start| Row::with_bags(&self.indices, &self.offsets[start..=start + self.num_fields]))
     }
+
+    /// As [`Table::decode`](crate::Table::decode) reads them.
+    pub fn words(&self) -> Vec<u32> {
+        let rows = (self.offsets.len() - 1) / self.num_fields.max(1);
+        // Offsets, which are 32 bits, have counted them all.
+        let mut words: Vec<u32> = [self.num_fields, rows, self.indices.len()].map(|count| count as u32).into();
+        words.extend(&self.offsets);
+        words.extend(&self.indices);
+        words
+    }
+
+    /// Adds a field to the row that is being made.
+    fn push(&mut self, indices: &[u32]) {
+        self.indices.extend(indices);
+        self.offsets.push(self.indices.len() as u32);
+    }
+}
+
+/// Every row of `rows` as a candidate in the context of the first one, as [`Ranking::decode`](crate::Ranking::decode) reads it.
+///
+/// `context_fields` are numbers of fields, ascending.
+pub fn ranking(rows: &Rows, context_fields: &[usize]) -> Vec<u32> {
+    let in_context = |field: &usize| context_fields.contains(field);
+    let [mut context, mut candidates, mut whole] =
+        [context_fields.len(), rows.num_fields - context_fields.len(), rows.num_fields].map(Rows::empty);
+    let field = |row: Row<'_>, field| row.field(field).unwrap_or_default().to_vec();
+    let mut first = None;
+    for row in rows.iter() {
+        let first = *first.get_or_insert(row);
+        for number in 0..rows.num_fields {
+            if in_context(&number) {
+                whole.push(&field(first, number));
+            } else {
+                whole.push(&field(row, number));
+                candidates.push(&field(row, number));
+            }
+        }
+    }
+    if let Some(first) = first {
+        context_fields.iter().for_each(|&number| context.push(&field(first, number)));
+    }
+    let mut words = vec![context_fields.len() as u32];
+    words.extend(context_fields.iter().map(|&field| field as u32));
+    [context, candidates, whole].iter().for_each(|rows| words.extend(rows.words()));
+    words
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Ranking, Table};
 
     #[test]
     fn bags_and_single_indices() {
@@ -77,10 +131,33 @@ mod tests {
 
     #[test]
     fn bad_lines_are_named() {
-        let what = |text| Rows::parse(text, 2).expect_err("not rows").to_string();
+        let what = |text| format!("{}", Rows::parse(text, 2).expect_err("not rows"));
         assert_eq!(what("1\t2\n3\n"), "line 2: 1 fields, but the model has 2");
         assert!(what("1\tx").starts_with("line 1: \"x\" is not an index"));
         assert!(what("1\t").starts_with("line 1: \"\" is not an index"));
         assert!(what("1\t4294967296").starts_with("line 1: \"4294967296\" is not an index"));
+    }
+
+    fn fields(table: Table<'_>, num_fields: usize) -> Vec<Vec<&[u32]>> {
+        table.rows().map(|row| (0..num_fields).filter_map(|field| row.field(field)).collect()).collect()
+    }
+
+    #[test]
+    fn words_give_the_rows_back() {
+        let words = Rows::parse("7\t1|5\n0\t2\n", 2).expect("two rows").words();
+        let (table, rest) = Table::decode(&words).expect("a table");
+        assert_eq!((fields(table, 2), rest), (vec![vec![&[7][..], &[1, 5]], vec![&[0], &[2]]], &[][..]));
+        (0..words.len()).for_each(|len| assert_eq!(Table::decode(&words[..len]), None));
+    }
+
+    #[test]
+    fn candidates_share_the_context_of_the_first_row() {
+        let rows = Rows::parse("1\t2|3\t4\n5\t6\t7|8\n", 3).expect("two rows");
+        let words = ranking(&rows, &[1]);
+        let ranking = Ranking::decode(&words).expect("a ranking");
+        assert_eq!((ranking.context_fields, fields(ranking.context, 1)), (&[1][..], vec![vec![&[2, 3][..]]]));
+        assert_eq!(fields(ranking.candidates, 2), [[&[1][..], &[4]], [&[5], &[7, 8]]]);
+        assert_eq!(fields(ranking.whole, 3), [[&[1][..], &[2, 3], &[4]], [&[5], &[2, 3], &[7, 8]]]);
+        (0..words.len()).for_each(|len| assert_eq!(Ranking::decode(&words[..len]), None));
     }
 }

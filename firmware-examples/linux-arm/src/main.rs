@@ -1,6 +1,8 @@
-//! `scorer MODEL.xsfm ROWS.tsv [--bits]`: the score of each row, as text or as the bits of logit and probability.
+//! `scorer MODEL.xsfm ROWS.tsv`: the score of each row, or how long scores take.
 //!
-//! All that a program on a board needs: the model's bytes at a multiple of 64, and scratch as large as the model says.
+//! All that a program on a board needs: the model's bytes at a multiple of 64, and memory as large as the model says.
+
+mod bench;
 
 use std::error::Error;
 use std::io::{self, BufWriter, Write};
@@ -8,17 +10,37 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
 
+use bench::Times;
 use example_input::{ModelBytes, Rows};
-use xsfm_runtime::{Model, Scorer, ScratchBlock};
+use xsfm_runtime::{Backend, Model, Row, Scorer, ScratchBlock};
 
 const USAGE: &str = "\
-usage: scorer MODEL.xsfm ROWS.tsv [--bits]
+usage: scorer MODEL.xsfm ROWS.tsv [--bits | --bench] [--backend NAME]
 
-Prints `logit<TAB>probability` of every row; with --bits, the bits of both f32 in hexadecimal.
+Prints `logit<TAB>probability` of every row; with --bits, the bits of both f32 in hexadecimal; with --bench, percentiles of the time
+that scoring one row takes. --backend names the instructions, the fastest that this CPU has by default.
 ROWS.tsv has one row of integer indices per line, a tab between fields, `|` inside a bag.";
 
+/// What is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Output {
+    Text,
+    Bits,
+    Bench,
+}
+
+/// The command line.
+#[derive(Debug)]
+struct Options<'a> {
+    model: &'a str,
+    rows: &'a str,
+    output: Output,
+    backend: Backend,
+}
+
 fn main() -> ExitCode {
-    match run(&env::args().skip(1).collect::<Vec<_>>()) {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match Options::parse(&arguments).and_then(|options| run(&options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("scorer: {error}");
@@ -27,26 +49,60 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
-    let (model_path, rows_path, bits) = match arguments {
-        [model, rows] => (model, rows, false),
-        [model, rows, bits] if bits == "--bits" => (model, rows, true),
-        _ => return Err(USAGE.into()),
-    };
-    let at = |path: &str, error: &dyn Error| format!("{path}: {error}");
-    let bytes = ModelBytes::read(Path::new(model_path)).map_err(|e| at(model_path, &e))?;
-    let text = fs::read_to_string(rows_path).map_err(|e| at(rows_path, &e))?;
+impl<'a> Options<'a> {
+    fn parse(arguments: &'a [String]) -> Result<Self, Box<dyn Error>> {
+        let [model, rows, flags @ ..] = arguments else { return Err(USAGE.into()) };
+        let mut options = Options { model, rows, output: Output::Text, backend: Backend::detect() };
+        let mut flags = flags.iter().map(String::as_str);
+        while let Some(flag) = flags.next() {
+            match flag {
+                "--bits" if options.output == Output::Text => options.output = Output::Bits,
+                "--bench" if options.output == Output::Text => options.output = Output::Bench,
+                "--backend" => options.backend = backend(flags.next().ok_or(USAGE)?)?,
+                _ => return Err(USAGE.into()),
+            }
+        }
+        Ok(options)
+    }
+}
 
-    let model = Model::from_bytes(&bytes).map_err(|e| at(model_path, &e))?;
-    let rows = Rows::parse(&text, model.num_fields()).map_err(|e| at(rows_path, &e))?;
+fn backend(name: &str) -> Result<Backend, String> {
+    let found = Backend::ALL.into_iter().find(|backend| backend.name() == name && backend.is_available());
+    found.ok_or_else(|| {
+        let names: Vec<_> =
+            Backend::ALL.into_iter().filter(|backend| backend.is_available()).map(Backend::name).collect();
+        format!("no back end {name:?} on this CPU, but {}", names.join(", "))
+    })
+}
+
+fn run(options: &Options<'_>) -> Result<(), Box<dyn Error>> {
+    let at = |path: &str, error: &dyn Error| format!("{path}: {error}");
+    let bytes = ModelBytes::read(Path::new(options.model)).map_err(|e| at(options.model, &e))?;
+    let text = fs::read_to_string(options.rows).map_err(|e| at(options.rows, &e))?;
+
+    let model = Model::from_bytes(&bytes).map_err(|e| at(options.model, &e))?;
+    let model = model.with_backend(options.backend).ok_or("the back end is gone")?;
+    // A copy of the layers as vector instructions want them; nothing where the file has them so.
+    let mut memory = vec![ScratchBlock::ZERO; model.prepared_blocks()];
+    let model = model.prepare(&mut memory)?;
+    let rows = Rows::parse(&text, model.num_fields()).map_err(|e| at(options.rows, &e))?;
     let mut scratch = vec![ScratchBlock::ZERO; model.scratch_blocks()];
     let mut scorer = Scorer::new(&model, &mut scratch)?;
 
     let mut out = BufWriter::new(io::stdout().lock());
+    if options.output == Output::Bench {
+        let times = Times::measure(&mut scorer, &rows.iter().collect::<Vec<Row<'_>>>())?;
+        writeln!(out, "back end {}, {} single scores", options.backend.name(), times.count())?;
+        for (name, per_mille) in [("p50", 500), ("p90", 900), ("p99", 990), ("p99.9", 999)] {
+            writeln!(out, "{name:<6} {:>9} ns", times.quantile(per_mille))?;
+        }
+        writeln!(out, "of which reading the clock takes {} ns", times.clock_ns)?;
+        return Ok(out.flush()?);
+    }
     for (number, row) in rows.iter().enumerate() {
-        let score = scorer.score(row).map_err(|e| format!("{rows_path}: line {}: {e}", number + 1))?;
+        let score = scorer.score(row).map_err(|e| format!("{}: line {}: {e}", options.rows, number + 1))?;
         let (logit, probability) = (score.logit, score.probability());
-        if bits {
+        if options.output == Output::Bits {
             writeln!(out, "{:08x}\t{:08x}", logit.to_bits(), probability.to_bits())?;
         } else {
             writeln!(out, "{logit}\t{probability}")?;

@@ -1,15 +1,195 @@
 //! The loops: where the time goes.
 //!
-//! One safe function per algorithm, the same names in every back end; [`portable`] is always compiled and is the oracle of
-//! the others. A back end for an instruction set is a file beside it, `kernel/<isa>.rs`, the only place where `unsafe` is
-//! allowed, chosen here: at compile time where there is one choice, once at run time on CPUs that must be asked.
-//! The int8 functions are exact, so every back end gives the same bits; f32 sums may differ in their last bits.
+//! A [`Task`] is a piece of work written once over [`Vector`], sixteen lanes with a handful of operations. A back end is one
+//! file, `kernel/<isa>.rs`: those operations in the instructions of one extension, behind a token that exists only where the
+//! CPU has them. [`Chosen::run`] compiles the whole task for the instructions of the token, so that nothing is dispatched
+//! inside. These files are the only place where `unsafe` is allowed. [`portable`] is plain Rust, always compiled.
+//!
+//! Microcontrollers have the portable back end; what `dsp.rs`, `dsp_pairs.rs` and `mve.rs` add, where the compiler was told of their instructions,
+//! is a layer whose weights were packed for them ([`crate::format::Layout`]).
+//!
+//! int8 sums are exact, so every back end gives the same bits. f32 sums run in the same order everywhere; back ends with
+//! fused multiply-add round once where the others round twice.
 
 pub(crate) mod portable;
-#[cfg(all(target_arch = "x86_64", feature = "std"))]
-pub(crate) mod x86_64;
+pub(crate) mod vector;
 
-#[cfg(not(all(target_arch = "x86_64", feature = "std")))]
-pub(crate) use portable as imp;
-#[cfg(all(target_arch = "x86_64", feature = "std"))]
-pub(crate) use x86_64 as imp;
+#[cfg(xsfm_dsp)]
+pub(crate) mod dsp;
+#[cfg(all(xsfm_dsp, not(xsfm_mve)))]
+pub(crate) mod dsp_pairs;
+#[cfg(xsfm_mve)]
+pub(crate) mod mve;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "x86_64")]
+mod sse41;
+
+use portable::Portable;
+use vector::Vector;
+
+/// The instructions that score a model: asked of the CPU once, when the model is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Backend {
+    /// Plain Rust for whatever the compiler was told to assume.
+    Portable,
+    /// x86-64 with SSE4.1.
+    Sse41,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// x86-64 with AVX2, FMA and AVX-VNNI.
+    AvxVnni,
+    /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
+    Avx512Vnni,
+    /// AArch64 with its baseline NEON.
+    Neon,
+    /// AArch64 with NEON and the dot product (`sdot`).
+    NeonDotprod,
+    /// AArch64 with NEON, the dot product and i8mm (`smmla`).
+    NeonI8mm,
+}
+
+impl Backend {
+    /// All, from the plainest to the fastest of each architecture.
+    pub const ALL: [Backend; 8] = [
+        Backend::Portable,
+        Backend::Sse41,
+        Backend::Avx2,
+        Backend::AvxVnni,
+        Backend::Avx512Vnni,
+        Backend::Neon,
+        Backend::NeonDotprod,
+        Backend::NeonI8mm,
+    ];
+
+    /// The fastest that this CPU has; without `std`, that the compiler was told to assume.
+    pub fn detect() -> Backend {
+        let available = Self::ALL.into_iter().rev().find(|backend| backend.is_available());
+        available.unwrap_or(Backend::Portable)
+    }
+
+    /// Whether this CPU has it; without `std`, whether the compiler was told to assume it.
+    pub fn is_available(self) -> bool {
+        Chosen::new(self).is_some()
+    }
+
+    /// As it is written on command lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Backend::Portable => "portable",
+            Backend::Sse41 => "sse4.1",
+            Backend::Avx2 => "avx2",
+            Backend::AvxVnni => "avx-vnni",
+            Backend::Avx512Vnni => "avx512-vnni",
+            Backend::Neon => "neon",
+            Backend::NeonDotprod => "neon-dotprod",
+            Backend::NeonI8mm => "neon-i8mm",
+        }
+    }
+}
+
+/// Work that any back end can do; `inline(always)` all the way down, so that it is compiled for the back end's instructions.
+pub(crate) trait Task {
+    type Output;
+    fn run<V: Vector>(self, v: V) -> Self::Output;
+}
+
+/// A back end with the proof that the CPU has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Chosen {
+    Portable(Portable),
+    #[cfg(target_arch = "x86_64")]
+    Sse41(sse41::Sse41),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2<false>),
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni(avx2::Avx2<true>),
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni(avx512::Avx512),
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Neon<{ neon::BASE }>),
+    #[cfg(target_arch = "aarch64")]
+    NeonDotprod(neon::Neon<{ neon::DOTPROD }>),
+    #[cfg(target_arch = "aarch64")]
+    NeonI8mm(neon::Neon<{ neon::I8MM }>),
+}
+
+impl Chosen {
+    /// `None` where the CPU lacks it.
+    pub(crate) fn new(backend: Backend) -> Option<Self> {
+        match backend {
+            Backend::Portable => Some(Chosen::Portable(Portable)),
+            #[cfg(target_arch = "x86_64")]
+            Backend::Sse41 => sse41::Sse41::new().map(Chosen::Sse41),
+            #[cfg(target_arch = "x86_64")]
+            Backend::Avx2 => avx2::Avx2::new().map(Chosen::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            Backend::AvxVnni => avx2::Avx2::new().map(Chosen::AvxVnni),
+            #[cfg(target_arch = "x86_64")]
+            Backend::Avx512Vnni => avx512::Avx512::new().map(Chosen::Avx512Vnni),
+            #[cfg(target_arch = "aarch64")]
+            Backend::Neon => neon::Neon::new().map(Chosen::Neon),
+            #[cfg(target_arch = "aarch64")]
+            Backend::NeonDotprod => neon::Neon::new().map(Chosen::NeonDotprod),
+            #[cfg(target_arch = "aarch64")]
+            Backend::NeonI8mm => neon::Neon::new().map(Chosen::NeonI8mm),
+            // The others' back ends are not in this program.
+            #[allow(unreachable_patterns, reason = "an architecture has all of its own and none of the others'")]
+            _ => None,
+        }
+    }
+
+    /// The fastest that this CPU has.
+    pub(crate) fn detect() -> Self {
+        Self::new(Backend::detect()).unwrap_or(Chosen::Portable(Portable))
+    }
+
+    pub(crate) fn backend(self) -> Backend {
+        match self {
+            Chosen::Portable(_) => Backend::Portable,
+            #[cfg(target_arch = "x86_64")]
+            Chosen::Sse41(_) => Backend::Sse41,
+            #[cfg(target_arch = "x86_64")]
+            Chosen::Avx2(_) => Backend::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Chosen::AvxVnni(_) => Backend::AvxVnni,
+            #[cfg(target_arch = "x86_64")]
+            Chosen::Avx512Vnni(_) => Backend::Avx512Vnni,
+            #[cfg(target_arch = "aarch64")]
+            Chosen::Neon(_) => Backend::Neon,
+            #[cfg(target_arch = "aarch64")]
+            Chosen::NeonDotprod(_) => Backend::NeonDotprod,
+            #[cfg(target_arch = "aarch64")]
+            Chosen::NeonI8mm(_) => Backend::NeonI8mm,
+        }
+    }
+
+    /// Does the work with this back end's instructions.
+    #[inline]
+    pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
+        match self {
+            Chosen::Portable(v) => v.run(task),
+            #[cfg(target_arch = "x86_64")]
+            Chosen::Sse41(v) => v.run(task),
+            #[cfg(target_arch = "x86_64")]
+            Chosen::Avx2(v) => v.run(task),
+            #[cfg(target_arch = "x86_64")]
+            Chosen::AvxVnni(v) => v.run(task),
+            #[cfg(target_arch = "x86_64")]
+            Chosen::Avx512Vnni(v) => v.run(task),
+            #[cfg(target_arch = "aarch64")]
+            Chosen::Neon(v) => v.run(task),
+            #[cfg(target_arch = "aarch64")]
+            Chosen::NeonDotprod(v) => v.run(task),
+            #[cfg(target_arch = "aarch64")]
+            Chosen::NeonI8mm(v) => v.run(task),
+        }
+    }
+}

@@ -1,9 +1,197 @@
-//! Plain Rust, written so that a compiler can vectorise it. Shapes are in the first line of every function.
+//! Plain Rust. [`Portable`] is the back end without vector instructions of its own: plain loops where one row lies as it was
+//! trained, and arrays of sixteen, which a compiler can vectorise, where weights lie in tiles. Shapes are in the first line of
+//! every function.
 
-use crate::quant::requantize;
+use core::array::from_fn;
+
+use super::Task;
+use super::vector::{LANES, Quad, Vector, WeightQuads};
+use crate::format::Layout;
+#[cfg(not(any(xsfm_dsp, xsfm_mve)))]
+use crate::interaction::FieldPair;
+use crate::mlp::Layer;
+use crate::quant::{DYNAMIC_MAX, dynamic_scale, requantize};
+use crate::run::{rows, run};
+
+/// Always there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Portable;
+
+impl Vector for Portable {
+    type I32 = [i32; LANES];
+    type F32 = [f32; LANES];
+    type Dot = [i32; LANES];
+    type Pairs = [i16; 2 * LANES];
+
+    const WIDE: bool = false;
+    const UNSIGNED: bool = false;
+    const REGISTER_TILE: (usize, usize) = (1, 1);
+
+    #[inline(always)]
+    fn run<T: Task>(self, task: T) -> T::Output {
+        task.run(self)
+    }
+
+    #[inline(always)]
+    fn splat(self, value: i32) -> Self::I32 {
+        [value; LANES]
+    }
+
+    #[inline(always)]
+    fn load(self, values: &[i32; LANES]) -> Self::I32 {
+        *values
+    }
+
+    #[inline(always)]
+    fn store(self, lanes: Self::I32) -> [i32; LANES] {
+        lanes
+    }
+
+    #[inline(always)]
+    fn widen_i8(self, values: &[i8; LANES]) -> Self::I32 {
+        values.map(i32::from)
+    }
+
+    #[inline(always)]
+    fn widen_i16(self, values: &[i16; LANES]) -> Self::I32 {
+        values.map(i32::from)
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        from_fn(|i| a[i].wrapping_add(b[i]))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        from_fn(|i| a[i].wrapping_mul(b[i]))
+    }
+
+    #[inline(always)]
+    fn requantize(self, acc: Self::I32, multiplier: Self::I32) -> Self::I32 {
+        from_fn(|i| requantize(acc[i], multiplier[i]))
+    }
+
+    #[inline(always)]
+    fn clamp(self, a: Self::I32, least: i32, most: i32) -> Self::I32 {
+        a.map(|a| a.max(least).min(most))
+    }
+
+    #[inline(always)]
+    fn bytes(self, a: Self::I32) -> [u8; LANES] {
+        a.map(|a| a as u8)
+    }
+
+    #[inline(always)]
+    fn pairs(self, a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs {
+        from_fn(|i| i16::from(if i % 2 == 0 { a[i / 2] } else { b[i / 2] }))
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, acc: Self::I32, pairs: Self::Pairs, r: [i16; 2]) -> Self::I32 {
+        let [r0, r1] = r.map(i32::from);
+        from_fn(|i| acc[i].wrapping_add(i32::from(pairs[2 * i]) * r0).wrapping_add(i32::from(pairs[2 * i + 1]) * r1))
+    }
+
+    #[inline(always)]
+    fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]) {
+        *to = pairs;
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs {
+        *from
+    }
+
+    #[inline(always)]
+    fn first_of(self, pairs: Self::Pairs) -> Self::I32 {
+        from_fn(|i| pairs[2 * i].into())
+    }
+
+    #[inline(always)]
+    fn second_of(self, pairs: Self::Pairs) -> Self::I32 {
+        from_fn(|i| pairs[2 * i + 1].into())
+    }
+
+    #[inline(always)]
+    fn dot_zero(self) -> Self::Dot {
+        [0; LANES]
+    }
+
+    #[inline(always)]
+    fn dot(self, acc: Self::Dot, w: &WeightQuads, x: Quad) -> Self::Dot {
+        let x = x.map(|x| i32::from(x.cast_signed()));
+        let mut sums = acc;
+        for (sum, w) in sums.iter_mut().zip(w.as_chunks::<{ size_of::<Quad>() }>().0) {
+            let products = [0, 1, 2, 3].map(|d| i32::from(w[d]) * x[d]);
+            *sum = sum.wrapping_add(products[0] + products[1] + products[2] + products[3]);
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn dot_sum(self, acc: Self::Dot) -> Self::I32 {
+        acc
+    }
+
+    #[inline(always)]
+    fn splat_f32(self, value: f32) -> Self::F32 {
+        [value; LANES]
+    }
+
+    #[inline(always)]
+    fn load_f32(self, values: &[f32; LANES]) -> Self::F32 {
+        *values
+    }
+
+    #[inline(always)]
+    fn store_f32(self, lanes: Self::F32) -> [f32; LANES] {
+        lanes
+    }
+
+    #[inline(always)]
+    fn add_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        from_fn(|i| a[i] + b[i])
+    }
+
+    #[inline(always)]
+    fn mul_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        from_fn(|i| a[i] * b[i])
+    }
+
+    #[inline(always)]
+    fn mul_add_f32(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    fn at_least(self, a: Self::F32, least: f32) -> Self::F32 {
+        a.map(|a| if a < least { least } else { a })
+    }
+
+    #[inline(always)]
+    fn max_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+
+    #[inline(always)]
+    fn min_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
+    }
+
+    #[inline(always)]
+    fn to_f32(self, a: Self::I32) -> Self::F32 {
+        a.map(|a| a as f32)
+    }
+
+    #[inline(always)]
+    fn truncate(self, a: Self::F32) -> Self::I32 {
+        a.map(|a| a as i32)
+    }
+}
 
 /// Number of dimensions that [`pairs_int8`] sums side by side: a register's worth on small and large CPUs.
-const LANES: usize = 8;
+const SIDE_BY_SIDE: usize = 8;
 
 /// acc\[d\] += 128 * q\[d\]
 pub(crate) fn add_row(acc: &mut [i32], q: &[i8]) {
@@ -16,6 +204,16 @@ pub(crate) fn add_row(acc: &mut [i32], q: &[i8]) {
 pub(crate) fn add_product(acc: &mut [i32], q: &[i8], r: &[i8]) {
     for ((a, &q), &r) in acc.iter_mut().zip(q).zip(r) {
         *a += i32::from(q) * i32::from(r);
+    }
+}
+
+/// out\[d\] = clamp(requantize(q\[d\] * r\[d\], multiplier), -127, 127), or of 128 * (q\[d\] + r\[d\])
+#[inline(never)]
+pub(crate) fn compose(q: &[i8], r: &[i8], is_product: bool, multiplier: i32, out: &mut [i8]) {
+    for ((o, &q), &r) in out.iter_mut().zip(q).zip(r) {
+        let (q, r) = (i32::from(q), i32::from(r));
+        let sum = if is_product { q * r } else { (q + r) << 7 };
+        *o = requantize(sum, multiplier).clamp(-127, 127) as i8;
     }
 }
 
@@ -34,22 +232,24 @@ pub(crate) fn dot_coefficients_int8(e: &[i8], u: &[i16]) -> i32 {
 /// e \[fields, dim\], r upper triangle row by row: sum_d sum_{i<j} r_ij e_id e_jd, as sum_d sum_i e_id (sum_{j>i} r_ij e_jd)
 ///
 /// The inner sums fit an i32: `128^2 * sum|r| < 2^31`.
-pub(crate) fn pairs_int8(e: &[i8], r: &[i16], dim: usize) -> i64 {
+#[cfg(not(any(xsfm_dsp, xsfm_mve)))]
+pub(crate) fn pairs_int8(e: &[i8], r: &[i16], num_fields: usize, dim: usize, _: &mut [FieldPair]) -> i64 {
+    let e = run(e, 0, num_fields * dim);
     let mut total = 0;
-    for first in (0..dim).step_by(LANES) {
-        let lanes = LANES.min(dim - first);
-        let mut sums = [0_i32; LANES];
+    for first in (0..dim).step_by(SIDE_BY_SIDE) {
+        let lanes = SIDE_BY_SIDE.min(dim - first);
+        let mut sums = [0_i32; SIDE_BY_SIDE];
         let (mut rest, mut r_rest) = (e, r);
         while let Some((e_i, e_after)) = rest.split_at_checked(dim) {
-            let (r_i, r_after) = r_rest.split_at(e_after.len() / dim);
+            let Some((r_i, r_after)) = r_rest.split_at_checked(e_after.len() / dim.max(1)) else { break };
             (rest, r_rest) = (e_after, r_after);
-            let mut weighted = [0_i32; LANES];
-            for (e_j, &r_ij) in e_after.chunks_exact(dim).zip(r_i) {
-                for (w, &v) in weighted.iter_mut().zip(&e_j[first..first + lanes]) {
+            let mut weighted = [0_i32; SIDE_BY_SIDE];
+            for (e_j, &r_ij) in rows(e_after, dim).zip(r_i) {
+                for (w, &v) in weighted.iter_mut().zip(run(e_j, first, lanes)) {
                     *w += i32::from(r_ij) * i32::from(v);
                 }
             }
-            for ((s, &v), w) in sums.iter_mut().zip(&e_i[first..first + lanes]).zip(weighted) {
+            for ((s, &v), w) in sums.iter_mut().zip(run(e_i, first, lanes)).zip(weighted) {
                 *s += i32::from(v) * w;
             }
         }
@@ -60,7 +260,7 @@ pub(crate) fn pairs_int8(e: &[i8], r: &[i16], dim: usize) -> i64 {
 
 /// e \[fields, dim\], one weight per listed pair: sum_{(i,j)} r_ij <e_i, e_j>
 pub(crate) fn listed_pairs_int8(e: &[i8], pairs: &[[u8; 2]], r: &[i16], dim: usize) -> i64 {
-    let row = |f: u8| &e[usize::from(f) * dim..][..dim];
+    let row = |f: u8| run(e, usize::from(f) * dim, dim);
     let dot = |a: &[i8], b: &[i8]| -> i32 { a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum() };
     pairs.iter().zip(r).map(|(&[i, j], &r_ij)| i64::from(r_ij) * i64::from(dot(row(i), row(j)))).sum()
 }
@@ -74,9 +274,7 @@ pub(crate) fn accumulators_int8<'a, X: Copy + Into<i32>>(
     w: &'a [i8],
     b: &'a [i32],
 ) -> impl Iterator<Item = i32> + 'a {
-    w.chunks_exact(x.len())
-        .zip(b)
-        .map(move |(w, &b)| b + w.iter().zip(x).map(|(&w, &x)| i32::from(w) * x.into()).sum::<i32>())
+    rows(w, x.len()).zip(b).map(move |(w, &b)| b + w.iter().zip(x).map(|(&w, &x)| i32::from(w) * x.into()).sum::<i32>())
 }
 
 /// y\[o\] = clamp(requantize(acc_o, m_o), 0, 255): a layer with its ReLU.
@@ -87,12 +285,51 @@ pub(crate) fn layer_int8<X: Copy + Into<i32>>(x: &[X], w: &[i8], b: &[i32], m: &
     }
 }
 
+/// sum_i x\[i\] * w\[i\]
+pub(crate) fn dot_int8<X: Copy + Into<i32>>(x: &[X], w: &[i8]) -> i32 {
+    x.iter().zip(w).map(|(&x, &w)| x.into() * i32::from(w)).sum()
+}
+
+/// y\[o\] = clamp((start_o + acc_o) * m_o * scale + b_o, 0, 2^40): a hidden layer of dynamic mode; gives the largest
+#[inline(always)]
+pub(crate) fn layer_dynamic<X: Copy + Into<i32>>(
+    x: &[X],
+    scale: f32,
+    start: Option<&[i32]>,
+    layer: Layer<'_, i8, f32, f32>,
+    y: &mut [f32],
+) -> f32 {
+    let mut largest = 0.0_f32;
+    for (o, y) in y.iter_mut().enumerate() {
+        let acc = match layer.layout {
+            Layout::Rows => dot_int8(x, &layer.weights[o * x.len()..]),
+            _ => layer.row(o).zip(x).map(|(w, &x)| x.into() * i32::from(w)).sum(),
+        };
+        let acc = acc.wrapping_add(start.map_or(0, |start| start[o]));
+        let real = acc as f32 * layer.multipliers[o] * scale + layer.biases[o];
+        *y = real.clamp(0.0, DYNAMIC_MAX);
+        largest = largest.max(*y);
+    }
+    largest
+}
+
+/// y\[o\] = the nearest u8 of real\[o\], given the largest of them; gives what a step is worth
+#[inline(always)]
+pub(crate) fn quantize_dynamic(real: &[f32], largest: f32, y: &mut [u8]) -> f32 {
+    let (inverse, scale) = dynamic_scale(largest);
+    for (y, real) in y.iter_mut().zip(real) {
+        *y = (real * inverse + 0.5) as u8;
+    }
+    scale
+}
+
 /// sum_d a\[d\] * b\[d\], in eight partial sums that a compiler can keep in one register
+#[inline(always)]
 pub(crate) fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; LANES];
-    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in a_chunks.zip(b_chunks) {
+    let mut sums = [0.0_f32; SIDE_BY_SIDE];
+    let ((a_chunks, a_rest), (b_chunks, b_rest)) = (a.as_chunks::<SIDE_BY_SIDE>(), b.as_chunks::<SIDE_BY_SIDE>());
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
         for ((s, a), b) in sums.iter_mut().zip(a).zip(b) {
             *s += a * b;
         }
@@ -100,30 +337,19 @@ pub(crate) fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
-/// e \[fields, dim\], r upper triangle row by row: sum_{i<j} r_ij <e_i, e_j>
-pub(crate) fn pairs_f32(e: &[f32], r: &[f32], dim: usize) -> f32 {
-    let (mut rest, mut r_rest) = (e, r);
-    let mut total = 0.0;
-    while let Some((e_i, e_after)) = rest.split_at_checked(dim) {
-        let (r_i, r_after) = r_rest.split_at(e_after.len() / dim);
-        (rest, r_rest) = (e_after, r_after);
-        for (e_j, r_ij) in e_after.chunks_exact(dim).zip(r_i) {
-            total += r_ij * dot_f32(e_i, e_j);
-        }
-    }
-    total
+/// sum + <w, x>, term by term: the order in which layers in tiles are summed
+pub(crate) fn going_on_f32(sum: f32, w: impl Iterator<Item = f32>, x: &[f32]) -> f32 {
+    w.zip(x).fold(sum, |sum, (w, x)| w * x + sum)
 }
 
-/// e \[fields, dim\], one weight per listed pair: sum_{(i,j)} r_ij <e_i, e_j>
-pub(crate) fn listed_pairs_f32(e: &[f32], pairs: &[[u8; 2]], r: &[f32], dim: usize) -> f32 {
-    let row = |f: u8| &e[usize::from(f) * dim..][..dim];
-    pairs.iter().zip(r).map(|(&[i, j], r_ij)| r_ij * dot_f32(row(i), row(j))).sum()
-}
-
-/// x \[inputs\], w \[outputs, inputs\], b \[outputs\]: y_o = max(0, b_o + <w_o, x>), where not-a-number stays so
-pub(crate) fn layer_f32(x: &[f32], w: &[f32], b: &[f32], y: &mut [f32]) {
-    for ((y, w), b) in y.iter_mut().zip(w.chunks_exact(x.len())).zip(b) {
-        let sum = b + dot_f32(w, x);
+/// x \[inputs\], b \[outputs\]: y_o = max(0, b_o + <w_o, x>), where not-a-number stays so
+#[inline(always)]
+pub(crate) fn layer_f32(x: &[f32], layer: Layer<'_, f32, f32, f32>, b: &[f32], y: &mut [f32]) {
+    for (o, (y, &b)) in y.iter_mut().zip(b).enumerate() {
+        let sum = match layer.layout {
+            Layout::Rows => b + dot_f32(&layer.weights[o * x.len()..][..x.len()], x),
+            _ => going_on_f32(b, layer.row(o), x),
+        };
         *y = if sum < 0.0 { 0.0 } else { sum };
     }
 }

@@ -31,13 +31,29 @@ pub struct Layout {
 #[derive(Clone, Copy, Debug)]
 struct FieldLayout {
     features: u32,
-    /// 1 for a full table.
-    collisions: u32,
-    operation: Option<Operation>,
+    embedding: EmbeddingConfig,
     first: i64,
     /// Row 0 of the second tensor is neutral: that of fields with a full table.
     second: i64,
     feature: i64,
+}
+
+impl FieldLayout {
+    fn operation(&self) -> Option<Operation> {
+        match self.embedding {
+            EmbeddingConfig::QuotientRemainder { operation, .. } => Some(operation),
+            EmbeddingConfig::Full | EmbeddingConfig::Hashed { .. } => None,
+        }
+    }
+
+    /// A feature's row in the field's first table, and in its second or the neutral row.
+    fn rows_of(&self, index: u32) -> (u32, u32) {
+        match self.embedding {
+            EmbeddingConfig::Full => (index, 0),
+            EmbeddingConfig::QuotientRemainder { collisions, .. } => (index / collisions, index % collisions),
+            EmbeddingConfig::Hashed { rows } => (index % rows, 0),
+        }
+    }
 }
 
 /// A table's place in one of the two tensors.
@@ -81,16 +97,11 @@ impl Layout {
         let (mut first, mut second, mut feature) = (0, 1, 0);
         let mut fields = Vec::with_capacity(config.fields.len());
         for field in &config.fields {
-            let (collisions, operation) = match field.embedding {
-                EmbeddingConfig::Full => (1, None),
-                EmbeddingConfig::QuotientRemainder { collisions, operation } => (collisions, Some(operation)),
-            };
             let rows = field.embedding.table_shapes(field.features, config.embed_dim);
             let has_second = rows.len() == 2;
             fields.push(FieldLayout {
                 features: field.features,
-                collisions,
-                operation,
+                embedding: field.embedding,
                 first,
                 second: if has_second { second } else { 0 },
                 feature,
@@ -100,14 +111,14 @@ impl Layout {
             feature += i64::from(field.features);
         }
         let flags = |is: fn(Option<Operation>) -> bool| {
-            let flags: Vec<bool> = fields.iter().map(|f| is(f.operation)).collect();
+            let flags: Vec<bool> = fields.iter().map(|f| is(f.operation())).collect();
             Tensor::from_slice(&flags).view([-1, 1]).to_device(device)
         };
         let is_concat = |o| o == Some(Operation::Concat);
-        let concat = fields.iter().any(|f| is_concat(f.operation)).then(|| {
+        let concat = fields.iter().any(|f| is_concat(f.operation())).then(|| {
             [0, dim / 2].map(|from| {
                 let mask = Tensor::ones([size(fields.len()), dim], (Kind::Float, Device::Cpu));
-                for (f, _) in (0..).zip(&fields).filter(|(_, field)| is_concat(field.operation)) {
+                for (f, _) in (0..).zip(&fields).filter(|(_, field)| is_concat(field.operation())) {
                     let _ = mask.get(f).zero_();
                     let _ = mask.get(f).narrow(0, from, dim / 2).fill_(1.0);
                 }
@@ -160,16 +171,23 @@ impl Layout {
                 rows,
                 columns,
             };
-            let Some(operation) = field.operation else {
-                tables.push(table("full", false, field.first, features, (0, dim)));
-                continue;
+            let (collisions, operation) = match field.embedding {
+                EmbeddingConfig::Full => {
+                    tables.push(table("full", false, field.first, features, (0, dim)));
+                    continue;
+                }
+                EmbeddingConfig::Hashed { rows } => {
+                    tables.push(table("hashed", false, field.first, features.min(i64::from(rows)), (0, dim)));
+                    continue;
+                }
+                EmbeddingConfig::QuotientRemainder { collisions, operation } => (collisions, operation),
             };
-            let collisions = i64::from(field.collisions);
             let (quotient, remainder) = match operation {
                 Operation::Concat => ((0, dim / 2), (dim / 2, dim / 2)),
                 Operation::Mult | Operation::Add => ((0, dim), (0, dim)),
             };
-            let quotients = i64::from(field.features.div_ceil(field.collisions));
+            let quotients = i64::from(field.features.div_ceil(collisions));
+            let collisions = i64::from(collisions);
             tables.push(table("quotient", false, field.first, quotients, quotient));
             tables.push(table("remainder", true, field.second, collisions.min(features), remainder));
         }
@@ -200,8 +218,9 @@ impl Layout {
                     if index >= field.features {
                         bail!("row {i} of a batch: field {f} has index {index}, valid are 0..{}", field.features);
                     }
-                    first.push(field.first + i64::from(index / field.collisions));
-                    second.push(field.second + i64::from(index % field.collisions));
+                    let (row, remainder) = field.rows_of(index);
+                    first.push(field.first + i64::from(row));
+                    second.push(field.second + i64::from(remainder));
                     feature.push(field.feature + i64::from(index));
                     field_of.push(size(f));
                     segment.push(size(i * num_fields + f));

@@ -127,6 +127,9 @@ impl Model {
         if let Some(r) = self.pair_matrix() {
             logits = &logits + pairs(&vectors, &r);
         }
+        if !p.compressed.is_empty() {
+            logits = &logits + compressed(&p.compressed, &vectors);
+        }
         if !p.layers.is_empty() {
             logits = &logits + self.mlp(vectors.flatten(1, 2), dropout, trace);
         }
@@ -142,6 +145,10 @@ impl Model {
             Interaction::FieldWeighted => {
                 let w = self.parameters.field_matrix.as_ref()?;
                 (w + w.tr()) * 0.5
+            }
+            Interaction::LowRank { .. } => {
+                let [u, e] = self.parameters.field_factors.as_ref()?;
+                u.tr().matmul(&(u * e.view([-1, 1])))
             }
         };
         let eye = Tensor::eye(num_fields, (Kind::Float, self.device));
@@ -178,6 +185,26 @@ impl Model {
         }
         x.squeeze_dim(1)
     }
+}
+
+/// v `[n, F, k]` -> `[n]`: the compressed interaction network (Lian et al. 2018, arXiv:1803.05170, eq. 6 and 8)
+///
+/// `x^h_m = relu(b_m + sum_ij W_mij x^{h-1}_i * v_j)`, products of numbers of the same dimension; every layer's sum over the
+/// dimensions goes to the output.
+fn compressed(layers: &[Linear], v: &Tensor) -> Tensor {
+    let Some((output, hidden)) = layers.split_last() else {
+        return v.zeros_like().sum_dim_intlist([1, 2].as_slice(), false, None);
+    };
+    let (n, dim) = (v.size()[0], v.size()[2]);
+    let mut x = v.shallow_clone();
+    let mut sums = Vec::with_capacity(hidden.len());
+    for layer in hidden {
+        // [n, width, 1, k] * [n, 1, F, k] -> [n, width * F, k]
+        let products = (x.unsqueeze(2) * v.unsqueeze(1)).view([n, -1, dim]);
+        x = (layer.weight.matmul(&products) + layer.bias.view([-1, 1])).relu();
+        sums.push(x.sum_dim_intlist([2].as_slice(), false, None::<Kind>));
+    }
+    Tensor::cat(&sums, 1).linear(&output.weight, Some(&output.bias)).squeeze_dim(1)
 }
 
 /// v `[n, F, k]`, r `[F, F]` symmetric with a diagonal of zeros -> `[n]`: sum_{i<j} r_ij <v_i, v_j> = tr(E^T R E) / 2, E = v of a sample

@@ -25,8 +25,12 @@ pub struct Parameters {
     pub field_vector: Option<Tensor>,
     /// `[num_fields, num_fields]`: W of `r = (W + W^T) / 2`.
     pub field_matrix: Option<Tensor>,
+    /// `[rank, num_fields]` and `[rank]`: u and e of `r_ij = sum_k e_k u_ki u_kj`.
+    pub field_factors: Option<[Tensor; 2]>,
     /// Hidden layers, then the output layer; empty without an MLP.
     pub layers: Vec<Linear>,
+    /// Layers of the compressed interaction network, `[width, width before * num_fields]`; its output, `[1, sum of widths]`, last.
+    pub compressed: Vec<Linear>,
 }
 
 /// One Linear layer and what follows it.
@@ -105,6 +109,28 @@ impl Parameters {
                 inputs = outputs;
             }
         }
+        let linear = |inputs: i64, outputs: i64| {
+            let bound = (inputs as f64).sqrt().recip();
+            Linear { weight: uniform(&[outputs, inputs], bound), bias: uniform(&[outputs], bound), norm: None }
+        };
+        let mut compressed = Vec::new();
+        let mut width = num_fields;
+        for outputs in config.compressed.iter().map(|&w| size(w)) {
+            compressed.push(linear(width * num_fields, outputs));
+            width = outputs;
+        }
+        if !compressed.is_empty() {
+            compressed.push(linear(config.compressed.iter().map(|&w| size(w)).sum(), 1));
+        }
+        let field_factors = match config.interaction {
+            Interaction::LowRank { rank } => {
+                // A pair's weight starts as large as that of a full matrix: rank b^4 / 9 = 1 / (2 num_fields).
+                let bound = (4.5 / (num_fields * size(rank)) as f64).powf(0.25);
+                let signs: Vec<f32> = (0..rank).map(|k| if k % 2 == 0 { 1.0 } else { -1.0 }).collect();
+                Some([uniform(&[size(rank), num_fields], bound), Tensor::from_slice(&signs).to_device(device)])
+            }
+            _ => None,
+        };
         let parameters = Parameters {
             bias: Tensor::zeros([1], options),
             first,
@@ -114,7 +140,9 @@ impl Parameters {
             // Glorot's bound for a square matrix.
             field_matrix: (config.interaction == Interaction::FieldWeighted)
                 .then(|| uniform(&[num_fields, num_fields], (3.0 / num_fields as f64).sqrt())),
+            field_factors,
             layers,
+            compressed,
         };
         parameters.track_gradients();
         parameters
@@ -136,6 +164,14 @@ impl Parameters {
             if let Some(tensor) = tensor {
                 add(name.to_owned(), tensor, Role::Other);
             }
+        }
+        if let Some([factors, weights]) = &self.field_factors {
+            add("field_factors".to_owned(), factors, Role::Other);
+            add("field_factor_weights".to_owned(), weights, Role::Other);
+        }
+        for (n, layer) in self.compressed.iter().enumerate() {
+            add(format!("compressed.{n}.weight"), &layer.weight, Role::Matrix);
+            add(format!("compressed.{n}.bias"), &layer.bias, Role::Other);
         }
         for (n, layer) in self.layers.iter().enumerate() {
             add(format!("mlp.{n}.weight"), &layer.weight, Role::Matrix);
@@ -187,9 +223,11 @@ impl Parameters {
             .sum();
         let num_fields = config.fields.len();
         let pairs = if self.field_matrix.is_some() { num_fields * (num_fields - 1) / 2 } else { 0 };
+        let factors: usize = self.field_factors.iter().flatten().map(Tensor::numel).sum();
         let size = |t: &Option<Tensor>| t.as_ref().map_or(0, Tensor::numel);
-        let layers: usize = self.layers.iter().map(|l| l.weight.numel() + l.bias.numel()).sum();
-        1 + tables + pairs + size(&self.feature_weight) + size(&self.field_vector) + layers
+        let layers = self.layers.iter().chain(&self.compressed);
+        let layers: usize = layers.map(|l| l.weight.numel() + l.bias.numel()).sum();
+        1 + tables + pairs + factors + size(&self.feature_weight) + size(&self.field_vector) + layers
     }
 
     /// The tensors of `weights.safetensors`, named as `xsfm_interchange::checkpoint` says.
@@ -259,6 +297,9 @@ pub fn check_config(config: &ModelConfig) -> Result<()> {
         if field.features == 0 {
             bail!("field `{name}` has no features");
         }
+        if field.embedding == (EmbeddingConfig::Hashed { rows: 0 }) {
+            bail!("field `{name}` has 0 rows; it needs at least 1");
+        }
         if let EmbeddingConfig::QuotientRemainder { collisions, operation } = field.embedding {
             if collisions == 0 {
                 bail!("field `{name}` has 0 collisions; it needs at least 1");
@@ -266,6 +307,16 @@ pub fn check_config(config: &ModelConfig) -> Result<()> {
             if operation == Operation::Concat && dim % 2 != 0 {
                 bail!("field `{name}` is a concatenation of two halves, but embed_dim is {dim}, which is odd");
             }
+        }
+    }
+    if let Interaction::LowRank { rank } = config.interaction
+        && !(1..=limit::RANK.min(num_fields)).contains(&rank)
+    {
+        bail!("rank is {rank}; it is 1 to {}", limit::RANK.min(num_fields));
+    }
+    for (n, &width) in config.compressed.iter().enumerate() {
+        if !(1..=limit::LAYER_INPUTS).contains(&width) {
+            bail!("compressed layer {n} has a width of {width}; it is 1 to {}", limit::LAYER_INPUTS);
         }
     }
     let widths = config.mlp.iter().flat_map(|mlp| &mlp.hidden);

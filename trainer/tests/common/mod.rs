@@ -36,6 +36,8 @@ pub(crate) fn all_kinds() -> Vec<FieldConfig> {
         field("bag_mult", 13, true, qr(2, Mult)),
         field("bag_add", 5, true, qr(9, Add)),
         field("bag_concat", 12, true, qr(4, Concat)),
+        field("hashed", 14, false, EmbeddingConfig::Hashed { rows: 5 }),
+        field("bag_hashed", 8, true, EmbeddingConfig::Hashed { rows: 3 }),
     ]
 }
 
@@ -48,6 +50,7 @@ pub(crate) fn config(fields: Vec<FieldConfig>, embed_dim: usize) -> ModelConfig 
         field_vector: true,
         interaction: Interaction::FieldWeighted,
         mlp: Some(MlpConfig { hidden: vec![12, 5], batch_norm: true }),
+        compressed: Vec::new(),
         quantization: None,
     }
 }

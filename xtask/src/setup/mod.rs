@@ -2,6 +2,7 @@
 
 pub(crate) mod debian;
 pub(crate) mod movielens;
+pub(crate) mod peers;
 pub(crate) mod python;
 pub(crate) mod torch;
 

@@ -1,4 +1,4 @@
-//! Python, which only fetches wheels: no Python code of ours or others' runs in the project.
+//! Python, which fetches wheels. It runs only to convert models for other engines (`benches/peers/convert.py`).
 
 use std::path::Path;
 use std::process::Command;

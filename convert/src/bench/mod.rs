@@ -1,0 +1,191 @@
+//! What a packed model costs on this CPU: getting ready, each call, each part, threads, memory.
+//!
+//! | module | measures |
+//! |---|---|
+//! | `rows` | nothing: it draws the rows that are scored |
+//! | `time` | calls, rounds, threads |
+//! | `profile` | parts, by leaving them out |
+//! | `machine` | what the CPU has, and the memory that was used |
+//! | `report` | nothing: it is what is told |
+
+mod machine;
+mod profile;
+mod report;
+mod rows;
+mod time;
+
+use std::time::{Duration, Instant};
+
+use xsfm_interchange::rows::RowBlock;
+use xsfm_runtime::{Backend, BatchError, LoadError, Model, Row, ScoreError, Scorer, ScratchBlock};
+
+pub use self::profile::parts;
+pub use self::report::{Memory, Part, Report, Soak, Start};
+pub use self::rows::random;
+pub use self::time::Quantiles;
+
+use self::time::{Calls, median_ns};
+use crate::error::Error;
+use crate::inspect::mode_name;
+use crate::pack::Packed;
+
+/// Rows that are scored in turn.
+pub const MAX_ROWS: usize = 1024;
+/// Tries of what happens once in a program's life.
+const TRIES: usize = 9;
+/// How long each thing is measured.
+const BUDGET: Duration = Duration::from_millis(300);
+
+/// How to score.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Rows of a call.
+    pub batch: usize,
+    /// Threads that score at the same time.
+    pub threads: usize,
+    /// The instructions; the fastest that the CPU has where none is named.
+    pub backend: Option<Backend>,
+    /// Whether layers are laid in tiles first.
+    pub prepare: bool,
+    /// Whether to measure the parts.
+    pub profile: bool,
+    /// How long to watch single calls beside the usual time.
+    pub soak: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { batch: 1, threads: 1, backend: None, prepare: true, profile: true, soak: None }
+    }
+}
+
+/// The back end of that name.
+///
+/// # Errors
+/// There is none, or this CPU lacks it; names those that it has.
+pub fn backend(name: &str) -> Result<Backend, Error> {
+    let found = Backend::ALL.into_iter().find(|backend| backend.name() == name);
+    found.filter(|backend| backend.is_available()).ok_or_else(|| lacks(name))
+}
+
+fn lacks(name: &str) -> Error {
+    let here: Vec<_> = Backend::ALL.into_iter().filter(|backend| backend.is_available()).map(Backend::name).collect();
+    Error::Input(format!("this CPU lacks back end {name:?}; it has {}", here.join(", ")))
+}
+
+/// Measures `file`, which took `read` to read, with `rows`.
+///
+/// # Errors
+/// Not a model, rows that do not fit it, or a back end that this CPU lacks.
+pub fn bench(file: &Packed, read: Duration, rows: &RowBlock, options: &Options) -> Result<Report, Error> {
+    let backend = options.backend.unwrap_or_else(Backend::detect);
+    let start = start(file, read, rows, options)?;
+    let model = Model::from_bytes(file).map_err(not_loaded)?;
+    let model = model.with_backend(backend).ok_or_else(|| lacks(backend.name()))?;
+    let mut prepared = vec![ScratchBlock::ZERO; if options.prepare { model.prepared_blocks() } else { 0 }];
+    let model = if options.prepare { model.prepare(&mut prepared).map_err(no_room)? } else { model };
+
+    let rows = Rows::new(rows, options.batch);
+    let mut scratch = scratch(&model, options.batch);
+    let mut calls = Calls::new(&model, &rows.0, options.batch, &mut scratch)?;
+    let rounds = calls.rounds(BUDGET)?;
+    let call = calls.quantiles(BUDGET)?;
+    let soak = match options.soak {
+        None => None,
+        Some(time) => Some(Soak::new(calls.quantiles(time)?, time)),
+    };
+    let rows_per_second = time::throughput(&model, &rows.0, options, BUDGET)?;
+    // The profile has models of its own.
+    let peak_bytes = machine::peak_bytes();
+    let profile = if options.profile { profile::profile(file, &model, &rows.0, options)? } else { Vec::new() };
+    let statistics = model.statistics();
+    let scratch_bytes = scratch.len() * ScratchBlock::LEN;
+    Ok(Report {
+        mode: mode_name(statistics.mode),
+        backend: backend.name(),
+        cpu: machine::features(),
+        prepared: options.prepare,
+        batch: options.batch,
+        threads: options.threads,
+        rows: rows.0.len(),
+        rounds: rounds.count,
+        ns_median: rounds.median,
+        ns_min: rounds.least,
+        row: call.per_row(options.batch),
+        call,
+        timer_ns: time::timer_ns(),
+        rows_per_second,
+        start,
+        memory: Memory {
+            file_bytes: statistics.file_bytes,
+            prepared_bytes: prepared.len() * ScratchBlock::LEN,
+            scratch_bytes,
+            announced_bytes: statistics.file_bytes
+                + prepared.len() * ScratchBlock::LEN
+                + options.threads * scratch_bytes,
+            peak_bytes,
+        },
+        profile,
+        soak,
+        checksum: format!("{:#010x}", rounds.checksum),
+    })
+}
+
+/// What happens once in a program's life, each the median of several tries.
+fn start(file: &Packed, read: Duration, rows: &RowBlock, options: &Options) -> Result<Start, Error> {
+    let timed = |times: &mut Vec<f64>, start: Instant| times.push(start.elapsed().as_nanos() as f64);
+    let (mut load, mut verify, mut prepare, mut first) = (vec![], vec![], vec![], vec![]);
+    for _ in 0..TRIES {
+        let start = Instant::now();
+        let model = Model::from_bytes_skipping_checksum(file).map_err(not_loaded)?;
+        timed(&mut load, start);
+        let start = Instant::now();
+        model.verify_checksum().map_err(not_loaded)?;
+        timed(&mut verify, start);
+        let model = options.backend.and_then(|backend| model.with_backend(backend)).unwrap_or(model);
+        let mut memory = vec![ScratchBlock::ZERO; model.prepared_blocks()];
+        let start = Instant::now();
+        let model = if options.prepare { model.prepare(&mut memory).map_err(no_room)? } else { model };
+        timed(&mut prepare, start);
+        let mut scratch = vec![ScratchBlock::ZERO; model.scratch_blocks()];
+        let start = Instant::now();
+        let mut scorer = Scorer::new(&model, &mut scratch).map_err(no_room)?;
+        scorer.score(rows.row(0)).map_err(Error::row(0))?;
+        timed(&mut first, start);
+    }
+    Ok(Start {
+        read_ns: read.as_nanos() as f64,
+        load_ns: median_ns(&mut load),
+        checksum_ns: median_ns(&mut verify),
+        prepare_ns: median_ns(&mut prepare),
+        first_score_ns: median_ns(&mut first),
+    })
+}
+
+/// As many rows as full calls need: those of a block, again and again.
+struct Rows<'r>(Vec<Row<'r>>);
+
+impl<'r> Rows<'r> {
+    fn new(block: &'r RowBlock, batch: usize) -> Self {
+        let count = block.len().next_multiple_of(batch);
+        Rows((0..count).map(|i| block.row(i % block.len())).collect())
+    }
+}
+
+fn scratch(model: &Model<'_>, batch: usize) -> Vec<ScratchBlock> {
+    vec![ScratchBlock::ZERO; if batch > 1 { model.batch_scratch_blocks() } else { model.scratch_blocks() }]
+}
+
+/// The error of a row of a call whose first row is `first`.
+fn of_row(first: usize) -> impl Fn(BatchError) -> Error {
+    move |BatchError { row, error }: BatchError| Error::Row { row: first + row, source: error }
+}
+
+fn not_loaded(error: LoadError) -> Error {
+    Error::Input(error.to_string())
+}
+
+/// Nothing else can be wrong with a model that was loaded.
+fn no_room(source: ScoreError) -> Error {
+    Error::Row { row: 0, source }
+}

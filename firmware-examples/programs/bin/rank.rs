@@ -1,0 +1,10 @@
+//! Ranks candidates from flash.
+
+#![no_std]
+#![no_main]
+
+#[programs::machine::entry]
+fn main() -> ! {
+    programs::rank::main();
+    programs::done()
+}

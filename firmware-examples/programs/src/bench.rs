@@ -1,0 +1,66 @@
+//! Counts the instructions of a score, of each model that the host names.
+//!
+//! The host strips a model of its parts, one by one: what a part takes is the difference. It gives candidates too, which are
+//! scored as whole rows and with their context computed once.
+
+use defmt::info;
+use example_input::Ranking;
+use xsfm_runtime::{Model, Ranker, Scorer, ScratchBlock};
+
+use crate::host::{Room, Words};
+use crate::machine::Counter;
+use crate::rank::ContextFields;
+use crate::stop;
+
+/// `bench RANKING MODEL…`; the first model is ranked too.
+pub fn main() {
+    let (mut room, words, mut counter) = (Room::take(), Words::get(), Counter::start());
+    words.expect("the program's name");
+    let ranking = words.expect("a file of candidates");
+    let mut is_first = true;
+    while let Some(path) = words.next() {
+        let (bytes, ranking, memory) = room.read(path, ranking);
+        let ranking = Ranking::decode(ranking).unwrap_or_else(|| stop("candidates", "not a ranking"));
+        let model = Model::from_bytes_skipping_checksum(bytes).unwrap_or_else(|why| stop(path, why));
+        let per_row = score(&model, &ranking, memory, &mut counter);
+        info!("figure {} score {}", path, per_row);
+        if is_first {
+            let (context, per_candidate) = rank(&model, &ranking, memory, &mut counter);
+            info!("figure {} context {}", path, context);
+            info!("figure {} candidate {}", path, per_candidate);
+        }
+        is_first = false;
+    }
+}
+
+/// Instructions per whole row.
+fn score(model: &Model<'_>, ranking: &Ranking<'_>, memory: &mut [ScratchBlock], counter: &mut Counter) -> u32 {
+    let mut scorer = Scorer::new(model, memory).unwrap_or_else(|why| stop("a scorer", why));
+    let mut total = 0;
+    for row in ranking.whole.rows() {
+        let (instructions, score) = counter.count(|| scorer.score(row));
+        if let Err(why) = score {
+            stop("a row", why);
+        }
+        total += instructions;
+    }
+    per(total, ranking.whole.rows().len())
+}
+
+/// Instructions of setting a context, and per candidate in it: of the best ten, found in all.
+fn rank(model: &Model<'_>, ranking: &Ranking<'_>, memory: &mut [ScratchBlock], counter: &mut Counter) -> (u32, u32) {
+    let fields = ContextFields::new(ranking.context_fields);
+    let mut ranker = Ranker::new(model, fields.as_slice(), memory).unwrap_or_else(|why| stop("a ranker", why));
+    let Some(context) = ranking.context.rows().next() else { stop("candidates", "no context") };
+    let (of_context, set) = counter.count(|| ranker.set_context(context));
+    let mut best = [Default::default(); 10];
+    let (of_all, ranked) = counter.count(|| ranker.top_k(ranking.candidates.rows(), &mut best));
+    if let (Err(why), _) | (_, Err(why)) = (set, ranked.map_err(|batch| batch.error)) {
+        stop("ranking", why);
+    }
+    (per(of_context, 1), per(of_all, ranking.candidates.rows().len()))
+}
+
+fn per(total: u64, count: usize) -> u32 {
+    u32::try_from(total / count.max(1) as u64).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,425 @@
+/* Scores click models that lie in flash or in memory: the C interface of xsfm-runtime. C99, C++17 and later.
+ *
+ * Nothing is allocated and there are no globals: structs, and blocks of memory, are the caller's. A struct whose content is opaque is
+ * filled by its function; a zeroed one, or one whose function failed, is refused with XSFM_STATUS_NOT_READY. Every function takes NULL and
+ * misaligned pointers for errors. The last argument, `error`, may be NULL. "Safety" says what C has to keep to.
+ *
+ * Written by cbindgen from runtime/capi; the guide is docs/c.md.
+ */
+
+#ifndef XSFM_H
+#define XSFM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if UINTPTR_MAX > 0xFFFFFFFFu
+#define XSFM_64_BIT
+#else
+#define XSFM_32_BIT
+#endif
+
+/* Before a declaration: at a multiple of n bytes. `static const XSFM_ALIGNED(64) unsigned char model[] = {...};` */
+#if defined(__GNUC__)
+#define XSFM_ALIGNED(n) __attribute__((aligned(n)))
+#elif defined(_MSC_VER)
+#define XSFM_ALIGNED(n) __declspec(align(n))
+#elif defined(__cplusplus)
+#define XSFM_ALIGNED(n) alignas(n)
+#else
+#define XSFM_ALIGNED(n) _Alignas(n)
+#endif
+
+// Numbers of 64 bits in an `xsfm_error`.
+#define XSFM_ERROR_WORDS 9
+
+#if defined(XSFM_32_BIT)
+// Numbers of 64 bits in an `xsfm_model`.
+#define XSFM_MODEL_WORDS 34
+#endif
+
+#if defined(XSFM_64_BIT)
+// Numbers of 64 bits in an `xsfm_model`.
+#define XSFM_MODEL_WORDS 64
+#endif
+
+#if defined(XSFM_32_BIT)
+// Numbers of 64 bits in an `xsfm_ranker`.
+#define XSFM_RANKER_WORDS 92
+#endif
+
+#if defined(XSFM_64_BIT)
+// Numbers of 64 bits in an `xsfm_ranker`.
+#define XSFM_RANKER_WORDS 168
+#endif
+
+#if defined(XSFM_32_BIT)
+// Numbers of 64 bits in an `xsfm_scorer`.
+#define XSFM_SCORER_WORDS 35
+#endif
+
+#if defined(XSFM_64_BIT)
+// Numbers of 64 bits in an `xsfm_scorer`.
+#define XSFM_SCORER_WORDS 66
+#endif
+
+// What a function has to say. Codes keep their numbers; later versions may add some.
+enum xsfm_status
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // It was done.
+    XSFM_STATUS_OK = 0,
+    // A pointer is NULL that must not be.
+    XSFM_STATUS_NULL = 1,
+    // A pointer is not at a multiple of its type's alignment.
+    XSFM_STATUS_MISALIGNED_POINTER = 2,
+    // A length is more than memory can have.
+    XSFM_STATUS_TOO_LONG = 3,
+    // A struct was not made by its function, or that function failed.
+    XSFM_STATUS_NOT_READY = 4,
+    // The model has no field of that number.
+    XSFM_STATUS_NO_SUCH_FIELD = 5,
+    // Fewer bytes than the model's file states.
+    XSFM_STATUS_TRUNCATED = 16,
+    // The bytes are not an .xsfm file.
+    XSFM_STATUS_NOT_XSFM = 17,
+    // The file is newer than this library.
+    XSFM_STATUS_VERSION = 18,
+    // The first bytes of the file were damaged.
+    XSFM_STATUS_PREFIX_CHECKSUM = 19,
+    // The file was damaged.
+    XSFM_STATUS_CHECKSUM = 20,
+    // The manifest is malformed.
+    XSFM_STATUS_MANIFEST = 21,
+    // The file has a section that this library does not know.
+    XSFM_STATUS_UNKNOWN_SECTION = 22,
+    // A section is missing, or one too many is there.
+    XSFM_STATUS_SECTION_PRESENCE = 23,
+    // A section lies outside the file, over its neighbour, or not at a multiple of 64.
+    XSFM_STATUS_SECTION_BOUNDS = 24,
+    // A section has the wrong size.
+    XSFM_STATUS_SECTION_SIZE = 25,
+    // The file lies at an address where its numbers cannot be read: see XSFM_ALIGNED.
+    XSFM_STATUS_MISALIGNED_MODEL = 26,
+    // A number of the file is out of range or contradicts another.
+    XSFM_STATUS_VALUE = 27,
+    // Another reason why the bytes are not a model.
+    XSFM_STATUS_LOAD_FAILED = 47,
+    // Fewer blocks of memory than needed.
+    XSFM_STATUS_SCRATCH_TOO_SMALL = 48,
+    // The row has not the model's number of fields.
+    XSFM_STATUS_FIELD_COUNT = 49,
+    // The row's offsets decrease or leave its indices.
+    XSFM_STATUS_OFFSETS = 50,
+    // A field has no index, or more than it takes.
+    XSFM_STATUS_INDEX_COUNT = 51,
+    // An index is not a feature of its field.
+    XSFM_STATUS_INDEX_OUT_OF_RANGE = 52,
+    // There is not one score for each row.
+    XSFM_STATUS_BATCH_LENGTH = 53,
+    // A context cannot have this field: unknown, named twice, or the last that is left.
+    XSFM_STATUS_CONTEXT_FIELD = 54,
+    // Candidates were given before a context, or after one that was refused.
+    XSFM_STATUS_NO_CONTEXT = 55,
+    // f32 mode: the logit is infinite or not a number.
+    XSFM_STATUS_NOT_FINITE = 56,
+    // Another reason why a row has no score.
+    XSFM_STATUS_SCORE_FAILED = 79,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum xsfm_status xsfm_status;
+#else
+typedef int32_t xsfm_status;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// The arithmetic of a model.
+enum xsfm_mode
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // None of the others: a later version's.
+    XSFM_MODE_OTHER = 0,
+    // Weights and sums in f32.
+    XSFM_MODE_F32 = 1,
+    // Integers from the table to the logit: the same bits on every CPU.
+    XSFM_MODE_INT8 = 2,
+    // Integer weights; the outputs of layers get a scale for each row.
+    XSFM_MODE_DYNAMIC = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum xsfm_mode xsfm_mode;
+#else
+typedef int32_t xsfm_mode;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What went wrong. Every function writes it where its last argument is not NULL; xsfm_error_message has words for it.
+typedef struct xsfm_error {
+    uint64_t opaque[XSFM_ERROR_WORDS];
+    // Of several rows or candidates: the number, from 0, of the one that has no score; those before it have theirs.
+    size_t row;
+    // The code that the function returned.
+    xsfm_status status;
+} xsfm_error;
+
+// A model: views into its file, which stays where it is. May be copied, and read by several threads.
+typedef struct xsfm_model {
+    uint64_t opaque[XSFM_MODEL_WORDS];
+} xsfm_model;
+
+// Text that is not ended by a zero byte: printf("%.*s", (int)text.len, text.start). Lies in the model's file or in the program.
+typedef struct xsfm_text {
+    // Its first byte, UTF-8.
+    const char *start;
+    // Its bytes.
+    size_t len;
+} xsfm_text;
+
+// What a model is and costs.
+typedef struct xsfm_info {
+    // The arithmetic.
+    xsfm_mode mode;
+    // Fields of a row.
+    size_t num_fields;
+    // Length of a field's vector.
+    size_t embed_dim;
+    // Bytes of the file.
+    size_t file_bytes;
+    // Blocks that xsfm_scorer_new needs: all the RAM beside the stack.
+    size_t scratch_blocks;
+    // Blocks with which xsfm_score_batch takes rows together, which is faster on CPUs with vector instructions.
+    size_t batch_scratch_blocks;
+    // Blocks that xsfm_prepare needs; 0 where there is nothing to prepare.
+    size_t prepared_blocks;
+    // Trained numbers.
+    size_t parameters;
+    // Multiply-accumulates of one row in field vectors, pairs and layers.
+    size_t multiply_accumulates;
+    // The instructions that score it, such as "avx2".
+    struct xsfm_text backend;
+} xsfm_info;
+
+// A field of a model.
+typedef struct xsfm_field {
+    // Its name in the training data.
+    struct xsfm_text name;
+    // Valid indices are below this.
+    uint32_t features;
+    // Whether a row may have several indices in this field.
+    bool bag;
+} xsfm_field;
+
+// 64 bytes of memory for scores, aligned for every vector register.
+typedef struct XSFM_ALIGNED(64) xsfm_block {
+    // Its bytes.
+    uint8_t bytes[64];
+} xsfm_block;
+
+// Scores candidates that share a context, which is computed once. A thread needs its own; do not use it and a copy of it.
+typedef struct xsfm_ranker {
+    uint64_t opaque[XSFM_RANKER_WORDS];
+} xsfm_ranker;
+
+// One sample: the indices of its features, field by field, in the model's order.
+//
+// An index counts from 0 within its field; in models that this project trained, 0 stands for features that are not in the
+// vocabulary.
+typedef struct xsfm_row {
+    // The indices of all fields.
+    const uint32_t *indices;
+    // How many there are; with offsets, how many may be reached.
+    size_t num_indices;
+    // NULL where every field has one index. Otherwise field f has the indices from `offsets[f]` to before `offsets[f + 1]`.
+    const uint32_t *offsets;
+    // Number of offsets: one more than fields; 0 where offsets is NULL.
+    size_t num_offsets;
+} xsfm_row;
+
+// A candidate among the best.
+typedef struct xsfm_ranked {
+    // Its number in the array of candidates, from 0.
+    size_t candidate;
+    // Its score.
+    float logit;
+} xsfm_ranked;
+
+// Scores rows with one model and one piece of memory. A thread needs its own; do not use it and a copy of it.
+typedef struct xsfm_scorer {
+    uint64_t opaque[XSFM_SCORER_WORDS];
+} xsfm_scorer;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// Writes what went wrong in words, with the two values that disagree, to `buffer` of `len` bytes, and ends it with a zero byte:
+// as much as there is room for. 128 bytes are enough for most. Gives the length of the whole text without the zero byte.
+//
+// Only programs that call it have its code: without it, formatting is not linked.
+//
+// # Safety
+// `error` was written by a function of this library, or is NULL; `buffer` has `len` bytes, or is NULL.
+size_t xsfm_error_message(const struct xsfm_error *error,
+                          char *buffer,
+                          size_t len);
+
+// The newest version of the file's format that this library reads.
+uint16_t xsfm_format_version(void);
+
+// Loads a model from `len` bytes at `bytes`, and checks all of them. They may go on after the file's end. `bytes` is at a multiple
+// of 4, best of 64: see XSFM_ALIGNED.
+//
+// # Safety
+// The bytes stay there, unchanged, as long as `model`, its copies, and what is made from them are used.
+xsfm_status xsfm_load(struct xsfm_model *model,
+                      const uint8_t *bytes,
+                      size_t len,
+                      struct xsfm_error *error);
+
+// As xsfm_load, but does not read all bytes for their checksum. Damaged weights make scores wrong, never unsafe.
+//
+// # Safety
+// As xsfm_load.
+xsfm_status xsfm_load_skipping_checksum(struct xsfm_model *model,
+                                        const uint8_t *bytes,
+                                        size_t len,
+                                        struct xsfm_error *error);
+
+// Reads all bytes of a model for their checksum: what xsfm_load_skipping_checksum has left for later.
+//
+// # Safety
+// `model` is one that xsfm_load or xsfm_prepare made, or zeros.
+xsfm_status xsfm_verify_checksum(const struct xsfm_model *model, struct xsfm_error *error);
+
+// Tells what a model is and costs, before anything is scored.
+//
+// # Safety
+// `model` is one that xsfm_load or xsfm_prepare made, or zeros.
+xsfm_status xsfm_get_info(const struct xsfm_model *model, struct xsfm_info *info, struct xsfm_error *error);
+
+// Tells the name and the size of field number `number`, from 0. The name lies in the model's file.
+//
+// # Safety
+// `model` is one that xsfm_load or xsfm_prepare made, or zeros.
+xsfm_status xsfm_get_field(const struct xsfm_model *model,
+                           size_t number,
+                           struct xsfm_field *field,
+                           struct xsfm_error *error);
+
+// Lays the layers of a model as vector instructions want them, in `blocks` blocks of `memory` (prepared_blocks of its info), and
+// makes `prepared`, which may be the same struct. Scores are several times as fast on x86-64 and AArch64; those of int8 and
+// dynamic mode keep their bits. Where there is nothing to prepare, 0 blocks will do.
+//
+// # Safety
+// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `memory` stays, used by nobody else, and so do the bytes of the model,
+// as long as `prepared` and what is made from it are used.
+xsfm_status xsfm_prepare(const struct xsfm_model *model,
+                         struct xsfm_block *memory,
+                         size_t blocks,
+                         struct xsfm_model *prepared,
+                         struct xsfm_error *error);
+
+// Tells how many blocks of memory xsfm_ranker_new needs for these fields in the context.
+//
+// # Safety
+// `model` is one that xsfm_load or xsfm_prepare made, or zeros.
+xsfm_status xsfm_ranker_blocks(const struct xsfm_model *model,
+                               const size_t *context_fields,
+                               size_t num_context_fields,
+                               size_t *blocks,
+                               struct xsfm_error *error);
+
+// Makes a ranker whose rows are split: the fields of the context, by number in any order, and the others, which are the
+// candidates'. It copies the model's struct and its first layer; `context_fields` need not stay.
+//
+// # Safety
+// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `memory` stays, used by nobody else, and so do the model's bytes and
+// prepared memory, as long as the ranker is used.
+xsfm_status xsfm_ranker_new(struct xsfm_ranker *ranker,
+                            const struct xsfm_model *model,
+                            const size_t *context_fields,
+                            size_t num_context_fields,
+                            struct xsfm_block *memory,
+                            size_t blocks,
+                            struct xsfm_error *error);
+
+// Computes what all candidates share. The row has the context's fields alone, in the model's order. After an error there is no
+// context until one is set.
+//
+// # Safety
+// `ranker` is one that xsfm_ranker_new made, or zeros; the row's pointers are NULL or have as many numbers as it says.
+xsfm_status xsfm_ranker_set_context(struct xsfm_ranker *ranker,
+                                    const struct xsfm_row *row,
+                                    struct xsfm_error *error);
+
+// Scores candidates: rows of the other fields alone, in the model's order. int8 and dynamic scores have the bits of whole rows.
+// After an error, the candidates before that of error.row have their scores.
+//
+// # Safety
+// As xsfm_ranker_set_context.
+xsfm_status xsfm_ranker_score_batch(struct xsfm_ranker *ranker,
+                                    const struct xsfm_row *candidates,
+                                    size_t num_candidates,
+                                    float *logits,
+                                    struct xsfm_error *error);
+
+// Finds the best candidates, best first, at most as many as `best` has room for, and writes to `found` how many they are. Equal
+// logits stay in the order of the candidates.
+//
+// # Safety
+// As xsfm_ranker_set_context; `best` has room for `most`.
+xsfm_status xsfm_ranker_top_k(struct xsfm_ranker *ranker,
+                              const struct xsfm_row *candidates,
+                              size_t num_candidates,
+                              struct xsfm_ranked *best,
+                              size_t most,
+                              size_t *found,
+                              struct xsfm_error *error);
+
+// Makes a scorer for `model` that works in `blocks` blocks of `scratch`: scratch_blocks of the model's info, or
+// batch_scratch_blocks. The model's struct is copied, and need not stay.
+//
+// # Safety
+// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `scratch` stays, used by nobody else, and so do the model's bytes and
+// prepared memory, as long as the scorer is used.
+xsfm_status xsfm_scorer_new(struct xsfm_scorer *scorer,
+                            const struct xsfm_model *model,
+                            struct xsfm_block *scratch,
+                            size_t blocks,
+                            struct xsfm_error *error);
+
+// Scores one row: the log-odds of a click. The scorer can be used again after an error.
+//
+// # Safety
+// `scorer` is one that xsfm_scorer_new made, or zeros; the row's pointers are NULL or have as many numbers as it says.
+xsfm_status xsfm_score(struct xsfm_scorer *scorer, const struct xsfm_row *row, float *logit, struct xsfm_error *error);
+
+// Scores `num_rows` rows, with the bits that xsfm_score gives; `logits` has room for as many. After an error, the rows before that
+// of error.row have their scores.
+//
+// # Safety
+// As xsfm_score.
+xsfm_status xsfm_score_batch(struct xsfm_scorer *scorer,
+                             const struct xsfm_row *rows,
+                             size_t num_rows,
+                             float *logits,
+                             struct xsfm_error *error);
+
+// The probability of a click, 1 / (1 + exp(-logit)): equal logits give equal bits on every CPU.
+float xsfm_probability(float logit);
+
+// The name of a code, such as "XSFM_STATUS_CHECKSUM", which lives as long as the program; "unknown status" for other numbers.
+const char *xsfm_status_name(int32_t status);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* XSFM_H */

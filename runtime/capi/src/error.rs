@@ -1,0 +1,200 @@
+//! What went wrong, with the values that disagree, and the words for it.
+
+use core::ffi::c_char;
+use core::fmt::{self, Write};
+use core::mem::MaybeUninit;
+
+use xsfm_runtime::{BatchError, LoadError, ScoreError};
+
+use crate::handle::{self, Handle, fits};
+use crate::pointer;
+use crate::status::XsfmStatus;
+
+/// Why a function failed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Error {
+    /// Which of several rows.
+    row: Option<usize>,
+    cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    Argument { name: &'static str, problem: Problem },
+    Load(LoadError),
+    Score(ScoreError),
+}
+
+/// What is wrong with an argument.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Problem {
+    Null,
+    Misaligned { required: usize },
+    TooLong { len: usize },
+    NotReady,
+    NoSuchField { field: usize, num_fields: usize },
+}
+
+impl Error {
+    pub(crate) const fn argument(name: &'static str, problem: Problem) -> Self {
+        Error { row: None, cause: Cause::Argument { name, problem } }
+    }
+
+    /// The same error, of one of several rows.
+    pub(crate) fn of_row(self, row: usize) -> Self {
+        Error { row: Some(row), ..self }
+    }
+
+    fn status(&self) -> XsfmStatus {
+        match &self.cause {
+            Cause::Argument { problem, .. } => match problem {
+                Problem::Null => XsfmStatus::Null,
+                Problem::Misaligned { .. } => XsfmStatus::MisalignedPointer,
+                Problem::TooLong { .. } => XsfmStatus::TooLong,
+                Problem::NotReady => XsfmStatus::NotReady,
+                Problem::NoSuchField { .. } => XsfmStatus::NoSuchField,
+            },
+            Cause::Load(error) => error.into(),
+            Cause::Score(error) => error.into(),
+        }
+    }
+}
+
+impl From<LoadError> for Error {
+    fn from(error: LoadError) -> Self {
+        Error { row: None, cause: Cause::Load(error) }
+    }
+}
+
+impl From<ScoreError> for Error {
+    fn from(error: ScoreError) -> Self {
+        Error { row: None, cause: Cause::Score(error) }
+    }
+}
+
+impl From<BatchError> for Error {
+    fn from(BatchError { row, error }: BatchError) -> Self {
+        Error::from(error).of_row(row)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(row) = self.row {
+            write!(f, "row {row}: ")?;
+        }
+        match &self.cause {
+            Cause::Argument { name, problem } => write!(f, "argument {name}: {problem}"),
+            Cause::Load(error) => write!(f, "{error}"),
+            Cause::Score(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Null => write!(f, "NULL"),
+            Problem::Misaligned { required } => write!(f, "not at a multiple of {required}"),
+            Problem::TooLong { len } => write!(f, "{len} elements are more than memory can have"),
+            Problem::NotReady => write!(f, "not made by its function, or that function failed"),
+            Problem::NoSuchField { field, num_fields } => write!(f, "{field}, but the model has {num_fields} fields"),
+        }
+    }
+}
+
+/// Numbers of 64 bits in an `xsfm_error`.
+pub const XSFM_ERROR_WORDS: usize = 9;
+
+/// What went wrong. Every function writes it where its last argument is not NULL; xsfm_error_message has words for it.
+#[repr(C)]
+#[derive(Debug)]
+pub struct XsfmError {
+    opaque: [u64; XSFM_ERROR_WORDS],
+    /// Of several rows or candidates: the number, from 0, of the one that has no score; those before it have theirs.
+    pub row: usize,
+    /// The code that the function returned.
+    pub status: XsfmStatus,
+}
+
+const _: () = assert!(fits::<[u64; XSFM_ERROR_WORDS], Error>(), "XSFM_ERROR_WORDS is too small");
+// SAFETY: its first member fits.
+unsafe impl Handle for XsfmError {
+    type Value = Error;
+    const TAG: u64 = u64::from_le_bytes(*b"xsfmErr1");
+}
+
+/// Does the work of a function, and tells its caller how it went.
+///
+/// # Safety
+/// As [`pointer::place`].
+pub(crate) unsafe fn report(error: *mut XsfmError, work: impl FnOnce() -> Result<(), Error>) -> XsfmStatus {
+    if !error.is_aligned() {
+        return XsfmStatus::MisalignedPointer;
+    }
+    let result = work();
+    let status = result.as_ref().map_or_else(Error::status, |()| XsfmStatus::Ok);
+    if !error.is_null() {
+        let row = result.as_ref().err().and_then(|why| why.row).unwrap_or(0);
+        // SAFETY: aligned, not NULL; the rest is the caller's promise.
+        unsafe {
+            error.write(XsfmError { opaque: [0; XSFM_ERROR_WORDS], row, status });
+            if let Err(why) = result {
+                handle::put(error, why);
+            }
+        }
+    }
+    status
+}
+
+/// Writes what went wrong in words, with the two values that disagree, to `buffer` of `len` bytes, and ends it with a zero byte:
+/// as much as there is room for. 128 bytes are enough for most. Gives the length of the whole text without the zero byte.
+///
+/// Only programs that call it have its code: without it, formatting is not linked.
+///
+/// # Safety
+/// `error` was written by a function of this library, or is NULL; `buffer` has `len` bytes, or is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xsfm_error_message(error: *const XsfmError, buffer: *mut c_char, len: usize) -> usize {
+    // SAFETY: the caller's promise. Without a buffer the text is only measured.
+    let buffer = unsafe { pointer::room("buffer", buffer.cast::<u8>(), len) }.unwrap_or_default();
+    let mut text = Text { buffer, at: 0, len: 0 };
+    // SAFETY: the caller's promise.
+    let written = match unsafe { handle::shared("error", error) } {
+        Ok(error) => write!(text, "{error}"),
+        Err(_) => write!(text, "no error"),
+    };
+    // `Text` takes everything.
+    written.map_or(0, |()| text.end())
+}
+
+/// A caller's buffer that text is written to.
+struct Text<'b> {
+    buffer: &'b mut [MaybeUninit<u8>],
+    /// Bytes written.
+    at: usize,
+    /// Bytes that would have been.
+    len: usize,
+}
+
+impl Text<'_> {
+    /// Ends the text; gives its length.
+    fn end(self) -> usize {
+        if let Some(last) = self.buffer.len().checked_sub(1) {
+            self.buffer[self.at.min(last)].write(0);
+        }
+        self.len
+    }
+}
+
+impl Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.len += text.len();
+        let room = self.buffer.len().saturating_sub(1);
+        for (place, &byte) in self.buffer[..room].iter_mut().skip(self.at).zip(text.as_bytes()) {
+            place.write(byte);
+            self.at += 1;
+        }
+        Ok(())
+    }
+}

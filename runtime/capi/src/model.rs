@@ -1,0 +1,278 @@
+//! Models: loaded in place, looked into, prepared.
+
+use core::ffi::c_char;
+
+use xsfm_runtime::{Mode, Model, ScratchBlock};
+
+use crate::error::{Error, Problem, XsfmError, report};
+use crate::handle::{self, Handle, fits};
+use crate::pointer;
+use crate::status::XsfmStatus;
+
+/// Numbers of 64 bits in an `xsfm_model`.
+#[cfg(target_pointer_width = "32")]
+pub const XSFM_MODEL_WORDS: usize = 34;
+/// Numbers of 64 bits in an `xsfm_model`.
+#[cfg(target_pointer_width = "64")]
+pub const XSFM_MODEL_WORDS: usize = 64;
+
+/// A model: views into its file, which stays where it is. May be copied, and read by several threads.
+#[repr(C)]
+#[derive(Debug)]
+pub struct XsfmModel {
+    opaque: [u64; XSFM_MODEL_WORDS],
+}
+
+const _: () = assert!(fits::<XsfmModel, Model<'static>>(), "XSFM_MODEL_WORDS is too small");
+// SAFETY: it fits.
+unsafe impl Handle for XsfmModel {
+    // The lifetime is the caller's to keep: the header says what must outlive what.
+    type Value = Model<'static>;
+    const TAG: u64 = u64::from_le_bytes(*b"xsfmMod1");
+}
+
+/// 64 bytes of memory for scores, aligned for every vector register.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug)]
+pub struct XsfmBlock {
+    /// Its bytes.
+    pub bytes: [u8; 64],
+}
+
+const _: () =
+    assert!(size_of::<XsfmBlock>() == ScratchBlock::LEN && align_of::<XsfmBlock>() == align_of::<ScratchBlock>());
+
+/// The caller's memory as the runtime wants it.
+///
+/// # Safety
+/// A pointer that is not NULL points to `blocks` blocks that nobody else uses during `'a`.
+pub(crate) unsafe fn memory<'a>(
+    name: &'static str,
+    memory: *mut XsfmBlock,
+    blocks: usize,
+) -> Result<&'a mut [ScratchBlock], Error> {
+    // SAFETY: the caller's promise; equal size and alignment, asserted above.
+    let memory = unsafe { pointer::room(name, memory.cast::<ScratchBlock>(), blocks) }?;
+    for block in memory.iter_mut() {
+        block.write(ScratchBlock::ZERO);
+    }
+    // SAFETY: every block was just written.
+    Ok(unsafe { core::slice::from_raw_parts_mut(memory.as_mut_ptr().cast(), memory.len()) })
+}
+
+/// Text that is not ended by a zero byte: printf("%.*s", (int)text.len, text.start). Lies in the model's file or in the program.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct XsfmText {
+    /// Its first byte, UTF-8.
+    pub start: *const c_char,
+    /// Its bytes.
+    pub len: usize,
+}
+
+impl From<&str> for XsfmText {
+    fn from(text: &str) -> Self {
+        XsfmText { start: text.as_ptr().cast(), len: text.len() }
+    }
+}
+
+/// The arithmetic of a model.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XsfmMode {
+    /// None of the others: a later version's.
+    Other = 0,
+    /// Weights and sums in f32.
+    F32 = 1,
+    /// Integers from the table to the logit: the same bits on every CPU.
+    Int8 = 2,
+    /// Integer weights; the outputs of layers get a scale for each row.
+    Dynamic = 3,
+}
+
+/// What a model is and costs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct XsfmInfo {
+    /// The arithmetic.
+    pub mode: XsfmMode,
+    /// Fields of a row.
+    pub num_fields: usize,
+    /// Length of a field's vector.
+    pub embed_dim: usize,
+    /// Bytes of the file.
+    pub file_bytes: usize,
+    /// Blocks that xsfm_scorer_new needs: all the RAM beside the stack.
+    pub scratch_blocks: usize,
+    /// Blocks with which xsfm_score_batch takes rows together, which is faster on CPUs with vector instructions.
+    pub batch_scratch_blocks: usize,
+    /// Blocks that xsfm_prepare needs; 0 where there is nothing to prepare.
+    pub prepared_blocks: usize,
+    /// Trained numbers.
+    pub parameters: usize,
+    /// Multiply-accumulates of one row in field vectors, pairs and layers.
+    pub multiply_accumulates: usize,
+    /// The instructions that score it, such as "avx2".
+    pub backend: XsfmText,
+}
+
+/// A field of a model.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct XsfmField {
+    /// Its name in the training data.
+    pub name: XsfmText,
+    /// Valid indices are below this.
+    pub features: u32,
+    /// Whether a row may have several indices in this field.
+    pub bag: bool,
+}
+
+/// The newest version of the file's format that this library reads.
+#[unsafe(no_mangle)]
+pub extern "C" fn xsfm_format_version() -> u16 {
+    xsfm_runtime::format::VERSION
+}
+
+/// Loads a model from `len` bytes at `bytes`, and checks all of them. They may go on after the file's end. `bytes` is at a multiple
+/// of 4, best of 64: see XSFM_ALIGNED.
+///
+/// # Safety
+/// The bytes stay there, unchanged, as long as `model`, its copies, and what is made from them are used.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xsfm_load(
+    model: *mut XsfmModel,
+    bytes: *const u8,
+    len: usize,
+    error: *mut XsfmError,
+) -> XsfmStatus {
+    // SAFETY: the caller's promise.
+    unsafe { load(model, bytes, len, error, Model::from_bytes) }
+}
+
+/// As xsfm_load, but does not read all bytes for their checksum. Damaged weights make scores wrong, never unsafe.
+///
+/// # Safety
+/// As xsfm_load.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xsfm_load_skipping_checksum(
+    model: *mut XsfmModel,
+    bytes: *const u8,
+    len: usize,
+    error: *mut XsfmError,
+) -> XsfmStatus {
+    // SAFETY: the caller's promise.
+    unsafe { load(model, bytes, len, error, Model::from_bytes_skipping_checksum) }
+}
+
+/// # Safety
+/// As [`xsfm_load`].
+unsafe fn load(
+    model: *mut XsfmModel,
+    bytes: *const u8,
+    len: usize,
+    error: *mut XsfmError,
+    of: fn(&'static [u8]) -> Result<Model<'static>, xsfm_runtime::LoadError>,
+) -> XsfmStatus {
+    let make = || {
+        pointer::check("bytes", bytes)?;
+        // SAFETY: the caller's promise.
+        Ok(of(unsafe { pointer::array("bytes", bytes, len) }?)?)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { report(error, || handle::store("model", model, make)) }
+}
+
+/// Reads all bytes of a model for their checksum: what xsfm_load_skipping_checksum has left for later.
+///
+/// # Safety
+/// `model` is one that xsfm_load or xsfm_prepare made, or zeros.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xsfm_verify_checksum(model: *const XsfmModel, error: *mut XsfmError) -> XsfmStatus {
+    // SAFETY: the caller's promise.
+    unsafe { report(error, || Ok(handle::shared("model", model)?.verify_checksum()?)) }
+}
+
+/// Tells what a model is and costs, before anything is scored.
+///
+/// # Safety
+/// `model` is one that xsfm_load or xsfm_prepare made, or zeros.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xsfm_get_info(
+    model: *const XsfmModel,
+    info: *mut XsfmInfo,
+    error: *mut XsfmError,
+) -> XsfmStatus {
+    let tell = || {
+        // SAFETY: the caller's promise.
+        let (model, info) = unsafe { (handle::shared("model", model)?, pointer::place("info", info)?) };
+        let statistics = model.statistics();
+        info.write(XsfmInfo {
+            mode: match statistics.mode {
+                Mode::F32 => XsfmMode::F32,
+                Mode::Int8 => XsfmMode::Int8,
+                Mode::Dynamic => XsfmMode::Dynamic,
+                _ => XsfmMode::Other,
+            },
+            num_fields: statistics.num_fields,
+            embed_dim: statistics.embed_dim,
+            file_bytes: statistics.file_bytes,
+            scratch_blocks: model.scratch_blocks(),
+            batch_scratch_blocks: model.batch_scratch_blocks(),
+            prepared_blocks: model.prepared_blocks(),
+            parameters: statistics.parameters,
+            multiply_accumulates: statistics.multiply_accumulates,
+            backend: model.backend().name().into(),
+        });
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { report(error, tell) }
+}
+
+/// Tells the name and the size of field number `number`, from 0. The name lies in the model's file.
+///
+/// # Safety
+/// `model` is one that xsfm_load or xsfm_prepare made, or zeros.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xsfm_get_field(
+    model: *const XsfmModel,
+    number: usize,
+    field: *mut XsfmField,
+    error: *mut XsfmError,
+) -> XsfmStatus {
+    let tell = || {
+        // SAFETY: the caller's promise.
+        let (model, field) = unsafe { (handle::shared("model", model)?, pointer::place("field", field)?) };
+        let problem = Problem::NoSuchField { field: number, num_fields: model.num_fields() };
+        let found = model.fields().nth(number).ok_or(Error::argument("number", problem))?;
+        field.write(XsfmField { name: found.name.into(), features: found.features, bag: found.bag });
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { report(error, tell) }
+}
+
+/// Lays the layers of a model as vector instructions want them, in `blocks` blocks of `memory` (prepared_blocks of its info), and
+/// makes `prepared`, which may be the same struct. Scores are several times as fast on x86-64 and AArch64; those of int8 and
+/// dynamic mode keep their bits. Where there is nothing to prepare, 0 blocks will do.
+///
+/// # Safety
+/// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `memory` stays, used by nobody else, and so do the bytes of the model,
+/// as long as `prepared` and what is made from it are used.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xsfm_prepare(
+    model: *const XsfmModel,
+    memory: *mut XsfmBlock,
+    blocks: usize,
+    prepared: *mut XsfmModel,
+    error: *mut XsfmError,
+) -> XsfmStatus {
+    let make = || {
+        // SAFETY: the caller's promise.
+        let (model, memory) = unsafe { (handle::shared("model", model)?, self::memory("memory", memory, blocks)?) };
+        Ok(model.prepare(memory)?)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { report(error, || handle::store("prepared", prepared, make)) }
+}

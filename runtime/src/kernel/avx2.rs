@@ -1,0 +1,317 @@
+//! x86-64 with AVX2 and FMA, with VNNI or without: sixteen lanes in two registers.
+
+#![allow(unsafe_code, reason = "the instructions of one CPU extension")]
+
+use core::arch::x86_64::*;
+
+use super::Task;
+use super::vector::{LANES, Quad, Vector, WeightQuads};
+
+/// Exists only where the CPU has AVX2 and FMA, and AVX-VNNI too where `VNNI` says so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx2<const VNNI: bool>(());
+
+impl<const VNNI: bool> Avx2<VNNI> {
+    pub(crate) fn new() -> Option<Self> {
+        #[cfg(feature = "std")]
+        let (avx2, vnni) = (
+            std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma"),
+            std::is_x86_feature_detected!("avxvnni"),
+        );
+        #[cfg(not(feature = "std"))]
+        let (avx2, vnni) =
+            (cfg!(all(target_feature = "avx2", target_feature = "fma")), cfg!(target_feature = "avxvnni"));
+        (avx2 && (vnni || !VNNI)).then_some(Avx2(()))
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn run<T: Task>(v: Avx2<false>, task: T) -> T::Output {
+    task.run(v)
+}
+
+#[target_feature(enable = "avx2,fma,avxvnni")]
+fn run_vnni<T: Task>(v: Avx2<true>, task: T) -> T::Output {
+    task.run(v)
+}
+
+/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it touches no
+/// memory but that of the references it is given.
+macro_rules! instruction {
+    ($call:expr) => {
+        // SAFETY: see the macro.
+        unsafe { $call }
+    };
+}
+
+/// `requantize` of eight lanes.
+macro_rules! requantize {
+    ($acc:expr, $multiplier:expr) => {{
+        let (acc, multiplier) = ($acc, $multiplier);
+        let half = _mm256_set1_epi64x(1 << 31);
+        let even = _mm256_add_epi64(_mm256_mul_epi32(acc, multiplier), half);
+        let odd = _mm256_mul_epi32(_mm256_srli_epi64::<32>(acc), _mm256_srli_epi64::<32>(multiplier));
+        let odd = _mm256_add_epi64(odd, half);
+        _mm256_blend_epi32::<0xAA>(_mm256_srli_epi64::<32>(even), odd)
+    }};
+}
+
+impl<const VNNI: bool> Vector for Avx2<VNNI> {
+    type I32 = [__m256i; 2];
+    type F32 = [__m256; 2];
+    /// With VNNI, eight outputs in each of the first two; without it, four outputs in each, two sums of each output.
+    type Dot = [__m256i; 4];
+    type Pairs = [__m256i; 2];
+
+    const UNSIGNED: bool = VNNI;
+    const REGISTER_TILE: (usize, usize) = if VNNI { (4, 1) } else { (2, 1) };
+
+    #[inline]
+    fn run<T: Task>(self, task: T) -> T::Output {
+        if VNNI { instruction!(run_vnni(Avx2(()), task)) } else { instruction!(run(Avx2(()), task)) }
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, numbers: &[T]) {
+        instruction!(_mm_prefetch::<_MM_HINT_T0>(numbers.as_ptr().cast()))
+    }
+
+    #[inline(always)]
+    fn splat(self, value: i32) -> Self::I32 {
+        instruction!([_mm256_set1_epi32(value); 2])
+    }
+
+    #[inline(always)]
+    fn load(self, values: &[i32; LANES]) -> Self::I32 {
+        let (halves, _) = values.as_chunks::<8>();
+        instruction!([_mm256_loadu_si256(halves[0].as_ptr().cast()), _mm256_loadu_si256(halves[1].as_ptr().cast()),])
+    }
+
+    #[inline(always)]
+    fn store(self, lanes: Self::I32) -> [i32; LANES] {
+        let mut values = [0; LANES];
+        let (halves, _) = values.as_chunks_mut::<8>();
+        instruction!({
+            _mm256_storeu_si256(halves[0].as_mut_ptr().cast(), lanes[0]);
+            _mm256_storeu_si256(halves[1].as_mut_ptr().cast(), lanes[1]);
+        });
+        values
+    }
+
+    #[inline(always)]
+    fn widen_i8(self, values: &[i8; LANES]) -> Self::I32 {
+        instruction!({
+            let all = _mm_loadu_si128(values.as_ptr().cast());
+            [_mm256_cvtepi8_epi32(all), _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(all, all))]
+        })
+    }
+
+    #[inline(always)]
+    fn widen_i16(self, values: &[i16; LANES]) -> Self::I32 {
+        let (halves, _) = values.as_chunks::<8>();
+        instruction!([
+            _mm256_cvtepi16_epi32(_mm_loadu_si128(halves[0].as_ptr().cast())),
+            _mm256_cvtepi16_epi32(_mm_loadu_si128(halves[1].as_ptr().cast())),
+        ])
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        instruction!([_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        instruction!([_mm256_mullo_epi32(a[0], b[0]), _mm256_mullo_epi32(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn requantize(self, acc: Self::I32, multiplier: Self::I32) -> Self::I32 {
+        instruction!([requantize!(acc[0], multiplier[0]), requantize!(acc[1], multiplier[1])])
+    }
+
+    #[inline(always)]
+    fn clamp(self, a: Self::I32, least: i32, most: i32) -> Self::I32 {
+        instruction!({
+            let (least, most) = (_mm256_set1_epi32(least), _mm256_set1_epi32(most));
+            [
+                _mm256_min_epi32(_mm256_max_epi32(a[0], least), most),
+                _mm256_min_epi32(_mm256_max_epi32(a[1], least), most),
+            ]
+        })
+    }
+
+    #[inline(always)]
+    fn bytes(self, a: Self::I32) -> [u8; LANES] {
+        let mut values = [0; LANES];
+        instruction!({
+            // The low byte of each lane to the first four bytes of each half, then these side by side.
+            let low = _mm256_set1_epi32(0xFF);
+            let words = _mm256_packus_epi32(_mm256_and_si256(a[0], low), _mm256_and_si256(a[1], low));
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
+            let bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            _mm_storeu_si128(values.as_mut_ptr().cast(), bytes);
+        });
+        values
+    }
+
+    #[inline(always)]
+    fn pairs(self, a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs {
+        let (a, b) = (self.widen_i8(a), self.widen_i8(b));
+        instruction!([
+            _mm256_blend_epi16::<0xAA>(a[0], _mm256_slli_epi32::<16>(b[0])),
+            _mm256_blend_epi16::<0xAA>(a[1], _mm256_slli_epi32::<16>(b[1])),
+        ])
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, acc: Self::I32, pairs: Self::Pairs, r: [i16; 2]) -> Self::I32 {
+        let r = i32::from(r[0].cast_unsigned()) | i32::from(r[1]) << 16;
+        instruction!({
+            let r = _mm256_set1_epi32(r);
+            [
+                _mm256_add_epi32(acc[0], _mm256_madd_epi16(pairs[0], r)),
+                _mm256_add_epi32(acc[1], _mm256_madd_epi16(pairs[1], r)),
+            ]
+        })
+    }
+
+    #[inline(always)]
+    fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]) {
+        let (halves, _) = to.as_chunks_mut::<LANES>();
+        instruction!({
+            _mm256_storeu_si256(halves[0].as_mut_ptr().cast(), pairs[0]);
+            _mm256_storeu_si256(halves[1].as_mut_ptr().cast(), pairs[1]);
+        })
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs {
+        let (halves, _) = from.as_chunks::<LANES>();
+        instruction!([_mm256_loadu_si256(halves[0].as_ptr().cast()), _mm256_loadu_si256(halves[1].as_ptr().cast()),])
+    }
+
+    #[inline(always)]
+    fn first_of(self, pairs: Self::Pairs) -> Self::I32 {
+        instruction!([
+            _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(pairs[0])),
+            _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(pairs[1])),
+        ])
+    }
+
+    #[inline(always)]
+    fn second_of(self, pairs: Self::Pairs) -> Self::I32 {
+        instruction!([_mm256_srai_epi32::<16>(pairs[0]), _mm256_srai_epi32::<16>(pairs[1])])
+    }
+
+    #[inline(always)]
+    fn dot_zero(self) -> Self::Dot {
+        instruction!([_mm256_setzero_si256(); 4])
+    }
+
+    #[inline(always)]
+    fn dot(self, acc: Self::Dot, w: &WeightQuads, x: Quad) -> Self::Dot {
+        if VNNI {
+            let (w, _) = w.as_chunks::<32>();
+            return instruction!({
+                let x = _mm256_set1_epi32(i32::from_ne_bytes(x));
+                [
+                    _mm256_dpbusd_avx_epi32(acc[0], x, _mm256_loadu_si256(w[0].as_ptr().cast())),
+                    _mm256_dpbusd_avx_epi32(acc[1], x, _mm256_loadu_si256(w[1].as_ptr().cast())),
+                    acc[2],
+                    acc[3],
+                ]
+            });
+        }
+        // `vpmaddubsw` would saturate: both sides are widened to i16 instead, and products of neighbours are added.
+        let (w, _) = w.as_chunks::<16>();
+        instruction!({
+            let x = _mm256_cvtepi8_epi16(_mm_set1_epi32(i32::from_ne_bytes(x)));
+            let mut sums = acc;
+            for (sum, w) in sums.iter_mut().zip(w) {
+                let w = _mm256_cvtepi8_epi16(_mm_loadu_si128(w.as_ptr().cast()));
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(w, x));
+            }
+            sums
+        })
+    }
+
+    #[inline(always)]
+    fn dot_sum(self, acc: Self::Dot) -> Self::I32 {
+        if VNNI {
+            return [acc[0], acc[1]];
+        }
+        instruction!({
+            // `hadd` works within halves of 128 bits: outputs 0 1 4 5 | 2 3 6 7.
+            let first = _mm256_hadd_epi32(acc[0], acc[1]);
+            let second = _mm256_hadd_epi32(acc[2], acc[3]);
+            [_mm256_permute4x64_epi64::<0b11_01_10_00>(first), _mm256_permute4x64_epi64::<0b11_01_10_00>(second)]
+        })
+    }
+
+    #[inline(always)]
+    fn splat_f32(self, value: f32) -> Self::F32 {
+        instruction!([_mm256_set1_ps(value); 2])
+    }
+
+    #[inline(always)]
+    fn load_f32(self, values: &[f32; LANES]) -> Self::F32 {
+        let (halves, _) = values.as_chunks::<8>();
+        instruction!([_mm256_loadu_ps(halves[0].as_ptr()), _mm256_loadu_ps(halves[1].as_ptr())])
+    }
+
+    #[inline(always)]
+    fn store_f32(self, lanes: Self::F32) -> [f32; LANES] {
+        let mut values = [0.0; LANES];
+        let (halves, _) = values.as_chunks_mut::<8>();
+        instruction!({
+            _mm256_storeu_ps(halves[0].as_mut_ptr(), lanes[0]);
+            _mm256_storeu_ps(halves[1].as_mut_ptr(), lanes[1]);
+        });
+        values
+    }
+
+    #[inline(always)]
+    fn add_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        instruction!([_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn mul_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        instruction!([_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn mul_add_f32(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        instruction!([_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])])
+    }
+
+    #[inline(always)]
+    fn at_least(self, a: Self::F32, least: f32) -> Self::F32 {
+        // `maxps` gives its second operand where one is not a number.
+        instruction!({
+            let least = _mm256_set1_ps(least);
+            [_mm256_max_ps(least, a[0]), _mm256_max_ps(least, a[1])]
+        })
+    }
+
+    #[inline(always)]
+    fn max_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        instruction!([_mm256_max_ps(a[0], b[0]), _mm256_max_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn min_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        instruction!([_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn to_f32(self, a: Self::I32) -> Self::F32 {
+        instruction!([_mm256_cvtepi32_ps(a[0]), _mm256_cvtepi32_ps(a[1])])
+    }
+
+    #[inline(always)]
+    fn truncate(self, a: Self::F32) -> Self::I32 {
+        instruction!([_mm256_cvttps_epi32(a[0]), _mm256_cvttps_epi32(a[1])])
+    }
+}

@@ -1,0 +1,253 @@
+//! x86-64 with AVX-512 and VNNI: sixteen lanes in one register.
+
+#![allow(unsafe_code, reason = "the instructions of one CPU extension")]
+
+use core::arch::x86_64::*;
+
+use super::Task;
+use super::vector::{LANES, Quad, Vector, WeightQuads};
+
+/// Exists only where the CPU has AVX-512 F, BW, DQ, VL and VNNI.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx512(());
+
+impl Avx512 {
+    pub(crate) fn new() -> Option<Self> {
+        #[cfg(feature = "std")]
+        let found = std::is_x86_feature_detected!("avx512f")
+            && std::is_x86_feature_detected!("avx512bw")
+            && std::is_x86_feature_detected!("avx512dq")
+            && std::is_x86_feature_detected!("avx512vl")
+            && std::is_x86_feature_detected!("avx512vnni")
+            && std::is_x86_feature_detected!("fma");
+        #[cfg(not(feature = "std"))]
+        let found = cfg!(all(
+            target_feature = "avx512f",
+            target_feature = "avx512bw",
+            target_feature = "avx512dq",
+            target_feature = "avx512vl",
+            target_feature = "avx512vnni",
+            target_feature = "fma"
+        ));
+        found.then_some(Avx512(()))
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma")]
+fn run<T: Task>(v: Avx512, task: T) -> T::Output {
+    task.run(v)
+}
+
+/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it touches no
+/// memory but that of the references it is given.
+macro_rules! instruction {
+    ($call:expr) => {
+        // SAFETY: see the macro.
+        unsafe { $call }
+    };
+}
+
+impl Vector for Avx512 {
+    type I32 = __m512i;
+    type F32 = __m512;
+    type Dot = __m512i;
+    type Pairs = __m512i;
+
+    const UNSIGNED: bool = true;
+    const REGISTER_TILE: (usize, usize) = (8, 2);
+
+    #[inline]
+    fn run<T: Task>(self, task: T) -> T::Output {
+        instruction!(run(self, task))
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, numbers: &[T]) {
+        instruction!(_mm_prefetch::<_MM_HINT_T0>(numbers.as_ptr().cast()))
+    }
+
+    #[inline(always)]
+    fn splat(self, value: i32) -> __m512i {
+        instruction!(_mm512_set1_epi32(value))
+    }
+
+    #[inline(always)]
+    fn load(self, values: &[i32; LANES]) -> __m512i {
+        instruction!(_mm512_loadu_si512(values.as_ptr().cast()))
+    }
+
+    #[inline(always)]
+    fn store(self, lanes: __m512i) -> [i32; LANES] {
+        let mut values = [0; LANES];
+        instruction!(_mm512_storeu_si512(values.as_mut_ptr().cast(), lanes));
+        values
+    }
+
+    #[inline(always)]
+    fn widen_i8(self, values: &[i8; LANES]) -> __m512i {
+        instruction!(_mm512_cvtepi8_epi32(_mm_loadu_si128(values.as_ptr().cast())))
+    }
+
+    #[inline(always)]
+    fn widen_i16(self, values: &[i16; LANES]) -> __m512i {
+        instruction!(_mm512_cvtepi16_epi32(_mm256_loadu_si256(values.as_ptr().cast())))
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512i, b: __m512i) -> __m512i {
+        instruction!(_mm512_add_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512i, b: __m512i) -> __m512i {
+        instruction!(_mm512_mullo_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn requantize(self, acc: __m512i, multiplier: __m512i) -> __m512i {
+        // Two halves of 64-bit products; the wanted 32 bits are the upper half of each.
+        instruction!({
+            let half = _mm512_set1_epi64(1 << 31);
+            let even = _mm512_add_epi64(_mm512_mul_epi32(acc, multiplier), half);
+            let odd = _mm512_mul_epi32(_mm512_srli_epi64::<32>(acc), _mm512_srli_epi64::<32>(multiplier));
+            let odd = _mm512_add_epi64(odd, half);
+            _mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64::<32>(even), odd)
+        })
+    }
+
+    #[inline(always)]
+    fn clamp(self, a: __m512i, least: i32, most: i32) -> __m512i {
+        instruction!(_mm512_min_epi32(_mm512_max_epi32(a, _mm512_set1_epi32(least)), _mm512_set1_epi32(most)))
+    }
+
+    #[inline(always)]
+    fn bytes(self, a: __m512i) -> [u8; LANES] {
+        let mut values = [0; LANES];
+        instruction!(_mm_storeu_si128(values.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(a)));
+        values
+    }
+
+    #[inline(always)]
+    fn pairs(self, a: &[i8; LANES], b: &[i8; LANES]) -> __m512i {
+        let (a, b) = (self.widen_i8(a), self.widen_i8(b));
+        instruction!(_mm512_mask_blend_epi16(0xAAAA_AAAA, a, _mm512_slli_epi32::<16>(b)))
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, acc: __m512i, pairs: __m512i, r: [i16; 2]) -> __m512i {
+        let r = i32::from(r[0].cast_unsigned()) | i32::from(r[1]) << 16;
+        instruction!(_mm512_dpwssd_epi32(acc, pairs, _mm512_set1_epi32(r)))
+    }
+
+    #[inline(always)]
+    fn store_pairs(self, pairs: __m512i, to: &mut [i16; 2 * LANES]) {
+        instruction!(_mm512_storeu_si512(to.as_mut_ptr().cast(), pairs))
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, from: &[i16; 2 * LANES]) -> __m512i {
+        instruction!(_mm512_loadu_si512(from.as_ptr().cast()))
+    }
+
+    #[inline(always)]
+    fn first_of(self, pairs: __m512i) -> __m512i {
+        instruction!(_mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(pairs)))
+    }
+
+    #[inline(always)]
+    fn second_of(self, pairs: __m512i) -> __m512i {
+        instruction!(_mm512_srai_epi32::<16>(pairs))
+    }
+
+    #[inline(always)]
+    fn dot_zero(self) -> __m512i {
+        self.splat(0)
+    }
+
+    #[inline(always)]
+    fn dot(self, acc: __m512i, w: &WeightQuads, x: Quad) -> __m512i {
+        instruction!({
+            let w = _mm512_loadu_si512(w.as_ptr().cast());
+            _mm512_dpbusd_epi32(acc, _mm512_set1_epi32(i32::from_ne_bytes(x)), w)
+        })
+    }
+
+    #[inline(always)]
+    fn dot_sum(self, acc: __m512i) -> __m512i {
+        acc
+    }
+
+    /// Four chains: one alone would wait four cycles for each product.
+    #[inline(always)]
+    fn dot_run(self, w: &[WeightQuads], x: &[Quad]) -> __m512i {
+        let mut acc = [self.dot_zero(); 4];
+        let ((w_fours, w_rest), (x_fours, x_rest)) = (w.as_chunks::<4>(), x.as_chunks::<4>());
+        for (w, x) in w_fours.iter().zip(x_fours) {
+            for (i, acc) in acc.iter_mut().enumerate() {
+                *acc = self.dot(*acc, &w[i], x[i]);
+            }
+        }
+        for (i, (w, &x)) in w_rest.iter().zip(x_rest).enumerate() {
+            acc[i] = self.dot(acc[i], w, x);
+        }
+        self.add(self.add(acc[0], acc[1]), self.add(acc[2], acc[3]))
+    }
+
+    #[inline(always)]
+    fn splat_f32(self, value: f32) -> __m512 {
+        instruction!(_mm512_set1_ps(value))
+    }
+
+    #[inline(always)]
+    fn load_f32(self, values: &[f32; LANES]) -> __m512 {
+        instruction!(_mm512_loadu_ps(values.as_ptr()))
+    }
+
+    #[inline(always)]
+    fn store_f32(self, lanes: __m512) -> [f32; LANES] {
+        let mut values = [0.0; LANES];
+        instruction!(_mm512_storeu_ps(values.as_mut_ptr(), lanes));
+        values
+    }
+
+    #[inline(always)]
+    fn add_f32(self, a: __m512, b: __m512) -> __m512 {
+        instruction!(_mm512_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_f32(self, a: __m512, b: __m512) -> __m512 {
+        instruction!(_mm512_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_add_f32(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        instruction!(_mm512_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn at_least(self, a: __m512, least: f32) -> __m512 {
+        // `maxps` gives its second operand where one is not a number.
+        instruction!(_mm512_max_ps(_mm512_set1_ps(least), a))
+    }
+
+    #[inline(always)]
+    fn max_f32(self, a: __m512, b: __m512) -> __m512 {
+        instruction!(_mm512_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn min_f32(self, a: __m512, b: __m512) -> __m512 {
+        instruction!(_mm512_min_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn to_f32(self, a: __m512i) -> __m512 {
+        instruction!(_mm512_cvtepi32_ps(a))
+    }
+
+    #[inline(always)]
+    fn truncate(self, a: __m512) -> __m512i {
+        instruction!(_mm512_cvttps_epi32(a))
+    }
+}

@@ -1,0 +1,447 @@
+//! Sixteen lanes: what a back end must be able to do, and the loops over them that score rows.
+//!
+//! Layers in tiles (`docs/format.md`): sixteen outputs side by side, so that no sum crosses lanes. Rows that go through a layer
+//! together are interleaved, `[input][row]`, so that one pointer walks through the inputs and one through the weights, and safe
+//! code needs no bounds check in the loop.
+
+use crate::embedding::Ahead;
+use crate::format::layout::tile::{DEPTH, OUTPUTS};
+use crate::kernel::Task;
+
+/// Numbers that a [`Vector`] works on at once.
+pub(crate) const LANES: usize = 16;
+/// Rows that go through the layers together in a batch.
+pub(crate) const GROUP: usize = 8;
+/// Rows of a group in f32 mode: its weights, four times as many bytes, are read half as often for it.
+pub(crate) const WIDE_GROUP: usize = 2 * GROUP;
+
+/// Four i8 or u8 inputs of a layer.
+pub(crate) type Quad = [u8; DEPTH];
+/// The weights of sixteen outputs for four inputs: `[OUTPUTS][DEPTH]`.
+pub(crate) type WeightQuads = [i8; OUTPUTS * DEPTH];
+
+/// A back end's operations on sixteen lanes. All of them are `inline(always)`.
+///
+/// Integer operations wrap; the limits of the loader keep every final sum in its type. f32 operations are single IEEE-754
+/// operations, but for [`Vector::mul_add_f32`].
+pub(crate) trait Vector: Copy {
+    /// i32 in each lane.
+    type I32: Copy;
+    /// f32 in each lane.
+    type F32: Copy;
+    /// A sum of products for each of sixteen outputs, perhaps in several parts.
+    type Dot: Copy;
+    /// Pairs of i16, one in each lane.
+    type Pairs: Copy;
+
+    /// Whether there is more than one lane: otherwise the plain loops of [`super::portable`] serve better.
+    const WIDE: bool = true;
+    /// Whether [`Vector::dot`] takes u8 inputs; i8 otherwise. The other kind is shifted by 128, which the bias makes up for.
+    const UNSIGNED: bool;
+    /// Rows of a group whose sums fit the registers, with how many tiles: (8, 2), (8, 1), (4, 1), (2, 1) or (1, 1).
+    const REGISTER_TILE: (usize, usize);
+
+    /// Runs `task`, compiled for this back end's instructions.
+    fn run<T: Task>(self, task: T) -> T::Output;
+    /// Asks for the cache line of `bytes[0]`.
+    fn prefetch<T>(self, _numbers: &[T]) {}
+
+    fn splat(self, value: i32) -> Self::I32;
+    fn load(self, values: &[i32; LANES]) -> Self::I32;
+    fn store(self, lanes: Self::I32) -> [i32; LANES];
+    fn widen_i8(self, values: &[i8; LANES]) -> Self::I32;
+    fn widen_i16(self, values: &[i16; LANES]) -> Self::I32;
+    fn add(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    fn mul(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// [`crate::quant::requantize`] in each lane.
+    fn requantize(self, acc: Self::I32, multiplier: Self::I32) -> Self::I32;
+    fn clamp(self, a: Self::I32, least: i32, most: i32) -> Self::I32;
+    /// The low byte of each lane.
+    fn bytes(self, a: Self::I32) -> [u8; LANES];
+
+    /// (a, b) in each lane.
+    fn pairs(self, a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs;
+    /// acc + a * r\[0\] + b * r\[1\]
+    fn dot_pairs(self, acc: Self::I32, pairs: Self::Pairs, r: [i16; 2]) -> Self::I32;
+    /// To memory as a, b of the first lane, a, b of the second, …
+    fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]);
+    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs;
+    /// a of (a, b) in each lane.
+    fn first_of(self, pairs: Self::Pairs) -> Self::I32;
+    /// b of (a, b) in each lane.
+    fn second_of(self, pairs: Self::Pairs) -> Self::I32;
+
+    fn dot_zero(self) -> Self::Dot;
+    /// acc\[o\] += sum_d w\[o\]\[d\] x\[d\]
+    fn dot(self, acc: Self::Dot, w: &WeightQuads, x: Quad) -> Self::Dot;
+    fn dot_sum(self, acc: Self::Dot) -> Self::I32;
+    /// w \[inputs / 4\], x \[inputs / 4\]: the sums of one tile for one row.
+    #[inline(always)]
+    fn dot_run(self, w: &[WeightQuads], x: &[Quad]) -> Self::I32 {
+        let mut acc = self.dot_zero();
+        for (w, &x) in w.iter().zip(x) {
+            acc = self.dot(acc, w, x);
+        }
+        self.dot_sum(acc)
+    }
+    /// w \[inputs / 4\], x \[inputs / 4, R\]: the sums of one tile for rows FIRST to FIRST + N.
+    #[inline(always)]
+    fn dot_rows<const R: usize, const FIRST: usize, const N: usize>(
+        self,
+        w: &[WeightQuads],
+        x: &[[Quad; R]],
+    ) -> [Self::Dot; N] {
+        let mut acc = [self.dot_zero(); N];
+        for (w, x) in w.iter().zip(x) {
+            for (row, acc) in acc.iter_mut().enumerate() {
+                *acc = self.dot(*acc, w, x[FIRST + row]);
+            }
+        }
+        acc
+    }
+
+    fn splat_f32(self, value: f32) -> Self::F32;
+    fn load_f32(self, values: &[f32; LANES]) -> Self::F32;
+    fn store_f32(self, lanes: Self::F32) -> [f32; LANES];
+    fn add_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    fn mul_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// a * b + c, rounded once where the back end has such an instruction.
+    fn mul_add_f32(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// `if a < least { least } else { a }`: what is not a number stays so.
+    fn at_least(self, a: Self::F32, least: f32) -> Self::F32;
+    /// The larger, where both are numbers.
+    fn max_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// The smaller, where both are numbers.
+    fn min_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// Rounded to nearest, ties to even.
+    fn to_f32(self, a: Self::I32) -> Self::F32;
+    /// Truncated; `a` is between -2^31 and 2^31.
+    fn truncate(self, a: Self::F32) -> Self::I32;
+}
+
+/// `values[at..at + 16]`; `None` where they end before.
+#[inline(always)]
+pub(crate) fn sixteen<T>(values: &[T], at: usize) -> Option<&[T; LANES]> {
+    values.get(at..).and_then(<[T]>::first_chunk)
+}
+
+/// `values[at..at + 16]`, zeros for what is beyond their end.
+#[cold]
+#[inline(never)]
+fn padded<T: Copy + Default>(values: &[T], at: usize) -> [T; LANES] {
+    let mut lanes = [T::default(); LANES];
+    lanes.iter_mut().zip(values.iter().skip(at)).for_each(|(lane, &value)| *lane = value);
+    lanes
+}
+
+/// `values[at..at + 16]`, zeros for what is beyond their end.
+#[inline(always)]
+pub(crate) fn widen_i8<V: Vector>(v: V, values: &[i8], at: usize) -> V::I32 {
+    match sixteen(values, at) {
+        Some(values) => v.widen_i8(values),
+        None => v.widen_i8(&padded(values, at)),
+    }
+}
+
+/// `values[at..at + 16]`, zeros for what is beyond their end.
+#[inline(always)]
+pub(crate) fn widen_i16<V: Vector>(v: V, values: &[i16], at: usize) -> V::I32 {
+    match sixteen(values, at) {
+        Some(values) => v.widen_i16(values),
+        None => v.widen_i16(&padded(values, at)),
+    }
+}
+
+/// `values[at..at + 16]`, zeros for what is beyond their end.
+#[inline(always)]
+pub(crate) fn load_f32<V: Vector>(v: V, values: &[f32], at: usize) -> V::F32 {
+    match sixteen(values, at) {
+        Some(values) => v.load_f32(values),
+        None => v.load_f32(&padded(values, at)),
+    }
+}
+
+/// `from[at..at + len]` to the start of `out`; whole vectors where there is room for them on both sides.
+#[inline(always)]
+pub(crate) fn copy<T: Copy>(from: &[T], at: usize, len: usize, out: &mut [T]) {
+    if len <= LANES
+        && let (Some(from), Some(out)) = (sixteen(from, at), out.first_chunk_mut::<LANES>())
+    {
+        *out = *from;
+        return;
+    }
+    let whole = len.next_multiple_of(LANES);
+    match (from.get(at..at + whole), out.get_mut(..whole)) {
+        (Some(from), Some(out)) => {
+            for (out, from) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(from.as_chunks::<LANES>().0) {
+                *out = *from;
+            }
+        }
+        _ => out[..len].copy_from_slice(&from[at..at + len]),
+    }
+}
+
+/// What becomes of a tile's sums.
+pub(crate) trait Finish<V: Vector> {
+    /// What all rows share: the numbers of a tile's sixteen channels.
+    type Channels: Copy;
+    fn channels(&self, v: V, tile: usize) -> Self::Channels;
+    fn row(&mut self, v: V, channels: Self::Channels, tile: usize, row: usize, acc: V::I32);
+}
+
+/// w \[tiles, depth\], x \[depth, R\] with R 1 or [`GROUP`]: gives `finish` the sums of every tile for every row
+#[inline(always)]
+pub(crate) fn layer_int8<V: Vector, const R: usize>(
+    v: V,
+    w: &[WeightQuads],
+    x: &[[Quad; R]],
+    finish: &mut impl Finish<V>,
+    ahead: &mut Ahead<'_, '_, i8>,
+) {
+    let depth = x.len();
+    if depth == 0 {
+        return;
+    }
+    if R == 1 {
+        for (tile, w) in w.chunks_exact(depth).enumerate() {
+            let acc = v.dot_run(w, x.as_flattened());
+            let channels = finish.channels(v, tile);
+            finish.row(v, channels, tile, 0, acc);
+        }
+        return;
+    }
+    let mut tile = 0;
+    let mut rest = w;
+    if V::REGISTER_TILE == (8, 2) {
+        let mut two = w.chunks_exact(2 * depth);
+        for w in &mut two {
+            ahead.step(v);
+            let (w0, w1) = w.split_at(depth);
+            let acc = two_tiles::<V, R, 8>(v, w0, w1, x);
+            for (t, acc) in acc.into_iter().enumerate() {
+                let channels = finish.channels(v, tile + t);
+                for (row, acc) in acc.into_iter().enumerate() {
+                    finish.row(v, channels, tile + t, row, v.dot_sum(acc));
+                }
+            }
+            tile += 2;
+        }
+        rest = two.remainder();
+    }
+    for w in rest.chunks_exact(depth) {
+        ahead.step(v);
+        let channels = finish.channels(v, tile);
+        match V::REGISTER_TILE.0 {
+            8 => finish_rows(v, finish, channels, tile, 0, v.dot_rows::<R, 0, 8>(w, x)),
+            4 => {
+                finish_rows(v, finish, channels, tile, 0, v.dot_rows::<R, 0, 4>(w, x));
+                finish_rows(v, finish, channels, tile, 4, v.dot_rows::<R, 4, 4>(w, x));
+            }
+            2 => {
+                finish_rows(v, finish, channels, tile, 0, v.dot_rows::<R, 0, 2>(w, x));
+                finish_rows(v, finish, channels, tile, 2, v.dot_rows::<R, 2, 2>(w, x));
+                finish_rows(v, finish, channels, tile, 4, v.dot_rows::<R, 4, 2>(w, x));
+                finish_rows(v, finish, channels, tile, 6, v.dot_rows::<R, 6, 2>(w, x));
+            }
+            _ => {
+                for row in 0..R {
+                    let mut acc = v.dot_zero();
+                    for (w, x) in w.iter().zip(x) {
+                        acc = v.dot(acc, w, x[row]);
+                    }
+                    finish.row(v, channels, tile, row, v.dot_sum(acc));
+                }
+            }
+        }
+        tile += 1;
+    }
+}
+
+#[inline(always)]
+fn finish_rows<V: Vector, F: Finish<V>, const N: usize>(
+    v: V,
+    finish: &mut F,
+    channels: F::Channels,
+    tile: usize,
+    first: usize,
+    acc: [V::Dot; N],
+) {
+    for (row, acc) in acc.into_iter().enumerate() {
+        finish.row(v, channels, tile, first + row, v.dot_sum(acc));
+    }
+}
+
+/// The sums of two tiles for N rows.
+#[inline(always)]
+fn two_tiles<V: Vector, const R: usize, const N: usize>(
+    v: V,
+    w0: &[WeightQuads],
+    w1: &[WeightQuads],
+    x: &[[Quad; R]],
+) -> [[V::Dot; N]; 2] {
+    let mut acc = [[v.dot_zero(); N]; 2];
+    for ((x, w0), w1) in x.iter().zip(w0).zip(w1) {
+        for row in 0..N {
+            acc[0][row] = v.dot(acc[0][row], w0, x[row]);
+            acc[1][row] = v.dot(acc[1][row], w1, x[row]);
+        }
+    }
+    acc
+}
+
+/// What becomes of a tile's sums in f32 mode.
+pub(crate) trait FinishReal<V: Vector> {
+    fn row(&mut self, v: V, tile: usize, row: usize, acc: V::F32);
+}
+
+/// w \[tiles, inputs\], start \[tiles\], x \[inputs, R\] with R 1, [`GROUP`] or [`WIDE_GROUP`]: gives `finish` the sums of every tile for
+/// every row
+///
+/// Each sum begins with its number of `start` and takes the inputs in their order, whatever the tile, the group or the CPU.
+#[inline(always)]
+pub(crate) fn layer_f32<V: Vector, const R: usize>(
+    v: V,
+    w: &[[f32; LANES]],
+    start: &[[f32; LANES]],
+    x: &[[f32; R]],
+    finish: &mut impl FinishReal<V>,
+    ahead: &mut Ahead<'_, '_, f32>,
+) {
+    let inputs = x.len();
+    if inputs == 0 {
+        return;
+    }
+    let mut tile = 0;
+    if R == 1 {
+        // Several tiles side by side: each sum alone would wait for its last product.
+        let mut four = w.chunks_exact(4 * inputs);
+        for w in &mut four {
+            let (w0, w) = w.split_at(inputs);
+            let (w1, w) = w.split_at(inputs);
+            let (w2, w3) = w.split_at(inputs);
+            let mut acc = [v.splat_f32(0.0); 4];
+            for (acc, start) in acc.iter_mut().zip(&start[tile..]) {
+                *acc = v.load_f32(start);
+            }
+            for ((((x, w0), w1), w2), w3) in x.iter().zip(w0).zip(w1).zip(w2).zip(w3) {
+                let x = v.splat_f32(x[0]);
+                acc[0] = v.mul_add_f32(x, v.load_f32(w0), acc[0]);
+                acc[1] = v.mul_add_f32(x, v.load_f32(w1), acc[1]);
+                acc[2] = v.mul_add_f32(x, v.load_f32(w2), acc[2]);
+                acc[3] = v.mul_add_f32(x, v.load_f32(w3), acc[3]);
+            }
+            for (t, acc) in acc.into_iter().enumerate() {
+                finish.row(v, tile + t, 0, acc);
+            }
+            tile += 4;
+        }
+        for w in four.remainder().chunks_exact(inputs) {
+            let [acc] = one_tile_f32::<V, R, 0, 1>(v, w, &start[tile], x);
+            finish.row(v, tile, 0, acc);
+            tile += 1;
+        }
+        return;
+    }
+    let mut rest = w;
+    if V::REGISTER_TILE == (8, 2) {
+        let mut two = w.chunks_exact(2 * inputs);
+        for w in &mut two {
+            ahead.step(v);
+            two_tiles_f32::<V, R, 0>(v, w, start, x, tile, finish);
+            if R == WIDE_GROUP {
+                two_tiles_f32::<V, R, GROUP>(v, w, start, x, tile, finish);
+            }
+            tile += 2;
+        }
+        rest = two.remainder();
+    }
+    for w in rest.chunks_exact(inputs) {
+        ahead.step(v);
+        if V::REGISTER_TILE.0 == 8 {
+            rows_f32::<V, R, 0, 8>(v, w, start, x, tile, finish);
+            if R == WIDE_GROUP {
+                rows_f32::<V, R, 8, 8>(v, w, start, x, tile, finish);
+            }
+        } else {
+            rows_f32::<V, R, 0, 4>(v, w, start, x, tile, finish);
+            rows_f32::<V, R, 4, 4>(v, w, start, x, tile, finish);
+            if R == WIDE_GROUP {
+                rows_f32::<V, R, 8, 4>(v, w, start, x, tile, finish);
+                rows_f32::<V, R, 12, 4>(v, w, start, x, tile, finish);
+            }
+        }
+        tile += 1;
+    }
+}
+
+/// Two tiles for rows FIRST to FIRST + 8.
+#[inline(always)]
+fn two_tiles_f32<V: Vector, const R: usize, const FIRST: usize>(
+    v: V,
+    w: &[[f32; LANES]],
+    start: &[[f32; LANES]],
+    x: &[[f32; R]],
+    tile: usize,
+    finish: &mut impl FinishReal<V>,
+) {
+    let (w0, w1) = w.split_at(x.len());
+    let mut acc = [[v.load_f32(&start[tile]); GROUP], [v.load_f32(&start[tile + 1]); GROUP]];
+    for ((x, w0), w1) in x.iter().zip(w0).zip(w1) {
+        let (w0, w1) = (v.load_f32(w0), v.load_f32(w1));
+        for row in 0..GROUP {
+            let x = v.splat_f32(x[FIRST + row]);
+            acc[0][row] = v.mul_add_f32(x, w0, acc[0][row]);
+            acc[1][row] = v.mul_add_f32(x, w1, acc[1][row]);
+        }
+    }
+    for (t, acc) in acc.into_iter().enumerate() {
+        for (row, acc) in acc.into_iter().enumerate() {
+            finish.row(v, tile + t, FIRST + row, acc);
+        }
+    }
+}
+
+/// One tile for rows FIRST to FIRST + N.
+#[inline(always)]
+fn rows_f32<V: Vector, const R: usize, const FIRST: usize, const N: usize>(
+    v: V,
+    w: &[[f32; LANES]],
+    start: &[[f32; LANES]],
+    x: &[[f32; R]],
+    tile: usize,
+    finish: &mut impl FinishReal<V>,
+) {
+    let acc = one_tile_f32::<V, R, FIRST, N>(v, w, &start[tile], x);
+    for (row, acc) in acc.into_iter().enumerate() {
+        finish.row(v, tile, FIRST + row, acc);
+    }
+}
+
+/// The sums of one tile for rows FIRST to FIRST + N.
+#[inline(always)]
+fn one_tile_f32<V: Vector, const R: usize, const FIRST: usize, const N: usize>(
+    v: V,
+    w: &[[f32; LANES]],
+    start: &[f32; LANES],
+    x: &[[f32; R]],
+) -> [V::F32; N] {
+    let mut acc = [v.load_f32(start); N];
+    for (x, w) in x.iter().zip(w) {
+        let w = v.load_f32(w);
+        for (row, acc) in acc.iter_mut().enumerate() {
+            *acc = v.mul_add_f32(v.splat_f32(x[FIRST + row]), w, *acc);
+        }
+    }
+    acc
+}
+
+/// The sum of sixteen numbers, always in the same order.
+#[inline(always)]
+pub(crate) fn total_f32(mut values: [f32; LANES]) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            values[i] += values[half + i];
+        }
+    }
+    values[0]
+}

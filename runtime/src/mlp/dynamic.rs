@@ -1,0 +1,135 @@
+//! Dynamic mode: layer outputs in f32, quantised anew for each row (`docs/quantization.md`).
+
+use super::int8::{TileScratch, interleave, of_tile, shifted, store_quads, total};
+use super::{Layer, Mlp};
+use crate::embedding::Ahead;
+use crate::format::layout::tile;
+use crate::kernel::portable;
+use crate::kernel::vector::{Finish, LANES, Vector, layer_int8, widen_i8};
+use crate::quant;
+
+/// y \[outputs, R\] in f32, and the largest of each row: a hidden layer of dynamic mode (`docs/quantization.md`)
+struct Real<'l, 'y, V: Vector, const R: usize> {
+    layer: Layer<'l, i8, f32, f32>,
+    is_first: bool,
+    /// \[R\]: what a step of the layer's input is worth.
+    input_scale: [f32; R],
+    /// Start of the sums, where the context's share is in it already: \[outputs\]
+    start: Option<&'l [i32]>,
+    /// \[outputs / 16, R\]
+    y: &'y mut [[[f32; LANES]; R]],
+    largest: [V::F32; R],
+}
+
+impl<V: Vector, const R: usize> Finish<V> for Real<'_, '_, V, R> {
+    type Channels = (V::I32, V::F32, V::F32);
+
+    #[inline(always)]
+    fn channels(&self, v: V, tile: usize) -> Self::Channels {
+        let shifted = shifted(v, self.layer.sums, self.is_first, tile);
+        let start = match self.start {
+            Some(start) => v.add(shifted, v.load(of_tile(start, tile))),
+            None => shifted,
+        };
+        let scale = v.load_f32(of_tile(self.layer.multipliers, tile));
+        (start, scale, v.load_f32(of_tile(self.layer.biases, tile)))
+    }
+
+    #[inline(always)]
+    fn row(&mut self, v: V, (start, scale, bias): Self::Channels, tile: usize, row: usize, acc: V::I32) {
+        let sum = v.mul_f32(v.to_f32(v.add(acc, start)), scale);
+        let y = v.add_f32(v.mul_f32(sum, v.splat_f32(self.input_scale[row])), bias);
+        let y = v.min_f32(v.at_least(y, 0.0), v.splat_f32(quant::DYNAMIC_MAX));
+        self.y[tile][row] = v.store_f32(y);
+        self.largest[row] = v.max_f32(self.largest[row], y);
+    }
+}
+
+impl Mlp<'_, i8, f32, f32> {
+    /// e \[R, stride\]: the outputs, by layers in tiles
+    ///
+    /// `start`: what the sums of the first layer begin with.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments, reason = "a layer's equation and its scratch")]
+    pub(crate) fn tiles<V: Vector, const R: usize>(
+        &self,
+        v: V,
+        e: &[i8],
+        stride: usize,
+        start: Option<&[i32]>,
+        scratch: TileScratch<'_, R>,
+        ahead: &mut Ahead<'_, '_, i8>,
+    ) -> [f32; R] {
+        let TileScratch { x, y: _, real } = scratch;
+        let (hidden, output) = self.split();
+        interleave::<V, R>(e, stride, x);
+        let mut input_scale = [1.0; R];
+        for n in 0..hidden {
+            let layer = self.layer(n);
+            let (w, is_first) = (layer.weights.as_chunks().0, n == 0);
+            let inputs = &x[..layer.inputs.div_ceil(tile::DEPTH)];
+            let start = start.filter(|_| is_first);
+            let largest = [v.splat_f32(0.0); R];
+            let mut finish = Real { layer, is_first, input_scale, start, y: real, largest };
+            layer_int8(v, w, inputs, &mut finish, ahead);
+            let largest = finish.largest;
+            let tiles = layer.biases.len() / LANES;
+            let is_last = n + 1 == hidden;
+            let mut sums = [v.splat(0); R];
+            for row in 0..R {
+                let largest = v.store_f32(largest[row]).into_iter().fold(0.0, f32::max);
+                let (inverse, scale) = quant::dynamic_scale(largest);
+                input_scale[row] = scale;
+                for (tile, real) in real[..tiles].iter().enumerate() {
+                    let real = v.mul_f32(v.load_f32(&real[row]), v.splat_f32(inverse));
+                    let y = v.clamp(v.truncate(v.add_f32(real, v.splat_f32(0.5))), 0, 255);
+                    if is_last {
+                        let w = widen_i8(v, output.weights, tile * LANES);
+                        sums[row] = v.add(sums[row], v.mul(y, w));
+                    } else {
+                        store_quads::<V, R>(v.bytes(y), tile, row, x);
+                    }
+                }
+            }
+            if is_last {
+                let mut outputs = [0.0; R];
+                for (row, out) in outputs.iter_mut().enumerate() {
+                    *out = self.output(total(v, sums[row]) as i32, input_scale[row]);
+                }
+                return outputs;
+            }
+        }
+        [0.0; R]
+    }
+
+    /// The real output, given the output layer's sum and what a step of its input is worth.
+    #[inline(always)]
+    fn output(&self, acc: i32, input_scale: f32) -> f32 {
+        let (_, output) = self.split();
+        let (scale, bias) = (output.multipliers.first(), output.biases.first());
+        acc as f32 * scale.copied().unwrap_or(0.0) * input_scale + bias.copied().unwrap_or(0.0)
+    }
+
+    /// e \[num_fields * dim\], h and real scratch of [`Mlp::widest`]: the output, by layers in rows
+    ///
+    /// `start`: what the sums of the first layer begin with.
+    #[inline(always)]
+    pub(crate) fn rows(&self, e: &[i8], start: Option<&[i32]>, h: &mut [u8], real: &mut [f32]) -> f32 {
+        let (hidden, output) = self.split();
+        if hidden == 0 {
+            let start = start.and_then(|start| start.first()).copied().unwrap_or(0);
+            return self.output(portable::dot_int8(e, output.weights).wrapping_add(start), 1.0);
+        }
+        let layer = self.layer(0);
+        let mut width = layer.outputs;
+        let mut largest = portable::layer_dynamic(e, 1.0, start, layer, &mut real[..width]);
+        for n in 1..hidden {
+            let scale = portable::quantize_dynamic(&real[..width], largest, &mut h[..width]);
+            let layer = self.layer(n);
+            largest = portable::layer_dynamic(&h[..width], scale, None, layer, &mut real[..layer.outputs]);
+            width = layer.outputs;
+        }
+        let scale = portable::quantize_dynamic(&real[..width], largest, &mut h[..width]);
+        self.output(portable::dot_int8(&h[..width], output.weights), scale)
+    }
+}

@@ -1,0 +1,188 @@
+//! int8 mode: integers from layer to layer.
+
+use super::{Layer, Mlp};
+use crate::embedding::Ahead;
+use crate::format::layout::tile;
+use crate::kernel::portable;
+use crate::kernel::vector::{Finish, LANES, Quad, Vector, layer_int8, widen_i8};
+use crate::run::{run, run_mut};
+
+/// The sixteen numbers of a tile.
+#[inline(always)]
+pub(super) fn of_tile<T>(numbers: &[T], tile: usize) -> &[T; LANES] {
+    &numbers.as_chunks().0[tile]
+}
+
+/// What the sums of a tile need, so that u8 and i8 inputs mean the same: a back end's inputs are shifted by 128 in the first
+/// layer or in all others ([`Vector::UNSIGNED`]), which adds `128 * sum_i w_oi` to each channel or takes it away.
+#[inline(always)]
+pub(crate) fn shifted<V: Vector>(v: V, sums: &[i32], is_first: bool, tile: usize) -> V::I32 {
+    if V::UNSIGNED == is_first {
+        let shift = if V::UNSIGNED { -128 } else { 128 };
+        v.mul(v.load(of_tile(sums, tile)), v.splat(shift))
+    } else {
+        v.splat(0)
+    }
+}
+
+/// What is xored to the bytes of a layer's inputs.
+const fn flip<V: Vector>(is_first: bool) -> u32 {
+    if V::UNSIGNED == is_first { 0x8080_8080 } else { 0 }
+}
+
+/// y \[outputs / 4, R\] = clamp(requantize(acc + b, m), 0, 255): a hidden layer of int8 mode
+struct Store<'l, 'y, const R: usize> {
+    layer: Layer<'l, i8, i32, i32>,
+    is_first: bool,
+    y: &'y mut [[Quad; R]],
+}
+
+impl<V: Vector, const R: usize> Finish<V> for Store<'_, '_, R> {
+    type Channels = (V::I32, V::I32);
+
+    #[inline(always)]
+    fn channels(&self, v: V, tile: usize) -> Self::Channels {
+        let bias = v.add(v.load(of_tile(self.layer.biases, tile)), shifted(v, self.layer.sums, self.is_first, tile));
+        (bias, v.load(of_tile(self.layer.multipliers, tile)))
+    }
+
+    #[inline(always)]
+    fn row(&mut self, v: V, (bias, multiplier): Self::Channels, tile: usize, row: usize, acc: V::I32) {
+        let y = v.clamp(v.requantize(v.add(acc, bias), multiplier), 0, 255);
+        store_quads::<V, R>(v.bytes(y), tile, row, self.y);
+    }
+}
+
+/// Sixteen outputs of a row to where the next layer reads them.
+#[inline(always)]
+pub(super) fn store_quads<V: Vector, const R: usize>(bytes: [u8; LANES], tile: usize, row: usize, y: &mut [[Quad; R]]) {
+    let quads = &mut y.as_chunks_mut::<{ LANES / tile::DEPTH }>().0[tile];
+    for (quad, bytes) in quads.iter_mut().zip(bytes.as_chunks().0) {
+        quad[row] = (u32::from_ne_bytes(*bytes) ^ flip::<V>(false)).to_ne_bytes();
+    }
+}
+
+/// out \[R\] += sum_o w_o y_o in sixteen lanes: the last hidden layer of int8 mode, whose outputs are not kept
+struct Output<'l, V: Vector, const R: usize> {
+    layer: Layer<'l, i8, i32, i32>,
+    is_first: bool,
+    /// \[outputs\] of the output layer.
+    w: &'l [i8],
+    out: [V::I32; R],
+}
+
+impl<V: Vector, const R: usize> Finish<V> for Output<'_, V, R> {
+    type Channels = (V::I32, V::I32, V::I32);
+
+    #[inline(always)]
+    fn channels(&self, v: V, tile: usize) -> Self::Channels {
+        let bias = v.add(v.load(of_tile(self.layer.biases, tile)), shifted(v, self.layer.sums, self.is_first, tile));
+        (bias, v.load(of_tile(self.layer.multipliers, tile)), widen_i8(v, self.w, tile * LANES))
+    }
+
+    #[inline(always)]
+    fn row(&mut self, v: V, (bias, multiplier, w): Self::Channels, _tile: usize, row: usize, acc: V::I32) {
+        let y = v.clamp(v.requantize(v.add(acc, bias), multiplier), 0, 255);
+        self.out[row] = v.add(self.out[row], v.mul(y, w));
+    }
+}
+
+/// e \[R, stride\], x \[inputs / 4, R\]: the field vectors as the first layer reads them.
+#[inline(always)]
+pub(crate) fn interleave<V: Vector, const R: usize>(e: &[i8], stride: usize, x: &mut [[Quad; R]]) {
+    for (row, e) in e.chunks(stride.max(1)).take(R).enumerate() {
+        for (x, quad) in x.iter_mut().zip(e.as_chunks().0) {
+            x[row] = (u32::from_ne_bytes(quad.map(i8::cast_unsigned)) ^ flip::<V>(true)).to_ne_bytes();
+        }
+    }
+}
+
+/// The sum of all lanes.
+#[inline(always)]
+pub(super) fn total<V: Vector>(v: V, lanes: V::I32) -> i64 {
+    v.store(lanes).into_iter().map(i64::from).sum()
+}
+
+/// What layers in tiles work in.
+pub(crate) struct TileScratch<'s, const R: usize> {
+    /// \[inputs or outputs / 4\] of the widest layer.
+    pub(crate) x: &'s mut [[Quad; R]],
+    pub(crate) y: &'s mut [[Quad; R]],
+    /// Dynamic mode: \[outputs / 16\] of the widest layer.
+    pub(crate) real: &'s mut [[[f32; LANES]; R]],
+}
+
+impl Mlp<'_, i8, i32, i32> {
+    /// e \[R, stride\]: the accumulators of the output layer, by layers in tiles
+    ///
+    /// `start`: what the sums of the first layer begin with in place of its biases.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments, reason = "a layer's equation and its scratch")]
+    pub(crate) fn tiles<V: Vector, const R: usize>(
+        &self,
+        v: V,
+        e: &[i8],
+        stride: usize,
+        start: Option<&[i32]>,
+        scratch: TileScratch<'_, R>,
+        ahead: &mut Ahead<'_, '_, i8>,
+    ) -> [i64; R] {
+        let TileScratch { mut x, mut y, .. } = scratch;
+        let (hidden, output) = self.split();
+        interleave::<V, R>(e, stride, x);
+        for n in 0..hidden {
+            let mut layer = self.layer(n);
+            if let (0, Some(start)) = (n, start) {
+                layer.biases = start;
+            }
+            let (w, is_first) = (layer.weights.as_chunks().0, n == 0);
+            let inputs = &x[..layer.inputs.div_ceil(tile::DEPTH)];
+            if n + 1 == hidden {
+                let mut finish = Output { layer, is_first, w: output.weights, out: [v.splat(0); R] };
+                layer_int8(v, w, inputs, &mut finish, ahead);
+                let bias = output.biases.first().map_or(0, |&bias| i64::from(bias));
+                let mut outputs = [bias; R];
+                for (output, sums) in outputs.iter_mut().zip(finish.out) {
+                    *output += total(v, sums);
+                }
+                return outputs;
+            }
+            layer_int8(v, w, inputs, &mut Store { layer, is_first, y }, ahead);
+            (x, y) = (y, x);
+        }
+        [0; R]
+    }
+
+    /// e \[num_fields * dim\], h0 and h1 scratch of [`Mlp::widest`]: the accumulator of the output layer, by layers in rows
+    ///
+    /// `start`: what the sums of the first layer begin with in place of its biases.
+    #[inline(always)]
+    pub(crate) fn rows<'s>(&self, e: &[i8], start: Option<&[i32]>, mut h0: &'s mut [u8], mut h1: &'s mut [u8]) -> i64 {
+        let (hidden, output) = self.split();
+        if hidden == 0 {
+            let biases = start.unwrap_or(output.biases);
+            return only(portable::accumulators_int8(e, output.weights, biases));
+        }
+        let layer = self.layer(0);
+        let mut width = layer.outputs;
+        let biases = start.unwrap_or(layer.biases);
+        portable::layer_int8(e, layer.weights, biases, layer.multipliers, run_mut(h0, 0, width));
+        for n in 1..hidden {
+            let layer = self.layer(n);
+            portable::layer_int8(
+                run(h0, 0, width),
+                layer.weights,
+                layer.biases,
+                layer.multipliers,
+                run_mut(h1, 0, layer.outputs),
+            );
+            (h0, h1, width) = (h1, h0, layer.outputs);
+        }
+        only(portable::accumulators_int8(run(h0, 0, width), output.weights, output.biases))
+    }
+}
+
+/// The single accumulator of an output layer.
+pub(super) fn only(mut accumulators: impl Iterator<Item = i32>) -> i64 {
+    accumulators.next().map_or(0, i64::from)
+}

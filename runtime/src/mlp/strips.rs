@@ -1,0 +1,154 @@
+//! int8 mode without vectors of sixteen: one row at a time, four outputs together.
+//!
+//! [`Layout::Dsp`] and [`Layout::Mve`] are for this. A CPU that a layout is not for reads it weight by weight: slow, the same bits. (Where there
+//! are vector instructions, [`crate::Model::prepare`] lays such layers in tiles.)
+
+use zerocopy::IntoBytes;
+#[cfg(any(xsfm_dsp, xsfm_mve))]
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+use super::int8::only;
+use super::{Layer, Mlp};
+use crate::format::Layout;
+use crate::format::layout::strip;
+#[cfg(xsfm_dsp)]
+use crate::kernel::dsp;
+#[cfg(xsfm_mve)]
+use crate::kernel::mve;
+use crate::kernel::portable;
+use crate::quant::requantize;
+use crate::run::{run, run_mut};
+
+/// A number of each output of a strip.
+type Strip = [i32; strip::OUTPUTS];
+
+/// Words that a layer's inputs take as the instructions of the layout read them.
+pub(crate) fn read_len(layout: Layout, inputs: usize) -> usize {
+    match layout {
+        // Two words for four inputs.
+        Layout::Dsp => layout.inputs::<i8>(inputs) / 2,
+        _ => layout.inputs::<i8>(inputs) / size_of::<u32>(),
+    }
+}
+
+impl Mlp<'_, i8, i32, i32> {
+    /// Words of scratch that [`Mlp::strips`] reads inputs from.
+    pub(crate) fn strip_len(&self, inputs: usize) -> usize {
+        read_len(self.layout(), inputs.max(self.widest()))
+    }
+
+    /// e \[num_fields * dim\] and slack, read \[[`Mlp::strip_len`]\], h \[[`Mlp::widest`]\]: the accumulator of the output layer
+    ///
+    /// `start`: what the sums of the first layer begin with in place of its biases.
+    pub(crate) fn strips(&self, e: &[i8], start: Option<&[i32]>, read: &mut [u32], h: &mut [u8]) -> i64 {
+        let (hidden, output) = self.split();
+        for n in 0..hidden {
+            let mut layer = self.layer(n);
+            if let (0, Some(start)) = (n, start) {
+                layer.biases = start;
+            }
+            let x = if n == 0 { e.as_bytes() } else { &*h };
+            let strips = Strips::new(&layer, n == 0, x, read);
+            strips.layer(layer.biases.as_chunks().0, layer.multipliers.as_chunks().0, h.as_chunks_mut().0);
+        }
+        only(portable::accumulators_int8(run(h, 0, output.inputs), output.weights, output.biases))
+    }
+}
+
+/// A layer's sums, four at a time.
+pub(crate) struct Strips<'a> {
+    layout: Layout,
+    is_first: bool,
+    inputs: usize,
+    weights: &'a [i8],
+    read: &'a [u32],
+}
+
+impl<'a> Strips<'a> {
+    /// x \[inputs\] and what fills a block: i8 for the first layer and u8 for the others; `read` \[[`read_len`]\] is filled with it.
+    pub(crate) fn new<B, M>(layer: &Layer<'a, i8, B, M>, is_first: bool, x: &[u8], read: &'a mut [u32]) -> Self {
+        let Layer { inputs, layout, weights, .. } = *layer;
+        let read = run_mut(read, 0, read_len(layout, inputs));
+        match layout {
+            #[cfg(xsfm_dsp)]
+            Layout::Dsp => dsp::read(x.as_chunks().0, if is_first { 0x8080_8080 } else { 0 }, read.as_chunks_mut().0),
+            #[cfg(xsfm_mve)]
+            Layout::Mve => {
+                let flip = if is_first { 0 } else { 0x80 };
+                for (to, &x) in read.as_mut_bytes().iter_mut().zip(x) {
+                    *to = x ^ flip;
+                }
+            }
+            _ => {
+                for (to, &x) in read.as_mut_bytes().iter_mut().zip(x) {
+                    *to = x;
+                }
+            }
+        }
+        Strips { layout, is_first, inputs, weights, read }
+    }
+
+    /// y\[o\] = clamp(requantize(acc_o + bias\[o\], multiplier\[o\]), 0, 255)
+    fn layer(&self, biases: &[Strip], multipliers: &[Strip], y: &mut [[u8; strip::OUTPUTS]]) {
+        match self.layout {
+            #[cfg(xsfm_dsp)]
+            Layout::Dsp => dsp::layer(self.read.as_chunks().0, in_place(self.weights), biases, multipliers, y),
+            #[cfg(xsfm_mve)]
+            Layout::Mve => {
+                mve::layer(in_place(self.read.as_bytes()), in_place(self.weights), biases, multipliers, y);
+            }
+            _ => {
+                for (strip, ((y, bias), multiplier)) in y.iter_mut().zip(biases).zip(multipliers).enumerate() {
+                    let sums = self.weight_by_weight(strip);
+                    for (((y, sum), &bias), &multiplier) in y.iter_mut().zip(sums).zip(bias).zip(multiplier) {
+                        *y = requantize(sum.wrapping_add(bias), multiplier).clamp(0, 255) as u8;
+                    }
+                }
+            }
+        }
+    }
+
+    /// start\[o\] += acc_o
+    pub(crate) fn add_to(&self, start: &mut [Strip]) {
+        match self.layout {
+            #[cfg(xsfm_dsp)]
+            Layout::Dsp => dsp::add(self.read.as_chunks().0, in_place(self.weights), start),
+            #[cfg(xsfm_mve)]
+            Layout::Mve => mve::add(in_place(self.read.as_bytes()), in_place(self.weights), start),
+            _ => {
+                for (strip, start) in start.iter_mut().enumerate() {
+                    for (start, sum) in start.iter_mut().zip(self.weight_by_weight(strip)) {
+                        *start = start.wrapping_add(sum);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The same on any CPU: the oracle of the others.
+    fn weight_by_weight(&self, strip: usize) -> Strip {
+        let x = run(self.read.as_bytes(), 0, self.inputs);
+        // What the instructions of the layout read, which biases make up for: `Layout::shift`.
+        let input = |i: usize, x: u8| match (self.layout, self.is_first) {
+            (Layout::Dsp, true) if i % 2 == 1 => i32::from(x.cast_signed()) + 128,
+            (_, true) => i32::from(x.cast_signed()),
+            (Layout::Dsp, false) if i.is_multiple_of(2) => i32::from(x) - 128,
+            (Layout::Mve, false) => i32::from(x) - 128,
+            (_, false) => i32::from(x),
+        };
+        let mut sums = [0; strip::OUTPUTS];
+        for (o, sum) in sums.iter_mut().enumerate() {
+            for (i, &x) in x.iter().enumerate() {
+                let weight = self.layout.weight(self.weights, self.inputs, strip * strip::OUTPUTS + o, i);
+                *sum += i32::from(weight) * input(i, x);
+            }
+        }
+        sums
+    }
+}
+
+/// The numbers as whole words or vectors: none are left over, and the loader has seen that weights are aligned.
+#[cfg(any(xsfm_dsp, xsfm_mve))]
+fn in_place<T: FromBytes + Immutable + KnownLayout>(numbers: &(impl IntoBytes + Immutable + ?Sized)) -> &[T] {
+    <[T]>::ref_from_bytes(numbers.as_bytes()).unwrap_or_default()
+}

@@ -1,0 +1,219 @@
+//! Many candidates for one context: what the context's fields add to each score is computed once.
+//!
+//! The fields of a model are split in two. The context's share of the first-order terms and of the pairs within it are sums; its
+//! share of the first layer is where the candidates' sums begin; and its pairs with a candidate's field are one vector per field,
+//! `t_j = sum_i r_ij v_i`, so that a candidate adds `<v_j, t_j>`. What remains is a model with the candidate's fields alone.
+
+mod context;
+mod split;
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use crate::error::{BatchError, ScoreError};
+use crate::kernel::vector::GROUP;
+use crate::model::{Deep, Model, Shallow};
+use crate::row::Row;
+use crate::score::{IntegerModel, Integers, RealModel, Reals, Score};
+use crate::scratch::{Scratch, ScratchBlock};
+use context::SetContext;
+pub(crate) use context::{IntegerContext, RealContext};
+use split::{Fields, Split, SplitDeep, split, split_blocks};
+
+/// Scores candidates that share a context, with the bits of scoring each whole row; a thread needs its own.
+///
+/// In f32 mode the bits are equal where the context's fields come first, all pairs interact, the model is
+/// [prepared](Model::prepare) and its MLP, if there is one, has a hidden layer; otherwise sums run in another order.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let packed = include_bytes!("../../tests/fixtures/movielens-student/model.xsfm");
+/// use xsfm_runtime::{Aligned, Model, Ranked, Ranker, Row, ScratchBlock};
+///
+/// # let bytes = Aligned(*packed); let bytes = &bytes.0;
+/// let model = Model::from_bytes(bytes)?;
+/// // user, age, gender and occupation stay; item, release year and genres change
+/// let context_fields = [0, 2, 3, 4];
+/// let mut memory = vec![ScratchBlock::ZERO; Ranker::blocks(&model, &context_fields)?];
+/// let mut ranker = Ranker::new(&model, &context_fields, &mut memory)?;
+/// ranker.set_context(Row::new(&[7, 1, 1, 3]))?;
+/// let films = [[42, 5, 2], [43, 6, 9], [44, 7, 1]];
+/// let mut best = [Ranked::default(); 2];
+/// let found = ranker.top_k(films.iter().map(|film| Row::new(film)), &mut best)?;
+/// assert_eq!(found, 2);
+/// assert!(best[0].score.logit >= best[1].score.logit);
+/// # Ok(()) }
+/// ```
+pub struct Ranker<'m> {
+    model: Model<'m>,
+    split: Split<'m>,
+    scratch: &'m mut [ScratchBlock],
+    in_groups: bool,
+    has_context: bool,
+}
+
+impl fmt::Debug for Ranker<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ranker").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+/// A candidate among the best.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Ranked {
+    /// Its number in the order in which candidates were given, from 0.
+    pub candidate: usize,
+    /// Its score.
+    pub score: Score,
+}
+
+impl Ranked {
+    /// Better first: the higher logit, then the earlier candidate.
+    fn order(&self, other: &Self) -> Ordering {
+        other.score.logit.total_cmp(&self.score.logit).then(self.candidate.cmp(&other.candidate))
+    }
+}
+
+impl<'m> Ranker<'m> {
+    /// Blocks of memory that [`Ranker::new`] needs.
+    ///
+    /// # Errors
+    /// [`ScoreError::ContextField`].
+    pub fn blocks(model: &Model<'_>, context_fields: &[usize]) -> Result<usize, ScoreError> {
+        let fields = Fields::new(model, context_fields)?;
+        Ok(split_blocks(model, fields) + model.batch_scratch_blocks())
+    }
+
+    /// A ranker whose rows are split: `context_fields`, by number in any order, and the others. Its first context has to be
+    /// [set](Ranker::set_context).
+    ///
+    /// It copies the model's first layer, in two parts; `memory` has at least [`Ranker::blocks`] blocks.
+    ///
+    /// # Errors
+    /// [`ScoreError::ContextField`], [`ScoreError::ScratchTooSmall`].
+    pub fn new(
+        model: &Model<'m>,
+        context_fields: &[usize],
+        memory: &'m mut [ScratchBlock],
+    ) -> Result<Self, ScoreError> {
+        let fields = Fields::new(model, context_fields)?;
+        let (needed, found) = (split_blocks(model, fields) + model.batch_scratch_blocks(), memory.len());
+        if found < needed {
+            return Err(ScoreError::ScratchTooSmall { needed, found });
+        }
+        let (scratch, memory) = memory.split_at_mut(model.batch_scratch_blocks());
+        let split = split(model, fields, &mut Scratch::new(memory))?;
+        Ok(Ranker { model: *model, split, scratch, in_groups: model.is_prepared(), has_context: false })
+    }
+
+    /// Computes what all candidates share. `row` has the context's fields alone, in the model's order.
+    ///
+    /// # Errors
+    /// Any [`ScoreError`] of the row, its field counted among the context's; there is then no context until one is set.
+    pub fn set_context(&mut self, row: Row<'_>) -> Result<(), ScoreError> {
+        self.has_context = false;
+        self.model.chosen.run(SetContext { split: &mut self.split, row, scratch: self.scratch })?;
+        self.has_context = true;
+        Ok(())
+    }
+
+    /// The scores of candidates: rows of the other fields alone, in the model's order.
+    ///
+    /// # Errors
+    /// As [`Scorer::score_batch`](crate::Scorer::score_batch), and [`ScoreError::NoContext`].
+    pub fn score_batch(&mut self, rows: &[Row<'_>], scores: &mut [Score]) -> Result<(), BatchError> {
+        if !self.has_context {
+            return Err(BatchError { row: 0, error: ScoreError::NoContext });
+        }
+        if rows.len() != scores.len() {
+            let error = ScoreError::BatchLength { rows: rows.len(), scores: scores.len() };
+            return Err(BatchError { row: 0, error });
+        }
+        let (chosen, in_groups, scratch) = (self.model.chosen, self.in_groups, &mut *self.scratch);
+        match &self.split {
+            Split::Integer { candidate, deep, bias, terms, sums, cross, begun, start, .. } => {
+                let deep = match deep {
+                    SplitDeep::None => Deep::None,
+                    SplitDeep::Static(_, mlp) => Deep::Static(*mlp),
+                    SplitDeep::Dynamic(_, mlp) => Deep::Dynamic(*mlp),
+                };
+                let context = Some(IntegerContext { sums: *sums, cross, start });
+                let candidate = Shallow { interaction: candidate.interaction.going_on(begun), ..*candidate };
+                let model = IntegerModel { shallow: &candidate, deep: &deep, bias: *bias, terms, context };
+                chosen.run(Integers { model, rows, scores, scratch, in_groups })
+            }
+            Split::Real { candidate, mlp, bias, sum, carry, vectors, begun, start, .. } => {
+                let context = Some(RealContext { sum: *sum, carry, vectors, start });
+                let mlp = mlp.as_ref().map(|(_, mlp)| mlp);
+                let candidate = Shallow { interaction: candidate.interaction.going_on(begun), ..*candidate };
+                let model = RealModel { shallow: &candidate, mlp, bias: *bias, context };
+                chosen.run(Reals { model, rows, scores, scratch, in_groups })
+            }
+        }
+    }
+
+    /// The best of `candidates`, best first, at most as many as `best` has room for; gives how many they are.
+    ///
+    /// Equal logits stay in the order of the candidates. Memory does not grow with the number of candidates.
+    ///
+    /// # Errors
+    /// The first candidate that has no score, by its number.
+    pub fn top_k<'r>(
+        &mut self,
+        candidates: impl IntoIterator<Item = Row<'r>>,
+        best: &mut [Ranked],
+    ) -> Result<usize, BatchError> {
+        /// Candidates that are scored together: a few groups, so that table rows are asked for ahead.
+        const CHUNK: usize = 4 * GROUP;
+        let (mut rows, mut scores) = ([Row::new(&[]); CHUNK], [Score::default(); CHUNK]);
+        let (mut found, mut done) = (0, 0);
+        let mut candidates = candidates.into_iter();
+        loop {
+            let mut count = 0;
+            for (slot, row) in rows.iter_mut().zip(candidates.by_ref()) {
+                *slot = row;
+                count += 1;
+            }
+            let scores = &mut scores[..count];
+            self.score_batch(&rows[..count], scores).map_err(|error| BatchError { row: done + error.row, ..error })?;
+            for (n, &score) in scores.iter().enumerate() {
+                found = keep(best, found, Ranked { candidate: done + n, score });
+            }
+            done += count;
+            if count < CHUNK {
+                break;
+            }
+        }
+        best[..found].sort_unstable_by(Ranked::order);
+        Ok(found)
+    }
+}
+
+/// Adds a candidate to the heap `best[..len]`, the worst of which is first; gives the new length.
+fn keep(best: &mut [Ranked], len: usize, new: Ranked) -> usize {
+    let is_worse = |a: &Ranked, b: &Ranked| a.order(b).is_gt();
+    if len < best.len() {
+        best[len] = new;
+        let mut at = len;
+        while at > 0 && is_worse(&best[at], &best[(at - 1) / 2]) {
+            best.swap(at, (at - 1) / 2);
+            at = (at - 1) / 2;
+        }
+        return len + 1;
+    }
+    match best.first() {
+        Some(worst) if is_worse(worst, &new) => best[0] = new,
+        _ => return len,
+    }
+    let mut at = 0;
+    loop {
+        let children = 2 * at + 1..len.min(2 * at + 3);
+        let worst = children.fold(at, |worst, child| if is_worse(&best[child], &best[worst]) { child } else { worst });
+        if worst == at {
+            return len;
+        }
+        best.swap(at, worst);
+        at = worst;
+    }
+}

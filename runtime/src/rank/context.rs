@@ -1,0 +1,247 @@
+//! What a context adds to every candidate's score.
+
+use zerocopy::IntoBytes;
+
+use crate::embedding::Ahead;
+use crate::error::ScoreError;
+use crate::format::Layout;
+use crate::format::layout::tile;
+use crate::kernel::vector::{Finish, FinishReal, LANES, Quad, Vector, layer_f32, layer_int8, load_f32};
+use crate::kernel::{Task, portable};
+use crate::mlp::{Layer, Strips, interleave, read_len, shifted};
+use crate::row::Row;
+use crate::score::{GatherIntegers, GatherReals, stride};
+use crate::scratch::{Scratch, ScratchBlock};
+
+use super::split::{Split, SplitDeep};
+
+/// What the context has added to int8 and dynamic scores.
+#[derive(Clone, Copy)]
+pub(crate) struct IntegerContext<'c> {
+    /// Feature weights, field vectors, pairs.
+    pub(crate) sums: [i64; 3],
+    /// \[candidate fields, dim\]: sum_i r_ij e_id over the context's fields.
+    pub(crate) cross: &'c [i32],
+    /// Start of the first layer's sums.
+    pub(crate) start: &'c [i32],
+}
+
+impl IntegerContext<'_> {
+    /// e \[candidate fields, dim\]: adds the context to a candidate's sums.
+    #[inline(always)]
+    pub(crate) fn add(&self, sums: &mut [i64; 3], e: &[i8]) {
+        for (sum, of_context) in sums.iter_mut().zip(self.sums) {
+            *sum += of_context;
+        }
+        // Each product is under 2^31, but their sum over all dimensions need not be.
+        sums[2] += e.iter().zip(self.cross).map(|(&e, &t)| i64::from(i32::from(e) * t)).sum::<i64>();
+    }
+}
+
+/// What the context has begun in f32 mode.
+#[derive(Clone, Copy)]
+pub(crate) struct RealContext<'c> {
+    /// Bias and feature weights.
+    pub(crate) sum: f32,
+    /// \[dim\]: the sums of first-order vectors and pairs.
+    pub(crate) carry: &'c [f32],
+    /// \[candidate fields, dim\]: w_jd + sum_i r_ij e_id over the context's fields.
+    pub(crate) vectors: &'c [f32],
+    /// Start of the first layer's sums.
+    pub(crate) start: &'c [f32],
+}
+
+/// Fills a [`Split`] with what a row of the context's fields leaves.
+pub(super) struct SetContext<'t, 'm, 'r> {
+    pub(super) split: &'t mut Split<'m>,
+    pub(super) row: Row<'r>,
+    pub(super) scratch: &'t mut [ScratchBlock],
+}
+
+impl Task for SetContext<'_, '_, '_> {
+    type Output = Result<(), ScoreError>;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, v: V) -> Self::Output {
+        let SetContext { split, row, scratch } = self;
+        match split {
+            Split::Integer { context, deep, cross_weights, sums, cross, begun, start, .. } => {
+                let dim = context.embedding.dim;
+                let mut scratch = Scratch::new(scratch);
+                let acc = scratch.take::<i32>(dim)?;
+                let num_fields = context.embedding.fields.len();
+                let e = scratch.take::<i8>(stride::<i8>(num_fields * dim))?;
+                let feature_weight = v.run(GatherIntegers { shallow: context, row, acc, e, small: false })?;
+                let field_vector = match &context.field_vector {
+                    Some(vectors) => vectors.accumulate(v, e),
+                    None => 0,
+                };
+                let pairs = scratch.for_now().take(context.interaction.scratch_len::<V>(num_fields, dim, 1))?;
+                let of_pairs = context.interaction.begin(v, e, num_fields, dim, pairs, begun);
+                *sums = [feature_weight, field_vector, of_pairs];
+                cross_int8(&e[..num_fields * dim], cross_weights, dim, cross);
+                match deep {
+                    SplitDeep::None => (),
+                    SplitDeep::Static(first, _) => {
+                        start.copy_from_slice(first.biases);
+                        begin_int8(v, *first, e, &mut scratch, start, &mut Ahead::new(&context.embedding, &[], 0))?;
+                    }
+                    SplitDeep::Dynamic(first, _) => {
+                        start.fill(0);
+                        begin_int8(v, *first, e, &mut scratch, start, &mut Ahead::new(&context.embedding, &[], 0))?;
+                    }
+                }
+            }
+            Split::Real { context, mlp, bias, cross_weights, sum, carry, vectors, begun, start, candidate } => {
+                let (num_fields, dim) = (context.embedding.fields.len(), context.embedding.dim);
+                let mut scratch = Scratch::new(scratch);
+                let e = scratch.take::<f32>(stride::<f32>(num_fields * dim))?;
+                *sum = v.run(GatherReals { shallow: context, row, sum: *bias, e })?;
+                let own = context.field_vector.map(|vectors| vectors.0);
+                for (n, to) in carry.chunks_mut(LANES).enumerate() {
+                    let zero = v.splat_f32(0.0);
+                    let lanes = context.interaction.lanes_of(v, e, num_fields, dim, own, n * LANES, zero);
+                    to.copy_from_slice(&v.store_f32(lanes)[..to.len()]);
+                }
+                context.interaction.begin(v, e, dim, begun);
+                match candidate.field_vector {
+                    Some(own) => vectors.copy_from_slice(own.0),
+                    None => vectors.fill(0.0),
+                }
+                cross_f32(v, &e[..num_fields * dim], cross_weights, dim, vectors);
+                if let Some((first, _)) = mlp {
+                    start.copy_from_slice(first.biases);
+                    let e = &e[..num_fields * dim];
+                    begin_f32(v, *first, e, start, &mut Ahead::new(&context.embedding, &[], 0));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// e \[context fields, dim\], r \[context fields, candidate fields\], cross \[candidate fields, dim\]: cross_jd = sum_i r_ij e_id
+#[inline(always)]
+fn cross_int8(e: &[i8], r: &[i16], dim: usize, cross: &mut [i32]) {
+    cross.fill(0);
+    let candidates = cross.len() / dim;
+    for (e, r) in e.chunks_exact(dim).zip(r.chunks_exact(candidates)) {
+        for (cross, &r) in cross.chunks_exact_mut(dim).zip(r) {
+            for (cross, &e) in cross.iter_mut().zip(e) {
+                *cross += i32::from(r) * i32::from(e);
+            }
+        }
+    }
+}
+
+/// The same in f32, added to what `cross` holds in the order in which scoring a whole row adds it.
+#[inline(always)]
+fn cross_f32<V: Vector>(v: V, e: &[f32], r: &[f32], dim: usize, cross: &mut [f32]) {
+    let candidates = cross.len() / dim;
+    for (e, r) in e.chunks_exact(dim).zip(r.chunks_exact(candidates)) {
+        for (cross, &r) in cross.chunks_exact_mut(dim).zip(r) {
+            for (cross, e) in cross.chunks_mut(LANES).zip(e.chunks(LANES)) {
+                let sum = v.mul_add_f32(v.splat_f32(r), load_f32(v, e, 0), load_f32(v, cross, 0));
+                cross.copy_from_slice(&v.store_f32(sum)[..cross.len()]);
+            }
+        }
+    }
+}
+
+/// start\[o\] += sum_i w_oi e_i
+#[inline(always)]
+fn begin_int8<V: Vector, B: Copy, M: Copy>(
+    v: V,
+    first: Layer<'_, i8, B, M>,
+    e: &[i8],
+    scratch: &mut Scratch<'_>,
+    start: &mut [i32],
+    ahead: &mut Ahead<'_, '_, i8>,
+) -> Result<(), ScoreError> {
+    if first.inputs == 0 {
+        return Ok(());
+    }
+    match first.layout {
+        Layout::Rows => {
+            for (start, w) in start.iter_mut().zip(first.weights.chunks_exact(first.inputs)) {
+                *start += portable::dot_int8(&e[..first.inputs], w);
+            }
+        }
+        Layout::Tiles if V::WIDE => {
+            let x = scratch.take::<[Quad; 1]>(first.inputs.div_ceil(tile::DEPTH))?;
+            interleave::<V, 1>(e, e.len(), x);
+            layer_int8(v, first.weights.as_chunks().0, x, &mut Begin { sums: first.sums, start }, ahead);
+        }
+        Layout::Tiles => {
+            for (o, start) in start.iter_mut().enumerate().take(first.outputs) {
+                *start += first.row(o).zip(e).map(|(w, &e)| i32::from(w) * i32::from(e)).sum::<i32>();
+            }
+        }
+        Layout::Dsp | Layout::Mve => {
+            let read = scratch.take(read_len(first.layout, first.inputs))?;
+            Strips::new(&first, true, e.as_bytes(), read).add_to(start.as_chunks_mut().0);
+        }
+    }
+    Ok(())
+}
+
+/// start \[outputs\] += acc
+struct Begin<'l, 's> {
+    sums: &'l [i32],
+    start: &'s mut [i32],
+}
+
+impl<V: Vector> Finish<V> for Begin<'_, '_> {
+    type Channels = V::I32;
+
+    #[inline(always)]
+    fn channels(&self, v: V, tile: usize) -> V::I32 {
+        shifted(v, self.sums, true, tile)
+    }
+
+    #[inline(always)]
+    fn row(&mut self, v: V, shifted: V::I32, tile: usize, _row: usize, acc: V::I32) {
+        let start = &mut self.start.as_chunks_mut().0[tile];
+        *start = v.store(v.add(v.load(start), v.add(acc, shifted)));
+    }
+}
+
+/// start\[o\] += sum_i w_oi e_i
+#[inline(always)]
+fn begin_f32<V: Vector>(
+    v: V,
+    first: Layer<'_, f32, f32, f32>,
+    e: &[f32],
+    start: &mut [f32],
+    ahead: &mut Ahead<'_, '_, f32>,
+) {
+    if first.inputs == 0 {
+        return;
+    }
+    if first.layout != Layout::Tiles {
+        for (start, w) in start.iter_mut().zip(first.weights.chunks_exact(first.inputs)) {
+            *start += portable::dot_f32(e, w);
+        }
+        return;
+    }
+    if !V::WIDE {
+        for (o, start) in start.iter_mut().enumerate().take(first.outputs) {
+            *start = portable::going_on_f32(*start, first.row(o), e);
+        }
+        return;
+    }
+    let (biases, (x, _)) = (first.biases.as_chunks().0, e.as_chunks::<1>());
+    layer_f32(v, first.weights.as_chunks().0, biases, x, &mut BeginReal { start }, ahead);
+}
+
+/// start \[outputs\] = acc
+struct BeginReal<'s> {
+    start: &'s mut [f32],
+}
+
+impl<V: Vector> FinishReal<V> for BeginReal<'_> {
+    #[inline(always)]
+    fn row(&mut self, v: V, tile: usize, _row: usize, acc: V::F32) {
+        self.start.as_chunks_mut().0[tile] = v.store_f32(acc);
+    }
+}

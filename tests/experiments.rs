@@ -1,0 +1,130 @@
+//! `xsfm-train run` and `report` on small tables: what is made, what is not made again, and what a kill at any moment costs: nothing.
+//!
+//! Needs `XSFM_TRAIN` and `XSFM`, the two programs; `cargo xtask test` sets them.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use xsfm_tests::trainer::{prepare_rows, program, run};
+
+const ROWS: [(&str, &str); 6] = [
+    (
+        "defaults",
+        "dataset = 'Planted'\nseeds = [1, 2]\n[train]\nembed_dim = 4\nepochs = 6\nbatch_size = 256\nlearning_rate = 0.01\n",
+    ),
+    ("1-teacher", "title = 'T'\ntable = 'A'\n[train]\nhidden = [16]\n"),
+    ("2-both", "title = 'Mean'\ntable = 'A'\nensemble = ['teacher:1-2']\n"),
+    (
+        "3-student",
+        "title = 'S'\ntable = 'B'\nteacher = ['teacher:1-2']\n[train]\nquantize = true\nquantize_epochs = 3\n[pack]\nmode = 'int8'\n",
+    ),
+    ("4-dynamic", "title = 'D'\ntable = 'B'\nmodel = 'teacher'\n[pack]\nmode = 'dynamic'\ncalibrate = true\n"),
+    ("5-pruned", "title = 'P'\ntable = 'B'\nfrom = 'teacher'\n[train]\nprune_layers = 0.5\nprune_epochs = 2\n"),
+];
+
+struct Table {
+    train: PathBuf,
+    xsfm: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Table {
+    fn new() -> Option<Self> {
+        let (train, xsfm) = (program("XSFM_TRAIN")?, program("XSFM")?);
+        let folder = tempfile::tempdir().unwrap();
+        prepare_rows(&train, folder.path());
+        for (name, text) in ROWS {
+            fs::write(folder.path().join(format!("{name}.toml")), text).unwrap();
+        }
+        Some(Table { train, xsfm, folder })
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn files(&self) -> Vec<String> {
+        ROWS[1..].iter().map(|(name, _)| self.at(&format!("{name}.toml"))).collect()
+    }
+
+    fn command(&self, out: &str) -> Command {
+        let mut command = Command::new(&self.train);
+        command.arg("run").args(self.files()).args(["--jobs", "2", "--xsfm"]).arg(&self.xsfm);
+        command.args(["--data", &self.at("data"), "--out", &self.at(out)]).stderr(Stdio::null());
+        command
+    }
+
+    /// The tables of the folder `out`.
+    fn report(&self, out: &str) -> [String; 2] {
+        let (files, from, to) = (self.files(), self.at(out), self.at("report"));
+        let mut arguments: Vec<&str> = vec!["report", "--out", &from, "--to", &to];
+        arguments.extend(files.iter().map(String::as_str));
+        run(&self.train, &arguments);
+        ["report.md", "report.csv"].map(|name| fs::read_to_string(Path::new(&to).join(name)).unwrap())
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_again_and_again_ends_as_an_unbroken_one() {
+    let Some(table) = Table::new() else { return };
+    let start = Instant::now();
+    assert!(table.command("whole").status().unwrap().success());
+    let most = start.elapsed() / 10;
+    let whole = table.report("whole");
+    for title in ["| T |", "| Mean |", "| S |", "| D |", "| P |"] {
+        assert!(whole[0].contains(title), "{title}: {}", whole[0]);
+    }
+
+    let mut random = StdRng::seed_from_u64(5);
+    let mut killed = 0;
+    for round in 0..20 {
+        let mut run = table.command("broken").process_group(0).spawn().unwrap();
+        std::thread::sleep(most.mul_f64(random.random_range(0.0..1.0)));
+        if run.try_wait().unwrap().is_none() {
+            killed += 1;
+        }
+        // By turns all of it, and the parent alone, whose trainings then go on without it.
+        let whom = if round % 2 == 0 { format!("-{}", run.id()) } else { run.id().to_string() };
+        let _ = Command::new("kill").args(["-KILL", "--", &whom]).stderr(Stdio::null()).status().unwrap();
+        run.wait().unwrap();
+    }
+    assert!(killed >= 15, "only {killed} of 20 runs were still at work when they were killed");
+    assert!(table.command("broken").status().unwrap().success());
+    assert_eq!(table.report("broken"), whole);
+}
+
+#[test]
+fn what_is_made_stays_and_what_changed_is_told() {
+    let Some(table) = Table::new() else { return };
+    assert!(table.command("out").status().unwrap().success());
+    let packed = table.folder.path().join("out/dynamic/seed-1/model.xsfm");
+    let changed = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+    let before = changed(&packed);
+    assert!(table.command("out").status().unwrap().success());
+    assert_eq!(changed(&packed), before, "a finished row was packed again");
+
+    // Another way of packing needs no training, and until then there is no figure of it.
+    let row = table.folder.path().join("4-dynamic.toml");
+    fs::write(&row, "title = 'D'\ntable = 'B'\nmodel = 'teacher'\n").unwrap();
+    let mut report = Command::new(&table.train);
+    report.args(["report", "--out", &table.at("out"), "--to", &table.at("report")]);
+    let report = report.arg(&row).output().unwrap();
+    let words = String::from_utf8_lossy(&report.stderr);
+    assert!(!report.status.success() && words.contains("other settings"), "{words}");
+    assert!(table.command("out").status().unwrap().success());
+    assert_ne!(changed(&packed), before);
+    assert!(table.report("out")[0].contains("| D |"));
+
+    // Another training does not take the place of one that was finished.
+    fs::write(table.folder.path().join("1-teacher.toml"), "title = 'T'\ntable = 'A'\n[train]\nhidden = [8]\n").unwrap();
+    let run = table.command("out").stderr(Stdio::piped()).output().unwrap();
+    let words = String::from_utf8_lossy(&run.stderr);
+    assert!(!run.status.success() && words.contains("hidden was [16], now [8]"), "{words}");
+}

@@ -1,0 +1,18 @@
+//! Experiments: one TOML file per row of a table, trained where missing, then tables and figures.
+//!
+//! | module | takes | gives |
+//! |---|---|---|
+//! | [`row`] | `experiments/DATASET/*.toml` | [`Row`](row::Row)s: what is trained, from what, and how it is packed |
+//! | [`plan`] | rows, seeds | every (row, seed) with those that it needs |
+//! | [`tools`] | a (row, seed) | the commands that a user would type: `xsfm-train train`, `xsfm pack`, `xsfm evaluate` |
+//! | [`run`] | a plan | `OUT/ROW/seed-N/` with checkpoint, packed model and [`Outcome`](outcome::Outcome) |
+//! | [`latency`] | packed models | time of a call on this CPU, batches 1 to 1024 |
+//! | [`report`] | outcomes | tables in Markdown and CSV |
+
+pub mod latency;
+pub mod outcome;
+pub mod plan;
+pub mod report;
+pub mod row;
+pub mod run;
+pub mod tools;

@@ -1,0 +1,117 @@
+//! What came out of one row with one seed: `outcome.json`.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use xsfm_interchange::metrics::Metrics;
+
+use super::row::{Experiments, Row};
+use crate::checkpoint::write_json;
+
+/// Name of the file.
+pub const FILE: &str = "outcome.json";
+
+/// The figures of one row with one seed, and where they come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The row.
+    pub row: String,
+    /// The seed.
+    pub seed: u64,
+    /// Figures on the validation rows: of the packed model, or of the checkpoints where there is none.
+    pub valid: Metrics,
+    /// Figures on the test rows.
+    pub test: Option<Metrics>,
+    /// Trained numbers that scoring uses.
+    pub parameters: u64,
+    /// Those that are not 0, where some were pruned.
+    pub nonzero: Option<u64>,
+    /// The packed model.
+    pub packed: Option<Packed>,
+    /// How it was trained; absent where nothing was.
+    pub training: Option<Training>,
+    /// The row and those that it needs, as they were: with others it has to be done anew.
+    pub definition: Value,
+    /// Where and from what.
+    pub origin: Origin,
+}
+
+/// A packed model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Packed {
+    /// `f32`, `int8` or `dynamic`.
+    pub mode: String,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Bytes of scratch on a microcontroller.
+    pub microcontroller_ram: u64,
+    /// Instructions of one score on a Cortex-M4F, as `xsfm analyze` predicts them.
+    pub cortex_m4f_instructions: Option<u64>,
+}
+
+/// A training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// The epoch that was kept.
+    pub best_epoch: u64,
+    /// Validation LogLoss after each epoch.
+    pub valid_log_loss: Vec<f64>,
+}
+
+/// Where figures come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The commit of the folder in which the command ran, with `+` where files were changed; `unknown` outside of git.
+    pub commit: String,
+    /// Name and CPU of the machine.
+    pub host: String,
+    /// The last command that made the model.
+    pub command: String,
+}
+
+impl Outcome {
+    /// The outcome of `row` in its folder; `None` where there is none yet, or one of other settings.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not an outcome.
+    pub fn made(experiments: &Experiments, row: &Row, folder: &Path) -> Result<Option<Self>> {
+        let definition = definition(experiments, row)?;
+        Ok(Self::read(folder)?.filter(|outcome| outcome.definition == definition))
+    }
+
+    fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(FILE);
+        if !path.try_exists().with_context(|| path.display().to_string())? {
+            return Ok(None);
+        }
+        let text = fs::read(&path).with_context(|| path.display().to_string())?;
+        let outcome = serde_json::from_slice(&text).with_context(|| format!("{}: not an outcome", path.display()))?;
+        Ok(Some(outcome))
+    }
+
+    /// Writes it; the file appears whole or not at all.
+    ///
+    /// # Errors
+    /// Whatever the file system reports.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        write_json(&folder.join(FILE), self)
+    }
+}
+
+/// What decides a row's figures apart from the seed: its settings, and the same of the rows that it needs.
+///
+/// # Errors
+/// None but those of writing JSON.
+pub fn definition(experiments: &Experiments, row: &Row) -> Result<Value> {
+    let mut needs = serde_json::Map::new();
+    for (name, _) in row.needs(1)? {
+        if !needs.contains_key(&name) {
+            let needed = definition(experiments, &experiments.rows[&name])?;
+            needs.insert(name, needed);
+        }
+    }
+    Ok(serde_json::json!({ "row": row, "needs": needs }))
+}

@@ -1,0 +1,162 @@
+//! `xsfm-train run`: makes what is missing of a plan, several units at a time.
+
+use std::collections::BTreeSet;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::latency;
+use super::outcome::Outcome;
+use super::plan::{Plan, Unit};
+use super::row::Experiments;
+use super::tools::Tools;
+
+/// Trains, packs and measures the rows of a table: what is missing of them, and of those that they need.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = super::row::HELP)]
+pub struct Args {
+    /// Files of rows, such as experiments/movielens/*.toml
+    #[arg(required = true)]
+    rows: Vec<PathBuf>,
+    /// Folder of encoded rows
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Folder for checkpoints, packed models and figures: OUT/ROW/seed-N/
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// These seeds instead of those in the files
+    #[arg(long, value_name = "S,…", value_delimiter = ',')]
+    seeds: Vec<u64>,
+    /// Trainings at a time; one per core by default
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZero<usize>>,
+    /// CPU threads of a training
+    #[arg(long, default_value_t = 1)]
+    threads: u16,
+    /// Where to train: `cpu`, `cuda:0`, …
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// The program `xsfm`; by default the one beside this program, or on the path
+    #[arg(long, value_name = "PATH")]
+    xsfm: Option<PathBuf>,
+    /// In the end, measure the time of calls on this CPU, one model after another: best on an otherwise idle machine
+    #[arg(long)]
+    latency: bool,
+    /// Only say what is missing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Files that are not those of rows; a unit that fails: the others are made first.
+pub fn run(args: &Args) -> Result<()> {
+    let experiments = Experiments::load(&args.rows)?;
+    let plan = Plan::new(&experiments, &args.seeds)?;
+    let tools = Tools::find(args.xsfm.as_deref(), &args.data, &args.out, &args.device, args.threads)?;
+    if args.dry_run {
+        for unit in &plan.units {
+            if Outcome::made(&experiments, &experiments.rows[&unit.row], &tools.folder(unit))?.is_none() {
+                println!("{} seed {}", unit.row, unit.seed);
+            }
+        }
+        return Ok(());
+    }
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let jobs = args.jobs.map_or(cores, NonZero::get);
+    make_all(&experiments, &plan, &tools, jobs)?;
+    if args.latency { latency::measure(&experiments, &plan, &tools) } else { Ok(()) }
+}
+
+/// What is going on.
+#[derive(Default)]
+struct Progress {
+    begun: BTreeSet<Unit>,
+    running: BTreeSet<Unit>,
+    done: BTreeSet<Unit>,
+    failed: Vec<(Unit, String)>,
+}
+
+/// Makes all units, `jobs` at a time.
+///
+/// # Errors
+/// Some could not be made; every unit that does not need them was.
+pub fn make_all(experiments: &Experiments, plan: &Plan, tools: &Tools, jobs: usize) -> Result<()> {
+    let bar = bar(plan.units.len() as u64);
+    let progress = Mutex::new(Progress::default());
+    let changed = Condvar::new();
+    let worker = || {
+        let mut state = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let is_met = |unit: &&Unit| plan.needs[*unit].iter().all(|needed| state.done.contains(needed));
+            let next = plan.units.iter().filter(|unit| !state.begun.contains(*unit)).find(is_met).cloned();
+            let Some(unit) = next else {
+                // What is under way may still meet the needs of another.
+                if state.running.is_empty() {
+                    return;
+                }
+                state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            state.begun.insert(unit.clone());
+            state.running.insert(unit.clone());
+            bar.set_message(names(&state.running));
+            drop(state);
+            let made = tools.make(experiments, &unit);
+            state = progress.lock().unwrap_or_else(PoisonError::into_inner);
+            state.running.remove(&unit);
+            match made {
+                Ok(outcome) => {
+                    bar.suspend(|| eprintln!("{}", line(&outcome)));
+                    state.done.insert(unit);
+                }
+                Err(error) => {
+                    bar.suspend(|| eprintln!("{} seed {}: {error:#}", unit.row, unit.seed));
+                    state.failed.push((unit, format!("{error:#}")));
+                }
+            }
+            bar.inc(1);
+            bar.set_message(names(&state.running));
+            changed.notify_all();
+        }
+    };
+    std::thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(worker))));
+    bar.finish_and_clear();
+    let state = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let waiting = plan.units.len() - state.done.len() - state.failed.len();
+    if let Some((unit, error)) = state.failed.first() {
+        bail!(
+            "{} of {} failed, and {waiting} that need them were not begun; the first is {} seed {}: {error}",
+            state.failed.len(),
+            plan.units.len(),
+            unit.row,
+            unit.seed
+        );
+    }
+    Ok(())
+}
+
+fn names(units: &BTreeSet<Unit>) -> String {
+    units.iter().map(|unit| format!("{}:{}", unit.row, unit.seed)).collect::<Vec<_>>().join(" ")
+}
+
+fn line(outcome: &Outcome) -> String {
+    let auc = |metrics: &xsfm_interchange::metrics::Metrics| metrics.auc.unwrap_or(f64::NAN);
+    let test = outcome.test.as_ref().map(|test| format!("  test {:.5}", auc(test))).unwrap_or_default();
+    let bytes = outcome.packed.as_ref().map(|packed| format!("  {} bytes", packed.bytes)).unwrap_or_default();
+    format!("{} seed {}: AUC valid {:.5}{test}{bytes}", outcome.row, outcome.seed, auc(&outcome.valid))
+}
+
+fn bar(length: u64) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template("[{bar:30}] {pos}/{len} ETA {eta}  {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(500));
+    bar
+}

@@ -1,0 +1,270 @@
+//! The commands that make one row: those that a user would type, each in a process of its own, so that rows train side by side
+//! and random numbers of one do not depend on another.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use xsfm_interchange::atomic;
+use xsfm_interchange::checkpoint::file;
+use xsfm_interchange::metrics::Metrics;
+
+use super::outcome::{Origin, Outcome, Packed, Training, definition};
+use super::plan::Unit;
+use super::row::{Experiments, Mode, Row, resolve};
+
+/// The packed model in a unit's folder.
+pub const PACKED: &str = "model.xsfm";
+/// The checkpoint in a unit's folder.
+pub const CHECKPOINT: &str = "checkpoint";
+/// What the commands said, in a unit's folder.
+const LOG: &str = "log.txt";
+/// How much of it an error shows.
+const LOG_SHOWN: u64 = 1500;
+
+/// Where rows are made, and with what.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// `xsfm-train`.
+    pub trainer: PathBuf,
+    /// `xsfm`.
+    pub xsfm: PathBuf,
+    /// Folder of encoded rows.
+    pub data: PathBuf,
+    /// Folder of all units.
+    pub out: PathBuf,
+    /// `cpu`, `cuda:0`, …
+    pub device: String,
+    /// Threads of a training.
+    pub threads: u16,
+    /// Commit and host.
+    pub origin: Origin,
+}
+
+impl Tools {
+    /// Finds the programs: `xsfm-train` is this one; `xsfm` lies beside it or on the path, where it is not named.
+    ///
+    /// # Errors
+    /// There is no `xsfm`.
+    pub fn find(xsfm: Option<&Path>, data: &Path, out: &Path, device: &str, threads: u16) -> Result<Self> {
+        let trainer = std::env::current_exe().context("finding this program")?;
+        let beside = trainer.with_file_name("xsfm");
+        let xsfm = match xsfm {
+            Some(path) => path.to_owned(),
+            None if beside.exists() => beside,
+            None => PathBuf::from("xsfm"),
+        };
+        let version = Command::new(&xsfm).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if !version.is_ok_and(|status| status.success()) {
+            bail!(
+                "{} does not run: build it with `cargo build --release -p xsfm-convert`, or give --xsfm",
+                xsfm.display()
+            );
+        }
+        let origin = Origin { commit: commit(), host: host(), command: String::new() };
+        let (data, out, device) = (data.to_owned(), out.to_owned(), device.to_owned());
+        Ok(Tools { trainer, xsfm, data, out, device, threads, origin })
+    }
+
+    /// A unit's folder.
+    pub fn folder(&self, unit: &Unit) -> PathBuf {
+        self.out.join(&unit.row).join(format!("seed-{}", unit.seed))
+    }
+
+    fn checkpoint(&self, unit: &Unit) -> PathBuf {
+        self.folder(unit).join(CHECKPOINT)
+    }
+
+    fn checkpoints(&self, units: Vec<(String, u64)>) -> Vec<PathBuf> {
+        units.into_iter().map(|(row, seed)| self.checkpoint(&Unit { row, seed })).collect()
+    }
+
+    /// Trains, packs and measures a unit whose needs are met; whatever is there already is not done again.
+    ///
+    /// # Errors
+    /// A command fails; the message has the end of what it said.
+    pub fn make(&self, experiments: &Experiments, unit: &Unit) -> Result<Outcome> {
+        let row = &experiments.rows[&unit.row];
+        let folder = self.folder(unit);
+        if let Some(outcome) = Outcome::made(experiments, row, &folder)? {
+            return Ok(outcome);
+        }
+        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let command = if row.is_trained() { self.train(row, unit)? } else { String::new() };
+        let checkpoints: Vec<PathBuf> =
+            if row.is_trained() { vec![self.checkpoint(unit)] } else { self.checkpoints(row.needs(unit.seed)?) };
+        let metrics = |checkpoint: &Path| -> Result<Value> {
+            let path = checkpoint.join(file::METRICS);
+            let text = fs::read(&path).with_context(|| path.display().to_string())?;
+            serde_json::from_slice(&text).with_context(|| path.display().to_string())
+        };
+        let trained: Vec<Value> = checkpoints.iter().map(|c| metrics(c)).collect::<Result<_>>()?;
+        let parameters = trained.iter().filter_map(|m| m["parameters"].as_u64()).sum();
+        let training = match (&trained[..], row.is_trained()) {
+            ([report], true) => Some(training(report)),
+            _ => None,
+        };
+        let (packed, command) = if row.pack.mode == Mode::None || !row.ensemble.is_empty() {
+            (None, command)
+        } else {
+            let (packed, packing) = self.pack(row, &checkpoints[0], &folder)?;
+            (Some(packed), if command.is_empty() { packing } else { command })
+        };
+        let test = self.data.join("test.arrow").exists();
+        let measure = |split: &str| match packed {
+            Some(_) => self.evaluate_packed(&folder, split),
+            None => self.evaluate_checkpoints(&checkpoints, &folder, split),
+        };
+        let outcome = Outcome {
+            row: row.name.clone(),
+            seed: unit.seed,
+            valid: measure("valid")?,
+            test: test.then(|| measure("test")).transpose()?,
+            parameters,
+            nonzero: trained[0]["nonzero"].as_u64(),
+            packed,
+            training,
+            definition: definition(experiments, row)?,
+            origin: Origin { command, ..self.origin.clone() },
+        };
+        outcome.write(&folder)?;
+        Ok(outcome)
+    }
+
+    /// Gives the command.
+    fn train(&self, row: &Row, unit: &Unit) -> Result<String> {
+        let folder = self.folder(unit);
+        let settings = folder.join("settings.toml");
+        let text = toml::to_string(&row.train)?;
+        atomic::write(&settings, |output| output.write_all(text.as_bytes()))
+            .with_context(|| settings.display().to_string())?;
+        let mut train = Command::new(&self.trainer);
+        train.arg(if row.teacher.is_empty() { "train" } else { "distill" });
+        for (flag, references) in [("--teacher", row.teacher.as_slice()), ("--from", row.from.as_slice())] {
+            for checkpoint in self.checkpoints(resolve(references, unit.seed)?) {
+                train.arg(flag).arg(checkpoint);
+            }
+        }
+        train.arg("--config").arg(settings).arg("--data").arg(&self.data).arg("--out").arg(self.checkpoint(unit));
+        train.args(["--seed", &unit.seed.to_string(), "--threads", &self.threads.to_string()]);
+        train.args(["--device", &self.device, "--resume"]);
+        self.output(&mut train, &folder)?;
+        Ok(shown(&train))
+    }
+
+    fn pack(&self, row: &Row, checkpoint: &Path, folder: &Path) -> Result<(Packed, String)> {
+        let file = folder.join(PACKED);
+        let mut pack = Command::new(&self.xsfm);
+        pack.arg("pack").arg(checkpoint).args(["--mode", row.pack.mode.name(), "--json", "--output"]).arg(&file);
+        if row.pack.calibrate {
+            pack.arg("--rows").arg(self.data.join("valid.arrow"));
+        }
+        if let Some(bits) = row.pack.table_bits {
+            pack.args(["--table-bits", &bits.to_string()]);
+        }
+        if let Some(rank) = row.pack.rank {
+            pack.args(["--rank", &rank.to_string()]);
+        }
+        let report = self.json(&mut pack, folder)?;
+        let bytes = |name: &str| report[name].as_u64().with_context(|| format!("xsfm pack --json has no {name}"));
+        let mut analyze = Command::new(&self.xsfm);
+        analyze.arg("analyze").arg(&file).args(["--target", "cortex-m4f", "--json"]);
+        let packed = Packed {
+            mode: row.pack.mode.name().to_owned(),
+            bytes: bytes("file_bytes")?,
+            microcontroller_ram: bytes("ram_bytes_microcontroller")?,
+            cortex_m4f_instructions: self.json(&mut analyze, folder)?["instructions"].as_u64(),
+        };
+        Ok((packed, shown(&pack)))
+    }
+
+    fn evaluate_packed(&self, folder: &Path, split: &str) -> Result<Metrics> {
+        let mut evaluate = Command::new(&self.xsfm);
+        evaluate.arg("evaluate").arg(folder.join(PACKED)).arg("--json");
+        evaluate.arg("--rows").arg(self.data.join(format!("{split}.arrow")));
+        Ok(serde_json::from_value(self.json(&mut evaluate, folder)?)?)
+    }
+
+    fn evaluate_checkpoints(&self, checkpoints: &[PathBuf], folder: &Path, split: &str) -> Result<Metrics> {
+        let mut evaluate = Command::new(&self.trainer);
+        evaluate.arg("evaluate").arg("--data").arg(&self.data).args(["--split", split, "--json"]);
+        evaluate.args(["--device", &self.device]);
+        for checkpoint in checkpoints {
+            evaluate.arg("--checkpoint").arg(checkpoint);
+        }
+        Ok(serde_json::from_value(self.json(&mut evaluate, folder)?)?)
+    }
+
+    /// Runs a command that prints JSON.
+    ///
+    /// # Errors
+    /// The command fails, or its output is not JSON.
+    pub fn json(&self, command: &mut Command, folder: &Path) -> Result<Value> {
+        let text = self.output(command, folder)?;
+        serde_json::from_str(&text).with_context(|| format!("{}: its output is not JSON", shown(command)))
+    }
+
+    /// Standard output of a command; what it says goes to the log in `folder`.
+    fn output(&self, command: &mut Command, folder: &Path) -> Result<String> {
+        let path = folder.join(LOG);
+        let at = || path.display().to_string();
+        let mut log = File::options().create(true).append(true).open(&path).with_context(at)?;
+        writeln!(log, "$ {}", shown(command)).with_context(at)?;
+        let said = log.try_clone().with_context(at)?;
+        let output = command.stdin(Stdio::null()).stderr(said).output();
+        let output = output.with_context(|| shown(command))?;
+        if !output.status.success() {
+            bail!("{} failed ({}); {} ends with\n{}", shown(command), output.status, at(), end_of(&path)?);
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+fn end_of(path: &Path) -> Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LOG_SHOWN)))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn training(report: &Value) -> Training {
+    let epochs = report["epochs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    Training {
+        best_epoch: report["best_epoch"].as_u64().unwrap_or(0),
+        valid_log_loss: epochs.iter().filter_map(|epoch| epoch["valid_log_loss"].as_f64()).collect(),
+    }
+}
+
+/// A command as it would be typed.
+fn shown(command: &Command) -> String {
+    let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
+    let words = command.get_args().map(|word| word.to_string_lossy());
+    std::iter::once(name).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+fn commit() -> String {
+    let git = |words: &[&str]| {
+        let output = Command::new("git").args(words).stderr(Stdio::null()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else { return "unknown".to_owned() };
+    let is_changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| !changes.is_empty());
+    if is_changed { commit + "+" } else { commit }
+}
+
+/// Name and CPU of this machine, as far as the system tells.
+pub fn host() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    match model {
+        Some((_, model)) => format!("{model}, {cores} cores"),
+        None => format!("{} {}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH),
+    }
+}
