@@ -121,10 +121,10 @@ enum Command {
         #[arg(long, value_name = "CORE")]
         target: String,
         /// Flash for the model and the code that scores, such as 1M or 256K.
-        #[arg(long, value_name = "BYTES", value_parser = bytes)]
+        #[arg(long, value_name = "BYTES", value_parser = xsfm_interchange::size::bytes)]
         flash: Option<usize>,
         /// RAM for scoring.
-        #[arg(long, value_name = "BYTES", value_parser = bytes)]
+        #[arg(long, value_name = "BYTES", value_parser = xsfm_interchange::size::bytes)]
         ram: Option<usize>,
         /// Indices of a bag, on average.
         #[arg(long, value_name = "N", default_value_t = 4)]
@@ -427,16 +427,6 @@ fn run_analyze(path: &Path, question: &Question<'_>, json: bool) -> anyhow::Resu
     let report = analyze::analyze(&input::load(path, &packed)?, &packed, target, question)?;
     print(&report, json)?;
     if report.fits { Ok(()) } else { bail!("{} does not fit", path.display()) }
-}
-
-/// A number of bytes: 65536, 64K, 1M.
-fn bytes(text: &str) -> Result<usize, String> {
-    let (digits, unit) = match text.strip_suffix(['K', 'k']) {
-        Some(digits) => (digits, 1 << 10),
-        None => text.strip_suffix(['M', 'm']).map_or((text, 1), |digits| (digits, 1 << 20)),
-    };
-    let number = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
-    number.ok_or_else(|| "a number of bytes is 65536, 64K or 1M".to_owned())
 }
 
 fn write_code(path: &Path, language: Language, name: Option<String>, folder: &Path) -> anyhow::Result<()> {

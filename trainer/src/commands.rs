@@ -20,6 +20,7 @@ use crate::model::Model;
 use crate::prune::Pruner;
 use crate::qat;
 use crate::settings::{Architecture, Distillation, Place, Pruning, Quantization, Training};
+use crate::teacher;
 
 /// Flags of `train`.
 #[derive(Args, Clone, Debug)]
@@ -32,6 +33,13 @@ pub struct TrainArgs {
     training: Training,
     #[command(flatten)]
     quantization: Quantization,
+}
+
+impl TrainArgs {
+    /// What the model is made of.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
 }
 
 /// Flags of `distill`.
@@ -80,7 +88,7 @@ enum Split {
 /// Settings out of range, files that cannot be read or written, training that diverges.
 pub fn train(args: &TrainArgs) -> Result<()> {
     let device = device::parse(&args.place.device)?;
-    run(args, &Objective::default(), None, device)
+    run(args, &Objective::Labels, None, device)
 }
 
 /// Runs `distill`.
@@ -96,8 +104,9 @@ pub fn distill(args: &DistillArgs) -> Result<()> {
         bail!("--temperature is {temperature}; it is more than 0");
     }
     let device = device::parse(&args.train.place.device)?;
-    let teachers = teacher.iter().map(|folder| checkpoint::load(folder, device)).collect::<Result<_>>()?;
-    let objective = Objective { teachers, alpha: *alpha, temperature: *temperature };
+    tch::set_num_threads(i32::from(args.train.place.threads.max(1)));
+    let teacher = teacher::mean_logits(teacher, &args.train.place.data, device)?;
+    let objective = Objective::Distill { teacher, alpha: *alpha, temperature: *temperature };
     run(&args.train, &objective, Some(&args.distillation), device)
 }
 
@@ -127,7 +136,6 @@ fn run(args: &TrainArgs, objective: &Objective, distillation: Option<&Distillati
                 Model::new(architecture.model_config(&schema), architecture.init_std, device)?
             }
         };
-        objective.check(&model)?;
         let settings = Settings {
             architecture: quantization.from.is_none().then_some(architecture),
             training,
@@ -147,7 +155,6 @@ fn run(args: &TrainArgs, objective: &Objective, distillation: Option<&Distillati
             bail!("--quantize: {}", qat::NO_INTEGERS);
         }
         let model = qat::fold_batch_norm(&model)?;
-        objective.check(&model)?;
         // What was pruned stays so: the schedule is over.
         let pruning = Pruning { prune_epochs: 0, ..training.pruning.clone() };
         let training = Training {
@@ -183,7 +190,8 @@ fn start_from(folder: &Path, device: Device) -> Result<Model> {
 fn calibration_blocks(data: &Path, schema: &Schema, rows: usize, seed: u64) -> Result<Vec<RowBlock>> {
     let mut train = Batches::open(&data.join("train.arrow"), Bounds::from(schema), EVALUATION_ROWS.min(rows.max(1)))?;
     let batches = rows.div_ceil(EVALUATION_ROWS).max(1);
-    Ok(train.pass(Order::Shuffled { seed, epoch: 0 }).take(batches).collect::<Result<_, _>>()?)
+    let pass = train.pass(Order::Shuffled { seed, epoch: 0 });
+    Ok(pass.take(batches).map(|batch| Ok(batch?.rows)).collect::<Result<_>>()?)
 }
 
 /// Labels of the rows, and the mean of the checkpoints' logits.

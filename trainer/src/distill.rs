@@ -1,58 +1,34 @@
 //! Knowledge distillation (Hinton et al. 2015, arXiv:1503.02531): a student learns the labels and its teachers' probabilities.
 
-use anyhow::{Result, bail};
-use tch::{Kind, Reduction, Tensor};
-use xsfm_interchange::rows::RowBlock;
-
-use crate::evaluate::Scorer;
-use crate::model::Model;
+use tch::{Reduction, Tensor};
 
 /// What training minimises, apart from regularisation.
-#[derive(Debug, Default)]
-pub struct Objective {
-    /// Teachers whose logits are averaged; none for plain training.
-    pub teachers: Vec<Model>,
-    /// Weight of the labels; the teachers have `1 - alpha`.
-    pub alpha: f64,
-    /// Both logits are divided by it before they are compared.
-    pub temperature: f64,
+#[derive(Clone, Debug)]
+pub enum Objective {
+    /// The labels' cross entropy.
+    Labels,
+    /// [`distillation_loss`].
+    Distill {
+        /// The teachers' mean logit of every training row, in the order of the file.
+        teacher: Vec<f32>,
+        /// Weight of the labels; the teachers have `1 - alpha`.
+        alpha: f64,
+        /// Both logits are divided by it before they are compared.
+        temperature: f64,
+    },
 }
 
 impl Objective {
-    /// Checks that every teacher reads the same fields as the student.
-    ///
-    /// # Errors
-    /// The message names the field that differs.
-    pub fn check(&self, student: &Model) -> Result<()> {
-        let fields = |m: &Model| -> Vec<(String, u32, bool)> {
-            m.config.fields.iter().map(|f| (f.name.clone(), f.features, f.bag)).collect()
-        };
-        let ours = fields(student);
-        for theirs in self.teachers.iter().map(fields) {
-            if theirs.len() != ours.len() {
-                bail!("the teacher has {} fields, the data {}", theirs.len(), ours.len());
-            }
-            if let Some(((name, theirs, _), (_, ours, _))) = theirs.iter().zip(&ours).find(|(a, b)| a != b) {
-                bail!("field `{name}` of the teacher ({theirs} features) is not that of the data ({ours} features)");
+    /// logits, labels `[n]`, the rows' numbers in the file -> mean loss of a batch
+    pub fn loss(&self, logits: &Tensor, labels: &Tensor, numbers: &[u64]) -> Tensor {
+        match self {
+            Objective::Labels => cross_entropy(logits, labels),
+            Objective::Distill { teacher, alpha, temperature } => {
+                let teacher: Vec<f32> = numbers.iter().map(|&number| teacher[number as usize]).collect();
+                let teacher = Tensor::from_slice(&teacher).to_device(logits.device());
+                distillation_loss(logits, labels, &teacher, *alpha, *temperature)
             }
         }
-        Ok(())
-    }
-
-    /// logits, labels `[n]` -> mean loss of a batch
-    ///
-    /// # Errors
-    /// Rows that do not fit a teacher.
-    pub fn loss(&self, logits: &Tensor, labels: &Tensor, block: &RowBlock) -> Result<Tensor> {
-        if self.teachers.is_empty() {
-            return Ok(cross_entropy(logits, labels));
-        }
-        let mut sum = labels.zeros_like();
-        for teacher in &self.teachers {
-            sum += Scorer::new(teacher)?.logits(block)?.to_kind(Kind::Float);
-        }
-        let teacher = sum / self.teachers.len() as f64;
-        Ok(distillation_loss(logits, labels, &teacher, self.alpha, self.temperature))
     }
 }
 

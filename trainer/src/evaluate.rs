@@ -47,8 +47,8 @@ impl<'a> Scorer<'a> {
     /// Rows that cannot be read, do not fit the model or have no label.
     pub fn score(&self, rows: &mut Batches, mut tick: impl FnMut(u64)) -> Result<(Vec<u8>, Vec<f64>)> {
         let (mut labels, mut logits) = (Vec::new(), Vec::new());
-        for block in rows.pass(Order::Sequential) {
-            let block = block?;
+        for batch in rows.pass(Order::Sequential) {
+            let block = batch?.rows;
             let scores: Vec<f64> = Vec::try_from(self.logits(&block)?.to_kind(Kind::Double))?;
             logits.extend(scores);
             labels.extend_from_slice(&block.labels);

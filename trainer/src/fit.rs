@@ -14,7 +14,7 @@ use xsfm_interchange::rows::{Bounds, RowBlock};
 use xsfm_interchange::schema::Schema;
 
 use crate::checkpoint;
-use crate::data::batches::{Batches, Order};
+use crate::data::batches::{Batch, Batches, Order};
 use crate::distill::Objective;
 use crate::evaluate::Scorer;
 use crate::model::{Dropout, Model, Output};
@@ -204,8 +204,8 @@ impl Fit<'_> {
         let exponent = i32::try_from(epoch - 1).unwrap_or(i32::MAX);
         let learning_rate = t.learning_rate * t.learning_rate_decay.powi(exponent);
         let (mut sum, mut rows) = (0.0, 0.0);
-        for (step, block) in train.pass(Order::Shuffled { seed: t.seed, epoch }).enumerate() {
-            let block = block?;
+        for (step, batch) in train.pass(Order::Shuffled { seed: t.seed, epoch }).enumerate() {
+            let Batch { rows: block, numbers } = batch?;
             bar.inc(1);
             if block.len() < 2 {
                 // BatchNorm has no variance of a single row.
@@ -214,7 +214,7 @@ impl Fit<'_> {
             adam.zero_gradients();
             let output = self.train_pass(&block)?;
             let labels = Tensor::from_slice(&block.labels).to_device(self.model.device()).to_kind(Kind::Float);
-            let loss = self.objective.loss(&output.logits, &labels, &block)? + output.squares * (t.l2 / 2.0);
+            let loss = self.objective.loss(&output.logits, &labels, &numbers) + output.squares * (t.l2 / 2.0);
             let value = loss.double_value(&[]);
             if !value.is_finite() {
                 bail!(

@@ -6,6 +6,7 @@
 //! | [`settings`] | flags, settings files | what to train and how |
 //! | [`model`] | batches | logits in real numbers |
 //! | [`qat`], [`quantized`] | a trained model | its integers, trained further; logits in int8 |
+//! | [`teacher`] | teachers' checkpoints, training rows | their mean logits, kept for the next student |
 //! | [`distill`] | logits of student and teachers | the loss |
 //! | [`fit`], [`optimizer`], [`prune`] | model, loss, batches | the best epoch; a state to go on from |
 //! | [`checkpoint`], [`tensors`] | a trained model | its folder, and back |
@@ -42,5 +43,7 @@ pub mod qat;
 #[cfg(feature = "torch")]
 pub mod quantized;
 pub mod settings;
+#[cfg(feature = "torch")]
+pub mod teacher;
 #[cfg(feature = "torch")]
 pub mod tensors;

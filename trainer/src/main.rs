@@ -33,7 +33,10 @@ enum Command {
     /// Make the rows of a table: train, pack and measure what is missing, several at a time
     #[cfg(feature = "torch")]
     Run(Box<experiment::run::Args>),
-    /// Write the tables of the rows that `run` made: Markdown and CSV
+    /// Find the best student that packs under a number of bytes, and draw the frontier
+    #[cfg(feature = "torch")]
+    Fit(Box<experiment::budget::Args>),
+    /// Write the tables and figures of the rows that `run` made: HTML, Markdown, CSV and SVG
     #[cfg(feature = "torch")]
     Report(experiment::report::Args),
     /// Write the films a user has not rated in training, as rows to rank
@@ -53,6 +56,8 @@ fn run() -> anyhow::Result<()> {
         Command::Evaluate(args) => commands::evaluate(&args),
         #[cfg(feature = "torch")]
         Command::Run(args) => experiment::run::run(&args),
+        #[cfg(feature = "torch")]
+        Command::Fit(args) => experiment::budget::run(&args),
         #[cfg(feature = "torch")]
         Command::Report(args) => experiment::report::run(&args),
         Command::Candidates(args) => data::candidates::run(&args),

@@ -386,6 +386,14 @@ pub fn expand_config(arguments: impl IntoIterator<Item = OsString>) -> Result<Ve
 fn flags_of_file(path: &Path) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let table: toml::Table = text.parse().with_context(|| format!("{}: not TOML", path.display()))?;
+    flags(&table).with_context(|| path.display().to_string())
+}
+
+/// A table of settings as flags: `embed_dim = 16` is `--embed-dim=16`.
+///
+/// # Errors
+/// A table where a flag belongs; the message names it.
+pub fn flags(table: &toml::Table) -> Result<Vec<String>> {
     let scalar = |value: &toml::Value| match value {
         toml::Value::String(text) => Some(text.clone()),
         toml::Value::Integer(number) => Some(number.to_string()),
@@ -400,7 +408,7 @@ fn flags_of_file(path: &Path) -> Result<Vec<String>> {
             }
             _ => scalar(value),
         };
-        let text = text.with_context(|| format!("{}: `{key}` is neither a value nor a list", path.display()))?;
+        let text = text.with_context(|| format!("`{key}` is neither a value nor a list"))?;
         Ok(format!("--{}={text}", key.replace('_', "-")))
     };
     table.iter().map(flag).collect()

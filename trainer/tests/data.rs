@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use xsfm_interchange::rows::{Bounds, Column, RowBlock, RowsReader, RowsWriter};
 use xsfm_interchange::schema::Schema;
 use xsfm_runtime::row::Row;
-use xsfm_trainer::data::batches::{Batches, Order};
+use xsfm_trainer::data::batches::{Batch, Batches, Order};
 use xsfm_trainer::data::csv::CsvSource;
 use xsfm_trainer::data::movielens::MovieLens;
 use xsfm_trainer::data::prepare::{Report, prepare};
@@ -375,7 +375,8 @@ fn every_epoch_has_every_row_in_its_own_order() {
         let mut numbers = Vec::new();
         let mut sizes = Vec::new();
         for batch in batches.pass(order) {
-            let batch = batch.unwrap();
+            let Batch { rows: batch, numbers: own } = batch.unwrap();
+            assert!(own.iter().zip(&batch.indices).all(|(&number, &index)| number == u64::from(index)));
             assert!(batch.labels.iter().zip(&batch.indices).all(|(&y, &i)| u32::from(y) == i % 2));
             sizes.push(batch.len());
             numbers.extend(batch.indices);
@@ -411,7 +412,7 @@ fn batches_keep_bags() {
     writer.commit().unwrap();
     let mut seen = HashSet::new();
     for batch in Batches::open(&path, bounds, 64).unwrap().pass(Order::Shuffled { seed: 3, epoch: 0 }) {
-        let batch = batch.unwrap();
+        let batch = batch.unwrap().rows;
         for r in 0..batch.len() {
             let row = batch.row(r);
             let i = row.field(0).unwrap()[0];

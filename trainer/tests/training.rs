@@ -12,9 +12,13 @@ use clap::Parser;
 use common::planted_data;
 use tch::{Device, Kind, Tensor};
 use xsfm_interchange::checkpoint::file;
+use xsfm_interchange::rows::Bounds;
 use xsfm_trainer::commands::{DistillArgs, TrainArgs, distill, train};
+use xsfm_trainer::data::batches::Batches;
 use xsfm_trainer::distill::{cross_entropy, distillation_loss};
+use xsfm_trainer::evaluate::Scorer;
 use xsfm_trainer::fit::{Report, STATE_FILE};
+use xsfm_trainer::teacher::{LOGITS_FILE, mean_logits};
 use xsfm_trainer::{checkpoint, tensors};
 
 #[derive(Debug, Parser)]
@@ -94,6 +98,49 @@ fn runs_learn_the_planted_truth() {
         std::fs::read(at("student").join(file::SCHEMA)).unwrap(),
         std::fs::read(data.join(file::SCHEMA)).unwrap()
     );
+}
+
+/// Logits are computed once, and again where the model or the rows are others.
+#[test]
+fn teachers_logits_are_kept_while_model_and_rows_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let data = at("data");
+    planted_data(&data, 2000);
+    let teachers = [at("one"), at("two")];
+    for (teacher, seed) in teachers.iter().zip([1, 2]) {
+        train_with(&data, teacher, &format!("--epochs 1 --seed {seed}")).unwrap();
+    }
+    let mean = || mean_logits(&teachers, &data, Device::Cpu).unwrap();
+    let first = mean();
+    let rows = data.join("train.arrow");
+    let logits_of = |teacher: &Path| {
+        let model = checkpoint::load(teacher, Device::Cpu).unwrap();
+        let mut batches = Batches::open(&rows, Bounds::from(&model.config), 4096).unwrap();
+        Scorer::new(&model).unwrap().score(&mut batches, |_| ()).unwrap().1
+    };
+    let (one, two) = (logits_of(&teachers[0]), logits_of(&teachers[1]));
+    for (i, mean) in first.iter().enumerate() {
+        assert!((f64::from(*mean) - (one[i] + two[i]) / 2.0).abs() < 1e-6, "row {i}");
+    }
+
+    // What is kept is what is used: zeros in its place halve the mean.
+    let kept = teachers[0].join(LOGITS_FILE);
+    let (tensors, text) = tensors::read(&kept).unwrap();
+    let zeros: Vec<_> = tensors.into_iter().map(|(name, logits)| (name, logits.zeros_like())).collect();
+    tensors::write(&kept, &zeros, text).unwrap();
+    let halves: Vec<f32> = two.iter().map(|&logit| logit as f32 / 2.0).collect();
+    assert_eq!(mean(), halves);
+
+    std::fs::copy(&rows, at("copy")).unwrap();
+    std::fs::rename(at("copy"), &rows).unwrap();
+    assert_eq!(mean(), first, "rows written again: kept logits are not trusted");
+    tensors::write(&kept, &zeros, None).unwrap();
+    assert_eq!(mean(), first, "without saying of what");
+    std::fs::write(&kept, b"short").unwrap();
+    assert_eq!(mean(), first, "damaged");
+    train_with(&data, &teachers[0], "--epochs 2 --seed 1").unwrap();
+    assert_ne!(mean(), first, "another model in the same folder");
 }
 
 /// A run is killed (SIGKILL) when its second epoch is saved, goes on, and ends with the weights of a run that was left alone.

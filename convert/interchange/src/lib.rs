@@ -8,6 +8,7 @@
 //! | [`checkpoint`] | `weights.safetensors`: names and shapes of the parameters |
 //! | [`quantization`] | how a real number becomes the integer that the runtime uses (`docs/quantization.md`) |
 //! | [`metrics`] | LogLoss, AUC, PRAUC, RCE |
+//! | [`size`] | numbers of bytes on a command line |
 //! | [`atomic`] | outputs are written beside their place and renamed |
 //!
 //! `trainer` and `convert` never import each other; this crate imports only the runtime.
@@ -19,3 +20,4 @@ pub mod metrics;
 pub mod quantization;
 pub mod rows;
 pub mod schema;
+pub mod size;

@@ -37,8 +37,16 @@ pub enum Order {
     },
 }
 
-/// One pass over a file: an iterator of batches. A batch is a [`RowBlock`]: labels `[batch]`, indices and offsets
-/// flattened over rows and fields. All have `batch_size` rows but the last, which has what remains.
+/// Rows that are computed together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Labels `[batch]`, indices and offsets flattened over rows and fields.
+    pub rows: RowBlock,
+    /// `[batch]`: the rows' numbers in the file, from 0.
+    pub numbers: Vec<u64>,
+}
+
+/// One pass over a file: an iterator of batches. All have `batch_size` rows but the last, which has what remains.
 #[derive(Debug)]
 pub struct Pass<'a> {
     reader: &'a mut RowsReader,
@@ -47,6 +55,8 @@ pub struct Pass<'a> {
     blocks: Vec<usize>,
     random: Option<Xoshiro256PlusPlus>,
     window: Vec<RowBlock>,
+    /// Number in the file of the first row of each block in the window.
+    first_rows: Vec<u64>,
     /// `(block in the window, row in the block)`, the next one last.
     rows: Vec<(u32, u32)>,
     failed: bool,
@@ -90,6 +100,7 @@ impl Batches {
             blocks,
             random,
             window: Vec::new(),
+            first_rows: Vec::new(),
             rows: Vec::new(),
             failed: false,
         }
@@ -99,6 +110,7 @@ impl Batches {
 impl Pass<'_> {
     fn read_window(&mut self) -> Result<(), RowsError> {
         self.window.clear();
+        self.first_rows.clear();
         // In the order of the file one block at a time will do.
         let (max_rows, max_indices) = if self.random.is_some() { (WINDOW_ROWS, WINDOW_INDICES) } else { (1, 1) };
         let (mut rows, mut indices) = (0, 0);
@@ -108,6 +120,7 @@ impl Pass<'_> {
             rows += block.len();
             indices += block.indices.len();
             self.window.push(block);
+            self.first_rows.push(self.reader.block_rows(i).map_or(0, |rows| rows.start));
         }
         for (b, block) in (0_u32..).zip(&self.window) {
             self.rows.extend((0_u32..).take(block.len()).map(|r| (b, r)));
@@ -119,11 +132,11 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn next_batch(&mut self) -> Result<RowBlock, RowsError> {
+    fn next_batch(&mut self) -> Result<Batch, RowsError> {
         let columns = self.reader.columns();
-        let mut batch = RowBlock::new(columns.len(), columns.iter().any(|c| c.bag));
-        let mut count = 0;
-        while count < self.batch_size {
+        let mut rows = RowBlock::new(columns.len(), columns.iter().any(|c| c.bag));
+        let mut numbers = Vec::with_capacity(self.batch_size);
+        while numbers.len() < self.batch_size {
             let Some((b, r)) = self.rows.pop() else {
                 if self.blocks.is_empty() {
                     break;
@@ -132,15 +145,15 @@ impl Pass<'_> {
                 continue;
             };
             let (block, row) = (&self.window[b as usize], r as usize);
-            batch.push_row(block.label(row), &block.row(row));
-            count += 1;
+            rows.push_row(block.label(row), &block.row(row));
+            numbers.push(self.first_rows[b as usize] + u64::from(r));
         }
-        Ok(batch)
+        Ok(Batch { rows, numbers })
     }
 }
 
 impl Iterator for Pass<'_> {
-    type Item = Result<RowBlock, RowsError>;
+    type Item = Result<Batch, RowsError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {
@@ -148,6 +161,6 @@ impl Iterator for Pass<'_> {
         }
         let batch = self.next_batch();
         self.failed = batch.is_err();
-        batch.map(|batch| (!batch.is_empty()).then_some(batch)).transpose()
+        batch.map(|batch| (!batch.numbers.is_empty()).then_some(batch)).transpose()
     }
 }

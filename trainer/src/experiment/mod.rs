@@ -7,8 +7,10 @@
 //! | [`tools`] | a (row, seed) | the commands that a user would type: `xsfm-train train`, `xsfm pack`, `xsfm evaluate` |
 //! | [`run`] | a plan | `OUT/ROW/seed-N/` with checkpoint, packed model and [`Outcome`](outcome::Outcome) |
 //! | [`latency`] | packed models | time of a call on this CPU, batches 1 to 1024 |
-//! | [`report`] | outcomes | tables in Markdown and CSV |
+//! | [`budget`] | a number of bytes, a space of settings | the best student that fits, and the frontier |
+//! | [`report`] | outcomes | tables in Markdown and CSV, figures in SVG, all of it in one page |
 
+pub mod budget;
 pub mod latency;
 pub mod outcome;
 pub mod plan;

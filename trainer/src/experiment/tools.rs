@@ -40,6 +40,8 @@ pub struct Tools {
     pub device: String,
     /// Threads of a training.
     pub threads: u16,
+    /// Checkpoints that teach every row, beside those that a row names.
+    pub teachers: Vec<PathBuf>,
     /// Commit and host.
     pub origin: Origin,
 }
@@ -66,7 +68,7 @@ impl Tools {
         }
         let origin = Origin { commit: commit(), host: host(), command: String::new() };
         let (data, out, device) = (data.to_owned(), out.to_owned(), device.to_owned());
-        Ok(Tools { trainer, xsfm, data, out, device, threads, origin })
+        Ok(Tools { trainer, xsfm, data, out, device, threads, teachers: Vec::new(), origin })
     }
 
     /// A unit's folder.
@@ -142,7 +144,11 @@ impl Tools {
         atomic::write(&settings, |output| output.write_all(text.as_bytes()))
             .with_context(|| settings.display().to_string())?;
         let mut train = Command::new(&self.trainer);
-        train.arg(if row.teacher.is_empty() { "train" } else { "distill" });
+        let is_taught = !row.teacher.is_empty() || !self.teachers.is_empty();
+        train.arg(if is_taught { "distill" } else { "train" });
+        for teacher in &self.teachers {
+            train.arg("--teacher").arg(teacher);
+        }
         for (flag, references) in [("--teacher", row.teacher.as_slice()), ("--from", row.from.as_slice())] {
             for checkpoint in self.checkpoints(resolve(references, unit.seed)?) {
                 train.arg(flag).arg(checkpoint);
@@ -157,10 +163,24 @@ impl Tools {
 
     fn pack(&self, row: &Row, checkpoint: &Path, folder: &Path) -> Result<(Packed, String)> {
         let file = folder.join(PACKED);
+        let mut pack = self.pack_command(row, checkpoint, &file, &self.data.join("valid.arrow"));
+        let report = self.json(&mut pack, folder)?;
+        let bytes = |name: &str| report[name].as_u64().with_context(|| format!("xsfm pack --json has no {name}"));
+        let packed = Packed {
+            mode: row.pack.mode.name().to_owned(),
+            bytes: bytes("file_bytes")?,
+            microcontroller_ram: bytes("ram_bytes_microcontroller")?,
+            cortex_m4f_instructions: self.instructions(&file, folder)?,
+        };
+        Ok((packed, shown(&pack)))
+    }
+
+    /// The command that packs a checkpoint as a row says; `rows` choose its scales.
+    pub fn pack_command(&self, row: &Row, checkpoint: &Path, output: &Path, rows: &Path) -> Command {
         let mut pack = Command::new(&self.xsfm);
-        pack.arg("pack").arg(checkpoint).args(["--mode", row.pack.mode.name(), "--json", "--output"]).arg(&file);
+        pack.arg("pack").arg(checkpoint).args(["--mode", row.pack.mode.name(), "--json", "--output"]).arg(output);
         if row.pack.calibrate {
-            pack.arg("--rows").arg(self.data.join("valid.arrow"));
+            pack.arg("--rows").arg(rows);
         }
         if let Some(bits) = row.pack.table_bits {
             pack.args(["--table-bits", &bits.to_string()]);
@@ -168,17 +188,17 @@ impl Tools {
         if let Some(rank) = row.pack.rank {
             pack.args(["--rank", &rank.to_string()]);
         }
-        let report = self.json(&mut pack, folder)?;
-        let bytes = |name: &str| report[name].as_u64().with_context(|| format!("xsfm pack --json has no {name}"));
+        pack
+    }
+
+    /// Instructions of one score on a Cortex-M4F, as `xsfm analyze` predicts them.
+    ///
+    /// # Errors
+    /// The command fails.
+    pub fn instructions(&self, packed: &Path, folder: &Path) -> Result<Option<u64>> {
         let mut analyze = Command::new(&self.xsfm);
-        analyze.arg("analyze").arg(&file).args(["--target", "cortex-m4f", "--json"]);
-        let packed = Packed {
-            mode: row.pack.mode.name().to_owned(),
-            bytes: bytes("file_bytes")?,
-            microcontroller_ram: bytes("ram_bytes_microcontroller")?,
-            cortex_m4f_instructions: self.json(&mut analyze, folder)?["instructions"].as_u64(),
-        };
-        Ok((packed, shown(&pack)))
+        analyze.arg("analyze").arg(packed).args(["--target", "cortex-m4f", "--json"]);
+        Ok(self.json(&mut analyze, folder)?["instructions"].as_u64())
     }
 
     fn evaluate_packed(&self, folder: &Path, split: &str) -> Result<Metrics> {

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -126,9 +127,9 @@ impl RowsReader {
         self.blocks.len()
     }
 
-    /// Number of rows of block `i`; `None` where there is no such block.
-    pub fn block_rows(&self, i: usize) -> Option<usize> {
-        self.blocks.get(i).map(|b| b.rows)
+    /// The rows of block `i`, by their numbers in the file; `None` where there is no such block.
+    pub fn block_rows(&self, i: usize) -> Option<Range<u64>> {
+        self.blocks.get(i).map(|b| b.first_row..b.first_row + b.rows as u64)
     }
 
     /// Reads block `i`.

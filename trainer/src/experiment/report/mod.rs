@@ -1,19 +1,31 @@
-//! `xsfm-train report`: the tables of what `run` made, mean and spread over the seeds, in Markdown and CSV.
+//! `xsfm-train report`: what `run` made, mean and spread over the seeds: tables in Markdown and CSV, figures in SVG, and all of
+//! it in one HTML page.
+//!
+//! | module | gives |
+//! |---|---|
+//! | [`tables`] | report.md, report.csv |
+//! | [`figures`] | auc-bytes.svg, auc-latency.svg, field-matrix.svg, and curves of every table |
+//! | [`page`] | report.html, which needs no other file |
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+pub(in crate::experiment) mod figures;
+mod page;
+mod tables;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
+use tch::{Device, Kind};
 use xsfm_interchange::atomic;
 use xsfm_interchange::metrics::Metrics;
 
-use super::latency::Latency;
+use super::latency::{Batch, Latency};
 use super::outcome::Outcome;
 use super::row::{Experiments, Row};
+use super::tools::CHECKPOINT;
+use crate::checkpoint;
 
-/// Writes the tables of rows that were made: report.md and report.csv.
+/// Writes the tables and figures of rows that were made: report.html, report.md, report.csv and SVG files.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Files of rows, as for `run`
@@ -22,7 +34,7 @@ pub struct Args {
     /// Folder that `run` wrote
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Folder for report.md and report.csv
+    /// Folder for report.html, report.md, report.csv and figures
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
     /// Also print the rows as JSON
@@ -54,25 +66,67 @@ struct Line {
     host: String,
 }
 
+/// A line with its curves.
+#[derive(Clone, Debug)]
+struct Entry {
+    line: Line,
+    /// Validation LogLoss after each epoch, of the first seed; empty where nothing was trained.
+    log_losses: Vec<f64>,
+    /// Times of calls of several sizes; empty where none were taken.
+    batches: Vec<Batch>,
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// Files that are not those of rows; a row of which no seed was made; outputs that cannot be written.
 pub fn run(args: &Args) -> Result<()> {
     let experiments = Experiments::load(&args.rows)?;
-    let mut lines = Vec::new();
+    let mut entries = Vec::new();
     for name in &experiments.asked {
         let row = &experiments.rows[name];
         if !row.hidden_from_report {
-            lines.push(line(&experiments, row, &args.out)?);
+            entries.push(entry(&experiments, row, &args.out)?);
         }
     }
-    write(&args.to.join("report.md"), &markdown(&experiments, &lines))?;
-    write(&args.to.join("report.csv"), &csv(&lines)?)?;
+    let lines: Vec<&Line> = entries.iter().map(|entry| &entry.line).collect();
+    write(&args.to.join("report.md"), &tables::markdown(&experiments, &lines))?;
+    write(&args.to.join("report.csv"), &tables::csv(&lines)?)?;
+    let mut overview = Vec::new();
+    for (name, figure) in [
+        ("auc-bytes.svg", figures::auc_by_bytes(&lines)?),
+        ("auc-latency.svg", figures::auc_by_latency(&lines)?),
+        ("field-matrix.svg", field_matrix(&experiments, &args.out)?),
+    ] {
+        if let Some(svg) = figure {
+            write(&args.to.join(name), &svg)?;
+            overview.push(svg);
+        }
+    }
+    write(&args.to.join("report.html"), &page::html(&experiments, &entries, overview)?)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&lines)?);
     }
     Ok(())
+}
+
+/// The field matrix of the first row that trained one.
+fn field_matrix(experiments: &Experiments, out: &Path) -> Result<Option<String>> {
+    for name in &experiments.asked {
+        let row = &experiments.rows[name];
+        let Some(seed) = row.seeds.first().filter(|_| row.is_trained()) else { continue };
+        let model = checkpoint::load(&folder(out, row, *seed).join(CHECKPOINT), Device::Cpu)?;
+        if let Some(matrix) = &model.parameters.field_matrix {
+            let symmetric: Vec<f64> = Vec::try_from(((matrix + matrix.tr()) / 2.0).to_kind(Kind::Double).flatten(0, -1))?;
+            let names: Vec<&str> = model.config.fields.iter().map(|field| field.name.as_str()).collect();
+            return figures::heat_map(&format!("Field matrix of {}", row.title), &names, &symmetric).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn folder(out: &Path, row: &Row, seed: u64) -> PathBuf {
+    out.join(&row.name).join(format!("seed-{seed}"))
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -82,24 +136,23 @@ fn write(path: &Path, text: &str) -> Result<()> {
     atomic::write(path, |output| output.write_all(text.as_bytes())).with_context(|| path.display().to_string())
 }
 
-fn line(experiments: &Experiments, row: &Row, out: &Path) -> Result<Line> {
-    let folder = |seed: &u64| out.join(&row.name).join(format!("seed-{seed}"));
+fn entry(experiments: &Experiments, row: &Row, out: &Path) -> Result<Entry> {
     let made = |seed: &u64| -> Result<Outcome> {
-        let folder = folder(seed);
+        let folder = folder(out, row, *seed);
         Outcome::made(experiments, row, &folder)?.with_context(|| {
             format!("{}: not made, or made with other settings; `xsfm-train run` makes it", folder.display())
         })
     };
     let outcomes: Vec<Outcome> = row.seeds.iter().map(made).collect::<Result<_>>()?;
     let Some(first) = outcomes.first() else { bail!("row `{}` has no seed", row.name) };
-    let latency = Latency::read(&folder(&first.seed))?;
+    let latency = Latency::read(&folder(out, row, first.seed))?;
     let metrics = |outcome: &Outcome| outcome.test.unwrap_or(outcome.valid);
     let figures = |of: fn(&Metrics) -> f64| -> Vec<f64> { outcomes.iter().map(|o| of(&metrics(o))).collect() };
     let aucs = figures(|m| m.auc.unwrap_or(f64::NAN));
     let mut commits: Vec<&str> = outcomes.iter().map(|o| o.origin.commit.as_str()).collect();
     commits.sort_unstable();
     commits.dedup();
-    Ok(Line {
+    let line = Line {
         table: row.table.clone(),
         row: row.name.clone(),
         title: row.title.clone(),
@@ -113,73 +166,25 @@ fn line(experiments: &Experiments, row: &Row, out: &Path) -> Result<Line> {
         nonzero: first.nonzero,
         packed_bytes: first.packed.as_ref().map(|packed| packed.bytes),
         ns_per_row: latency.as_ref().and_then(|latency| Some(latency.batches.first()?.ns_per_row)),
-        latency_host: latency.map(|latency| latency.host),
+        latency_host: latency.as_ref().map(|latency| latency.host.clone()),
         cortex_m4f_instructions: first.packed.as_ref().and_then(|packed| packed.cortex_m4f_instructions),
         commits: commits.join(" "),
         host: first.origin.host.clone(),
-    })
+    };
+    let log_losses = first.training.as_ref().map(|training| training.valid_log_loss.clone()).unwrap_or_default();
+    Ok(Entry { line, log_losses, batches: latency.map(|latency| latency.batches).unwrap_or_default() })
 }
 
-fn mean(values: &[f64]) -> f64 {
+/// `sum x / n`
+pub(super) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// `sqrt(sum (x - mean)^2 / (n - 1))`
-fn deviation(values: &[f64]) -> Option<f64> {
+pub(super) fn deviation(values: &[f64]) -> Option<f64> {
     let mean = mean(values);
     let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
     (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt())
-}
-
-fn markdown(experiments: &Experiments, lines: &[Line]) -> String {
-    let mut text = format!("# {}\n", experiments.defaults.dataset);
-    let mut table = "";
-    for line in lines {
-        if line.table != table {
-            table = &line.table;
-            let _ = write!(
-                text,
-                "\n## {table}\n\n| model | AUC | ± | LogLoss | PRAUC | RCE % | parameters | not 0 | packed bytes | ns | M4F instructions |\n\
-                 |---|---|---|---|---|---|---|---|---|---|---|\n"
-            );
-        }
-        let count = |n: Option<u64>| n.map_or(String::new(), |n| n.to_string());
-        let spread = line.auc_deviation.map_or(String::new(), |d| format!("{d:.4}"));
-        let _ = writeln!(
-            text,
-            "| {} | {:.4} | {spread} | {:.4} | {:.4} | {:.2} | {} | {} | {} | {} | {} |",
-            line.title,
-            line.auc,
-            line.log_loss,
-            line.prauc,
-            line.rce,
-            line.parameters,
-            count(line.nonzero),
-            count(line.packed_bytes),
-            line.ns_per_row.map_or(String::new(), |ns| format!("{ns:.0}")),
-            count(line.cortex_m4f_instructions)
-        );
-    }
-    let _ = write!(
-        text,
-        "\nMeans over the seeds of a row; ± is their standard deviation. ns: a call of one row, where it was measured. \
-         M4F instructions: as `xsfm analyze` predicts them. Data: `{}`.\n",
-        experiments.defaults.prepare
-    );
-    let trained = lines.iter().map(|line| format!("Made at {} on {}.", line.commits, line.host));
-    let timed = lines.iter().filter_map(|line| Some(format!("Calls timed on {}.", line.latency_host.as_ref()?)));
-    for origin in trained.chain(timed).collect::<BTreeSet<_>>() {
-        let _ = writeln!(text, "{origin}");
-    }
-    text
-}
-
-fn csv(lines: &[Line]) -> Result<String> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for line in lines {
-        writer.serialize(line)?;
-    }
-    Ok(String::from_utf8(writer.into_inner()?)?)
 }
 
 #[cfg(test)]

@@ -1,0 +1,192 @@
+//! What a model will cost, before it is trained: none of it depends on the weights' values.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use serde::{Deserialize, Serialize};
+use tch::Device;
+use xsfm_interchange::rows::{Bounds, RowsReader, RowsWriter};
+use xsfm_interchange::schema::Schema;
+
+use super::space::{Choice, Space};
+use crate::checkpoint::{self, write_json};
+use crate::commands::TrainArgs;
+use crate::data::prepare;
+use crate::experiment::row::Row;
+use crate::experiment::tools::Tools;
+use crate::fit::{progress, seed_torch};
+use crate::model::Model;
+use crate::settings;
+
+/// Costs of the models of a search, in its folder.
+const FILE: &str = "costs.json";
+/// Rows on which an untrained model's scales are chosen: any will do.
+const ROWS: usize = 64;
+
+/// What a model costs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Bytes of the packed file. Trained weights may change it by a few: some numbers of the manifest are written in as few bytes as they need.
+    pub bytes: u64,
+    /// Instructions of a score on a Cortex-M4F, as `xsfm analyze` predicts them.
+    pub instructions: Option<u64>,
+    /// Median microseconds of a call of one row on this CPU, where it was asked for.
+    pub us: Option<f64>,
+}
+
+/// Packs untrained models.
+#[derive(Debug)]
+pub struct Estimator<'a> {
+    space: &'a Space,
+    tools: &'a Tools,
+    schema: Schema,
+    folder: PathBuf,
+    known: BTreeMap<String, Cost>,
+    /// Why the first combination is no model, where there is such a one.
+    pub refused: Option<String>,
+}
+
+/// A row's flags, read as `xsfm-train train` reads them.
+#[derive(Debug, Parser)]
+#[command(name = "train", no_binary_name = true)]
+struct Flags {
+    #[command(flatten)]
+    train: TrainArgs,
+    #[command(flatten)]
+    distill: Option<DistillFlags>,
+}
+
+/// Flags of `distill` that a space may have.
+#[derive(Clone, Debug, clap::Args)]
+struct DistillFlags {
+    #[arg(long)]
+    alpha: Option<f64>,
+    #[arg(long)]
+    temperature: Option<f64>,
+}
+
+impl<'a> Estimator<'a> {
+    /// Opens a search's folder.
+    ///
+    /// # Errors
+    /// Files that cannot be read or written.
+    pub fn open(space: &'a Space, tools: &'a Tools) -> Result<Self> {
+        let schema = Schema::load(&tools.data.join(prepare::file::SCHEMA))?;
+        let path = tools.out.join(FILE);
+        let known = match path.try_exists().with_context(|| path.display().to_string())? {
+            false => BTreeMap::new(),
+            true => serde_json::from_slice(&fs::read(&path).with_context(|| path.display().to_string())?)
+                .with_context(|| path.display().to_string())?,
+        };
+        let folder = tools.out.join("untrained");
+        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        first_rows(&tools.data, &schema, &folder)?;
+        Ok(Estimator { space, tools, schema, folder, known, refused: None })
+    }
+
+    /// Costs of all choices, in their order; `None` for a combination that is no model.
+    ///
+    /// # Errors
+    /// A flag that `train` does not know; packing fails.
+    pub fn bytes(&mut self, choices: &[Choice]) -> Result<Vec<Option<Cost>>> {
+        let bar = progress(choices.len() as u64);
+        bar.set_message("sizes");
+        let mut costs = Vec::new();
+        for (n, choice) in choices.iter().enumerate() {
+            bar.inc(1);
+            let row = self.space.row(choice);
+            if !self.known.contains_key(&row.name)
+                && let Some(packed) = self.pack(&row)?
+            {
+                let cost = self.cost(&packed)?;
+                self.known.insert(row.name.clone(), cost);
+            }
+            costs.push(self.known.get(&row.name).copied());
+            if n % 100 == 99 {
+                self.save()?;
+            }
+        }
+        bar.finish_and_clear();
+        self.save()?;
+        Ok(costs)
+    }
+
+    /// Microseconds of a call of one row on this CPU.
+    ///
+    /// # Errors
+    /// Measuring fails.
+    pub fn us(&mut self, choice: &Choice) -> Result<f64> {
+        let row = self.space.row(choice);
+        if let Some(us) = self.known.get(&row.name).and_then(|cost| cost.us) {
+            return Ok(us);
+        }
+        let packed = self.pack(&row)?.with_context(|| format!("{}: not a model", row.title))?;
+        let us = time(self.tools, &packed, &self.folder)?;
+        self.known.entry(row.name).and_modify(|cost| cost.us = Some(us));
+        self.save()?;
+        Ok(us)
+    }
+
+    /// What [`us`](Self::us) measured, if it was asked.
+    pub fn known_us(&self, choice: &Choice) -> Option<f64> {
+        self.known.get(&self.space.row(choice).name)?.us
+    }
+
+    fn save(&self) -> Result<()> {
+        write_json(&self.tools.out.join(FILE), &self.known)
+    }
+
+    /// An untrained model of a row, packed as a trained one would be; `None` where the flags contradict each other.
+    fn pack(&mut self, row: &Row) -> Result<Option<PathBuf>> {
+        let mut flags = settings::flags(&row.train).with_context(|| row.title.clone())?;
+        flags.extend(["--data=.".to_owned(), "--out=.".to_owned()]);
+        let flags = Flags::try_parse_from(flags).with_context(|| row.title.clone())?;
+        let architecture = flags.train.architecture();
+        seed_torch(1, 0);
+        let model = architecture.check().and_then(|()| {
+            Model::new(architecture.model_config(&self.schema), architecture.init_std, Device::Cpu)
+        });
+        let model = match model {
+            Ok(model) => model,
+            Err(error) => {
+                self.refused.get_or_insert(format!("{}: {error:#}", row.title));
+                return Ok(None);
+            }
+        };
+        let folder = self.folder.join("checkpoint");
+        checkpoint::save(&folder, &model, None, &self.schema, &serde_json::json!({}))?;
+        let packed = self.folder.join("model.xsfm");
+        let rows = self.folder.join(prepare::file::VALID);
+        self.tools.json(&mut self.tools.pack_command(row, &folder, &packed, &rows), &self.folder)?;
+        Ok(Some(packed))
+    }
+
+    fn cost(&self, packed: &Path) -> Result<Cost> {
+        let bytes = fs::metadata(packed).with_context(|| packed.display().to_string())?.len();
+        Ok(Cost { bytes, instructions: self.tools.instructions(packed, &self.folder)?, us: None })
+    }
+}
+
+/// Median microseconds of a call of one row.
+fn time(tools: &Tools, packed: &Path, folder: &Path) -> Result<f64> {
+    let mut bench = Command::new(&tools.xsfm);
+    bench.arg("bench").arg(packed).args(["--json", "--rows"]).arg(tools.data.join(prepare::file::VALID));
+    let report = tools.json(&mut bench, folder)?;
+    Ok(report["ns_median"].as_f64().context("xsfm bench has no ns_median")? / 1e3)
+}
+
+/// Writes the first rows of the validation data to `folder`.
+fn first_rows(data: &Path, schema: &Schema, folder: &Path) -> Result<()> {
+    let mut rows = RowsReader::open(&data.join(prepare::file::VALID))?.expecting(Bounds::from(schema))?;
+    ensure!(rows.num_rows() > 0, "{}: no validation rows", data.display());
+    let block = rows.read_block(0)?;
+    let mut writer = RowsWriter::create(&folder.join(prepare::file::VALID), &Bounds::from(schema).columns)?;
+    for i in 0..block.len().min(ROWS) {
+        writer.push(block.label(i).unwrap_or(0), &block.row(i))?;
+    }
+    Ok(writer.commit()?)
+}

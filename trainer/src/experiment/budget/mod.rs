@@ -1,0 +1,349 @@
+//! `xsfm-train fit`: the best student that packs under a number of bytes.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`space`] | what may be chosen |
+//! | [`cost`] | bytes, instructions and time of an untrained model |
+//! | [`search`] | which models are trained, and which is best |
+
+pub mod cost;
+pub mod search;
+pub mod space;
+
+use std::fmt::Write as _;
+use std::num::NonZero;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use xsfm_interchange::atomic;
+use xsfm_interchange::size::bytes;
+
+use self::cost::{Cost, Estimator};
+use self::search::{Effort, Trainer, search};
+use self::space::{Choice, Space};
+use super::outcome::Outcome;
+use super::plan::{Plan, Unit};
+use super::report::figures::{Point, frontier, scatter};
+use super::report::{deviation, mean};
+use super::row::{Defaults, Experiments};
+use super::run::make_all;
+use super::tools::{CHECKPOINT, PACKED, Tools};
+use crate::checkpoint::write_json;
+
+/// Finds the best student that packs under a number of bytes.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = space::HELP)]
+pub struct Args {
+    /// Folder of encoded rows
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Folder for models and figures
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Most bytes of the packed file: `32KiB`; several, `8KiB,32KiB`, share what they train
+    #[arg(long, required = true, value_name = "BYTES", value_delimiter = ',', value_parser = bytes)]
+    budget: Vec<usize>,
+    /// Most microseconds of a call of one row on this CPU, measured before training
+    #[arg(long, value_name = "US")]
+    max_us: Option<f64>,
+    /// Most instructions of a score on a Cortex-M4F, as `xsfm analyze` predicts them
+    #[arg(long, value_name = "N")]
+    max_instructions: Option<u64>,
+    /// Checkpoint of a teacher; given several times, their logits are averaged
+    #[arg(long, value_name = "DIR")]
+    teacher: Vec<PathBuf>,
+    /// What is tried; see below
+    #[arg(long, value_name = "FILE")]
+    space: Option<PathBuf>,
+    /// Models to train per budget
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    trials: usize,
+    /// Best of them that are trained with all seeds
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    finalists: usize,
+    /// Seeds of training; the first alone chooses the finalists
+    #[arg(long, value_delimiter = ',', default_value = "1,2,3", value_name = "S,…")]
+    seeds: Vec<u64>,
+    /// Decides which models are tried where there are more than --trials
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Trainings at a time; one per core by default
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZero<usize>>,
+    /// CPU threads of a training
+    #[arg(long, default_value_t = 1)]
+    threads: u16,
+    /// Where to train: `cpu`, `cuda:0`, …
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// The program `xsfm`; by default the one beside this program, or on the path
+    #[arg(long, value_name = "PATH")]
+    xsfm: Option<PathBuf>,
+    /// The results as JSON on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// The best model of a budget, or one of those that were tried. Figures are means over its seeds.
+#[derive(Clone, Debug, Serialize)]
+struct Found {
+    budget: Option<usize>,
+    settings: String,
+    bytes: u64,
+    instructions: Option<u64>,
+    us: Option<f64>,
+    seeds: usize,
+    valid_auc: f64,
+    valid_auc_deviation: Option<f64>,
+    /// Absent of models that were only tried: test rows choose nothing.
+    test_auc: Option<f64>,
+    test_auc_deviation: Option<f64>,
+    /// Of the first seed.
+    packed: PathBuf,
+    checkpoint: PathBuf,
+}
+
+/// `fit.json`.
+#[derive(Debug, Serialize)]
+struct Report {
+    best: Vec<Found>,
+    /// Of all that were tried, those that nothing smaller beats on the validation rows.
+    frontier: Vec<Found>,
+}
+
+/// What every model of a folder has in common: another search there would mix figures of different things.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Common {
+    data: PathBuf,
+    teachers: Vec<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A space or data that cannot be read; nothing fits a budget; training fails.
+pub fn run(args: &Args) -> Result<()> {
+    ensure!(args.trials > 0 && args.finalists > 0, "--trials and --finalists are at least 1");
+    ensure!(args.max_us.is_none_or(|us| us > 0.0), "--max-us is more than 0");
+    let space = Space::load(args.space.as_deref())?;
+    let mut tools = Tools::find(args.xsfm.as_deref(), &args.data, &args.out, &args.device, args.threads)?;
+    tools.teachers.clone_from(&args.teacher);
+    check_common(args)?;
+    let mut estimator = Estimator::open(&space, &tools)?;
+    let choices = space.choices();
+    let costs = estimator.bytes(&choices)?;
+    let known: Vec<(Choice, Cost)> = choices.into_iter().zip(costs).filter_map(|(c, cost)| Some((c, cost?))).collect();
+    if let (true, Some(refused)) = (known.is_empty(), &estimator.refused) {
+        bail!("no combination is a model: {refused}");
+    }
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let jobs = args.jobs.map_or(cores, NonZero::get);
+    let mut students = Students { args, space: &space, tools: &tools, jobs, budget: 0, tried: Vec::new() };
+    let mut budgets = args.budget.clone();
+    budgets.sort_unstable();
+    budgets.dedup();
+    let mut best = Vec::new();
+    for budget in budgets {
+        let fits = fitting(args, budget, &known, &mut estimator)?;
+        students.budget = budget;
+        eprintln!("{budget} bytes: {} of {} combinations fit", fits.len(), known.len());
+        let effort = Effort { trials: args.trials, finalists: args.finalists, seed: args.seed };
+        let found = search(&space, &fits, effort, &mut students)?;
+        let Some((choice, _)) = found.first() else { bail!("no model that was trained fits {budget} bytes") };
+        best.push(students.found(choice, &args.seeds, Some(budget), &estimator)?);
+    }
+    let report = Report { frontier: students.frontier(&estimator)?, best };
+    write_json(&args.out.join("fit.json"), &report)?;
+    let tried = students.all(&estimator)?;
+    if let Some(svg) = scatter("Validation AUC against packed bytes", "bytes", &points(&tried))? {
+        let path = args.out.join("frontier.svg");
+        atomic::write(&path, |output| output.write_all(svg.as_bytes())).with_context(|| path.display().to_string())?;
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", table("best", &report.best));
+        print!("{}", table("frontier of all that were tried", &report.frontier));
+        println!("\nWritten: {0}/fit.json, {0}/frontier.svg", args.out.display());
+    }
+    Ok(())
+}
+
+fn check_common(args: &Args) -> Result<()> {
+    let absolute = |path: &PathBuf| std::fs::canonicalize(path).with_context(|| path.display().to_string());
+    let now = Common {
+        data: absolute(&args.data)?,
+        teachers: args.teacher.iter().map(absolute).collect::<Result<_>>()?,
+    };
+    let path = args.out.join("common.json");
+    let at = || path.display().to_string();
+    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    if path.try_exists().with_context(at)? {
+        let before: Common = serde_json::from_slice(&std::fs::read(&path).with_context(at)?).with_context(at)?;
+        ensure!(
+            before == now,
+            "{}: models there have other data or teachers ({before:?}, now {now:?}); choose another --out",
+            args.out.display()
+        );
+    }
+    write_json(&path, &now)
+}
+
+/// Choices within all limits. Only what could be best is timed: it takes seconds.
+fn fitting(args: &Args, budget: usize, known: &[(Choice, Cost)], estimator: &mut Estimator<'_>) -> Result<Vec<Choice>> {
+    let least = known.iter().map(|(_, cost)| cost.bytes).min().unwrap_or(0);
+    let small: Vec<&(Choice, Cost)> = known.iter().filter(|(_, cost)| cost.bytes <= budget as u64).collect();
+    if small.is_empty() {
+        bail!("nothing fits {budget} bytes: the smallest model of the space takes {least}");
+    }
+    let few = |cost: &Cost| args.max_instructions.is_none_or(|most| cost.instructions.is_some_and(|n| n <= most));
+    let quick: Vec<&(Choice, Cost)> = small.into_iter().filter(|(_, cost)| few(cost)).collect();
+    if quick.is_empty() {
+        let most = args.max_instructions.unwrap_or(0);
+        bail!("nothing that fits {budget} bytes takes at most {most} instructions");
+    }
+    let mut fits = Vec::new();
+    for (choice, _) in quick {
+        let in_time = match args.max_us {
+            None => true,
+            Some(most) => estimator.us(choice)? <= most,
+        };
+        if in_time {
+            fits.push(choice.clone());
+        }
+    }
+    ensure!(!fits.is_empty(), "nothing that fits {budget} bytes scores a row in {} us here", args.max_us.unwrap_or(0.0));
+    Ok(fits)
+}
+
+/// Students of a search, made by the commands that make experiments.
+struct Students<'a> {
+    args: &'a Args,
+    space: &'a Space,
+    tools: &'a Tools,
+    jobs: usize,
+    budget: usize,
+    tried: Vec<Choice>,
+}
+
+impl Students<'_> {
+    /// Every choice as a row.
+    fn experiments(&self, choices: &[Choice]) -> Result<Experiments> {
+        let defaults = Defaults { dataset: "fit".to_owned(), seeds: self.args.seeds.clone(), ..Defaults::default() };
+        let mut experiments = Experiments { defaults, rows: Default::default(), asked: Vec::new() };
+        for choice in choices {
+            let row = experiments.complete(self.space.row(choice))?;
+            experiments.asked.push(row.name.clone());
+            experiments.rows.insert(row.name.clone(), row);
+        }
+        Ok(experiments)
+    }
+
+    /// The outcomes of a choice that were made, one per seed.
+    fn outcomes(&self, choice: &Choice, seeds: &[u64]) -> Result<Vec<Outcome>> {
+        let experiments = self.experiments(std::slice::from_ref(choice))?;
+        let row = &experiments.rows[&experiments.asked[0]];
+        let outcome = |&seed| Outcome::made(&experiments, row, &self.tools.folder(&Unit { row: row.name.clone(), seed }));
+        Ok(seeds.iter().map(outcome).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
+    fn found(&self, choice: &Choice, seeds: &[u64], budget: Option<usize>, estimator: &Estimator<'_>) -> Result<Found> {
+        let outcomes = self.outcomes(choice, seeds)?;
+        let first = outcomes.first().context("not trained")?;
+        let packed = first.packed.as_ref().context("not packed")?;
+        let valid: Vec<f64> = outcomes.iter().map(valid_auc).collect();
+        let test = outcomes.iter().map(|outcome| outcome.test?.auc).collect::<Option<Vec<f64>>>();
+        let test = test.filter(|_| budget.is_some());
+        let folder = self.tools.folder(&Unit { row: first.row.clone(), seed: first.seed });
+        Ok(Found {
+            budget,
+            settings: self.space.title(choice),
+            bytes: packed.bytes,
+            instructions: packed.cortex_m4f_instructions,
+            us: estimator.known_us(choice),
+            seeds: outcomes.len(),
+            valid_auc: mean(&valid),
+            valid_auc_deviation: deviation(&valid),
+            test_auc: test.as_ref().map(|aucs| mean(aucs)),
+            test_auc_deviation: test.and_then(|aucs| deviation(&aucs)),
+            packed: folder.join(PACKED),
+            checkpoint: folder.join(CHECKPOINT),
+        })
+    }
+
+    /// All that were tried, in the order of their bytes.
+    fn all(&self, estimator: &Estimator<'_>) -> Result<Vec<Found>> {
+        let found = self.tried.iter().map(|choice| self.found(choice, &self.args.seeds, None, estimator));
+        let mut all: Vec<Found> = found.collect::<Result<_>>()?;
+        all.sort_by_key(|found| found.bytes);
+        Ok(all)
+    }
+
+    fn frontier(&self, estimator: &Estimator<'_>) -> Result<Vec<Found>> {
+        let all = self.all(estimator)?;
+        let kept: Vec<String> = frontier(&points(&all)).iter().map(|point| point.title.to_owned()).collect();
+        Ok(all.into_iter().filter(|found| kept.contains(&found.settings)).collect())
+    }
+}
+
+fn points(models: &[Found]) -> Vec<Point<'_>> {
+    let mut points = Vec::with_capacity(models.len());
+    for found in models {
+        points.push(Point {
+            table: "tried",
+            title: &found.settings,
+            cost: found.bytes as f64,
+            auc: found.valid_auc,
+            deviation: found.valid_auc_deviation.unwrap_or(0.0),
+        });
+    }
+    points
+}
+
+fn valid_auc(outcome: &Outcome) -> f64 {
+    outcome.valid.auc.unwrap_or(f64::NAN)
+}
+
+impl Trainer for Students<'_> {
+    fn aucs(&mut self, choices: &[Choice], all_seeds: bool) -> Result<Vec<Option<f64>>> {
+        let seeds = if all_seeds { &self.args.seeds[..] } else { &self.args.seeds[..1] };
+        let experiments = self.experiments(choices)?;
+        make_all(&experiments, &Plan::new(&experiments, seeds)?, self.tools, self.jobs)?;
+        for choice in choices {
+            if !self.tried.contains(choice) {
+                self.tried.push(choice.clone());
+            }
+        }
+        let auc = |choice: &Choice| {
+            let outcomes = self.outcomes(choice, seeds)?;
+            let fits = |outcome: &Outcome| outcome.packed.as_ref().is_some_and(|p| p.bytes <= self.budget as u64);
+            let aucs: Vec<f64> = outcomes.iter().map(valid_auc).collect();
+            Ok((!outcomes.is_empty() && outcomes.iter().all(fits)).then(|| mean(&aucs)))
+        };
+        choices.iter().map(auc).collect()
+    }
+}
+
+fn table(title: &str, rows: &[Found]) -> String {
+    let mut text = format!("\n{title}\n{:>9} {:>9} {:>12} {:>8} {:>16} {:>16}  settings\n", "budget", "bytes", "M4F", "us", "valid AUC", "test AUC");
+    let optional = |value: Option<String>| value.unwrap_or_default();
+    let spread = |auc: Option<f64>, deviation: Option<f64>| {
+        let spread = deviation.map(|d| format!(" ±{d:.4}")).unwrap_or_default();
+        auc.map(|auc| format!("{auc:.4}{spread}"))
+    };
+    for found in rows {
+        let _ = writeln!(
+            text,
+            "{:>9} {:>9} {:>12} {:>8} {:>16} {:>16}  {}",
+            optional(found.budget.map(|budget| budget.to_string())),
+            found.bytes,
+            optional(found.instructions.map(|n| n.to_string())),
+            optional(found.us.map(|us| format!("{us:.2}"))),
+            optional(spread(Some(found.valid_auc), found.valid_auc_deviation)),
+            optional(spread(found.test_auc, found.test_auc_deviation)),
+            found.settings
+        );
+    }
+    text
+}

@@ -1,0 +1,148 @@
+//! Which models are trained, and which is best: knows neither training nor packing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::seq::SliceRandom;
+
+use super::space::{Choice, Space, exceeds};
+
+/// Models are trained this many at a time, whatever the machine, so that the same search makes the same choices everywhere.
+const ROUND: usize = 4;
+
+/// How much is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Models trained with the first seed.
+    pub trials: usize,
+    /// Best of them that are trained with all seeds.
+    pub finalists: usize,
+    /// Decides which are tried where there are more.
+    pub seed: u64,
+}
+
+/// Mean validation AUC of a choice over some seeds; `None` where its trained model does not fit after all.
+pub trait Trainer {
+    /// Trains all of `choices`, or finds them trained: with the first seed, or with all.
+    ///
+    /// # Errors
+    /// Training fails.
+    fn aucs(&mut self, choices: &[Choice], all_seeds: bool) -> Result<Vec<Option<f64>>>;
+}
+
+/// Searches among the choices that fit; gives the finalists, best first. Empty where nothing fits.
+///
+/// # Errors
+/// Those of the trainer.
+pub fn search(space: &Space, fits: &[Choice], effort: Effort, trainer: &mut impl Trainer) -> Result<Vec<(Choice, f64)>> {
+    let mut tried: BTreeMap<Choice, Option<f64>> = BTreeMap::new();
+    let mut attempt = |choices: &[Choice], tried: &mut BTreeMap<Choice, Option<f64>>| -> Result<()> {
+        for round in choices.chunks(ROUND) {
+            tried.extend(round.iter().cloned().zip(trainer.aucs(round, false)?));
+        }
+        Ok(())
+    };
+
+    let mut first: Vec<Choice> =
+        fits.iter().filter(|choice| !fits.iter().any(|other| exceeds(other, choice))).cloned().collect();
+    first.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(effort.seed));
+    // What is left of the trials looks around the best of these.
+    first.truncate(effort.trials.div_ceil(2));
+    attempt(&first, &mut tried)?;
+
+    let fitting: BTreeSet<&Choice> = fits.iter().collect();
+    while tried.len() < effort.trials {
+        let untried_around = |choice: &Choice| -> Vec<Choice> {
+            let around = space.neighbours(choice).into_iter();
+            around.filter(|choice| fitting.contains(choice) && !tried.contains_key(choice)).collect()
+        };
+        let around_the_best = best_first(&tried).iter().map(|(choice, _)| untried_around(choice)).find(|n| !n.is_empty());
+        let Some(mut next) = around_the_best else { break };
+        next.truncate(ROUND.min(effort.trials - tried.len()));
+        attempt(&next, &mut tried)?;
+    }
+
+    let finalists: Vec<Choice> = best_first(&tried).into_iter().take(effort.finalists).map(|(choice, _)| choice).collect();
+    let aucs = trainer.aucs(&finalists, true)?;
+    Ok(best_first(&finalists.into_iter().zip(aucs).collect()))
+}
+
+fn best_first(tried: &BTreeMap<Choice, Option<f64>>) -> Vec<(Choice, f64)> {
+    let mut known: Vec<(Choice, f64)> = tried.iter().filter_map(|(choice, auc)| Some((choice.clone(), (*auc)?))).collect();
+    // Of equals the more capable first: so that the order does not depend on anything else.
+    known.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| b.0.cmp(&a.0)));
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    /// AUC by formula; counts what was asked.
+    struct Formula<F> {
+        auc: F,
+        first: BTreeSet<Choice>,
+        all: BTreeSet<Choice>,
+    }
+
+    impl<F: Fn(&Choice, bool) -> Option<f64>> Trainer for Formula<F> {
+        fn aucs(&mut self, choices: &[Choice], all_seeds: bool) -> Result<Vec<Option<f64>>> {
+            let asked = if all_seeds { &mut self.all } else { &mut self.first };
+            asked.extend(choices.iter().cloned());
+            Ok(choices.iter().map(|choice| (self.auc)(choice, all_seeds)).collect())
+        }
+    }
+
+    fn formula<F: Fn(&Choice, bool) -> Option<f64>>(auc: F) -> Formula<F> {
+        Formula { auc, first: BTreeSet::new(), all: BTreeSet::new() }
+    }
+
+    fn space() -> Space {
+        let text = "[try]\na = [1, 2, 3, 4, 5, 6]\nb = [1, 2, 3, 4, 5, 6]\nc = [1, 2, 3, 4, 5, 6]\n";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("space.toml");
+        std::fs::write(&path, text).unwrap();
+        Space::load(Some(&path)).unwrap()
+    }
+
+    /// Those whose positions sum to at most 8: many are maximal.
+    fn fits() -> Vec<Choice> {
+        space().choices().into_iter().filter(|choice| choice.iter().sum::<usize>() <= 8).collect()
+    }
+
+    #[test]
+    fn it_climbs_to_the_best_of_what_fits() {
+        // Best at (2, 5, 1), a maximal choice; worse with the distance.
+        let auc = |choice: &Choice, _| {
+            let distance: usize = choice.iter().zip([2_usize, 5, 1]).map(|(a, b)| a.abs_diff(b)).sum();
+            Some(1.0 / (1.0 + distance as f64))
+        };
+        for seed in 0..10 {
+            let mut trainer = formula(auc);
+            let effort = Effort { trials: 20, finalists: 3, seed };
+            let found = search(&space(), &fits(), effort, &mut trainer).unwrap();
+            assert_eq!(found[0], (vec![2, 5, 1], 1.0), "seed {seed}");
+            assert!(trainer.first.len() <= 20 && trainer.all.len() == 3);
+            assert!(trainer.first.iter().all(|choice| choice.iter().sum::<usize>() <= 8));
+        }
+    }
+
+    #[test]
+    fn all_seeds_decide_and_what_does_not_fit_after_all_is_out() {
+        // With one seed (4, 4, 0) looks best; with all, (4, 3, 1) is. (5, 3, 0) turns out too large.
+        let auc = |choice: &Choice, all: bool| match choice.as_slice() {
+            [4, 4, 0] => Some(if all { 0.5 } else { 0.9 }),
+            [4, 3, 1] => Some(0.8),
+            [5, 3, 0] => None,
+            _ => Some(0.1),
+        };
+        let mut trainer = formula(auc);
+        let found = search(&space(), &fits(), Effort { trials: 200, finalists: 3, seed: 1 }, &mut trainer).unwrap();
+        assert_eq!(found[0], (vec![4, 3, 1], 0.8));
+        assert!(trainer.first.contains(&vec![5, 3, 0]) && !trainer.all.contains(&vec![5, 3, 0]));
+        assert!(search(&space(), &[], Effort { trials: 9, finalists: 3, seed: 1 }, &mut trainer).unwrap().is_empty());
+    }
+}

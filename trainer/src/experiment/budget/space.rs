@@ -1,0 +1,235 @@
+//! What `fit` may choose from: a few values of a few flags, and every combination of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+use crate::experiment::row::{Mode, Pack, Row};
+
+/// Shown by `xsfm-train fit --help`.
+pub const HELP: &str = r#"The file of --space; it is this one where there is none:
+
+  # Flags of every training, as in the settings files of `xsfm-train train` and `distill`.
+  [train]
+  learning_rate = 0.002
+  epochs = 30
+
+  # Values that are tried, each list from the least capable to the most.
+  [try]
+  embed_dim = [2, 4, 8, 16, 32]
+  hidden = ["none", [8], [16], [32], [16, 16], [32, 32], [64, 64]]
+  interaction = ["none", "field-weighted"]
+  qr_collisions = [16, 8, 4, 2, 1]
+  table_bits = [4, 8]
+
+Any flag of `train` and `distill` can stand in either. `table_bits` is how tables are packed.
+
+How it searches: sizes, instructions and times do not depend on weights, so what fits is known before anything is trained. Of what fits,
+models that another one exceeds in no list are tried first, then neighbours of the best so far. The best few are trained
+with the other seeds too; the mean AUC on the validation rows decides, and test rows only tell what was decided.
+A killed search goes on where it was."#;
+
+/// The built-in space.
+pub const DEFAULT: &str = r#"
+[train]
+learning_rate = 0.002
+epochs = 30
+[try]
+embed_dim = [2, 4, 8, 16, 32]
+hidden = ["none", [8], [16], [32], [16, 16], [32, 32], [64, 64]]
+interaction = ["none", "field-weighted"]
+qr_collisions = [16, 8, 4, 2, 1]
+table_bits = [4, 8]
+"#;
+
+/// The flag that packing takes, not training.
+const TABLE_BITS: &str = "table_bits";
+/// More combinations than this take too long to pack.
+const MOST: usize = 20_000;
+
+/// The file, as it is written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    train: toml::Table,
+    r#try: BTreeMap<String, Vec<toml::Value>>,
+}
+
+/// Flags of every model, and values that are tried.
+#[derive(Clone, Debug)]
+pub struct Space {
+    train: toml::Table,
+    axes: Vec<Axis>,
+}
+
+/// One flag and its values, from the least capable.
+#[derive(Clone, Debug)]
+struct Axis {
+    flag: String,
+    values: Vec<toml::Value>,
+}
+
+/// A position on every axis.
+pub type Choice = Vec<usize>;
+
+impl Space {
+    /// Reads a file, or takes the built-in space.
+    ///
+    /// # Errors
+    /// The file cannot be read or is no space; the message says what is wrong.
+    pub fn load(path: Option<&Path>) -> Result<Self> {
+        match path {
+            None => Self::parse(DEFAULT),
+            Some(path) => {
+                let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+                Self::parse(&text).with_context(|| path.display().to_string())
+            }
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let written: Written = toml::from_str(text)?;
+        let axes: Vec<Axis> = written.r#try.into_iter().map(|(flag, values)| Axis { flag, values }).collect();
+        ensure!(!axes.is_empty(), "[try] is empty: there is nothing to choose from");
+        let mut size: usize = 1;
+        for axis in &axes {
+            ensure!(!axis.values.is_empty(), "[try] {}: no value", axis.flag);
+            ensure!(!written.train.contains_key(&axis.flag), "`{}` is both in [train] and in [try]", axis.flag);
+            size = size.saturating_mul(axis.values.len());
+        }
+        ensure!(size <= MOST, "[try] has {size} combinations, at most {MOST} allowed");
+        if written.train.contains_key(TABLE_BITS) {
+            bail!("`{TABLE_BITS}` belongs to [try]: `{TABLE_BITS} = [8]`");
+        }
+        Ok(Space { train: written.train, axes })
+    }
+
+    /// Every combination, in a fixed order.
+    pub fn choices(&self) -> Vec<Choice> {
+        self.axes.iter().fold(vec![Vec::new()], |shorter, axis| {
+            let longer = |choice: &Choice| (0..axis.values.len()).map(|at| [choice.as_slice(), &[at]].concat()).collect();
+            shorter.iter().flat_map(|choice| -> Vec<Choice> { longer(choice) }).collect()
+        })
+    }
+
+    /// Those one step away, and those one step up on one axis and one down on another.
+    pub fn neighbours(&self, choice: &Choice) -> Vec<Choice> {
+        let moved = |choice: &Choice, axis: usize, up: bool| {
+            let at = if up { choice[axis] + 1 } else { choice[axis].checked_sub(1)? };
+            let mut moved = choice.clone();
+            moved[axis] = at;
+            (at < self.axes[axis].values.len()).then_some(moved)
+        };
+        let mut all = Vec::new();
+        for axis in 0..self.axes.len() {
+            all.extend(moved(choice, axis, false));
+            let Some(higher) = moved(choice, axis, true) else { continue };
+            let others = (0..self.axes.len()).filter(|&other| other != axis);
+            all.extend(others.filter_map(|other| moved(&higher, other, false)));
+            all.push(higher);
+        }
+        all
+    }
+
+    /// `embed_dim=8 hidden=32,32 …`
+    pub fn title(&self, choice: &Choice) -> String {
+        self.words(choice, "=", ",", " ")
+    }
+
+    /// The row of a choice: how it is trained and packed. Its name is a folder's.
+    pub fn row(&self, choice: &Choice) -> Row {
+        let mut train = self.train.clone();
+        let mut pack = Pack { mode: Mode::Int8, calibrate: true, ..Pack::default() };
+        for (axis, &at) in self.axes.iter().zip(choice) {
+            let value = axis.values[at].clone();
+            if axis.flag == TABLE_BITS {
+                pack.table_bits = value.as_integer().and_then(|bits| u8::try_from(bits).ok());
+            } else {
+                train.insert(axis.flag.clone(), value);
+            }
+        }
+        Row {
+            name: self.words(choice, "-", "x", "_"),
+            title: self.title(choice),
+            table: String::new(),
+            teacher: Vec::new(),
+            from: None,
+            model: None,
+            ensemble: Vec::new(),
+            hidden_from_report: false,
+            seeds: Vec::new(),
+            train,
+            pack,
+        }
+    }
+
+    fn words(&self, choice: &Choice, equals: &str, comma: &str, space: &str) -> String {
+        let scalar = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let shown = |value: &toml::Value| match value.as_array() {
+            Some(values) => values.iter().map(scalar).collect::<Vec<_>>().join(comma),
+            None => scalar(value).replace(',', comma),
+        };
+        let word = |(axis, &at): (&Axis, &usize)| format!("{}{equals}{}", axis.flag, shown(&axis.values[at]));
+        self.axes.iter().zip(choice).map(word).collect::<Vec<_>>().join(space)
+    }
+}
+
+/// Whether `a` is at least as capable as `b` on every axis, and is not `b`.
+pub fn exceeds(a: &Choice, b: &Choice) -> bool {
+    a != b && a.iter().zip(b).all(|(a, b)| a >= b)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn the_help_shows_the_default() {
+        let lines = |text: &str| -> Vec<String> {
+            text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+        };
+        let (help, default) = (lines(HELP), lines(DEFAULT));
+        assert!(help.windows(default.len()).any(|part| part == default), "{help:?}");
+    }
+
+    #[test]
+    fn a_row_has_its_own_values_and_the_common_ones() {
+        let space = Space::parse("[train]\nepochs = 3\n[try]\nhidden = ['none', [16, 8]]\nembed_dim = [2, 4]\ntable_bits = [4]\n").unwrap();
+        assert_eq!(space.choices().len(), 4);
+        // Axes are in the order of their names.
+        let row = space.row(&vec![1, 1, 0]);
+        assert_eq!(row.name, "embed_dim-4_hidden-16x8_table_bits-4");
+        assert_eq!(row.title, "embed_dim=4 hidden=16,8 table_bits=4");
+        assert_eq!(row.train["epochs"].as_integer(), Some(3));
+        assert_eq!(row.train["hidden"].as_array().unwrap().len(), 2);
+        assert_eq!((row.pack.table_bits, row.pack.mode, row.train.contains_key("table_bits")), (Some(4), Mode::Int8, false));
+    }
+
+    #[test]
+    fn neighbours_are_one_step_away_and_within() {
+        let space = Space::parse("[try]\na = [1, 2, 3]\nb = [1, 2]\n").unwrap();
+        let mut found = space.neighbours(&vec![1, 0]);
+        found.sort();
+        assert_eq!(found, [[0, 0], [0, 1], [1, 1], [2, 0]]);
+        assert!(exceeds(&vec![1, 1], &vec![1, 0]) && !exceeds(&vec![1, 1], &vec![1, 1]) && !exceeds(&vec![2, 0], &vec![1, 1]));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, says) in [
+            ("[try]\n", "empty"),
+            ("[try]\na = []\n", "a: no value"),
+            ("[train]\na = 1\n[try]\na = [1]\n", "`a` is both"),
+            ("[train]\ntable_bits = 8\n[try]\na = [1]\n", "belongs to [try]"),
+            ("[tri]\na = [1]\n", "tri"),
+        ] {
+            let message = format!("{:#}", Space::parse(text).unwrap_err());
+            assert!(message.contains(says), "{text}: {message}");
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Figures, as SVG text. `None` where there is nothing to draw.
+
+use std::ops::Range;
+
+use anyhow::{Result, anyhow};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use super::tables::by_table;
+use super::{Entry, Line};
+
+const SIZE: (u32, u32) = (760, 460);
+const SMALL: (u32, u32) = (520, 340);
+const FONT: &str = "sans-serif";
+/// Colours that stay apart for the colour-blind (Okabe and Ito 2008), and darker ones of the same for more lines.
+const COLOURS: [RGBColor; 12] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(60, 60, 60),
+    RGBColor(148, 103, 189),
+    RGBColor(0, 70, 110),
+    RGBColor(130, 58, 0),
+    RGBColor(0, 96, 70),
+    RGBColor(150, 150, 150),
+];
+
+fn colour(i: usize) -> RGBColor {
+    COLOURS[i % COLOURS.len()]
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// Draws on an empty picture of a size, in pixels.
+fn svg(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<String> {
+    let mut text = String::new();
+    let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
+    area.fill(&WHITE).map_err(failed)?;
+    draw(&area)?;
+    area.present().map_err(failed)?;
+    drop(area);
+    Ok(text)
+}
+
+/// The drawing library's errors borrow what was drawn.
+fn failed(error: impl std::fmt::Display) -> anyhow::Error {
+    anyhow!("drawing: {error}")
+}
+
+/// One model in a figure of AUC against a cost.
+#[derive(Clone, Debug)]
+pub(in crate::experiment) struct Point<'a> {
+    /// Models of one table have one colour.
+    pub(in crate::experiment) table: &'a str,
+    /// Shown where nothing cheaper is as good.
+    pub(in crate::experiment) title: &'a str,
+    /// More than 0.
+    pub(in crate::experiment) cost: f64,
+    /// Mean of the seeds.
+    pub(in crate::experiment) auc: f64,
+    /// Of the seeds from their mean.
+    pub(in crate::experiment) deviation: f64,
+}
+
+fn points<'a>(lines: &[&'a Line], cost: impl Fn(&Line) -> Option<f64>) -> Vec<Point<'a>> {
+    let point = |line: &&'a Line| {
+        let deviation = line.auc_deviation.unwrap_or(0.0);
+        Some(Point { table: &line.table, title: &line.title, cost: cost(line)?, auc: line.auc, deviation })
+    };
+    lines.iter().filter_map(point).filter(|point| point.cost > 0.0 && point.auc.is_finite()).collect()
+}
+
+/// Those that no other beats in one of cost and AUC without losing in the other, from the cheapest.
+pub(in crate::experiment) fn frontier<'p, 'a>(points: &'p [Point<'a>]) -> Vec<&'p Point<'a>> {
+    let mut sorted: Vec<&Point<'_>> = points.iter().collect();
+    sorted.sort_by(|a, b| a.cost.total_cmp(&b.cost).then(b.auc.total_cmp(&a.auc)));
+    let mut best = f64::NEG_INFINITY;
+    sorted.retain(|point| point.auc > best && { best = point.auc; true });
+    sorted
+}
+
+/// Test AUC against the bytes of the packed file.
+pub(super) fn auc_by_bytes(lines: &[&Line]) -> Result<Option<String>> {
+    scatter("AUC against packed bytes", "bytes", &points(lines, |line| line.packed_bytes.map(|bytes| bytes as f64)))
+}
+
+/// Test AUC against the time of a call of one row.
+pub(super) fn auc_by_latency(lines: &[&Line]) -> Result<Option<String>> {
+    scatter("AUC against the time of one row", "nanoseconds", &points(lines, |line| line.ns_per_row))
+}
+
+/// A little more than the values span.
+fn span(values: impl Iterator<Item = f64> + Clone, margin: f64) -> Range<f64> {
+    let low = values.clone().fold(f64::INFINITY, f64::min);
+    let high = values.fold(f64::NEG_INFINITY, f64::max);
+    let margin = ((high - low) * margin).max(low.abs() * 1e-3);
+    low - margin..high + margin
+}
+
+/// AUC against a cost on a logarithmic axis, with the [`frontier`].
+pub(in crate::experiment) fn scatter(title: &str, axis: &str, points: &[Point<'_>]) -> Result<Option<String>> {
+    if points.is_empty() {
+        return Ok(None);
+    }
+    let costs = points.iter().map(|point| point.cost);
+    let x = costs.clone().fold(f64::INFINITY, f64::min) / 1.5..costs.fold(0.0, f64::max) * 1.5;
+    let y = span(points.iter().flat_map(|p| [p.auc - p.deviation, p.auc + p.deviation]), 0.05);
+    let draw = |area: &Area<'_>| {
+        let mut chart = ChartBuilder::on(area)
+            .caption(title, (FONT, 17))
+            .margin(10)
+            .x_label_area_size(38)
+            .y_label_area_size(58)
+            .build_cartesian_2d(x.log_scale(), y)
+            .map_err(failed)?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .x_desc(axis)
+            .y_desc("AUC")
+            .x_label_formatter(&|x| si(*x))
+            .y_label_formatter(&|y| format!("{y:.3}"))
+            .draw()
+            .map_err(failed)?;
+        let frontier = frontier(points);
+        let line = frontier.iter().map(|point| (point.cost, point.auc));
+        chart.draw_series(LineSeries::new(line, BLACK.mix(0.35).stroke_width(2))).map_err(failed)?;
+        for (i, (table, points)) in by_table(points, |point| point.table).into_iter().enumerate() {
+            let bars = points.iter().map(|p| {
+                let ends = vec![(p.cost, p.auc - p.deviation), (p.cost, p.auc + p.deviation)];
+                PathElement::new(ends, colour(i).mix(0.4))
+            });
+            chart.draw_series(bars).map_err(failed)?;
+            let dots = points.iter().map(|p| Circle::new((p.cost, p.auc), 4, colour(i).filled()));
+            let series = chart.draw_series(dots).map_err(failed)?;
+            series.label(table).legend(move |at| Circle::new((at.0 + 8, at.1), 4, colour(i).filled()));
+        }
+        let named = frontier.iter().map(|p| {
+            EmptyElement::at((p.cost, p.auc)) + Text::new(p.title.to_owned(), (6, -14), (FONT, 11))
+        });
+        chart.draw_series(named).map_err(failed)?;
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerRight)
+            .label_font((FONT, 11))
+            .background_style(WHITE.mix(0.8))
+            .border_style(BLACK.mix(0.2))
+            .draw()
+            .map_err(failed)
+    };
+    svg(SIZE, draw).map(Some)
+}
+
+/// 12345 -> 12k
+fn si(value: f64) -> String {
+    match value {
+        v if v >= 1e6 => format!("{:.3}M", v / 1e6).replace(".000", ""),
+        v if v >= 1e3 => format!("{:.3}k", v / 1e3).replace(".000", ""),
+        v => format!("{v:.0}"),
+    }
+}
+
+/// Validation LogLoss of a table's rows, by epoch.
+pub(super) fn loss_by_epoch(entries: &[Entry]) -> Result<Option<String>> {
+    let curve = |entry: &Entry| (1..).map(f64::from).zip(entry.log_losses.iter().copied()).collect();
+    let curves: Vec<(String, Vec<(f64, f64)>)> =
+        entries.iter().map(|entry| (entry.line.title.clone(), curve(entry))).collect();
+    lines("Validation LogLoss by epoch, first seed", "epoch", &curves, false)
+}
+
+/// Nanoseconds per row of a table's models, by rows of a call.
+pub(super) fn latency_by_batch(entries: &[Entry]) -> Result<Option<String>> {
+    let curve = |entry: &Entry| entry.batches.iter().map(|batch| (f64::from(batch.rows), batch.ns_per_row)).collect();
+    let curves: Vec<(String, Vec<(f64, f64)>)> =
+        entries.iter().map(|entry| (entry.line.title.clone(), curve(entry))).collect();
+    lines("Nanoseconds per row, by rows of a call", "rows of a call", &curves, true)
+}
+
+fn lines(title: &str, axis: &str, curves: &[(String, Vec<(f64, f64)>)], logarithmic: bool) -> Result<Option<String>> {
+    let all = || curves.iter().flat_map(|(_, curve)| curve.iter().copied());
+    if all().next().is_none() {
+        return Ok(None);
+    }
+    // Both axes of a logarithmic figure are drawn as powers of 10.
+    let scale = |v: f64| if logarithmic { v.log10() } else { v };
+    let x = span(all().map(|(x, _)| scale(x)), 0.02);
+    let y = span(all().map(|(_, y)| scale(y)), 0.05);
+    let shown = |v: &f64, digits: usize| if logarithmic { si(10_f64.powf(*v)) } else { format!("{v:.digits$}") };
+    let draw = |area: &Area<'_>| {
+        let mut chart = ChartBuilder::on(area)
+            .caption(title, (FONT, 15))
+            .margin(8)
+            .x_label_area_size(36)
+            .y_label_area_size(52)
+            .build_cartesian_2d(x, y)
+            .map_err(failed)?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .x_desc(axis)
+            .x_label_formatter(&|v| shown(v, 0))
+            .y_label_formatter(&|v| shown(v, 3))
+            .draw()
+            .map_err(failed)?;
+        for (i, (name, curve)) in curves.iter().enumerate().filter(|(_, (_, curve))| !curve.is_empty()) {
+            let scaled = curve.iter().map(|&(x, y)| (scale(x), scale(y)));
+            let series = chart.draw_series(LineSeries::new(scaled, colour(i).stroke_width(2))).map_err(failed)?;
+            series
+                .label(name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], colour(i).stroke_width(2)));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperRight)
+            .label_font((FONT, 10))
+            .background_style(WHITE.mix(0.8))
+            .border_style(BLACK.mix(0.2))
+            .draw()
+            .map_err(failed)
+    };
+    svg(SMALL, draw).map(Some)
+}
+
+/// values `[names, names]` as colours: blue below 0, red above.
+pub(super) fn heat_map(title: &str, names: &[&str], values: &[f64]) -> Result<String> {
+    let n = names.len();
+    let off_diagonal = |i: usize, j: usize| if i == j { 0.0 } else { values[i * n + j] };
+    let most = (0..n * n).map(|at| off_diagonal(at / n, at % n).abs()).fold(f64::MIN_POSITIVE, f64::max);
+    let count = i32::try_from(n)?;
+    let label = |i: &i32| usize::try_from(*i).ok().and_then(|i| names.get(i)).copied().unwrap_or_default().to_owned();
+    let draw = |area: &Area<'_>| {
+        let mut chart = ChartBuilder::on(area)
+            .caption(format!("{title} (largest {most:.3})"), (FONT, 17))
+            .margin(10)
+            .x_label_area_size(38)
+            .y_label_area_size(110)
+            .build_cartesian_2d((0..count).into_segmented(), (0..count).into_segmented())
+            .map_err(failed)?;
+        let name = |at: &SegmentValue<i32>| match at {
+            SegmentValue::CenterOf(i) | SegmentValue::Exact(i) => label(i),
+            SegmentValue::Last => String::new(),
+        };
+        chart
+            .configure_mesh()
+            .disable_mesh()
+            .x_labels(n.min(40))
+            .y_labels(n.min(40))
+            .x_label_formatter(&name)
+            .y_label_formatter(&name)
+            .draw()
+            .map_err(failed)?;
+        let cells = (0..count).flat_map(|i| (0..count).map(move |j| (i, j)));
+        let rectangles = cells.map(|(i, j)| {
+            let share = off_diagonal(i.unsigned_abs() as usize, j.unsigned_abs() as usize) / most;
+            // 255 where there is nothing, less of the other colours the larger the value.
+            let faded = (255.0 * (1.0 - share.abs())) as u8;
+            let fill = if share < 0.0 { RGBColor(faded, faded, 255) } else { RGBColor(255, faded, faded) };
+            let corner = SegmentValue::Exact;
+            Rectangle::new([(corner(i), corner(j)), (corner(i + 1), corner(j + 1))], fill.filled())
+        });
+        chart.draw_series(rectangles).map_err(failed)?;
+        Ok(())
+    };
+    svg(SIZE, draw)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn point(cost: f64, auc: f64) -> Point<'static> {
+        Point { table: "t", title: "", cost, auc, deviation: 0.0 }
+    }
+
+    #[test]
+    fn the_frontier_has_what_nothing_cheaper_reaches() {
+        let points = [point(4.0, 0.7), point(1.0, 0.5), point(2.0, 0.5), point(3.0, 0.8), point(1.0, 0.4), point(9.0, 0.9)];
+        let found: Vec<(f64, f64)> = frontier(&points).iter().map(|p| (p.cost, p.auc)).collect();
+        assert_eq!(found, [(1.0, 0.5), (3.0, 0.8), (9.0, 0.9)]);
+    }
+
+    #[test]
+    fn text_in_figures_is_escaped_and_nothing_to_draw_is_none() {
+        let named = Point { title: "<a> & b", ..point(1.0, 0.5) };
+        let svg = scatter("A < B", "bytes", &[named, point(2.0, 0.6)]).unwrap().unwrap();
+        assert!(svg.contains("A &lt; B") && svg.contains("&lt;a&gt; &amp; b") && !svg.contains("<a>"), "{svg}");
+        assert_eq!(scatter("t", "bytes", &[]).unwrap(), None);
+        assert_eq!(lines("t", "x", &[("empty".to_owned(), vec![])], true).unwrap(), None);
+    }
+
+    #[test]
+    fn a_heat_map_has_a_cell_for_every_pair() {
+        let svg = heat_map("m", &["a", "b", "c"], &[9.0, -1.0, 0.0, -1.0, 9.0, 0.5, 0.0, 0.5, 9.0]).unwrap();
+        assert_eq!(svg.matches("#0000FF").count(), 2, "the smallest value, twice");
+        assert_eq!(svg.matches("#FF7F7F").count(), 2, "half of the largest");
+    }
+}
