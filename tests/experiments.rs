@@ -1,4 +1,4 @@
-//! `xsfm-train run` and `report` on small tables: what is made, what is not made again, and what a kill at any moment costs: nothing.
+//! `xsfm-train run`, `report` and `fit` on small tables: what is made, what is not made again, and what a kill at any moment costs: nothing.
 //!
 //! Needs `XSFM_TRAIN` and `XSFM`, the two programs; `cargo xtask test` sets them.
 #![cfg(unix)]
@@ -67,6 +67,11 @@ impl Table {
         let mut arguments: Vec<&str> = vec!["report", "--out", &from, "--to", &to];
         arguments.extend(files.iter().map(String::as_str));
         run(&self.train, &arguments);
+        let page = fs::read_to_string(Path::new(&to).join("report.html")).unwrap();
+        for figure in ["AUC against packed bytes", "Field matrix of T", "Validation LogLoss by epoch"] {
+            assert!(page.contains(figure), "the page has no figure `{figure}`");
+        }
+        assert!(!page.contains("http-equiv") && !page.contains("src="), "the page needs other files");
         ["report.md", "report.csv"].map(|name| fs::read_to_string(Path::new(&to).join(name)).unwrap())
     }
 }
@@ -127,4 +132,61 @@ fn what_is_made_stays_and_what_changed_is_told() {
     let run = table.command("out").stderr(Stdio::piped()).output().unwrap();
     let words = String::from_utf8_lossy(&run.stderr);
     assert!(!run.status.success() && words.contains("hidden was [16], now [8]"), "{words}");
+}
+
+const SPACE: &str = "[train]\nepochs = 4\nbatch_size = 256\nlearning_rate = 0.01\nalpha = 0.5\n\
+                     [try]\nembed_dim = [2, 4, 8]\nhidden = ['none', [4], [16]]\ntable_bits = [4, 8]\n";
+
+#[test]
+fn fit_finds_what_packs_under_a_budget_and_goes_on_where_it_was() {
+    let Some(table) = Table::new() else { return };
+    let defaults = table.folder.path().join("space.toml");
+    fs::write(&defaults, SPACE).unwrap();
+    let (data, teacher, xsfm) = (table.at("data"), table.at("teacher"), table.xsfm.to_str().unwrap().to_owned());
+    run(&table.train, &["train", "--data", &data, "--out", &teacher, "--epochs", "4", "--batch-size", "256"]);
+    let fit = |budget: &str, more: &[&str]| {
+        let mut command = Command::new(&table.train);
+        command.args(["fit", "--data", &data, "--out", &table.at("fit"), "--space", &table.at("space.toml")]);
+        command.args(["--budget", budget, "--trials", "5", "--finalists", "2", "--seeds", "1,2", "--json", "--xsfm"]);
+        command.arg(&xsfm).args(more).output().unwrap()
+    };
+    let words = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+
+    let first = fit("6KiB,12K", &["--teacher", &teacher]);
+    assert!(first.status.success(), "{}", words(&first));
+    let report: serde_json::Value = serde_json::from_slice(&first.stdout).unwrap();
+    let best = report["best"].as_array().unwrap();
+    assert_eq!(best.len(), 2);
+    for (found, budget) in best.iter().zip([6 << 10, 12 << 10]) {
+        let packed = Path::new(found["packed"].as_str().unwrap());
+        let bytes = fs::metadata(packed).unwrap().len();
+        assert!(bytes <= budget && found["bytes"].as_u64() == Some(bytes), "{found}");
+        assert_eq!(found["seeds"], 2);
+        let valid = table.at("data/valid.arrow");
+        let figures = run(&table.xsfm, &["evaluate", packed.to_str().unwrap(), "--rows", &valid, "--json"]);
+        let auc = serde_json::from_str::<serde_json::Value>(&figures).unwrap()["auc"].as_f64().unwrap();
+        // The mean of two seeds, of which this file is the first.
+        assert!((auc - found["valid_auc"].as_f64().unwrap()).abs() < 0.1 && auc > 0.55, "{auc}: {found}");
+    }
+    let auc = |i: usize| best[i]["valid_auc"].as_f64().unwrap();
+    assert!(auc(1) >= auc(0), "more bytes, less AUC: a smaller budget's best fits too");
+    let frontier = report["frontier"].as_array().unwrap();
+    let sorted = |key: &str| frontier.is_sorted_by(|a, b| a[key].as_f64() < b[key].as_f64());
+    assert!(sorted("bytes") && sorted("valid_auc"), "{frontier:?}");
+    assert!(fs::read_to_string(table.folder.path().join("fit/frontier.svg")).unwrap().contains("<svg"));
+
+    // Nothing is trained again, and the answer is the same.
+    let made: Vec<PathBuf> = best.iter().map(|found| found["packed"].as_str().unwrap().into()).collect();
+    let changed = |path: &PathBuf| fs::metadata(path).unwrap().modified().unwrap();
+    let before: Vec<_> = made.iter().map(changed).collect();
+    let again = fit("6KiB,12K", &["--teacher", &teacher]);
+    assert_eq!(again.stdout, first.stdout);
+    assert_eq!(made.iter().map(changed).collect::<Vec<_>>(), before);
+
+    let small = fit("100", &["--teacher", &teacher]);
+    assert!(!small.status.success() && words(&small).contains("the smallest model of the space takes"), "{}", words(&small));
+    let slow = fit("12K", &["--teacher", &teacher, "--max-instructions", "10"]);
+    assert!(!slow.status.success() && words(&slow).contains("at most 10 instructions"), "{}", words(&slow));
+    let alone = fit("12K", &[]);
+    assert!(!alone.status.success() && words(&alone).contains("other data or teachers"), "{}", words(&alone));
 }

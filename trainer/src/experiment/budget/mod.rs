@@ -143,15 +143,16 @@ pub fn run(args: &Args) -> Result<()> {
     let mut budgets = args.budget.clone();
     budgets.sort_unstable();
     budgets.dedup();
-    let mut best = Vec::new();
+    let (mut best, mut finalists) = (Vec::new(), Vec::new());
     for budget in budgets {
         let fits = fitting(args, budget, &known, &mut estimator)?;
         students.budget = budget;
         eprintln!("{budget} bytes: {} of {} combinations fit", fits.len(), known.len());
         let effort = Effort { trials: args.trials, finalists: args.finalists, seed: args.seed };
-        let found = search(&space, &fits, effort, &mut students)?;
+        let found = search(&space, &fits, &finalists, effort, &mut students)?;
         let Some((choice, _)) = found.first() else { bail!("no model that was trained fits {budget} bytes") };
         best.push(students.found(choice, &args.seeds, Some(budget), &estimator)?);
+        finalists.extend(found.into_iter().map(|(choice, _)| choice));
     }
     let report = Report { frontier: students.frontier(&estimator)?, best };
     write_json(&args.out.join("fit.json"), &report)?;
