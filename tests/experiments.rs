@@ -184,7 +184,11 @@ fn fit_finds_what_packs_under_a_budget_and_goes_on_where_it_was() {
     assert_eq!(made.iter().map(changed).collect::<Vec<_>>(), before);
 
     let small = fit("100", &["--teacher", &teacher]);
-    assert!(!small.status.success() && words(&small).contains("the smallest model of the space takes"), "{}", words(&small));
+    assert!(
+        !small.status.success() && words(&small).contains("the smallest model of the space takes"),
+        "{}",
+        words(&small)
+    );
     let slow = fit("12K", &["--teacher", &teacher, "--max-instructions", "10"]);
     assert!(!slow.status.success() && words(&slow).contains("at most 10 instructions"), "{}", words(&slow));
     let alone = fit("12K", &[]);

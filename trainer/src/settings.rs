@@ -450,7 +450,7 @@ mod tests {
         assert_eq!((architecture.init_std, quantization.quantize, place.resume), (0.5, true, false));
 
         std::fs::write(&file, "embed_dim = { a = 1 }").unwrap();
-        let message = expand_config(line.map(OsString::from)).unwrap_err().to_string();
+        let message = format!("{:#}", expand_config(line.map(OsString::from)).unwrap_err());
         assert!(message.contains("settings.toml") && message.contains("embed_dim"), "{message}");
     }
 

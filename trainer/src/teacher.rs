@@ -109,7 +109,10 @@ fn check_fields(config: &ModelConfig, schema: &Schema) -> Result<()> {
     if let Some((theirs, ours)) = theirs.iter().zip(&ours).find(|(theirs, ours)| theirs != ours) {
         bail!(
             "the teacher has field `{}` with {} features where the data have `{}` with {}",
-            theirs.0, theirs.1, ours.0, ours.1
+            theirs.0,
+            theirs.1,
+            ours.0,
+            ours.1
         );
     }
     Ok(())

@@ -24,7 +24,9 @@ mod tests {
 
     #[test]
     fn units_are_powers_of_1024_and_nothing_else_is_read() {
-        for (text, number) in [("0", 0), ("65536", 65536), ("64K", 65536), ("8KiB", 8192), ("1M", 1 << 20), ("2MiB", 2 << 20)] {
+        for (text, number) in
+            [("0", 0), ("65536", 65536), ("64K", 65536), ("8KiB", 8192), ("1M", 1 << 20), ("2MiB", 2 << 20)]
+        {
             assert_eq!(bytes(text), Ok(number));
         }
         for text in ["", "K", "-1", "1.5K", "1KB", "1G", "18446744073709551615M"] {

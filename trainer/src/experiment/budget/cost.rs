@@ -147,9 +147,9 @@ impl<'a> Estimator<'a> {
         let flags = Flags::try_parse_from(flags).with_context(|| row.title.clone())?;
         let architecture = flags.train.architecture();
         seed_torch(1, 0);
-        let model = architecture.check().and_then(|()| {
-            Model::new(architecture.model_config(&self.schema), architecture.init_std, Device::Cpu)
-        });
+        let model = architecture
+            .check()
+            .and_then(|()| Model::new(architecture.model_config(&self.schema), architecture.init_std, Device::Cpu));
         let model = match model {
             Ok(model) => model,
             Err(error) => {

@@ -173,10 +173,8 @@ pub fn run(args: &Args) -> Result<()> {
 
 fn check_common(args: &Args) -> Result<()> {
     let absolute = |path: &PathBuf| std::fs::canonicalize(path).with_context(|| path.display().to_string());
-    let now = Common {
-        data: absolute(&args.data)?,
-        teachers: args.teacher.iter().map(absolute).collect::<Result<_>>()?,
-    };
+    let now =
+        Common { data: absolute(&args.data)?, teachers: args.teacher.iter().map(absolute).collect::<Result<_>>()? };
     let path = args.out.join("common.json");
     let at = || path.display().to_string();
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
@@ -214,7 +212,11 @@ fn fitting(args: &Args, budget: usize, known: &[(Choice, Cost)], estimator: &mut
             fits.push(choice.clone());
         }
     }
-    ensure!(!fits.is_empty(), "nothing that fits {budget} bytes scores a row in {} us here", args.max_us.unwrap_or(0.0));
+    ensure!(
+        !fits.is_empty(),
+        "nothing that fits {budget} bytes scores a row in {} us here",
+        args.max_us.unwrap_or(0.0)
+    );
     Ok(fits)
 }
 
@@ -245,7 +247,8 @@ impl Students<'_> {
     fn outcomes(&self, choice: &Choice, seeds: &[u64]) -> Result<Vec<Outcome>> {
         let experiments = self.experiments(std::slice::from_ref(choice))?;
         let row = &experiments.rows[&experiments.asked[0]];
-        let outcome = |&seed| Outcome::made(&experiments, row, &self.tools.folder(&Unit { row: row.name.clone(), seed }));
+        let outcome =
+            |&seed| Outcome::made(&experiments, row, &self.tools.folder(&Unit { row: row.name.clone(), seed }));
         Ok(seeds.iter().map(outcome).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
@@ -327,7 +330,10 @@ impl Trainer for Students<'_> {
 }
 
 fn table(title: &str, rows: &[Found]) -> String {
-    let mut text = format!("\n{title}\n{:>9} {:>9} {:>12} {:>8} {:>16} {:>16}  settings\n", "budget", "bytes", "M4F", "us", "valid AUC", "test AUC");
+    let mut text = format!(
+        "\n{title}\n{:>9} {:>9} {:>12} {:>8} {:>16} {:>16}  settings\n",
+        "budget", "bytes", "M4F", "us", "valid AUC", "test AUC"
+    );
     let optional = |value: Option<String>| value.unwrap_or_default();
     let spread = |auc: Option<f64>, deviation: Option<f64>| {
         let spread = deviation.map(|d| format!(" ±{d:.4}")).unwrap_or_default();

@@ -111,7 +111,8 @@ impl Space {
     /// Every combination, in a fixed order.
     pub fn choices(&self) -> Vec<Choice> {
         self.axes.iter().fold(vec![Vec::new()], |shorter, axis| {
-            let longer = |choice: &Choice| (0..axis.values.len()).map(|at| [choice.as_slice(), &[at]].concat()).collect();
+            let longer =
+                |choice: &Choice| (0..axis.values.len()).map(|at| [choice.as_slice(), &[at]].concat()).collect();
             shorter.iter().flat_map(|choice| -> Vec<Choice> { longer(choice) }).collect()
         })
     }
@@ -191,7 +192,10 @@ mod tests {
     #[test]
     fn the_help_shows_the_default() {
         let lines = |text: &str| -> Vec<String> {
-            text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+            text.lines()
+                .map(|line| line.trim().to_owned())
+                .filter(|line| !line.is_empty() && !line.starts_with('#'))
+                .collect()
         };
         let (help, default) = (lines(HELP), lines(DEFAULT));
         assert!(help.windows(default.len()).any(|part| part == default), "{help:?}");
@@ -199,7 +203,10 @@ mod tests {
 
     #[test]
     fn a_row_has_its_own_values_and_the_common_ones() {
-        let space = Space::parse("[train]\nepochs = 3\n[try]\nhidden = ['none', [16, 8]]\nembed_dim = [2, 4]\ntable_bits = [4]\n").unwrap();
+        let space = Space::parse(
+            "[train]\nepochs = 3\n[try]\nhidden = ['none', [16, 8]]\nembed_dim = [2, 4]\ntable_bits = [4]\n",
+        )
+        .unwrap();
         assert_eq!(space.choices().len(), 4);
         // Axes are in the order of their names.
         let row = space.row(&vec![1, 1, 0]);
@@ -207,7 +214,10 @@ mod tests {
         assert_eq!(row.title, "embed_dim=4 hidden=16,8 table_bits=4");
         assert_eq!(row.train["epochs"].as_integer(), Some(3));
         assert_eq!(row.train["hidden"].as_array().unwrap().len(), 2);
-        assert_eq!((row.pack.table_bits, row.pack.mode, row.train.contains_key("table_bits")), (Some(4), Mode::Int8, false));
+        assert_eq!(
+            (row.pack.table_bits, row.pack.mode, row.train.contains_key("table_bits")),
+            (Some(4), Mode::Int8, false)
+        );
     }
 
     #[test]
@@ -216,7 +226,11 @@ mod tests {
         let mut found = space.neighbours(&vec![1, 0]);
         found.sort();
         assert_eq!(found, [[0, 0], [0, 1], [1, 1], [2, 0]]);
-        assert!(exceeds(&vec![1, 1], &vec![1, 0]) && !exceeds(&vec![1, 1], &vec![1, 1]) && !exceeds(&vec![2, 0], &vec![1, 1]));
+        assert!(
+            exceeds(&vec![1, 1], &vec![1, 0])
+                && !exceeds(&vec![1, 1], &vec![1, 1])
+                && !exceeds(&vec![2, 0], &vec![1, 1])
+        );
     }
 
     #[test]

@@ -78,7 +78,12 @@ pub(in crate::experiment) fn frontier<'p, 'a>(points: &'p [Point<'a>]) -> Vec<&'
     let mut sorted: Vec<&Point<'_>> = points.iter().collect();
     sorted.sort_by(|a, b| a.cost.total_cmp(&b.cost).then(b.auc.total_cmp(&a.auc)));
     let mut best = f64::NEG_INFINITY;
-    sorted.retain(|point| point.auc > best && { best = point.auc; true });
+    sorted.retain(|point| {
+        point.auc > best && {
+            best = point.auc;
+            true
+        }
+    });
     sorted
 }
 
@@ -138,9 +143,9 @@ pub(in crate::experiment) fn scatter(title: &str, axis: &str, points: &[Point<'_
             let series = chart.draw_series(dots).map_err(failed)?;
             series.label(table).legend(move |at| Circle::new((at.0 + 8, at.1), 4, colour(i).filled()));
         }
-        let named = frontier.iter().map(|p| {
-            EmptyElement::at((p.cost, p.auc)) + Text::new(p.title.to_owned(), (6, -14), (FONT, 11))
-        });
+        let named = frontier
+            .iter()
+            .map(|p| EmptyElement::at((p.cost, p.auc)) + Text::new(p.title.to_owned(), (6, -14), (FONT, 11)));
         chart.draw_series(named).map_err(failed)?;
         chart
             .configure_series_labels()
@@ -208,9 +213,7 @@ fn lines(title: &str, axis: &str, curves: &[(String, Vec<(f64, f64)>)], logarith
         for (i, (name, curve)) in curves.iter().enumerate().filter(|(_, (_, curve))| !curve.is_empty()) {
             let scaled = curve.iter().map(|&(x, y)| (scale(x), scale(y)));
             let series = chart.draw_series(LineSeries::new(scaled, colour(i).stroke_width(2))).map_err(failed)?;
-            series
-                .label(name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], colour(i).stroke_width(2)));
+            series.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], colour(i).stroke_width(2)));
         }
         chart
             .configure_series_labels()
@@ -278,7 +281,8 @@ mod tests {
 
     #[test]
     fn the_frontier_has_what_nothing_cheaper_reaches() {
-        let points = [point(4.0, 0.7), point(1.0, 0.5), point(2.0, 0.5), point(3.0, 0.8), point(1.0, 0.4), point(9.0, 0.9)];
+        let points =
+            [point(4.0, 0.7), point(1.0, 0.5), point(2.0, 0.5), point(3.0, 0.8), point(1.0, 0.4), point(9.0, 0.9)];
         let found: Vec<(f64, f64)> = frontier(&points).iter().map(|p| (p.cost, p.auc)).collect();
         assert_eq!(found, [(1.0, 0.5), (3.0, 0.8), (9.0, 0.9)]);
     }

@@ -117,7 +117,8 @@ fn field_matrix(experiments: &Experiments, out: &Path) -> Result<Option<String>>
         let Some(seed) = row.seeds.first().filter(|_| row.is_trained()) else { continue };
         let model = checkpoint::load(&folder(out, row, *seed).join(CHECKPOINT), Device::Cpu)?;
         if let Some(matrix) = &model.parameters.field_matrix {
-            let symmetric: Vec<f64> = Vec::try_from(((matrix + matrix.tr()) / 2.0).to_kind(Kind::Double).flatten(0, -1))?;
+            let symmetric: Vec<f64> =
+                Vec::try_from(((matrix + matrix.tr()) / 2.0).to_kind(Kind::Double).flatten(0, -1))?;
             let names: Vec<&str> = model.config.fields.iter().map(|field| field.name.as_str()).collect();
             return figures::heat_map(&format!("Field matrix of {}", row.title), &names, &symmetric).map(Some);
         }

@@ -9,19 +9,8 @@ use super::Line;
 use crate::experiment::row::Experiments;
 
 /// Headings of a table's columns.
-pub(super) const COLUMNS: [&str; 11] = [
-    "model",
-    "AUC",
-    "±",
-    "LogLoss",
-    "PRAUC",
-    "RCE %",
-    "parameters",
-    "not 0",
-    "packed bytes",
-    "ns",
-    "M4F instructions",
-];
+pub(super) const COLUMNS: [&str; 11] =
+    ["model", "AUC", "±", "LogLoss", "PRAUC", "RCE %", "parameters", "not 0", "packed bytes", "ns", "M4F instructions"];
 
 /// A line's cells, in the order of [`COLUMNS`].
 pub(super) fn cells(line: &Line) -> [String; 11] {
