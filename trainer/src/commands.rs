@@ -191,7 +191,7 @@ fn calibration_blocks(data: &Path, schema: &Schema, rows: usize, seed: u64) -> R
     let mut train = Batches::open(&data.join("train.arrow"), Bounds::from(schema), EVALUATION_ROWS.min(rows.max(1)))?;
     let batches = rows.div_ceil(EVALUATION_ROWS).max(1);
     let pass = train.pass(Order::Shuffled { seed, epoch: 0 });
-    Ok(pass.take(batches).map(|batch| Ok(batch?.rows)).collect::<Result<_>>()?)
+    pass.take(batches).map(|batch| Ok(batch?.rows)).collect()
 }
 
 /// Labels of the rows, and the mean of the checkpoints' logits.

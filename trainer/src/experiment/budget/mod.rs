@@ -24,7 +24,7 @@ use self::search::{Effort, Trainer, search};
 use self::space::{Choice, Space};
 use super::outcome::Outcome;
 use super::plan::{Plan, Unit};
-use super::report::figures::{Point, frontier, scatter};
+use super::report::figures::{BYTES, Point, frontier, scatter};
 use super::report::{deviation, mean};
 use super::row::{Defaults, Experiments};
 use super::run::make_all;
@@ -157,7 +157,7 @@ pub fn run(args: &Args) -> Result<()> {
     let report = Report { frontier: students.frontier(&estimator)?, best };
     write_json(&args.out.join("fit.json"), &report)?;
     let tried = students.all(&estimator)?;
-    if let Some(svg) = scatter("Validation AUC against packed bytes", "bytes", &points(&tried))? {
+    if let Some(svg) = scatter("Validation AUC against packed bytes", BYTES, &points(&tried))? {
         let path = args.out.join("frontier.svg");
         atomic::write(&path, |output| output.write_all(svg.as_bytes())).with_context(|| path.display().to_string())?;
     }

@@ -89,12 +89,12 @@ pub(in crate::experiment) fn frontier<'p, 'a>(points: &'p [Point<'a>]) -> Vec<&'
 
 /// Test AUC against the bytes of the packed file.
 pub(super) fn auc_by_bytes(lines: &[&Line]) -> Result<Option<String>> {
-    scatter("AUC against packed bytes", "bytes", &points(lines, |line| line.packed_bytes.map(|bytes| bytes as f64)))
+    scatter("AUC against packed bytes", BYTES, &points(lines, |line| line.packed_bytes.map(|bytes| bytes as f64)))
 }
 
 /// Test AUC against the time of a call of one row.
 pub(super) fn auc_by_latency(lines: &[&Line]) -> Result<Option<String>> {
-    scatter("AUC against the time of one row", "nanoseconds", &points(lines, |line| line.ns_per_row))
+    scatter("AUC against the time of one row", ("nanoseconds", plain), &points(lines, |line| line.ns_per_row))
 }
 
 /// A little more than the values span.
@@ -105,13 +105,19 @@ fn span(values: impl Iterator<Item = f64> + Clone, margin: f64) -> Range<f64> {
     low - margin..high + margin
 }
 
+/// Name of an axis, and how a power of 2 is written on it.
+pub(in crate::experiment) type Axis<'a> = (&'a str, fn(f64) -> String);
+
+/// The axis of a file's size.
+pub(in crate::experiment) const BYTES: Axis<'static> = ("bytes", binary);
+
 /// AUC against a cost on a logarithmic axis, with the [`frontier`].
-pub(in crate::experiment) fn scatter(title: &str, axis: &str, points: &[Point<'_>]) -> Result<Option<String>> {
+pub(in crate::experiment) fn scatter(title: &str, axis: Axis<'_>, points: &[Point<'_>]) -> Result<Option<String>> {
     if points.is_empty() {
         return Ok(None);
     }
-    let costs = points.iter().map(|point| point.cost);
-    let x = costs.clone().fold(f64::INFINITY, f64::min) / 1.5..costs.fold(0.0, f64::max) * 1.5;
+    // The axis is drawn in powers of 2, with labels at whole ones.
+    let x = span(points.iter().map(|point| point.cost.log2()), 0.08);
     let y = span(points.iter().flat_map(|p| [p.auc - p.deviation, p.auc + p.deviation]), 0.05);
     let draw = |area: &Area<'_>| {
         let mut chart = ChartBuilder::on(area)
@@ -119,33 +125,33 @@ pub(in crate::experiment) fn scatter(title: &str, axis: &str, points: &[Point<'_
             .margin(10)
             .x_label_area_size(38)
             .y_label_area_size(58)
-            .build_cartesian_2d(x.log_scale(), y)
+            .build_cartesian_2d(x, y)
             .map_err(failed)?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
-            .x_desc(axis)
+            .x_desc(axis.0)
             .y_desc("AUC")
-            .x_label_formatter(&|x| si(*x))
+            .x_label_formatter(&|x| if x.fract() == 0.0 { axis.1(*x) } else { String::new() })
             .y_label_formatter(&|y| format!("{y:.3}"))
             .draw()
             .map_err(failed)?;
         let frontier = frontier(points);
-        let line = frontier.iter().map(|point| (point.cost, point.auc));
+        let line = frontier.iter().map(|point| (point.cost.log2(), point.auc));
         chart.draw_series(LineSeries::new(line, BLACK.mix(0.35).stroke_width(2))).map_err(failed)?;
         for (i, (table, points)) in by_table(points, |point| point.table).into_iter().enumerate() {
             let bars = points.iter().map(|p| {
-                let ends = vec![(p.cost, p.auc - p.deviation), (p.cost, p.auc + p.deviation)];
+                let ends = [-1.0, 1.0].map(|side| (p.cost.log2(), p.auc + side * p.deviation));
                 PathElement::new(ends, colour(i).mix(0.4))
             });
             chart.draw_series(bars).map_err(failed)?;
-            let dots = points.iter().map(|p| Circle::new((p.cost, p.auc), 4, colour(i).filled()));
+            let dots = points.iter().map(|p| Circle::new((p.cost.log2(), p.auc), 4, colour(i).filled()));
             let series = chart.draw_series(dots).map_err(failed)?;
             series.label(table).legend(move |at| Circle::new((at.0 + 8, at.1), 4, colour(i).filled()));
         }
         let named = frontier
             .iter()
-            .map(|p| EmptyElement::at((p.cost, p.auc)) + Text::new(p.title.to_owned(), (6, -14), (FONT, 11)));
+            .map(|p| EmptyElement::at((p.cost.log2(), p.auc)) + Text::new(p.title.to_owned(), (6, -14), (FONT, 11)));
         chart.draw_series(named).map_err(failed)?;
         chart
             .configure_series_labels()
@@ -159,7 +165,21 @@ pub(in crate::experiment) fn scatter(title: &str, axis: &str, points: &[Point<'_
     svg(SIZE, draw).map(Some)
 }
 
-/// 12345 -> 12k
+/// 10 -> 1024
+fn plain(exponent: f64) -> String {
+    format!("{:.0}", exponent.exp2())
+}
+
+/// 10 -> 1Ki
+fn binary(exponent: f64) -> String {
+    match exponent {
+        e if e >= 20.0 => format!("{:.0}Mi", (e - 20.0).exp2()),
+        e if e >= 10.0 => format!("{:.0}Ki", (e - 10.0).exp2()),
+        e => plain(e),
+    }
+}
+
+/// 12345 -> 12.345k
 fn si(value: f64) -> String {
     match value {
         v if v >= 1e6 => format!("{:.3}M", v / 1e6).replace(".000", ""),
@@ -240,7 +260,7 @@ pub(super) fn heat_map(title: &str, names: &[&str], values: &[f64]) -> Result<St
             .margin(10)
             .x_label_area_size(38)
             .y_label_area_size(110)
-            .build_cartesian_2d((0..count).into_segmented(), (0..count).into_segmented())
+            .build_cartesian_2d((0..count - 1).into_segmented(), (0..count - 1).into_segmented())
             .map_err(failed)?;
         let name = |at: &SegmentValue<i32>| match at {
             SegmentValue::CenterOf(i) | SegmentValue::Exact(i) => label(i),
@@ -290,9 +310,9 @@ mod tests {
     #[test]
     fn text_in_figures_is_escaped_and_nothing_to_draw_is_none() {
         let named = Point { title: "<a> & b", ..point(1.0, 0.5) };
-        let svg = scatter("A < B", "bytes", &[named, point(2.0, 0.6)]).unwrap().unwrap();
+        let svg = scatter("A < B", BYTES, &[named, point(2.0, 0.6)]).unwrap().unwrap();
         assert!(svg.contains("A &lt; B") && svg.contains("&lt;a&gt; &amp; b") && !svg.contains("<a>"), "{svg}");
-        assert_eq!(scatter("t", "bytes", &[]).unwrap(), None);
+        assert_eq!(scatter("t", BYTES, &[]).unwrap(), None);
         assert_eq!(lines("t", "x", &[("empty".to_owned(), vec![])], true).unwrap(), None);
     }
 
