@@ -20,7 +20,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Encode a raw data set: schema.json, train.arrow, valid.arrow, test.arrow
-    Prepare(data::prepare::Args),
+    Prepare(data::command::Args),
     /// Train a model on encoded rows, in real numbers or (--quantize) in int8
     #[cfg(feature = "torch")]
     Train(Box<commands::TrainArgs>),
@@ -47,7 +47,7 @@ enum Command {
 
 fn run() -> anyhow::Result<()> {
     match Cli::parse_from(settings::expand_config(std::env::args_os())?).command {
-        Command::Prepare(args) => data::prepare::run(&args),
+        Command::Prepare(args) => data::command::run(&args),
         #[cfg(feature = "torch")]
         Command::Train(args) => commands::train(&args),
         #[cfg(feature = "torch")]

@@ -12,10 +12,12 @@ use xsfm_runtime::row::Row;
 use xsfm_trainer::data::batches::{Batch, Batches, Order};
 use xsfm_trainer::data::csv::CsvSource;
 use xsfm_trainer::data::movielens::MovieLens;
-use xsfm_trainer::data::prepare::{Report, prepare};
-use xsfm_trainer::data::split::Split;
+use xsfm_trainer::data::pass::Reading;
+use xsfm_trainer::data::prepare::prepare;
+use xsfm_trainer::data::report::Report;
+use xsfm_trainer::data::split::{Shares, Split};
 
-const OUTPUTS: [&str; 4] = ["schema.json", "train.arrow", "valid.arrow", "test.arrow"];
+const OUTPUTS: [&str; 5] = ["schema.json", "train.arrow", "valid.arrow", "test.arrow", "prepare.json"];
 
 /// A folder with a CSV and its schema.
 struct Raw {
@@ -44,9 +46,9 @@ impl Raw {
         self.folder.path().join(name)
     }
 
-    fn prepare(&self, split: &Split, skip_bad: bool, out: &str) -> Result<Report, String> {
-        CsvSource::open(&self.path("rows.csv"), &self.path("schema.toml"), skip_bad)
-            .and_then(|source| prepare(&source, split, &self.path(out)))
+    fn prepare(&self, split: &Split, reading: Reading, out: &str) -> Result<Report, String> {
+        CsvSource::open(&self.path("rows.csv"), &self.path("schema.toml"))
+            .and_then(|source| prepare(&source, split, reading, &self.path(out)))
             .map_err(|e| e.to_string())
     }
 
@@ -55,6 +57,13 @@ impl Raw {
         fs::write(&path, letters).unwrap();
         Split::File(path)
     }
+}
+
+const STRICT: Reading = Reading { strict: true, max_bad: 0.0, threads: 2 };
+const LENIENT: Reading = Reading { strict: false, max_bad: 1.0, threads: 2 };
+
+fn random(seed: u64) -> Split {
+    Split::Random { seed, shares: Shares::default() }
 }
 
 /// 1,000 rows whose times are not in the order of the file.
@@ -84,7 +93,7 @@ fn a_small_file_is_encoded_as_written() {
                 eve,4,a zz,7,4\n\
                 ann,1,b,9000,5\n";
     let raw = Raw::new(text.as_bytes(), SCHEMA);
-    let report = raw.prepare(&raw.split("t\nt\nt\nv\ne\n"), false, "out").unwrap();
+    let report = raw.prepare(&raw.split("t\nt\nt\nv\ne\n"), STRICT, "out").unwrap();
     assert_eq!((report.train.rows, report.valid.rows, report.test.rows), (3, 1, 1));
     assert_eq!((report.train.positives, report.valid.positives, report.test.positives), (2, 1, 0));
     let schema = Schema::load(&raw.path("out/schema.json")).unwrap();
@@ -114,7 +123,7 @@ fn a_small_file_is_encoded_as_written() {
 fn outputs_depend_on_input_and_seed_alone() {
     let raw = Raw::new(&many_rows(), SCHEMA);
     for (out, seed) in [("a", 7), ("b", 7), ("c", 8)] {
-        let report = raw.prepare(&Split::Random { seed }, false, out).unwrap();
+        let report = raw.prepare(&random(seed), STRICT, out).unwrap();
         assert_eq!(report.train.rows + report.valid.rows + report.test.rows, 1000);
         for (part, expected) in [(report.train, 800_u64), (report.valid, 100), (report.test, 100)] {
             assert!(part.rows.abs_diff(expected) < 50, "{part:?}");
@@ -123,16 +132,16 @@ fn outputs_depend_on_input_and_seed_alone() {
     let same = |a: &str, b: &str| {
         OUTPUTS.map(|name| fs::read(raw.path(a).join(name)).unwrap() == fs::read(raw.path(b).join(name)).unwrap())
     };
-    assert_eq!(same("a", "b"), [true; 4]);
-    assert_ne!(same("a", "c"), [true; 4]);
-    assert_eq!(fs::read_dir(raw.path("a")).unwrap().count(), 4, "no temporary files are left");
+    assert_eq!(same("a", "b"), [true; 5]);
+    assert_ne!(same("a", "c"), [true; 5]);
+    assert_eq!(fs::read_dir(raw.path("a")).unwrap().count(), 5, "no temporary files are left");
 }
 
 #[test]
 fn time_orders_a_chronological_split() {
     // The times of `many_rows` are a permutation of 0..1000; user and views identify most rows.
     let raw = Raw::new(&many_rows(), SCHEMA);
-    let report = raw.prepare(&Split::Chronological, false, "time").unwrap();
+    let report = raw.prepare(&Split::Chronological(Shares::default()), STRICT, "time").unwrap();
     assert_eq!((report.train.rows, report.valid.rows, report.test.rows), (800, 100, 100));
     let late = (0..1000_u32).filter(|i| (i * 617) % 1000 >= 900);
     let positives = late.filter(|i| i % 6 >= 4).count() as u64;
@@ -140,7 +149,7 @@ fn time_orders_a_chronological_split() {
 
     // Without a time: the order of the file.
     let raw = Raw::new(&many_rows(), &SCHEMA.replace("time = \"when\"", ""));
-    let report = raw.prepare(&Split::Chronological, false, "order").unwrap();
+    let report = raw.prepare(&Split::Chronological(Shares::default()), STRICT, "order").unwrap();
     assert_eq!((report.train.rows, report.valid.rows, report.test.rows), (800, 100, 100));
     let labels: Vec<u8> = rows(&raw.path("order/test.arrow")).into_iter().map(|(label, _)| label).collect();
     assert_eq!(labels, (900..1000).map(|i| u8::from(i % 6 >= 4)).collect::<Vec<_>>());
@@ -153,7 +162,7 @@ fn negative_and_equal_times_are_ordered() {
         text += &format!("{time},4,,,{time}\n");
     }
     let raw = Raw::new(text.as_bytes(), SCHEMA);
-    let report = raw.prepare(&Split::Chronological, false, "out").unwrap();
+    let report = raw.prepare(&Split::Chronological(Shares::default()), STRICT, "out").unwrap();
     // Sorted: -1e300 -3 -0.5 0 0 2 2 2 2 1e9. At 80 % lies a 2, and all four stay together.
     assert_eq!((report.train.rows, report.valid.rows, report.test.rows), (5, 4, 1));
 }
@@ -173,21 +182,23 @@ fn malformed_rows_are_named_or_counted() {
         let text = [good.as_bytes(), line, b"ann,4,a,7,1\n"].concat();
         let raw = Raw::new(&text, SCHEMA);
         let split = raw.split("t\nt\ne\n");
-        let error = raw.prepare(&split, false, "out").unwrap_err();
+        let error = raw.prepare(&split, STRICT, "out").unwrap_err();
         assert!(error.contains(expected), "{error}");
         assert!(!raw.path("out").exists(), "nothing is written");
 
         // The malformed row has its letter too: the last row stays a test row.
-        let report = raw.prepare(&split, true, "out").unwrap();
-        assert_eq!((report.train.rows, report.test.rows, report.skipped_rows), (1, 1, 1));
-        assert!(report.skipped_examples[0].contains(expected));
+        let report = raw.prepare(&split, LENIENT, "out").unwrap();
+        assert_eq!((report.train.rows, report.test.rows, report.malformed_rows), (1, 1, 1));
+        assert!(report.malformed_examples[0].contains(expected));
+        let saved: Report = serde_json::from_slice(&fs::read(raw.path("out/prepare.json")).unwrap()).unwrap();
+        assert_eq!(saved, report);
     }
 }
 
 #[test]
 fn bad_files_are_named() {
     let good: &[u8] = b"user,rating,tags,views,when\nann,4,a,7,1\n";
-    let random = Split::Random { seed: 1 };
+    let random = random(1);
     let cases: [(&[u8], String, &str); 11] = [
         (b"", SCHEMA.to_owned(), "rows.csv: an empty file"),
         (b"user,rating,tags,views,when\n", SCHEMA.to_owned(), "rows.csv: 0 rows"),
@@ -203,14 +214,14 @@ fn bad_files_are_named() {
     ];
     for (rows, schema, expected) in cases {
         let raw = Raw::new(rows, &schema);
-        let error = raw.prepare(&random, false, "out").unwrap_err();
+        let error = raw.prepare(&random, STRICT, "out").unwrap_err();
         assert!(error.contains(expected), "{error}");
         assert!(!raw.path("out").exists());
     }
     let raw = Raw::new(good, SCHEMA);
     for name in ["rows.csv", "schema.toml"] {
         fs::rename(raw.path(name), raw.path("away")).unwrap();
-        let error = raw.prepare(&random, false, "out").unwrap_err();
+        let error = raw.prepare(&random, STRICT, "out").unwrap_err();
         assert!(error.contains(name), "{error}");
         fs::rename(raw.path("away"), raw.path(name)).unwrap();
     }
@@ -219,12 +230,12 @@ fn bad_files_are_named() {
 #[test]
 fn split_files_must_fit() {
     let raw = Raw::new(b"user,rating,tags,views,when\nann,4,a,7,1\nbob,4,a,7,1\n", SCHEMA);
-    let error = |letters: &str| raw.prepare(&raw.split(letters), false, "out").unwrap_err();
+    let error = |letters: &str| raw.prepare(&raw.split(letters), STRICT, "out").unwrap_err();
     assert!(error("t\nx\n").contains("split.txt:2: \"x\" is not one of t, v, e"));
     assert!(error("t\n").contains("split.txt: 1 letters, but row 2 needs one"));
     assert!(error("t\nt\nv\n").contains("split.txt: 3 letters for 2 rows"));
     assert!(error("e\nv\n").contains("none of them for training"));
-    let missing = raw.prepare(&Split::File(raw.path("none.txt")), false, "out").unwrap_err();
+    let missing = raw.prepare(&Split::File(raw.path("none.txt")), STRICT, "out").unwrap_err();
     assert!(missing.contains("none.txt"));
     assert!(!raw.path("out").exists());
 }
@@ -232,12 +243,12 @@ fn split_files_must_fit() {
 #[test]
 fn a_failure_leaves_earlier_outputs() {
     let raw = Raw::new(&many_rows(), SCHEMA);
-    raw.prepare(&Split::Random { seed: 1 }, false, "out").unwrap();
+    raw.prepare(&random(1), STRICT, "out").unwrap();
     let before = OUTPUTS.map(|name| fs::read(raw.path("out").join(name)).unwrap());
     fs::write(raw.path("rows.csv"), [many_rows().as_slice(), b"short\n"].concat()).unwrap();
-    assert!(raw.prepare(&Split::Random { seed: 1 }, false, "out").is_err());
+    assert!(raw.prepare(&random(1), STRICT, "out").is_err());
     assert_eq!(OUTPUTS.map(|name| fs::read(raw.path("out").join(name)).unwrap()), before);
-    assert_eq!(fs::read_dir(raw.path("out")).unwrap().count(), 4);
+    assert_eq!(fs::read_dir(raw.path("out")).unwrap().count(), 5);
 }
 
 /// Writes both layouts of the same three users, films and ratings.
@@ -281,7 +292,7 @@ fn both_layouts_of_movielens_agree() {
         let source = MovieLens::open(&raw).unwrap();
         assert_eq!(source.films()[2].title, "Café");
         let out = folder.path().join(format!("out{grouplens}"));
-        let report = prepare(&source, &Split::Chronological, &out).unwrap();
+        let report = prepare(&source, &Split::Chronological(Shares::default()), STRICT, &out).unwrap();
         assert_eq!((report.train.rows, report.train.positives), (3, 2));
         assert_eq!(rows(&out.join("train.arrow"))[0].1[6].len(), 2, "a film of two genres");
         outputs.push(OUTPUTS.map(|name| fs::read(out.join(name)).unwrap()));
@@ -318,41 +329,13 @@ fn bad_movielens_files_are_named() {
         movielens(folder.path(), false);
         fs::write(folder.path().join(name), text).unwrap();
         let out = folder.path().join("out");
-        let result = MovieLens::open(folder.path()).and_then(|s| prepare(&s, &Split::Random { seed: 1 }, &out));
+        let result = MovieLens::open(folder.path()).and_then(|s| prepare(&s, &random(1), STRICT, &out));
         let error = result.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
         assert!(!out.exists());
     }
     let empty = TempDir::new().unwrap();
     assert!(MovieLens::open(empty.path()).unwrap_err().to_string().contains("neither ml-100k.inter"));
-}
-
-/// A file of shared data, which is not part of the project.
-fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(name);
-    if !path.exists() {
-        eprintln!("NOT TESTED: {} is absent", path.display());
-        return None;
-    }
-    Some(path)
-}
-
-#[test]
-fn real_criteo_rows_are_prepared() {
-    let Some(input) = shared("criteo_sample_raw.tsv") else { return };
-    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/criteo.toml");
-    let out = TempDir::new().unwrap();
-    let source = CsvSource::open(&input, &schema, false).unwrap();
-    let report = prepare(&source, &Split::Chronological, out.path()).unwrap();
-    assert_eq!((report.train.rows, report.valid.rows, report.test.rows), (1599, 200, 200));
-    let positives = report.train.positives + report.valid.positives + report.test.positives;
-    let expected = fs::read_to_string(&input).unwrap().lines().filter(|l| l.starts_with("1\t")).count() as u64;
-    assert_eq!(positives, expected);
-    assert_eq!(report.fields.len(), 39);
-    // C9 has 3 values in Criteo; I12 is missing in most rows, so that its empty token is the most frequent.
-    let schema = Schema::load(&out.path().join("schema.json")).unwrap();
-    assert_eq!(schema.fields[11].vocabulary[0], "");
-    assert!((2..=4).contains(&schema.fields[21].features()), "{:?}", schema.fields[21]);
 }
 
 /// A file of `rows` rows with one index per row, its number.

@@ -3,6 +3,7 @@
 //! | module | file or rule |
 //! |---|---|
 //! | [`schema`] | `schema.json`: the fields, and how raw values become indices |
+//! | [`bucket`], [`tokens`] | the token of a number; a fast map from tokens |
 //! | [`rows`] | `*.arrow`, `*.tsv`: encoded rows, streamed in blocks |
 //! | [`config`] | `config.json`: the architecture of a checkpoint, and its quantisation scales |
 //! | [`checkpoint`] | `weights.safetensors`: names and shapes of the parameters |
@@ -14,6 +15,7 @@
 //! `trainer` and `convert` never import each other; this crate imports only the runtime.
 
 pub mod atomic;
+pub mod bucket;
 pub mod checkpoint;
 pub mod config;
 pub mod metrics;
@@ -21,3 +23,4 @@ pub mod quantization;
 pub mod rows;
 pub mod schema;
 pub mod size;
+pub mod tokens;

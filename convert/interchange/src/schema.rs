@@ -5,13 +5,14 @@
 //! missing says something. The tokens of a bag are all kept, in the order of the raw value, unseen ones as 0; a bag
 //! without tokens is `[0]`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::atomic;
+use crate::tokens::TokenMap;
 
 /// The fields of an encoded data set, in the order of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +46,7 @@ pub enum FieldKind {
     Categorical,
     /// Several tokens; an empty bag is encoded as the out-of-vocabulary row alone.
     Bag,
-    /// A number v becomes the token of [`bucket`] (Criteo log bucketing).
+    /// A number v becomes the token of [`bucket`](crate::bucket::bucket) (Criteo log bucketing).
     Numeric,
 }
 
@@ -77,19 +78,6 @@ pub enum SchemaError {
         /// What is wrong, with the field's name.
         what: String,
     },
-}
-
-/// The token of a numeric value, Criteo log bucketing: `floor(v)` for v <= 2, and `b` with `floor(ln(v)^2)` above.
-///
-/// The letter keeps the buckets apart from the small values (the bucket of 3 is 1, which is not the value 1).
-/// An empty value has the empty token. `None` for what is not a finite number.
-pub fn bucket(value: &str) -> Option<String> {
-    if value.is_empty() {
-        return Some(String::new());
-    }
-    let v: f64 = value.parse().ok().filter(|v: &f64| v.is_finite())?;
-    // `+ 0.0` makes "-0" and "0" one token.
-    Some(if v <= 2.0 { format!("{}", v.floor() + 0.0) } else { format!("b{}", v.ln().powi(2).floor()) })
 }
 
 impl Schema {
@@ -158,18 +146,18 @@ impl Field {
     }
 
     /// Index of a token from now on in constant time.
-    pub fn encoder(&self) -> Encoder<'_> {
-        Encoder { indices: (1..).zip(&self.vocabulary).map(|(index, token)| (token.as_str(), index)).collect() }
+    pub fn encoder(&self) -> Encoder {
+        Encoder { indices: self.vocabulary.iter().map(String::as_str).zip(1..).collect() }
     }
 }
 
 /// The indices of a field's tokens.
 #[derive(Clone, Debug)]
-pub struct Encoder<'a> {
-    indices: HashMap<&'a str, u32>,
+pub struct Encoder {
+    indices: TokenMap<u32>,
 }
 
-impl Encoder<'_> {
+impl Encoder {
     /// Index of a token; 0, the out-of-vocabulary row, for one that is not in the vocabulary.
     pub fn index_of(&self, token: &str) -> u32 {
         self.indices.get(token).copied().unwrap_or(0)

@@ -4,7 +4,8 @@
 use std::fs;
 
 use tempfile::TempDir;
-use xsfm_interchange::schema::{Field, FieldKind, Schema, bucket};
+use xsfm_interchange::bucket::bucket;
+use xsfm_interchange::schema::{Field, FieldKind, Schema};
 
 fn schema(names: &[&str], vocabulary: &[&str]) -> Schema {
     let vocabulary: Vec<String> = vocabulary.iter().map(|&t| t.to_owned()).collect();

@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> Result<()> {
     if !fields.eq(schema.fields.iter().map(|f| (&f.name, f.kind))) {
         bail!("{}: not the fields of MovieLens", schema_path.display());
     }
-    let encoders: Vec<Encoder<'_>> = schema.fields.iter().map(Field::encoder).collect();
+    let encoders: Vec<Encoder> = schema.fields.iter().map(Field::encoder).collect();
     let user = encoders[USER].index_of(&args.user);
     if user == 0 {
         bail!("user {:?} has no row in {}", args.user, args.data.join(file::TRAIN).display());

@@ -1,123 +1,35 @@
-//! Any CSV or TSV, described by a small TOML file.
+//! Any CSV or TSV, described by a small TOML file; Avazu's CSV with the description that it needs.
 
-use std::collections::HashSet;
-use std::fs;
+use std::borrow::Cow;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
 use indicatif::ProgressBar;
-use serde::Deserialize;
-use xsfm_interchange::rows::{LABEL_COLUMN, MAX_BAG};
-use xsfm_interchange::schema::{FieldKind, bucket};
 
-use super::source::{DataError, RawField, RawRow, Source, Visit, Walk};
+use super::description::{Cell, ColumnName, Description};
+use super::lines::{TRUNCATED, open};
+use super::source::{Block, Blocks, DataError, RawField, RawRow, Source};
 
-/// Shown by `xsfm-train prepare csv --help`.
-pub const SCHEMA_HELP: &str = r#"The schema file:
+/// Records that a thread takes at a time.
+const BLOCK_RECORDS: usize = 2048;
+/// Fewer, where they are long.
+const BLOCK_BYTES: usize = 512 << 10;
 
-  delimiter = ","        # default ","; "\t" for a TSV
-  header = true          # default true; without one, columns are positions from 0
-  quoting = true         # default true, but false for a TSV
-  min_count = 2          # default 1: rarer tokens share the out-of-vocabulary row
-  time = "timestamp"     # optional, a number: what --split chronological orders by; otherwise the order of the file
-
-  [label]
-  column = "rating"      # a name of the header, or a position
-  at_least = 4           # the rule: at_least = NUMBER, or equals = "TEXT"; without one, values are 0 and 1
-
-  [[fields]]
-  name = "user"          # the column of this name, unless `column` says otherwise
-  kind = "categorical"   # an empty value is a token of its own
-  min_count = 10         # optional, for this field
-
-  [[fields]]
-  name = "tags"
-  column = 7
-  kind = "bag"           # several tokens; empty ones are dropped
-  separator = " "        # default "|"
-  max_bag = 20           # default 1024, which is the most: longer bags are cut, and counted
-
-  [[fields]]
-  name = "views"
-  kind = "numeric"       # Criteo log bucketing: v <= 2 is its own token, else floor(ln(v)^2); empty is a token of its own
-"#;
-
-/// How many malformed rows are shown.
-const EXAMPLES: usize = 5;
-
-/// The schema file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Description {
-    #[serde(default = "comma")]
-    delimiter: char,
-    #[serde(default = "yes")]
-    header: bool,
-    quoting: Option<bool>,
-    #[serde(default = "one")]
-    min_count: u64,
-    time: Option<ColumnName>,
-    label: LabelDescription,
-    fields: Vec<FieldDescription>,
-}
-
-fn comma() -> char {
-    ','
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn one() -> u64 {
-    1
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LabelDescription {
-    column: ColumnName,
-    at_least: Option<f64>,
-    equals: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FieldDescription {
-    name: String,
-    column: Option<ColumnName>,
-    kind: FieldKind,
-    min_count: Option<u64>,
-    separator: Option<String>,
-    max_bag: Option<usize>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-enum ColumnName {
-    Position(usize),
-    Name(String),
-}
-
-#[derive(Debug)]
-enum LabelRule {
-    ZeroOne,
-    AtLeast(f64),
-    Equals(String),
-}
+/// Columns and rules of Avazu's `train.csv` (Kaggle 2014).
+const AVAZU: &str = include_str!("../../schemas/avazu.toml");
 
 /// A CSV file with its description.
 #[derive(Debug)]
 pub struct CsvSource {
     path: PathBuf,
+    schema: Option<PathBuf>,
     description: Description,
-    label: String,
-    rule: LabelRule,
-    fields: Vec<RawField>,
-    skip_bad: bool,
+    columns: Columns,
 }
 
 /// Positions of the columns of one file.
+#[derive(Debug)]
 struct Columns {
     label: usize,
     time: Option<usize>,
@@ -131,186 +43,166 @@ impl CsvSource {
     ///
     /// # Errors
     /// The files cannot be read, the description is not one, or the file lacks a column.
-    pub fn open(path: &Path, schema: &Path, skip_bad: bool) -> Result<Self, DataError> {
-        let text = fs::read_to_string(schema).map_err(DataError::io(schema))?;
-        let description: Description =
-            toml::from_str(&text).map_err(|e| DataError::file(schema, format!("not a schema: {e}")))?;
-        let refuse = |what: String| DataError::file(schema, what);
-        if !description.delimiter.is_ascii() {
-            return Err(refuse(format!("delimiter {:?}: one ASCII character expected", description.delimiter)));
-        }
-        if description.fields.is_empty() {
-            return Err(refuse("no fields".to_owned()));
-        }
-        let column = match &description.label.column {
-            ColumnName::Name(name) => name.clone(),
-            ColumnName::Position(position) => format!("column {position}"),
-        };
-        let (rule, label) = match (description.label.at_least, &description.label.equals) {
-            (None, None) => (LabelRule::ZeroOne, format!("{column} is 1")),
-            (Some(least), None) => (LabelRule::AtLeast(least), format!("{column} is at least {least}")),
-            (None, Some(text)) => (LabelRule::Equals(text.clone()), format!("{column} is {text:?}")),
-            (Some(_), Some(_)) => return Err(refuse("label: at_least and equals exclude each other".to_owned())),
-        };
-        let mut names = HashSet::new();
-        let mut fields = Vec::new();
-        for field in &description.fields {
-            let name = &field.name;
-            if name == LABEL_COLUMN || !names.insert(name) {
-                return Err(refuse(format!("field {name:?}: this name is taken")));
-            }
-            if field.kind != FieldKind::Bag && (field.separator.is_some() || field.max_bag.is_some()) {
-                return Err(refuse(format!("field {name:?}: separator and max_bag are for bags")));
-            }
-            if field.separator.as_ref().is_some_and(String::is_empty) {
-                return Err(refuse(format!("field {name:?}: an empty separator")));
-            }
-            let max_bag = field.max_bag.unwrap_or(MAX_BAG);
-            if !(1..=MAX_BAG).contains(&max_bag) {
-                return Err(refuse(format!("field {name:?}: max_bag {max_bag}, 1 to {MAX_BAG} expected")));
-            }
-            let min_count = field.min_count.unwrap_or(description.min_count);
-            fields.push(RawField { name: name.clone(), kind: field.kind, min_count, max_bag });
-        }
-        let source = CsvSource { path: path.to_owned(), description, label, rule, fields, skip_bad };
-        source.columns(&mut source.reader()?)?;
-        Ok(source)
+    pub fn open(path: &Path, schema: &Path) -> Result<Self, DataError> {
+        Self::new(path, Some(schema), Description::load(schema)?)
     }
 
-    fn reader(&self) -> Result<Reader<fs::File>, DataError> {
-        let file = fs::File::open(&self.path).map_err(DataError::io(&self.path))?;
-        let quoting = self.description.quoting.unwrap_or(self.description.delimiter != '\t');
-        Ok(ReaderBuilder::new()
-            .delimiter(self.description.delimiter as u8)
-            .has_headers(self.description.header)
-            .quoting(quoting)
-            .flexible(true)
-            .buffer_capacity(1 << 18)
-            .from_reader(file))
+    /// Avazu's `train.csv`, whose tokens are kept from `min_count` training rows on.
+    ///
+    /// # Errors
+    /// The file cannot be read, or lacks a column.
+    pub fn avazu(path: &Path, min_count: u64) -> Result<Self, DataError> {
+        let description = Description::parse(AVAZU, Some(min_count)).map_err(|what| DataError::file(path, what))?;
+        Self::new(path, None, description)
     }
 
-    /// Finds the columns by the header; or by position, in a file as wide as its first row.
-    fn columns(&self, reader: &mut Reader<fs::File>) -> Result<Columns, DataError> {
-        // Without a header this is the first row, which the pass will give again.
-        let first = reader.byte_headers().map_err(|e| self.csv_error(e))?.clone();
-        if first.is_empty() {
-            return Err(DataError::file(&self.path, "an empty file"));
+    fn new(path: &Path, schema: Option<&Path>, description: Description) -> Result<Self, DataError> {
+        let mut reader = reader(path, &description, &ProgressBar::hidden())?;
+        let columns = columns(path, &description, &mut reader)?;
+        Ok(CsvSource { path: path.to_owned(), schema: schema.map(Path::to_owned), description, columns })
+    }
+}
+
+type CsvReader = Reader<Box<dyn Read + Send>>;
+
+fn reader(path: &Path, description: &Description, progress: &ProgressBar) -> Result<CsvReader, DataError> {
+    Ok(ReaderBuilder::new()
+        .delimiter(description.delimiter)
+        .has_headers(description.header)
+        .quoting(description.quoting)
+        .flexible(true)
+        .buffer_capacity(1 << 18)
+        .from_reader(open(path, progress)?))
+}
+
+/// Finds the columns by the header; or by position, in a file as wide as its first row.
+fn columns(path: &Path, description: &Description, reader: &mut CsvReader) -> Result<Columns, DataError> {
+    let first = reader.byte_headers().map_err(|e| csv_error(path, e))?;
+    if first.is_empty() {
+        return Err(DataError::file(path, "an empty file"));
+    }
+    let find = |column: &ColumnName| match column {
+        ColumnName::Position(position) if *position < first.len() => Ok(*position),
+        ColumnName::Position(position) => {
+            let what = format!("column {position} is wanted, but the first line has {} (from 0)", first.len());
+            Err(DataError::row(path, 1, what))
         }
-        let header = self.description.header;
-        let find = |column: &ColumnName| match column {
-            ColumnName::Position(position) if *position < first.len() => Ok(*position),
-            ColumnName::Position(position) => {
-                let what = format!("column {position} is wanted, but the first line has {} (from 0)", first.len());
-                Err(DataError::row(&self.path, 1, what))
+        ColumnName::Name(name) if !description.header => {
+            Err(DataError::file(path, format!("column {name:?} is wanted by name, but header = false")))
+        }
+        ColumnName::Name(name) => {
+            let mut places = (0..first.len()).filter(|&i| &first[i] == name.as_bytes());
+            match (places.next(), places.next()) {
+                (Some(place), None) => Ok(place),
+                (None, _) => Err(DataError::row(path, 1, format!("the header has no column {name:?}"))),
+                _ => Err(DataError::row(path, 1, format!("the header has column {name:?} twice"))),
             }
-            ColumnName::Name(name) if !header => {
-                Err(DataError::file(&self.path, format!("column {name:?} is wanted by name, but header = false")))
-            }
-            ColumnName::Name(name) => {
-                let mut places = (0..first.len()).filter(|&i| &first[i] == name.as_bytes());
-                match (places.next(), places.next()) {
-                    (Some(place), None) => Ok(place),
-                    (None, _) => Err(DataError::row(&self.path, 1, format!("the header has no column {name:?}"))),
-                    _ => Err(DataError::row(&self.path, 1, format!("the header has column {name:?} twice"))),
+        }
+    };
+    Ok(Columns {
+        label: find(&description.label_column)?,
+        time: description.time_column.as_ref().map(find).transpose()?,
+        fields: description.field_columns.iter().map(find).collect::<Result<_, _>>()?,
+        width: first.len(),
+    })
+}
+
+fn csv_error(path: &Path, error: csv::Error) -> DataError {
+    match error.into_kind() {
+        csv::ErrorKind::Io(source) => DataError::Io { path: path.to_owned(), source },
+        other => DataError::file(path, format!("{other:?}")),
+    }
+}
+
+struct CsvBlocks<'a> {
+    source: &'a CsvSource,
+    reader: CsvReader,
+    ended: bool,
+}
+
+/// Records of a CSV.
+struct CsvBlock<'a> {
+    source: &'a CsvSource,
+    /// Each with the number of the line it begins at.
+    records: Vec<(u64, ByteRecord)>,
+    /// The line in which the file broke off.
+    truncated: Option<u64>,
+}
+
+impl<'a> Iterator for CsvBlocks<'a> {
+    type Item = Result<Box<dyn Block + 'a>, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut block = CsvBlock { source: self.source, records: Vec::new(), truncated: None };
+        let (mut bytes, mut record) = (0, ByteRecord::new());
+        while !self.ended && block.records.len() < BLOCK_RECORDS && bytes < BLOCK_BYTES {
+            match self.reader.read_byte_record(&mut record) {
+                Ok(true) => {
+                    bytes += record.as_slice().len();
+                    block.records.push((record.position().map_or(0, csv::Position::line), record.clone()));
+                }
+                Ok(false) => self.ended = true,
+                Err(error) => {
+                    self.ended = true;
+                    match csv_error(&self.source.path, error) {
+                        DataError::Io { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof => {
+                            block.truncated = Some(self.reader.position().line());
+                        }
+                        error => return Some(Err(error)),
+                    }
                 }
             }
-        };
-        let of_field = |f: &FieldDescription| find(f.column.as_ref().unwrap_or(&ColumnName::Name(f.name.clone())));
-        Ok(Columns {
-            label: find(&self.description.label.column)?,
-            time: self.description.time.as_ref().map(find).transpose()?,
-            fields: self.description.fields.iter().map(of_field).collect::<Result<_, _>>()?,
-            width: first.len(),
-        })
+        }
+        (block.rows() > 0).then(|| Ok(Box::new(block) as Box<dyn Block + 'a>))
+    }
+}
+
+impl Block for CsvBlock<'_> {
+    fn rows(&self) -> usize {
+        self.records.len() + usize::from(self.truncated.is_some())
     }
 
-    /// Fills `row`, or says what is wrong.
-    fn parse(&self, columns: &Columns, record: &ByteRecord, row: &mut RawRow) -> Result<(), String> {
+    fn line(&self, i: usize) -> u64 {
+        self.records.get(i).map_or(self.truncated.unwrap_or_default(), |(line, _)| *line)
+    }
+
+    fn fill(&self, i: usize, row: &mut RawRow) -> Result<(), String> {
+        let Some((_, record)) = self.records.get(i) else { return Err(TRUNCATED.to_owned()) };
+        let columns = &self.source.columns;
         if record.len() != columns.width {
             return Err(format!("{} columns, {} expected", record.len(), columns.width));
         }
-        let text = |name: &str, column: usize| {
-            str::from_utf8(&record[column]).map_err(|e| format!("field {name:?}: not UTF-8: {e}"))
+        let cell = |column: usize| {
+            str::from_utf8(&record[column]).map(|text| Cell::Text(Cow::Borrowed(text))).map_err(|e| format!("not UTF-8: {e}"))
         };
-        let number = |name: &str, column: usize| {
-            let text = text(name, column)?;
-            let value = text.parse().ok().filter(|v: &f64| v.is_finite());
-            value.ok_or_else(|| format!("field {name:?}: {text:?} is not a number"))
-        };
-        row.label = match &self.rule {
-            LabelRule::ZeroOne => match text(LABEL_COLUMN, columns.label)? {
-                "0" => 0,
-                "1" => 1,
-                other => return Err(format!("field {LABEL_COLUMN:?}: {other:?}, 0 or 1 expected")),
-            },
-            LabelRule::AtLeast(least) => u8::from(number(LABEL_COLUMN, columns.label)? >= *least),
-            LabelRule::Equals(positive) => u8::from(text(LABEL_COLUMN, columns.label)? == positive),
-        };
-        row.time = columns.time.map(|column| number("time", column)).transpose()?;
-        row.clear();
-        for (field, &column) in self.description.fields.iter().zip(&columns.fields) {
-            let value = text(&field.name, column)?;
-            match field.kind {
-                FieldKind::Categorical => row.push_field(value),
-                FieldKind::Numeric => {
-                    let token = bucket(value);
-                    row.push_field(&token.ok_or_else(|| format!("field {:?}: {value:?} is not a number", field.name))?);
-                }
-                FieldKind::Bag => {
-                    let separator = field.separator.as_deref().unwrap_or("|");
-                    value.split(separator).filter(|token| !token.is_empty()).for_each(|token| row.push_token(token));
-                    row.end_field();
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn csv_error(&self, error: csv::Error) -> DataError {
-        match error.into_kind() {
-            csv::ErrorKind::Io(source) => DataError::Io { path: self.path.clone(), source },
-            other => DataError::file(&self.path, format!("{other:?}")),
-        }
+        let time = columns.time.map(cell);
+        self.source.description.fill(row, cell(columns.label), time, |f| cell(columns.fields[f]))
     }
 }
 
 impl Source for CsvSource {
     fn fields(&self) -> &[RawField] {
-        &self.fields
+        &self.description.fields
     }
 
     fn label(&self) -> &str {
-        &self.label
+        &self.description.label
     }
 
     fn path(&self) -> &Path {
         &self.path
     }
 
-    fn pass(&self, progress: &ProgressBar, visit: Visit<'_>) -> Result<Walk, DataError> {
-        let mut reader = self.reader()?;
-        let columns = self.columns(&mut reader)?;
-        let (mut walk, mut row, mut record) = (Walk::default(), RawRow::default(), ByteRecord::new());
-        while reader.read_byte_record(&mut record).map_err(|e| self.csv_error(e))? {
-            row.number = walk.rows;
-            walk.rows += 1;
-            if walk.rows % 4096 == 0 {
-                progress.set_position(reader.position().byte());
-            }
-            if let Err(what) = self.parse(&columns, &record, &mut row) {
-                let line = record.position().map_or(0, csv::Position::line);
-                let error = DataError::row(&self.path, line, what);
-                if !self.skip_bad {
-                    return Err(error);
-                }
-                walk.skipped += 1;
-                if walk.skipped_examples.len() < EXAMPLES {
-                    walk.skipped_examples.push(error.to_string());
-                }
-                continue;
-            }
-            visit(&row)?;
-        }
-        Ok(walk)
+    fn inputs(&self) -> Vec<PathBuf> {
+        [&self.path].into_iter().chain(&self.schema).cloned().collect()
+    }
+
+    fn has_time(&self) -> bool {
+        self.columns.time.is_some()
+    }
+
+    fn blocks(&self, progress: &ProgressBar) -> Result<Blocks<'_>, DataError> {
+        let reader = reader(&self.path, &self.description, progress)?;
+        Ok(Box::new(CsvBlocks { source: self, reader, ended: false }))
     }
 }

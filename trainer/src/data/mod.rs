@@ -2,18 +2,26 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | [`source`] | the interface of a raw data set: its fields, and a pass over its rows |
-//! | [`movielens`], [`csv`] | the data sets |
+//! | [`source`] | the interface of a raw data set: its fields, and blocks of rows |
+//! | [`criteo`], [`movielens`], [`csv`] | the data sets; `description` says what columns are, `lines` reads text |
 //! | [`split`] | which rows are for training, validation and test |
-//! | [`prepare`] | vocabularies from the training rows, then `schema.json` and three files of encoded rows |
+//! | [`pass`], [`parallel`] | all rows, on all cores, in order; the policy for malformed ones |
+//! | [`prepare`], [`report`], [`command`] | vocabularies from the training rows, then `schema.json` and three files of encoded rows |
 //! | [`batches`] | encoded rows, shuffled in a bounded window |
 //! | [`candidates`], [`export`] | rows as text: a user's unseen films; any encoded rows |
 
 pub mod batches;
 pub mod candidates;
+pub mod command;
+pub mod criteo;
 pub mod csv;
+mod description;
 pub mod export;
+mod lines;
 pub mod movielens;
+pub mod parallel;
+pub mod pass;
 pub mod prepare;
+pub mod report;
 pub mod source;
 pub mod split;

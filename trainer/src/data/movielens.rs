@@ -1,5 +1,6 @@
 //! MovieLens-100K, in RecBole's files (`ml-100k.inter`, `.user`, `.item`: tab-separated with a typed header) or
-//! GroupLens' (`u.data`, `u.user`, `u.item`: `|`-separated and Latin-1).
+//! GroupLens' (`u.data`, `u.user`, `u.item`: `|`-separated and Latin-1); MovieLens-1M, in GroupLens' (`ratings.dat`, `users.dat`,
+//! `movies.dat`: `::`-separated and Latin-1).
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,7 +11,8 @@ use indicatif::ProgressBar;
 use xsfm_interchange::rows::MAX_BAG;
 use xsfm_interchange::schema::FieldKind;
 
-use super::source::{DataError, RawField, RawRow, Source, Visit, Walk};
+use super::lines::{self, LineParser};
+use super::source::{Blocks, DataError, RawField, RawRow, Source};
 
 /// Genres of GroupLens' `u.item`, in the order of its last 19 columns; names as in its `u.genre`.
 const GENRES: [&str; 19] = [
@@ -63,11 +65,21 @@ struct User {
     occupation: String,
 }
 
+/// Which files there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    RecBole,
+    GroupLens100K,
+    GroupLens1M,
+}
+
 /// The data set: users and films in memory, ratings streamed.
 #[derive(Debug)]
 pub struct MovieLens {
     fields: Vec<RawField>,
     ratings: Table,
+    /// Files of users and films.
+    others: [PathBuf; 2],
     users: HashMap<String, User>,
     films: Vec<Film>,
     film_places: HashMap<String, usize>,
@@ -77,7 +89,7 @@ pub struct MovieLens {
 #[derive(Clone, Debug)]
 struct Table {
     path: PathBuf,
-    separator: char,
+    separator: &'static str,
     has_header: bool,
     columns: Vec<&'static str>,
     /// Number of columns of a line.
@@ -97,45 +109,56 @@ impl MovieLens {
             columns: columns.to_vec(),
             width,
         };
-        let recbole = folder.join("ml-100k.inter").exists();
-        if !recbole && !folder.join("u.data").exists() {
-            return Err(DataError::file(
-                folder,
-                "neither ml-100k.inter (RecBole) nor u.data (GroupLens) is in this folder",
-            ));
-        }
-        let (ratings, users, films) = if recbole {
-            (
-                table("ml-100k.inter", '\t', true, &["user_id", "item_id", "rating", "timestamp"], 4),
-                table("ml-100k.user", '\t', true, &["user_id", "age", "gender", "occupation", "zip_code"], 5),
-                table("ml-100k.item", '\t', true, &["item_id", "movie_title", "release_year", "class"], 4),
-            )
-        } else {
-            (
-                table("u.data", '\t', false, &["user_id", "item_id", "rating", "timestamp"], 4),
-                table("u.user", '|', false, &["user_id", "age", "gender", "occupation", "zip_code"], 5),
-                table("u.item", '|', false, &["item_id", "movie_title", "release_date"], 24),
-            )
+        let layouts = [
+            ("ml-100k.inter", Layout::RecBole),
+            ("u.data", Layout::GroupLens100K),
+            ("ratings.dat", Layout::GroupLens1M),
+        ];
+        let found = layouts.into_iter().find(|(name, _)| folder.join(name).exists());
+        let Some((ratings, layout)) = found else {
+            let what = "neither ml-100k.inter (RecBole), u.data (GroupLens, 100K) nor ratings.dat (1M) is in this folder";
+            return Err(DataError::file(folder, what));
+        };
+        let columns = ["user_id", "item_id", "rating", "timestamp"];
+        let (ratings, users, films) = match layout {
+            Layout::RecBole => (
+                table(ratings, "\t", true, &columns, 4),
+                table("ml-100k.user", "\t", true, &["user_id", "age", "gender", "occupation", "zip_code"], 5),
+                table("ml-100k.item", "\t", true, &["item_id", "movie_title", "release_year", "class"], 4),
+            ),
+            Layout::GroupLens100K => (
+                table(ratings, "\t", false, &columns, 4),
+                table("u.user", "|", false, &["user_id", "age", "gender", "occupation", "zip_code"], 5),
+                table("u.item", "|", false, &["item_id", "movie_title", "release_date"], 24),
+            ),
+            Layout::GroupLens1M => (
+                table(ratings, "::", false, &columns, 4),
+                table("users.dat", "::", false, &["user_id", "gender", "age", "occupation", "zip_code"], 5),
+                table("movies.dat", "::", false, &["item_id", "movie_title", "genres"], 3),
+            ),
         };
         let kind = |name: &str| if name == "genres" { FieldKind::Bag } else { FieldKind::Categorical };
         let field = |name: &str| RawField { name: name.to_owned(), kind: kind(name), min_count: 1, max_bag: MAX_BAG };
         let mut data = MovieLens {
             fields: FIELDS.into_iter().map(field).collect(),
+            others: [users.path.clone(), films.path.clone()],
             ratings,
             users: HashMap::new(),
             films: Vec::new(),
             film_places: HashMap::new(),
         };
-        users.lines(|_, _, cells| {
-            let user = User { age: cells[1].into(), gender: cells[2].into(), occupation: cells[3].into() };
+        users.lines(|cells| {
+            let (age, gender) = if layout == Layout::GroupLens1M { (cells[2], cells[1]) } else { (cells[1], cells[2]) };
+            let user = User { age: age.into(), gender: gender.into(), occupation: cells[3].into() };
             let earlier = data.users.insert(cells[0].to_owned(), user);
             earlier.map_or(Ok(()), |_| Err(format!("user {} comes twice", cells[0])))
         })?;
-        films.lines(|_, _, cells| {
-            let (year, genres) = if recbole {
-                (cells[2].to_owned(), cells[3].split_whitespace().map(str::to_owned).collect())
-            } else {
-                grouplens_film(cells)?
+        films.lines(|cells| {
+            let genres = |separator| cells[cells.len() - 1].split(separator).filter(|g| !g.is_empty()).map(str::to_owned);
+            let (year, genres) = match layout {
+                Layout::RecBole => (cells[2].to_owned(), genres(' ').collect()),
+                Layout::GroupLens100K => grouplens_film(cells)?,
+                Layout::GroupLens1M => (year_of_title(cells[1])?, genres('|').collect()),
             };
             let (id, title) = (cells[0].to_owned(), cells[1].to_owned());
             let earlier = data.film_places.insert(id.clone(), data.films.len());
@@ -177,52 +200,95 @@ fn grouplens_film(cells: &[&str]) -> Result<(String, Vec<String>), String> {
     Ok((year, genres))
 }
 
-impl Table {
-    /// Visits all lines behind the header: number of the line from 1, bytes read so far, cells.
-    fn lines(&self, mut visit: impl FnMut(u64, u64, &[&str]) -> Result<(), String>) -> Result<(), DataError> {
-        self.try_lines(|line, bytes, cells| {
-            visit(line, bytes, cells).map_err(|what| DataError::row(&self.path, line, what))
-        })
-    }
+/// `Toy Story (1995)`.
+fn year_of_title(title: &str) -> Result<String, String> {
+    let year = title.trim_end().strip_suffix(')').and_then(|title| title.rsplit('(').next());
+    let year = year.filter(|year| year.len() == 4 && year.bytes().all(|b| b.is_ascii_digit()));
+    year.map(str::to_owned).ok_or_else(|| format!("title {title:?}: no year in parentheses at its end"))
+}
 
-    fn try_lines(&self, mut visit: impl FnMut(u64, u64, &[&str]) -> Result<(), DataError>) -> Result<(), DataError> {
+impl Table {
+    /// Visits the cells of all lines behind the header. A table of users or films is small, and nothing can be spared of it.
+    fn lines(&self, mut visit: impl FnMut(&[&str]) -> Result<(), String>) -> Result<(), DataError> {
         let path = &self.path;
         let mut input = BufReader::new(File::open(path).map_err(DataError::io(path))?);
-        let (mut bytes, mut line, mut buffer) = (0, 0, Vec::new());
-        loop {
-            buffer.clear();
-            let read = input.read_until(b'\n', &mut buffer).map_err(DataError::io(path))?;
-            if read == 0 {
-                break;
-            }
-            bytes += read as u64;
+        let (mut line, mut buffer) = (0, Vec::new());
+        while input.read_until(b'\n', &mut buffer).map_err(DataError::io(path))? > 0 {
             line += 1;
+            let bad = |what: String| DataError::row(path, line, what);
             let latin1;
             let text = if self.has_header {
-                str::from_utf8(&buffer).map_err(|e| DataError::row(path, line, format!("not UTF-8: {e}")))?
+                str::from_utf8(&buffer).map_err(|e| bad(format!("not UTF-8: {e}")))?
             } else {
                 // Latin-1 is the first 256 characters of Unicode.
                 latin1 = buffer.iter().map(|&b| char::from(b)).collect::<String>();
                 &latin1
             };
-            let cells: Vec<&str> = text.trim_end_matches(['\n', '\r']).split(self.separator).collect();
-            if cells.len() != self.width {
-                let what = format!("{} columns, {} expected", cells.len(), self.width);
-                return Err(DataError::row(path, line, what));
-            }
+            let cells = self.cells(text).map_err(bad)?;
             if self.has_header && line == 1 {
-                // `user_id:token`: the type behind the colon is RecBole's.
-                for (cell, wanted) in cells.iter().zip(&self.columns) {
-                    let name = cell.split(':').next().unwrap_or("");
-                    if name != *wanted {
-                        return Err(DataError::row(path, line, format!("column {name:?}, {wanted:?} expected")));
-                    }
-                }
-                continue;
+                self.check_header(&cells).map_err(bad)?;
+            } else {
+                visit(&cells).map_err(bad)?;
             }
-            visit(line, bytes, &cells)?;
+            buffer.clear();
         }
         if line == 0 { Err(DataError::file(path, "an empty file")) } else { Ok(()) }
+    }
+
+    fn cells<'a>(&self, line: &'a str) -> Result<Vec<&'a str>, String> {
+        let cells: Vec<&str> = line.trim_end_matches(['\n', '\r']).split(self.separator).collect();
+        if cells.len() == self.width {
+            Ok(cells)
+        } else {
+            Err(format!("{} columns, {} expected", cells.len(), self.width))
+        }
+    }
+
+    /// `user_id:token`: the type behind the colon is RecBole's.
+    fn check_header(&self, cells: &[&str]) -> Result<(), String> {
+        for (cell, wanted) in cells.iter().zip(&self.columns) {
+            let name = cell.split(':').next().unwrap_or("");
+            if name != *wanted {
+                return Err(format!("column {name:?}, {wanted:?} expected"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the first line, where it is a header.
+    fn check_first_line(&self) -> Result<(), DataError> {
+        if !self.has_header {
+            return Ok(());
+        }
+        let path = &self.path;
+        let mut first = String::new();
+        let input = lines::open(path, &ProgressBar::hidden())?;
+        if BufReader::new(input).read_line(&mut first).map_err(DataError::io(path))? == 0 {
+            return Err(DataError::file(path, "an empty file"));
+        }
+        let checked = self.cells(&first).and_then(|cells| self.check_header(&cells));
+        checked.map_err(|what| DataError::row(path, 1, what))
+    }
+}
+
+impl LineParser for MovieLens {
+    fn parse(&self, line: &[u8], row: &mut RawRow) -> Result<(), String> {
+        let text = str::from_utf8(line).map_err(|e| format!("not UTF-8: {e}"))?;
+        let cells = self.ratings.cells(text)?;
+        let number = |name: &str, cell: &str| {
+            let value = cell.parse().ok().filter(|v: &f64| v.is_finite());
+            value.ok_or_else(|| format!("field {name:?}: {cell:?} is not a number"))
+        };
+        let rating = number("rating", cells[2])?;
+        let time = number("timestamp", cells[3])?;
+        let &place =
+            self.film_places.get(cells[1]).ok_or_else(|| format!("field \"item_id\": no film {:?}", cells[1]))?;
+        if !self.fill(row, cells[0], &self.films[place]) {
+            return Err(format!("field \"user_id\": no user {:?}", cells[0]));
+        }
+        row.label = u8::from(rating >= POSITIVE_RATING);
+        row.time = Some(time);
+        Ok(())
     }
 }
 
@@ -239,28 +305,16 @@ impl Source for MovieLens {
         &self.ratings.path
     }
 
-    fn pass(&self, progress: &ProgressBar, visit: Visit<'_>) -> Result<Walk, DataError> {
-        let (mut walk, mut row) = (Walk::default(), RawRow::default());
-        self.ratings.try_lines(|line, bytes, cells| {
-            let bad = |what: String| DataError::row(&self.ratings.path, line, what);
-            let number = |name: &str, cell: &str| {
-                let value = cell.parse().ok().filter(|v: &f64| v.is_finite());
-                value.ok_or_else(|| bad(format!("field {name:?}: {cell:?} is not a number")))
-            };
-            row.number = walk.rows;
-            walk.rows += 1;
-            row.label = u8::from(number("rating", cells[2])? >= POSITIVE_RATING);
-            row.time = Some(number("timestamp", cells[3])?);
-            let place = self.film_places.get(cells[1]);
-            let &place = place.ok_or_else(|| bad(format!("field \"item_id\": no film {:?}", cells[1])))?;
-            if !self.fill(&mut row, cells[0], &self.films[place]) {
-                return Err(bad(format!("field \"user_id\": no user {:?}", cells[0])));
-            }
-            if walk.rows % 4096 == 0 {
-                progress.set_position(bytes);
-            }
-            visit(&row)
-        })?;
-        Ok(walk)
+    fn inputs(&self) -> Vec<PathBuf> {
+        [&self.ratings.path, &self.others[0], &self.others[1]].map(PathBuf::clone).into()
+    }
+
+    fn has_time(&self) -> bool {
+        true
+    }
+
+    fn blocks(&self, progress: &ProgressBar) -> Result<Blocks<'_>, DataError> {
+        self.ratings.check_first_line()?;
+        lines::blocks(&self.ratings.path, u64::from(self.ratings.has_header), self, progress)
     }
 }

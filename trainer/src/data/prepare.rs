@@ -1,23 +1,23 @@
-//! `xsfm-train prepare`: a raw data set becomes `schema.json` and three files of encoded rows.
+//! A raw data set becomes `schema.json` and three files of encoded rows.
 //!
 //! Two passes over the rows, whatever their number: one counts the tokens of the training rows, which become the
-//! vocabularies; one encodes. The same input, split and seed give the same bytes.
+//! vocabularies; one encodes. The same input, split and seed give the same bytes, on any number of threads.
 
-use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Mutex;
 
-use anyhow::Result;
-use clap::Subcommand;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use xsfm_interchange::atomic;
 use xsfm_interchange::rows::{Bounds, RowBlock, RowsWriter};
-use xsfm_interchange::schema::{Encoder, Field, FieldKind, Schema};
+use xsfm_interchange::schema::{Encoder, Field, Schema};
+use xsfm_interchange::tokens::TokenMap;
 
-use super::csv::CsvSource;
-use super::movielens::MovieLens;
-use super::source::{DataError, RawField, Source, Walk, progress};
-use super::split::{Part, Plan, Split, SplitArgs};
+use super::parallel::lock;
+use super::pass::{Reading, Rows, pass};
+use super::report::{FieldReport, PartReport, Report};
+use super::source::{DataError, RawField, Source};
+use super::split::{Part, Plan, Split};
 
 /// Names of the files in an output folder.
 pub mod file {
@@ -29,249 +29,208 @@ pub mod file {
     pub const VALID: &str = "valid.arrow";
     /// Test rows.
     pub const TEST: &str = "test.arrow";
+    /// What was prepared, malformed rows counted.
+    pub const REPORT: &str = "prepare.json";
+    /// What the first pass found, until the second has ended.
+    pub const COUNTED: &str = "counted.json.part";
 }
 
-/// Encodes a raw data set: writes schema.json, train.arrow, valid.arrow and test.arrow.
-///
-/// Vocabularies come from the training rows alone; what training did not see is encoded as index 0.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    source: SourceArgs,
+/// What the passes before encoding found out. It is kept beside the outputs, so that a run that was interrupted in the last
+/// and longest pass need not begin from nothing.
+#[derive(Debug, Serialize, Deserialize)]
+struct Counted {
+    /// What it depends on.
+    of: String,
+    plan: Plan,
+    schema: Schema,
 }
 
-#[derive(Debug, Subcommand)]
-enum SourceArgs {
-    /// MovieLens-100K; a rating of 4 or more counts as a click
-    ///
-    /// Reads RecBole's files (ml-100k.inter, .user, .item) or GroupLens' (u.data, u.user, u.item).
-    /// Fields: user, item, age, gender, occupation, release_year, genres (a bag).
-    Movielens {
-        /// Folder of the raw files
-        #[arg(long, value_name = "DIR")]
-        source: PathBuf,
-        #[command(flatten)]
-        common: CommonArgs,
-    },
-    /// Any CSV or TSV, described by a small TOML file
-    #[command(after_long_help = super::csv::SCHEMA_HELP)]
-    Csv {
-        /// The rows
-        #[arg(long, value_name = "FILE")]
-        input: PathBuf,
-        /// What the columns are; `--help` shows one
-        #[arg(long, value_name = "SCHEMA.toml")]
-        schema: PathBuf,
-        /// Leave malformed rows out, count them and show the first; otherwise the first one ends the program
-        #[arg(long)]
-        skip_bad: bool,
-        #[command(flatten)]
-        common: CommonArgs,
-    },
-}
-
-#[derive(Debug, clap::Args)]
-struct CommonArgs {
-    /// Folder to write to
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    #[command(flatten)]
-    split: SplitArgs,
-    /// Print the report as JSON
-    #[arg(long)]
-    json: bool,
-}
-
-/// Runs the command.
+/// Prepares a data set in the folder `out`.
 ///
 /// # Errors
-/// The source cannot be read, or the outputs cannot be written; the outputs are then as before.
-pub fn run(args: &Args) -> Result<()> {
-    let (source, common): (Box<dyn Source>, _) = match &args.source {
-        SourceArgs::Movielens { source, common } => (Box::new(MovieLens::open(source)?), common),
-        SourceArgs::Csv { input, schema, skip_bad, common } => {
-            (Box::new(CsvSource::open(input, schema, *skip_bad)?), common)
+/// The source cannot be read, has more malformed rows than allowed, or no row for training; the outputs cannot be written.
+pub fn prepare(source: &dyn Source, split: &Split, reading: Reading, out: &Path) -> Result<Report, DataError> {
+    let of = identity(source, split)?;
+    let counted_path = out.join(file::COUNTED);
+    let kept = fs::read(&counted_path).ok().and_then(|text| serde_json::from_slice::<Counted>(&text).ok());
+    let counted = match kept.filter(|counted| counted.of == of) {
+        Some(counted) => {
+            eprintln!("{}: vocabularies of an interrupted run", counted_path.display());
+            counted
+        }
+        None => {
+            let plan = Plan::new(split, source, reading)?;
+            let vocabularies = count(source, reading, &plan)?;
+            let fields = source.fields().iter().zip(vocabularies);
+            let schema = Schema {
+                version: Schema::VERSION,
+                label: source.label().to_owned(),
+                fields: fields.map(|(f, vocabulary)| Field { name: f.name.clone(), kind: f.kind, vocabulary }).collect(),
+            };
+            let counted = Counted { of, plan, schema };
+            atomic::write(&counted_path, |output| Ok(serde_json::to_writer(output, &counted)?))
+                .map_err(DataError::io(&counted_path))?;
+            counted
         }
     };
-    let report = prepare(source.as_ref(), &common.split.split()?, &common.out)?;
-    let mut stdout = io::stdout().lock();
-    if common.json {
-        writeln!(stdout, "{}", serde_json::to_string_pretty(&report)?)?;
-    } else {
-        report.print(&mut stdout)?;
+    let report = encode(source, reading, &counted, out)?;
+    fs::remove_file(&counted_path).map_err(DataError::io(&counted_path))?;
+    Ok(report)
+}
+
+/// Everything that vocabularies depend on; input files by size and time of the last change.
+fn identity(source: &dyn Source, split: &Split) -> Result<String, DataError> {
+    let mut inputs = source.inputs();
+    if let Split::File(path) = split {
+        inputs.push(path.clone());
     }
-    for example in &report.skipped_examples {
-        eprintln!("skipped: {example}");
+    let mut of = format!("{} {:?} {} {split:?}", env!("CARGO_PKG_VERSION"), source.fields(), source.label());
+    for path in inputs {
+        let metadata = fs::metadata(&path).map_err(DataError::io(&path))?;
+        let changed = metadata.modified().map_err(DataError::io(&path))?;
+        of += &format!(" {path:?} {} {changed:?}", metadata.len());
     }
-    Ok(())
+    Ok(of)
 }
 
-/// What was prepared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// Training rows.
-    pub train: PartReport,
-    /// Validation rows.
-    pub valid: PartReport,
-    /// Test rows.
-    pub test: PartReport,
-    /// The fields.
-    pub fields: Vec<FieldReport>,
-    /// Malformed rows that were left out.
-    pub skipped_rows: u64,
-    /// The first few of them.
-    pub skipped_examples: Vec<String>,
+/// The tokens of one field of a block.
+#[derive(Clone, Default)]
+struct Tokens {
+    text: String,
+    ends: Vec<usize>,
 }
 
-/// Size of one part.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct PartReport {
-    /// Number of rows.
-    pub rows: u64,
-    /// Rows with label 1.
-    pub positives: u64,
-}
-
-/// One field of a prepared data set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FieldReport {
-    /// Its name.
-    pub name: String,
-    /// How values become tokens.
-    pub kind: FieldKind,
-    /// Number of features, the out-of-vocabulary row included.
-    pub features: u32,
-    /// Indices that are 0 in validation and test rows: values that training did not see often enough.
-    pub unseen: u64,
-    /// Bags that were cut to the largest allowed length.
-    pub cut_bags: u64,
-}
-
-/// Prepares a data set.
-///
-/// # Errors
-/// The source cannot be read, no row is for training, or the outputs cannot be written.
-pub fn prepare(source: &dyn Source, split: &Split, out: &Path) -> Result<Report, DataError> {
-    let plan = Plan::new(split, source)?;
-    let vocabularies = count(source, &plan)?;
-    let fields = source.fields().iter().zip(vocabularies);
-    let schema = Schema {
-        version: Schema::VERSION,
-        label: source.label().to_owned(),
-        fields: fields.map(|(f, vocabulary)| Field { name: f.name.clone(), kind: f.kind, vocabulary }).collect(),
-    };
-    encode(source, &plan, &schema, out)
+impl Tokens {
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| &self.text[std::mem::replace(&mut start, end)..end])
+    }
 }
 
 /// First pass: the vocabulary of each field, frequent tokens first, equally frequent ones in alphabetical order.
-fn count(source: &dyn Source, plan: &Plan) -> Result<Vec<Vec<String>>, DataError> {
+///
+/// There is one map for each field, whatever the number of threads: a thread gathers the tokens of a block, and counts a
+/// field at a time. Maps of its own would multiply the memory by the number of threads.
+fn count(source: &dyn Source, reading: Reading, plan: &Plan) -> Result<Vec<Vec<String>>, DataError> {
     let fields = source.fields();
-    let mut counts: Vec<HashMap<String, u64>> = vec![HashMap::new(); fields.len()];
+    let counts: Vec<Mutex<TokenMap<u64>>> = fields.iter().map(|_| Mutex::default()).collect();
     let mut train_rows = 0_u64;
-    let mut assigner = plan.assigner()?;
-    let bar = progress(source.path(), "counting")?;
-    let walk = source.pass(&bar, &mut |row| {
-        if assigner.part(row)? != Part::Train {
-            return Ok(());
-        }
-        train_rows += 1;
-        for (f, (field, counts)) in fields.iter().zip(&mut counts).enumerate() {
-            for token in row.field(f).take(field.max_bag) {
-                if let Some(count) = counts.get_mut(token) {
-                    *count += 1;
-                } else {
-                    counts.insert(token.to_owned(), 1);
+    let work = |rows: &mut Rows<'_>| {
+        let mut train_rows = 0;
+        let mut gathered = vec![Tokens::default(); fields.len()];
+        rows.each(|part, row| {
+            if part != Part::Train {
+                return;
+            }
+            train_rows += 1;
+            for (f, (field, tokens)) in fields.iter().zip(&mut gathered).enumerate() {
+                for token in row.field(f).take(field.max_bag) {
+                    tokens.text.push_str(token);
+                    tokens.ends.push(tokens.text.len());
                 }
             }
+        });
+        for (counts, tokens) in counts.iter().zip(&gathered) {
+            let mut counts = lock(counts);
+            tokens.iter().for_each(|token| counts.update(token, |count| *count += 1));
         }
+        train_rows
+    };
+    let walk = pass(source, reading, "counting", plan.assigner()?, work, |rows| {
+        train_rows += rows;
         Ok(())
     })?;
-    bar.finish_and_clear();
-    assigner.finish(walk.rows)?;
     if train_rows == 0 {
-        let what = format!("{} rows, none of them for training", walk.rows - walk.skipped);
+        let what = format!("{} rows, none of them for training", walk.rows - walk.malformed);
         return Err(DataError::file(source.path(), what));
     }
-    let vocabulary = |(field, counts): (&RawField, HashMap<String, u64>)| {
-        let mut kept: Vec<_> = counts.into_iter().filter(|&(_, count)| count >= field.min_count).collect();
+    let vocabulary = |(field, counts): (&RawField, Mutex<TokenMap<u64>>)| {
+        let counts = std::mem::take(&mut *lock(&counts));
+        let mut kept = counts.filtered(|count| count >= field.min_count);
         kept.sort_unstable_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then_with(|| a.cmp(b)));
         kept.into_iter().map(|(token, _)| token).collect()
     };
     Ok(fields.iter().zip(counts).map(vocabulary).collect())
 }
 
-/// Second pass: writes the rows, and the schema last, so that a folder with a schema is whole.
-fn encode(source: &dyn Source, plan: &Plan, schema: &Schema, out: &Path) -> Result<Report, DataError> {
+/// The rows of a block, encoded, by part.
+struct Encoded {
+    rows: [RowBlock; 3],
+    positives: [u64; 3],
+    /// By field: indices that are 0 in validation and test rows, and bags that were cut.
+    unseen: Vec<u64>,
+    cut_bags: Vec<u64>,
+}
+
+/// Last pass: writes the rows, and the schema last, so that a folder with a schema is whole.
+fn encode(source: &dyn Source, reading: Reading, counted: &Counted, out: &Path) -> Result<Report, DataError> {
+    let Counted { plan, schema, .. } = counted;
     let bounds = Bounds::from(schema);
-    let encoders: Vec<Encoder<'_>> = schema.fields.iter().map(Field::encoder).collect();
+    let encoders: Vec<Encoder> = schema.fields.iter().map(Field::encoder).collect();
     let create = |name| RowsWriter::create(&out.join(name), &bounds.columns);
     let mut writers = [create(file::TRAIN)?, create(file::VALID)?, create(file::TEST)?];
     let mut parts = [PartReport::default(); 3];
-    let mut fields: Vec<FieldReport> = schema
-        .fields
-        .iter()
-        .map(|f| FieldReport { name: f.name.clone(), kind: f.kind, features: f.features(), unseen: 0, cut_bags: 0 })
-        .collect();
+    let of_field =
+        |f: &Field| FieldReport { name: f.name.clone(), kind: f.kind, features: f.features(), unseen: 0, cut_bags: 0 };
+    let mut fields: Vec<FieldReport> = schema.fields.iter().map(of_field).collect();
 
-    let mut assigner = plan.assigner()?;
-    let mut encoded = RowBlock::new(schema.fields.len(), bounds.columns.iter().any(|c| c.bag));
-    let mut indices = Vec::new();
-    let bar = progress(source.path(), "encoding")?;
-    let walk = source.pass(&bar, &mut |row| {
-        let part = assigner.part(row)?;
-        encoded.clear();
-        for (f, (raw, report)) in source.fields().iter().zip(&mut fields).enumerate() {
-            indices.clear();
-            let mut tokens = row.field(f);
-            indices.extend(tokens.by_ref().take(raw.max_bag).map(|token| encoders[f].index_of(token)));
-            report.cut_bags += u64::from(tokens.next().is_some());
-            if indices.is_empty() {
-                indices.push(0);
-            } else if part != Part::Train {
-                report.unseen += indices.iter().filter(|&&i| i == 0).count() as u64;
+    let num_fields = fields.len();
+    let has_bag = bounds.columns.iter().any(|c| c.bag);
+    let work = |rows: &mut Rows<'_>| {
+        let mut encoded = Encoded {
+            rows: [(); 3].map(|()| RowBlock::new(num_fields, has_bag)),
+            positives: [0; 3],
+            unseen: vec![0; num_fields],
+            cut_bags: vec![0; num_fields],
+        };
+        let mut indices = Vec::new();
+        rows.each(|part, row| {
+            let block = &mut encoded.rows[part as usize];
+            for (f, (raw, encoder)) in source.fields().iter().zip(&encoders).enumerate() {
+                indices.clear();
+                let mut tokens = row.field(f);
+                indices.extend(tokens.by_ref().take(raw.max_bag).map(|token| encoder.index_of(token)));
+                encoded.cut_bags[f] += u64::from(tokens.next().is_some());
+                if indices.is_empty() {
+                    indices.push(0);
+                } else if part != Part::Train {
+                    encoded.unseen[f] += indices.iter().filter(|&&i| i == 0).count() as u64;
+                }
+                block.push_field(&indices);
             }
-            encoded.push_field(&indices);
+            block.labels.push(row.label);
+            encoded.positives[part as usize] += u64::from(row.label);
+        });
+        encoded
+    };
+    let walk = pass(source, reading, "encoding", plan.assigner()?, work, |encoded| {
+        for (part, block) in encoded.rows.iter().enumerate() {
+            parts[part].rows += block.len() as u64;
+            parts[part].positives += encoded.positives[part];
+            writers[part].push_block(block)?;
         }
-        let part = part as usize;
-        parts[part].rows += 1;
-        parts[part].positives += u64::from(row.label);
-        Ok(writers[part].push(row.label, &encoded.row(0))?)
+        for (f, report) in fields.iter_mut().enumerate() {
+            report.unseen += encoded.unseen[f];
+            report.cut_bags += encoded.cut_bags[f];
+        }
+        Ok(())
     })?;
-    bar.finish_and_clear();
-    assigner.finish(walk.rows)?;
 
-    let schema_path = out.join(file::SCHEMA);
+    let [train, valid, test] = parts;
+    let report =
+        Report { train, valid, test, malformed_rows: walk.malformed, malformed_examples: walk.examples, fields };
+    let (schema_path, report_path) = (out.join(file::SCHEMA), out.join(file::REPORT));
     if schema_path.exists() {
         fs::remove_file(&schema_path).map_err(DataError::io(&schema_path))?;
     }
     for writer in writers {
         writer.commit()?;
     }
+    atomic::write(&report_path, |output| {
+        serde_json::to_writer_pretty(&mut *output, &report)?;
+        output.write_all(b"\n")
+    })
+    .map_err(DataError::io(&report_path))?;
     schema.save(&schema_path)?;
-    let [train, valid, test] = parts;
-    let Walk { skipped, skipped_examples, .. } = walk;
-    Ok(Report { train, valid, test, fields, skipped_rows: skipped, skipped_examples })
-}
-
-impl Report {
-    fn print(&self, output: &mut dyn Write) -> io::Result<()> {
-        writeln!(output, "{:<10} {:>12} {:>12}", "part", "rows", "positives")?;
-        for (name, part) in [("training", self.train), ("validation", self.valid), ("test", self.test)] {
-            writeln!(output, "{name:<10} {:>12} {:>12}", part.rows, part.positives)?;
-        }
-        if self.skipped_rows > 0 {
-            writeln!(output, "{:<10} {:>12}", "skipped", self.skipped_rows)?;
-        }
-        let width = self.fields.iter().map(|f| f.name.chars().count()).max().unwrap_or(0).max(5);
-        writeln!(
-            output,
-            "\n{:<width$} {:<11} {:>10} {:>10} {:>10}",
-            "field", "kind", "features", "unseen", "cut bags"
-        )?;
-        for f in &self.fields {
-            let kind = format!("{:?}", f.kind).to_lowercase();
-            writeln!(output, "{:<width$} {kind:<11} {:>10} {:>10} {:>10}", f.name, f.features, f.unseen, f.cut_bags)?;
-        }
-        Ok(())
-    }
+    Ok(report)
 }

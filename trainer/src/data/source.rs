@@ -1,15 +1,14 @@
 //! The interface of a raw data set: its fields, and passes over its rows in the order of the file.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use xsfm_interchange::rows::RowsError;
 use xsfm_interchange::schema::{FieldKind, SchemaError};
 
 /// A raw data set. Every pass gives the same rows.
-pub trait Source {
+pub trait Source: Sync {
     /// The fields, in the order of a row.
     fn fields(&self) -> &[RawField];
 
@@ -19,15 +18,40 @@ pub trait Source {
     /// The file that the rows come from.
     fn path(&self) -> &Path;
 
-    /// Visits all rows. `progress` counts bytes of [`path`](Self::path).
+    /// All files that decide what the rows are.
+    fn inputs(&self) -> Vec<PathBuf> {
+        vec![self.path().to_owned()]
+    }
+
+    /// Whether rows say when they happened.
+    fn has_time(&self) -> bool {
+        false
+    }
+
+    /// Begins a pass over the rows in the order of the file. `progress` counts bytes of [`path`](Self::path).
     ///
     /// # Errors
-    /// A row that cannot be read, or whatever `visit` reports.
-    fn pass(&self, progress: &ProgressBar, visit: Visit<'_>) -> Result<Walk, DataError>;
+    /// The file cannot be read.
+    fn blocks(&self, progress: &ProgressBar) -> Result<Blocks<'_>, DataError>;
 }
 
-/// What a pass does with a row.
-pub type Visit<'a> = &'a mut dyn FnMut(&RawRow) -> Result<(), DataError>;
+/// The rows of one pass; an error ends it.
+pub type Blocks<'a> = Box<dyn Iterator<Item = Result<Box<dyn Block + 'a>, DataError>> + Send + 'a>;
+
+/// Consecutive rows, read but not yet taken apart: what one thread works on at a time.
+pub trait Block: Send {
+    /// Number of rows, malformed ones included.
+    fn rows(&self) -> usize;
+
+    /// Where row `i < rows()` stands: the number of its line, or of the row in a file without lines, from 1.
+    fn line(&self, i: usize) -> u64;
+
+    /// Fills an empty `row` with row `i < rows()`: label, time, tokens.
+    ///
+    /// # Errors
+    /// What is wrong with the row, with the field's name.
+    fn fill(&self, i: usize, row: &mut RawRow) -> Result<(), String>;
+}
 
 /// One field of a raw data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,17 +64,6 @@ pub struct RawField {
     pub min_count: u64,
     /// A longer bag is cut to its first tokens.
     pub max_bag: usize,
-}
-
-/// What a pass has seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Walk {
-    /// Rows of the file, malformed ones included.
-    pub rows: u64,
-    /// Malformed rows that were left out.
-    pub skipped: u64,
-    /// The first few of them: file, line and reason.
-    pub skipped_examples: Vec<String>,
 }
 
 /// One row: its label and its tokens, all in one string that is reused from row to row.
@@ -70,8 +83,9 @@ pub struct RawRow {
 }
 
 impl RawRow {
-    /// Forgets the tokens.
+    /// Forgets the tokens and the time.
     pub fn clear(&mut self) {
+        self.time = None;
         self.text.clear();
         self.tokens.clear();
         self.fields.clear();
@@ -124,6 +138,20 @@ pub enum DataError {
         /// What is wrong, with the field's name.
         what: String,
     },
+    /// More malformed rows than are allowed.
+    #[error("{path}: {malformed} of {rows} rows are malformed, more than the {} % that --max-bad allows:\n  {}", 100.0 * max_bad, examples.join("\n  "))]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Malformed rows so far.
+        malformed: u64,
+        /// Rows so far, the malformed ones included.
+        rows: u64,
+        /// The largest share that is allowed.
+        max_bad: f64,
+        /// The first few of them.
+        examples: Vec<String>,
+    },
     /// A file that is wrong as a whole.
     #[error("{path}: {what}")]
     File {
@@ -155,18 +183,4 @@ impl DataError {
     pub fn file(path: &Path, what: impl Into<String>) -> DataError {
         DataError::File { path: path.to_owned(), what: what.into() }
     }
-}
-
-/// A bar over the bytes of a file, with the time that is left; silent where there is no terminal.
-///
-/// # Errors
-/// The file cannot be read.
-pub fn progress(path: &Path, doing: &'static str) -> Result<ProgressBar, DataError> {
-    let bytes = File::open(path).and_then(|f| f.metadata()).map_err(DataError::io(path))?.len();
-    let bar = ProgressBar::new(bytes).with_message(doing);
-    let template = "{msg:>10} {bar:40} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    Ok(bar)
 }

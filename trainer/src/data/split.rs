@@ -1,13 +1,18 @@
-//! Which rows are for training, validation and test: 8 : 1 : 1 at random or by time, or as a file says.
+//! Which rows are for training, validation and test: at random, by time, or as a file says.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use foldhash::fast::RandomState;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
 
-use super::source::{DataError, RawRow, Source, progress};
+use super::pass::{Reading, Rows, pass, progress};
+use super::source::{DataError, RawRow, Source};
 
 /// What a row is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,17 +25,78 @@ pub enum Part {
     Test,
 }
 
+impl Part {
+    /// The part's name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Train => "training",
+            Part::Valid => "validation",
+            Part::Test => "test",
+        }
+    }
+}
+
+/// How many of a thousand rows are for validation and for test; the others are for training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Shares {
+    /// Validation rows.
+    pub valid: u16,
+    /// Test rows.
+    pub test: u16,
+}
+
+/// 8 : 1 : 1.
+impl Default for Shares {
+    fn default() -> Self {
+        Shares { valid: 100, test: 100 }
+    }
+}
+
+/// Three percentages, for example `85:7.5:7.5`.
+impl FromStr for Shares {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let thousandths = |percent: &str| {
+            let value = percent.parse::<f64>().map_err(|_| format!("{percent:?} is not a number"))? * 10.0;
+            if !(0.0..=1000.0).contains(&value) || (value - value.round()).abs() > 1e-9 {
+                return Err(format!("{percent}: a percentage from 0 to 100 with at most one decimal expected"));
+            }
+            Ok(value.round() as u16)
+        };
+        let parts = text.split(':').map(thousandths).collect::<Result<Vec<_>, _>>()?;
+        match parts[..] {
+            [train, valid, test] if train + valid + test == 1000 => Ok(Shares { valid, test }),
+            [_, _, _] => Err(format!("{text}: the three add up to {}, 100 expected", f64::from(parts.iter().sum::<u16>()) / 10.0)),
+            _ => Err(format!("{text:?}: three percentages expected, for example 85:7.5:7.5")),
+        }
+    }
+}
+
+impl Shares {
+    /// Where validation and test begin, among `rows` ordered rows.
+    fn boundaries(self, rows: u64) -> [u64; 2] {
+        [self.valid + self.test, self.test].map(|after| {
+            let before = u128::from(rows) * u128::from(1000 - after) / 1000;
+            // No more than `rows`.
+            before as u64
+        })
+    }
+}
+
 /// How rows are assigned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Split {
-    /// Each row independently, with probabilities 0.8, 0.1 and 0.1.
+    /// Each row independently, with the probabilities of the shares.
     Random {
         /// Same seed, same parts.
         seed: u64,
+        /// How many for what.
+        shares: Shares,
     },
-    /// The first 80 % for training, the next 10 % for validation, the last for test: by the data set's time, or where it
-    /// has none by the order of the file. Rows of the same time stay together.
-    Chronological,
+    /// The first rows for training, the next for validation, the last for test: by the data set's time, of which rows of the
+    /// same stay together, or where it has none by the order of the file, in which malformed rows have their place too.
+    Chronological(Shares),
     /// One letter per row: t, v or e.
     File(PathBuf),
 }
@@ -38,9 +104,12 @@ pub enum Split {
 /// The options of the command line.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SplitArgs {
-    /// How rows are assigned to training, validation and test
-    #[arg(long, value_enum, default_value_t = SplitKind::Random)]
-    split: SplitKind,
+    /// How rows are assigned to training, validation and test [default: random; criteo, recsys: chronological]
+    #[arg(long, value_enum)]
+    split: Option<SplitKind>,
+    /// Percentages for training, validation and test [default: 80:10:10; criteo: 85:7.5:7.5]
+    #[arg(long, value_name = "T:V:E")]
+    shares: Option<Shares>,
     /// One letter per row: t (training), v (validation), e (test)
     #[arg(long, value_name = "FILE", required_if_eq("split", "file"))]
     split_file: Option<PathBuf>,
@@ -49,36 +118,43 @@ pub struct SplitArgs {
     seed: u64,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum SplitKind {
-    /// 8 : 1 : 1 at random
+/// The ways of splitting that have a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum SplitKind {
+    /// At random
     Random,
-    /// 8 : 1 : 1 by time
+    /// By time, or where rows have none by the order of the file: the last ones are for test
     Chronological,
     /// As --split-file says
     File,
 }
 
 impl SplitArgs {
-    /// The split that was asked for.
+    /// The split that was asked for, or else the data set's usual one.
     ///
     /// # Errors
-    /// `--split-file` and another `--split` together.
-    pub fn split(&self) -> anyhow::Result<Split> {
-        match (self.split, &self.split_file) {
+    /// `--split-file` together with another `--split` or with `--shares`.
+    pub fn split(&self, usual: SplitKind, usual_shares: Shares) -> anyhow::Result<Split> {
+        let shares = self.shares.unwrap_or(usual_shares);
+        match (self.split.unwrap_or(usual), &self.split_file) {
+            (SplitKind::File, Some(_)) if self.shares.is_some() => {
+                anyhow::bail!("--shares and --split file exclude each other")
+            }
             (SplitKind::File, Some(path)) => Ok(Split::File(path.clone())),
             (_, Some(_)) | (SplitKind::File, None) => anyhow::bail!("--split-file and --split file go together"),
-            (SplitKind::Random, None) => Ok(Split::Random { seed: self.seed }),
-            (SplitKind::Chronological, None) => Ok(Split::Chronological),
+            (SplitKind::Random, None) => Ok(Split::Random { seed: self.seed, shares }),
+            (SplitKind::Chronological, None) => Ok(Split::Chronological(shares)),
         }
     }
 }
 
 /// A split whose boundaries are known: gives every pass the same [`Assigner`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Plan {
     Random {
         seed: u64,
+        /// Draws below the first are for training, below the second for validation.
+        draws: [u64; 2],
     },
     /// A row whose key is below the first is for training, below the second for validation.
     Keys([u64; 2]),
@@ -86,18 +162,28 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    /// Finds the boundaries; takes passes over the rows where the split is chronological.
-    pub(super) fn new(split: &Split, source: &dyn Source) -> Result<Self, DataError> {
+    /// Finds the boundaries; takes a pass over the rows where the split is chronological.
+    pub(super) fn new(split: &Split, source: &dyn Source, reading: Reading) -> Result<Self, DataError> {
         Ok(match split {
-            Split::Random { seed } => Plan::Random { seed: *seed },
+            Split::Random { seed, shares } => Plan::Random { seed: *seed, draws: shares.boundaries(1000) },
             Split::File(path) => Plan::File(path.clone()),
-            Split::Chronological => Plan::Keys(boundaries(source)?),
+            Split::Chronological(shares) if source.has_time() => Plan::Keys(boundaries_in_time(source, reading, *shares)?),
+            Split::Chronological(shares) => {
+                let bar = progress(source.path(), "counting")?;
+                let mut rows = 0;
+                for block in source.blocks(&bar)? {
+                    rows += block?.rows() as u64;
+                    bar.set_message(format!("{rows} rows"));
+                }
+                bar.finish_and_clear();
+                Plan::Keys(shares.boundaries(rows))
+            }
         })
     }
 
     pub(super) fn assigner(&self) -> Result<Assigner, DataError> {
         Ok(match self {
-            Plan::Random { seed } => Assigner::Random { random: Xoshiro256PlusPlus::seed_from_u64(*seed), drawn: 0 },
+            Plan::Random { seed, draws } => Assigner::Random(Xoshiro256PlusPlus::seed_from_u64(*seed), *draws),
             Plan::Keys(keys) => Assigner::Keys(*keys),
             Plan::File(path) => {
                 let file = File::open(path).map_err(DataError::io(path))?;
@@ -107,52 +193,65 @@ impl Plan {
     }
 }
 
-/// Assigns the rows of one pass, in the order of the file.
+/// Assigns the rows of one pass, block by block in the order of the file. Malformed rows have their draw or letter too.
 #[derive(Debug)]
 pub(super) enum Assigner {
-    Random { random: Xoshiro256PlusPlus, drawn: u64 },
+    Random(Xoshiro256PlusPlus, [u64; 2]),
     Keys([u64; 2]),
     File { path: PathBuf, lines: Lines<BufReader<File>>, read: u64 },
 }
 
-impl Assigner {
-    /// What a row is for. Malformed rows that a pass left out have their draw or letter too.
-    pub(super) fn part(&mut self, row: &RawRow) -> Result<Part, DataError> {
+/// What the rows of a block are for.
+#[derive(Debug)]
+pub(super) enum Parts {
+    Each(Vec<Part>),
+    ByKey([u64; 2]),
+}
+
+impl Parts {
+    /// What row `i` of the block is for.
+    pub(super) fn of(&self, i: usize, row: &RawRow) -> Part {
         match self {
-            Assigner::Random { random, drawn } => {
-                let mut draw = 0_u32;
-                while *drawn <= row.number {
-                    draw = random.random_range(0..10);
-                    *drawn += 1;
-                }
-                Ok(match draw {
-                    0..8 => Part::Train,
-                    8 => Part::Valid,
-                    _ => Part::Test,
-                })
-            }
-            Assigner::Keys([valid, test]) => Ok(match key(row) {
-                key if key < *valid => Part::Train,
-                key if key < *test => Part::Valid,
-                _ => Part::Test,
-            }),
-            Assigner::File { path, lines, read } => {
-                let mut part = None;
-                while *read <= row.number {
-                    part = next_letter(path, lines, read)?;
-                    if part.is_none() {
-                        let what = format!("{read} letters, but row {} needs one", row.number + 1);
-                        return Err(DataError::file(path, what));
-                    }
-                }
-                part.ok_or_else(|| DataError::file(path, format!("row {} came twice", row.number + 1)))
-            }
+            Parts::Each(parts) => parts[i],
+            Parts::ByKey(keys) => part(key(row), *keys),
         }
+    }
+}
+
+fn part(key: u64, [valid, test]: [u64; 2]) -> Part {
+    match key {
+        key if key < valid => Part::Train,
+        key if key < test => Part::Valid,
+        _ => Part::Test,
+    }
+}
+
+impl Assigner {
+    /// The next `rows` rows of the file, which begin at row `first`.
+    pub(super) fn parts(&mut self, first: u64, rows: usize) -> Result<Parts, DataError> {
+        Ok(match self {
+            Assigner::Random(random, draws) => {
+                let mut draw = || u64::from(random.random_range(0..1000_u32));
+                Parts::Each((0..rows).map(|_| part(draw(), *draws)).collect())
+            }
+            Assigner::Keys(keys) => Parts::ByKey(*keys),
+            Assigner::File { path, lines, read } => {
+                let mut parts = Vec::with_capacity(rows);
+                for row in first..first + rows as u64 {
+                    let Some(part) = next_letter(path, lines, read)? else {
+                        let what = format!("{read} letters, but row {} needs one", row + 1);
+                        return Err(DataError::file(path, what));
+                    };
+                    parts.push(part);
+                }
+                Parts::Each(parts)
+            }
+        })
     }
 
     /// Checks at the end of a pass that a split file has no letters left.
-    pub(super) fn finish(mut self, rows: u64) -> Result<(), DataError> {
-        if let Assigner::File { path, lines, read } = &mut self {
+    pub(super) fn finish(&mut self, rows: u64) -> Result<(), DataError> {
+        if let Assigner::File { path, lines, read } = self {
             while next_letter(path, lines, read)?.is_some() {}
             if *read != rows {
                 return Err(DataError::file(path, format!("{read} letters for {rows} rows")));
@@ -182,37 +281,68 @@ fn key(row: &RawRow) -> u64 {
     if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
 }
 
-/// The keys at 80 % and 90 % of the sorted rows, without holding the keys: sixteen bits per pass, from the top.
-fn boundaries(source: &dyn Source) -> Result<[u64; 2], DataError> {
-    let mut found = [0_u64; 2];
-    let mut ranks = [0_u64; 2];
-    for shift in [48, 32, 16, 0] {
-        let mut counts = [vec![0_u64; 1 << 16], vec![0_u64; 1 << 16]];
-        let mut rows = 0_u64;
-        let bar = progress(source.path(), "ordering")?;
-        source.pass(&bar, &mut |row| {
-            rows += 1;
-            let key = key(row);
-            for (counts, found) in counts.iter_mut().zip(found) {
-                // In the first pass nothing is known of the key; the shift by 64 bits would overflow.
-                if shift == 48 || key >> (shift + 16) == found {
-                    counts[(key >> shift) as usize & 0xffff] += 1;
-                }
-            }
-            Ok(())
-        })?;
-        bar.finish_and_clear();
-        if shift == 48 {
-            ranks = [8, 9].map(|tenths| rows * tenths / 10);
-        }
-        for ((counts, found), rank) in counts.iter().zip(&mut found).zip(&mut ranks) {
-            let mut digit = 0;
-            while digit < 0xffff && *rank >= counts[digit] {
-                *rank -= counts[digit];
-                digit += 1;
-            }
-            *found = *found << 16 | digit as u64;
+/// The times where validation and test begin. Memory grows with the number of distinct times, not of rows.
+fn boundaries_in_time(source: &dyn Source, reading: Reading, shares: Shares) -> Result<[u64; 2], DataError> {
+    let mut counts = HashMap::<u64, u64, RandomState>::default();
+    let keys = |rows: &mut Rows<'_>| {
+        let mut keys = Vec::new();
+        rows.each(|_, row| keys.push(key(row)));
+        keys
+    };
+    pass(source, reading, "ordering", Assigner::Keys([u64::MAX; 2]), keys, |keys| {
+        keys.into_iter().for_each(|key| *counts.entry(key).or_default() += 1);
+        Ok(())
+    })?;
+    let mut counts: Vec<(u64, u64)> = counts.into_iter().collect();
+    counts.sort_unstable();
+    let rows = counts.iter().map(|(_, count)| count).sum();
+    Ok(shares.boundaries(rows).map(|rank| {
+        let mut before = 0;
+        let reached = counts.iter().find(|(_, count)| {
+            before += count;
+            before > rank
+        });
+        reached.map_or(u64::MAX, |&(key, _)| key)
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_are_those_of_one_in_ten() {
+        // The student in the repository goes with rows that were split by drawing one of ten. Thousandths give the same.
+        for seed in 0..4 {
+            let plan = Plan::Random { seed, draws: Shares::default().boundaries(1000) };
+            let Ok(Parts::Each(parts)) = plan.assigner().and_then(|mut assigner| assigner.parts(0, 200_000)) else {
+                panic!("a part for each row")
+            };
+            let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+            let tenths = (0..200_000).map(|_| match random.random_range(0..10) {
+                0..8 => Part::Train,
+                8 => Part::Valid,
+                _ => Part::Test,
+            });
+            assert!(tenths.eq(parts));
         }
     }
-    Ok(found)
+
+    #[test]
+    fn shares_are_percentages() {
+        let shares = |text: &str| text.parse::<Shares>();
+        assert_eq!(shares("85:7.5:7.5"), Ok(Shares { valid: 75, test: 75 }));
+        assert_eq!(shares("100:0:0"), Ok(Shares { valid: 0, test: 0 }));
+        assert_eq!(Shares { valid: 75, test: 75 }.boundaries(45_840_617), [38_964_524, 42_402_570]);
+        for (text, expected) in [
+            ("80:10", "three percentages"),
+            ("80:10:20", "add up to 110"),
+            ("80:x:10", "\"x\" is not a number"),
+            ("80:10.25:9.75", "10.25"),
+            ("200:-50:-50", "200"),
+            ("NaN:0:100", "NaN"),
+        ] {
+            assert!(shares(text).is_err_and(|what| what.contains(expected)), "{text}");
+        }
+    }
 }

@@ -428,6 +428,14 @@ impl RowsWriter {
         Ok(())
     }
 
+    /// Appends all rows of a block, which has labels.
+    ///
+    /// # Errors
+    /// Those of [`push`](Self::push).
+    pub fn push_block(&mut self, block: &RowBlock) -> Result<(), RowsError> {
+        block.labels.iter().enumerate().try_for_each(|(i, &label)| self.push(label, &block.row(i)))
+    }
+
     /// Writes the last block and the footer, and puts the file in its place.
     ///
     /// # Errors

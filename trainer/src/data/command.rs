@@ -1,0 +1,160 @@
+//! `xsfm-train prepare`: the command line.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Subcommand;
+use clap::builder::RangedU64ValueParser;
+
+use super::criteo::Criteo;
+use super::csv::CsvSource;
+use super::description::SCHEMA_HELP;
+use super::movielens::MovieLens;
+use super::pass::Reading;
+use super::prepare::prepare;
+use super::report::Report;
+use super::source::Source;
+use super::split::{Shares, SplitArgs, SplitKind};
+
+/// Encodes a raw data set: writes schema.json, train.arrow, valid.arrow, test.arrow, and prepare.json with what was counted.
+///
+/// Vocabularies come from the training rows alone; what training did not see often enough is encoded as index 0. An empty
+/// value is a token of its own. Rows are streamed in two passes on all cores; the outputs do not depend on the number of
+/// cores. A run that was interrupted while encoding begins there when it is repeated. Files of text may be gzip.
+///
+/// Malformed rows are left out, counted and shown; where they are more than --max-bad of all rows, or with --strict at the
+/// first, the program ends and writes nothing.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    source: SourceArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum SourceArgs {
+    /// Criteo Display Advertising Challenge: train.txt of Kaggle, also gzip
+    ///
+    /// Label, 13 integers, 26 categories as hexadecimal digits, separated by tabs, without a header. An integer v <= 2 is its own
+    /// token, a larger one that of floor(ln(v)^2). Split by default like this: the first 85 % of the rows for training, 7.5 % for
+    /// validation, the last 7.5 % for test.
+    Criteo {
+        /// train.txt or train.txt.gz
+        #[arg(long, value_name = "FILE")]
+        source: PathBuf,
+        /// A value that is in fewer training rows shares its field's out-of-vocabulary row
+        #[arg(long, default_value_t = 10)]
+        min_count: u64,
+        #[command(flatten)]
+        common: CommonArgs,
+    },
+    /// Avazu Click-Through Rate Prediction: train.csv of Kaggle, also gzip
+    ///
+    /// All columns but `id` are fields; `hour` becomes the hour of the day, and orders a chronological split.
+    Avazu {
+        /// train.csv or train.csv.gz
+        #[arg(long, value_name = "FILE")]
+        source: PathBuf,
+        /// A value that is in fewer training rows shares its field's out-of-vocabulary row
+        #[arg(long, default_value_t = 5)]
+        min_count: u64,
+        #[command(flatten)]
+        common: CommonArgs,
+    },
+    /// MovieLens-100K or 1M; a rating of 4 or more counts as a click
+    ///
+    /// Reads RecBole's files (ml-100k.inter, .user, .item) or GroupLens' (u.data, u.user, u.item; ratings.dat, users.dat,
+    /// movies.dat). Fields: user, item, age, gender, occupation, release_year, genres (a bag).
+    Movielens {
+        /// Folder of the raw files
+        #[arg(long, value_name = "DIR")]
+        source: PathBuf,
+        #[command(flatten)]
+        common: CommonArgs,
+    },
+    /// Any CSV or TSV, described by a small TOML file; also gzip
+    #[command(after_long_help = SCHEMA_HELP)]
+    Csv {
+        /// The rows
+        #[arg(long, value_name = "FILE")]
+        input: PathBuf,
+        /// What the columns are; `--help` shows one
+        #[arg(long, value_name = "SCHEMA.toml")]
+        schema: PathBuf,
+        #[command(flatten)]
+        common: CommonArgs,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct CommonArgs {
+    /// Folder to write to
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    split: SplitArgs,
+    /// End at the first malformed row
+    #[arg(long)]
+    strict: bool,
+    /// End where more than this share of the rows is malformed
+    #[arg(long, value_name = "SHARE", default_value_t = Reading::default().max_bad, value_parser = share)]
+    max_bad: f64,
+    /// Number of threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    threads: Option<usize>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let value = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    value.ok_or_else(|| "a number from 0 to 1 expected, for example 0.01".to_owned())
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The source cannot be read, or the outputs cannot be written; the outputs are then as before.
+pub fn run(args: &Args) -> Result<()> {
+    let eight_one_one = (SplitKind::Random, Shares::default());
+    match &args.source {
+        SourceArgs::Criteo { source, min_count, common } => {
+            let usual = (SplitKind::Chronological, Shares { valid: 75, test: 75 });
+            common.prepare(&Criteo::new(source, *min_count), usual, &common.out)
+        }
+        SourceArgs::Avazu { source, min_count, common } => {
+            common.prepare(&CsvSource::avazu(source, *min_count)?, eight_one_one, &common.out)
+        }
+        SourceArgs::Movielens { source, common } => {
+            common.prepare(&MovieLens::open(source)?, eight_one_one, &common.out)
+        }
+        SourceArgs::Csv { input, schema, common } => {
+            common.prepare(&CsvSource::open(input, schema)?, eight_one_one, &common.out)
+        }
+    }
+}
+
+impl CommonArgs {
+    fn prepare(&self, source: &dyn Source, (kind, shares): (SplitKind, Shares), out: &Path) -> Result<()> {
+        let split = self.split.split(kind, shares)?;
+        let usual = Reading::default();
+        let reading =
+            Reading { strict: self.strict, max_bad: self.max_bad, threads: self.threads.unwrap_or(usual.threads) };
+        let report = prepare(source, &split, reading, out)?;
+        self.show(&report)
+    }
+
+    fn show(&self, report: &Report) -> Result<()> {
+        let mut stdout = io::stdout().lock();
+        if self.json {
+            writeln!(stdout, "{}", serde_json::to_string_pretty(report)?)?;
+        } else {
+            report.print(&mut stdout)?;
+        }
+        for example in &report.malformed_examples {
+            eprintln!("malformed: {example}");
+        }
+        Ok(())
+    }
+}

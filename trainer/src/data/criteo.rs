@@ -1,0 +1,82 @@
+//! `train.txt` of the Criteo Display Advertising Challenge (Kaggle 2014): no header, tab-separated, label, I1 to I13
+//! (integers, may be empty), C1 to C26 (32 bits as hexadecimal digits, may be empty). `train.txt` may be gzip.
+
+use std::path::{Path, PathBuf};
+
+use indicatif::ProgressBar;
+use xsfm_interchange::bucket::bucket;
+use xsfm_interchange::rows::LABEL_COLUMN;
+use xsfm_interchange::schema::FieldKind;
+
+use super::lines::{self, LineParser};
+use super::source::{Blocks, DataError, RawField, RawRow, Source};
+
+/// Number of fields of integers.
+pub const NUMERIC_FIELDS: usize = 13;
+/// Number of fields of categories.
+pub const CATEGORICAL_FIELDS: usize = 26;
+const COLUMNS: usize = 1 + NUMERIC_FIELDS + CATEGORICAL_FIELDS;
+
+/// The data set.
+#[derive(Debug)]
+pub struct Criteo {
+    path: PathBuf,
+    fields: Vec<RawField>,
+}
+
+impl Criteo {
+    /// A file whose tokens are kept from `min_count` training rows on.
+    pub fn new(path: &Path, min_count: u64) -> Self {
+        let field = |name, kind| RawField { name, kind, min_count, max_bag: 1 };
+        let numeric = (1..=NUMERIC_FIELDS).map(|i| field(format!("I{i}"), FieldKind::Numeric));
+        let categorical = (1..=CATEGORICAL_FIELDS).map(|i| field(format!("C{i}"), FieldKind::Categorical));
+        Criteo { path: path.to_owned(), fields: numeric.chain(categorical).collect() }
+    }
+}
+
+impl LineParser for Criteo {
+    fn parse(&self, line: &[u8], row: &mut RawRow) -> Result<(), String> {
+        let text = str::from_utf8(line).map_err(|e| format!("not UTF-8: {e}"))?;
+        let columns = 1 + memchr::memchr_iter(b'\t', line).count();
+        if columns != COLUMNS {
+            return Err(format!("{columns} columns, {COLUMNS} expected"));
+        }
+        let mut cells = text.split('\t');
+        row.label = match cells.next() {
+            Some("0") => 0,
+            Some("1") => 1,
+            other => return Err(format!("field {LABEL_COLUMN:?}: {:?}, 0 or 1 expected", other.unwrap_or_default())),
+        };
+        for (field, value) in self.fields.iter().zip(cells) {
+            if field.kind == FieldKind::Numeric {
+                let token = bucket(value).filter(|_| value.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
+                let bad = || format!("field {:?}: {value:?} is not an integer", field.name);
+                row.push_field(&token.ok_or_else(bad)?);
+            } else {
+                if value.len() > 8 || !value.bytes().all(|b| b.is_ascii_hexdigit()) {
+                    return Err(format!("field {:?}: {value:?} is not 32 bits in hexadecimal digits", field.name));
+                }
+                row.push_field(value);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source for Criteo {
+    fn fields(&self) -> &[RawField] {
+        &self.fields
+    }
+
+    fn label(&self) -> &str {
+        "clicked"
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn blocks(&self, progress: &ProgressBar) -> Result<Blocks<'_>, DataError> {
+        lines::blocks(&self.path, 0, self, progress)
+    }
+}
