@@ -11,8 +11,10 @@ use super::criteo::Criteo;
 use super::csv::CsvSource;
 use super::description::SCHEMA_HELP;
 use super::movielens::MovieLens;
+use super::parquet::ParquetSource;
 use super::pass::Reading;
 use super::prepare::prepare;
+use super::recsys::{Engagement, RecSys};
 use super::report::Report;
 use super::source::Source;
 use super::split::{Shares, SplitArgs, SplitKind};
@@ -42,6 +44,24 @@ enum SourceArgs {
         /// train.txt or train.txt.gz
         #[arg(long, value_name = "FILE")]
         source: PathBuf,
+        /// A value that is in fewer training rows shares its field's out-of-vocabulary row
+        #[arg(long, default_value_t = 10)]
+        min_count: u64,
+        #[command(flatten)]
+        common: CommonArgs,
+    },
+    /// RecSys Challenge 2020: tweets of Twitter, also gzip
+    ///
+    /// 24 columns separated by the byte 1, lists inside by tabs, without a header. Fields: hashtags, media, links, domains (bags),
+    /// tweet_type, language, hour and weekday (UTC), and for author and reader id, followers, following, verified and
+    /// days since the account was made (counts like Criteo's), reader_follows_author. Chronological by default.
+    Recsys {
+        /// training.tsv or training.tsv.gz
+        #[arg(long, value_name = "FILE")]
+        source: PathBuf,
+        /// What counts as a click; `all` makes four folders in --out, one for each
+        #[arg(long, value_enum)]
+        label: Label,
         /// A value that is in fewer training rows shares its field's out-of-vocabulary row
         #[arg(long, default_value_t = 10)]
         min_count: u64,
@@ -84,6 +104,27 @@ enum SourceArgs {
         #[command(flatten)]
         common: CommonArgs,
     },
+    /// Any Parquet file, described by a small TOML file: columns by name, lists as bags
+    #[command(after_long_help = SCHEMA_HELP)]
+    Parquet {
+        /// The rows
+        #[arg(long, value_name = "FILE")]
+        input: PathBuf,
+        /// What the columns are; `--help` shows one
+        #[arg(long, value_name = "SCHEMA.toml")]
+        schema: PathBuf,
+        #[command(flatten)]
+        common: CommonArgs,
+    },
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Label {
+    Reply,
+    Retweet,
+    RetweetWithComment,
+    Like,
+    All,
 }
 
 #[derive(Debug, clap::Args)]
@@ -123,6 +164,22 @@ pub fn run(args: &Args) -> Result<()> {
             let usual = (SplitKind::Chronological, Shares { valid: 75, test: 75 });
             common.prepare(&Criteo::new(source, *min_count), usual, &common.out)
         }
+        SourceArgs::Recsys { source, label, min_count, common } => {
+            let prepare = |engagement, out: &Path| {
+                let usual = (SplitKind::Chronological, Shares::default());
+                common.prepare(&RecSys::new(source, engagement, *min_count), usual, out)
+            };
+            let engagement = match label {
+                Label::Reply => Engagement::Reply,
+                Label::Retweet => Engagement::Retweet,
+                Label::RetweetWithComment => Engagement::RetweetWithComment,
+                Label::Like => Engagement::Like,
+                Label::All => {
+                    return Engagement::ALL.into_iter().try_for_each(|e| prepare(e, &common.out.join(e.name())));
+                }
+            };
+            prepare(engagement, &common.out)
+        }
         SourceArgs::Avazu { source, min_count, common } => {
             common.prepare(&CsvSource::avazu(source, *min_count)?, eight_one_one, &common.out)
         }
@@ -131,6 +188,9 @@ pub fn run(args: &Args) -> Result<()> {
         }
         SourceArgs::Csv { input, schema, common } => {
             common.prepare(&CsvSource::open(input, schema)?, eight_one_one, &common.out)
+        }
+        SourceArgs::Parquet { input, schema, common } => {
+            common.prepare(&ParquetSource::open(input, schema)?, eight_one_one, &common.out)
         }
     }
 }

@@ -3,10 +3,11 @@
 //! | module | does |
 //! |---|---|
 //! | [`source`] | the interface of a raw data set: its fields, and blocks of rows |
-//! | [`criteo`], [`movielens`], [`csv`] | the data sets; `description` says what columns are, `lines` reads text |
+//! | [`criteo`], [`recsys`], [`movielens`], [`csv`], [`parquet`] | the data sets; `description` says what columns are, `lines` reads text |
 //! | [`split`] | which rows are for training, validation and test |
 //! | [`pass`], [`parallel`] | all rows, on all cores, in order; the policy for malformed ones |
 //! | [`prepare`], [`report`], [`command`] | vocabularies from the training rows, then `schema.json` and three files of encoded rows |
+//! | [`generate`] | rows of a planted truth |
 //! | [`batches`] | encoded rows, shuffled in a bounded window |
 //! | [`candidates`], [`export`] | rows as text: a user's unseen films; any encoded rows |
 
@@ -17,11 +18,15 @@ pub mod criteo;
 pub mod csv;
 mod description;
 pub mod export;
+pub mod generate;
 mod lines;
 pub mod movielens;
 pub mod parallel;
+pub mod parquet;
 pub mod pass;
+mod planted;
 pub mod prepare;
+pub mod recsys;
 pub mod report;
 pub mod source;
 pub mod split;

@@ -1,0 +1,215 @@
+//! Any Parquet file, described by the small TOML file that describes a CSV too: columns by name, lists as bags.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indicatif::ProgressBar;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::reader::{ReaderIter, TreeBuilder};
+use parquet::record::{Field, Row};
+use parquet::schema::types::{SchemaDescriptor, Type};
+
+use super::description::{Cell, ColumnName, Description};
+use super::source::{Block, Blocks, DataError, RawField, RawRow, Source};
+
+/// Rows that a thread takes at a time.
+const BLOCK_ROWS: usize = 2048;
+
+/// A Parquet file with its description.
+#[derive(Debug)]
+pub struct ParquetSource {
+    path: PathBuf,
+    schema: PathBuf,
+    description: Description,
+    /// The columns that are read, in the order of the file.
+    projection: Type,
+    /// Places in the projection.
+    label: usize,
+    time: Option<usize>,
+    fields: Vec<usize>,
+}
+
+impl ParquetSource {
+    /// Reads the description, and checks that the file has its columns.
+    ///
+    /// # Errors
+    /// The files cannot be read, the description is not one, or the file lacks a column.
+    pub fn open(path: &Path, schema: &Path) -> Result<Self, DataError> {
+        let description = Description::load(schema)?;
+        let reader = reader(path)?;
+        let root = reader.metadata().file_metadata().schema();
+        let name = |column: &ColumnName| match column {
+            ColumnName::Name(name) if root.get_fields().iter().any(|f| f.name() == name) => Ok(name.clone()),
+            ColumnName::Name(name) => Err(DataError::file(path, format!("there is no column {name:?}"))),
+            ColumnName::Position(position) => {
+                Err(DataError::file(schema, format!("column {position}: columns of Parquet files have names")))
+            }
+        };
+        let label = name(&description.label_column)?;
+        let time = description.time_column.as_ref().map(name).transpose()?;
+        let fields = description.field_columns.iter().map(name).collect::<Result<Vec<_>, _>>()?;
+        let is_read = |name: &str| name == label || time.as_deref() == Some(name) || fields.iter().any(|f| f == name);
+        let columns: Vec<_> = root.get_fields().iter().filter(|f| is_read(f.name())).cloned().collect();
+        let place = |name: &String| columns.iter().position(|c| c.name() == name).unwrap_or_default();
+        let (label, time) = (place(&label), time.as_ref().map(place));
+        let fields = fields.iter().map(place).collect();
+        let projection = Type::group_type_builder(root.name()).with_fields(columns).build();
+        let projection = projection.map_err(|e| DataError::file(path, e.to_string()))?;
+        Ok(ParquetSource { path: path.to_owned(), schema: schema.to_owned(), description, projection, label, time, fields })
+    }
+}
+
+fn reader(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
+    let file = File::open(path).map_err(DataError::io(path))?;
+    SerializedFileReader::new(file).map_err(|e| DataError::file(path, format!("not a Parquet file: {e}")))
+}
+
+struct ParquetBlocks<'a> {
+    source: &'a ParquetSource,
+    reader: SerializedFileReader<File>,
+    progress: ProgressBar,
+    row_group: usize,
+    rows: Option<ReaderIter>,
+    rows_read: u64,
+    ended: bool,
+}
+
+/// Rows of a Parquet file.
+struct ParquetBlock<'a> {
+    source: &'a ParquetSource,
+    rows: Vec<Row>,
+    first_row: u64,
+}
+
+impl ParquetBlocks<'_> {
+    fn read(&mut self) -> Result<Vec<Row>, parquet::errors::ParquetError> {
+        let mut rows = Vec::new();
+        while rows.len() < BLOCK_ROWS {
+            if let Some(row) = self.rows.as_mut().and_then(Iterator::next) {
+                rows.push(row?);
+                continue;
+            }
+            if self.row_group == self.reader.num_row_groups() {
+                self.ended = true;
+                break;
+            }
+            let columns = Arc::new(SchemaDescriptor::new(Arc::new(self.source.projection.clone())));
+            let group = self.reader.get_row_group(self.row_group)?;
+            self.rows = Some(TreeBuilder::new().as_iter(columns, &*group)?);
+            self.row_group += 1;
+        }
+        Ok(rows)
+    }
+}
+
+impl<'a> Iterator for ParquetBlocks<'a> {
+    type Item = Result<Box<dyn Block + 'a>, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let first_row = self.rows_read;
+        let rows = match self.read() {
+            Ok(rows) => rows,
+            Err(error) => {
+                self.ended = true;
+                let what = format!("behind row {first_row}: {error}");
+                return Some(Err(DataError::file(&self.source.path, what)));
+            }
+        };
+        self.rows_read += rows.len() as u64;
+        // Bytes are not known by row; the bar moves as the rows do.
+        let all = self.reader.metadata().file_metadata().num_rows().unsigned_abs().max(1);
+        let share = self.rows_read as f64 / all as f64;
+        self.progress.set_position((share * self.progress.length().unwrap_or(0) as f64) as u64);
+        (!rows.is_empty()).then(|| Ok(Box::new(ParquetBlock { source: self.source, rows, first_row }) as Box<dyn Block>))
+    }
+}
+
+impl Block for ParquetBlock<'_> {
+    fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn line(&self, i: usize) -> u64 {
+        self.first_row + i as u64 + 1
+    }
+
+    fn fill(&self, i: usize, row: &mut RawRow) -> Result<(), String> {
+        let cells: Vec<&Field> = self.rows[i].get_column_iter().map(|(_, field)| field).collect();
+        let source = self.source;
+        let time = source.time.map(|place| cell(cells[place]));
+        source.description.fill(row, cell(cells[source.label]), time, |f| cell(cells[source.fields[f]]))
+    }
+}
+
+/// A value as the text that a CSV would have; a missing one is empty.
+fn cell(field: &Field) -> Result<Cell<'_>, String> {
+    let text = |text: String| Ok(Cell::Text(Cow::Owned(text)));
+    match field {
+        Field::Null => Ok(Cell::Text(Cow::Borrowed(""))),
+        Field::Str(value) => Ok(Cell::Text(Cow::Borrowed(value))),
+        Field::Bytes(bytes) => {
+            let value = str::from_utf8(bytes.data()).map_err(|e| format!("not UTF-8: {e}"))?;
+            Ok(Cell::Text(Cow::Borrowed(value)))
+        }
+        Field::Bool(value) => text(u8::from(*value).to_string()),
+        Field::Byte(v) => text(v.to_string()),
+        Field::Short(v) => text(v.to_string()),
+        Field::Int(v) | Field::Date(v) | Field::TimeMillis(v) => text(v.to_string()),
+        Field::Long(v) | Field::TimeMicros(v) | Field::TimestampMillis(v) | Field::TimestampMicros(v) => {
+            text(v.to_string())
+        }
+        Field::UByte(v) => text(v.to_string()),
+        Field::UShort(v) => text(v.to_string()),
+        Field::UInt(v) => text(v.to_string()),
+        Field::ULong(v) => text(v.to_string()),
+        Field::Float(v) => text(v.to_string()),
+        Field::Double(v) => text(v.to_string()),
+        Field::ListInternal(list) => {
+            let tokens = list.elements().iter().map(|element| match cell(element)? {
+                Cell::Text(text) => Ok(text),
+                Cell::List(_) => Err("a list of lists".to_owned()),
+            });
+            Ok(Cell::List(tokens.collect::<Result<_, String>>()?))
+        }
+        other => Err(format!("{other}: neither text, a number, nor a list of them")),
+    }
+}
+
+impl Source for ParquetSource {
+    fn fields(&self) -> &[RawField] {
+        &self.description.fields
+    }
+
+    fn label(&self) -> &str {
+        &self.description.label
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn inputs(&self) -> Vec<PathBuf> {
+        vec![self.path.clone(), self.schema.clone()]
+    }
+
+    fn has_time(&self) -> bool {
+        self.time.is_some()
+    }
+
+    fn blocks(&self, progress: &ProgressBar) -> Result<Blocks<'_>, DataError> {
+        Ok(Box::new(ParquetBlocks {
+            source: self,
+            reader: reader(&self.path)?,
+            progress: progress.clone(),
+            row_group: 0,
+            rows: None,
+            rows_read: 0,
+            ended: false,
+        }))
+    }
+}

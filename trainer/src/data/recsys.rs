@@ -1,0 +1,190 @@
+//! Tweets of the RecSys Challenge 2020 (Twitter): no header, 24 columns separated by the byte 1, lists by tabs.
+//!
+//! Left out are the words of the tweet (`text_tokens`) and its id.
+
+use std::path::{Path, PathBuf};
+
+use indicatif::ProgressBar;
+use xsfm_interchange::bucket::bucket;
+use xsfm_interchange::schema::FieldKind;
+
+use super::lines::{self, LineParser};
+use super::source::{Blocks, DataError, RawField, RawRow, Source};
+
+/// Separates columns.
+const SEPARATOR: char = '\u{1}';
+const COLUMNS: usize = 24;
+/// Columns of files without engagements, which are there to be scored.
+const UNLABELLED_COLUMNS: usize = 20;
+const TIMESTAMP: usize = 8;
+/// First column of the tweet's author, then of its reader: id, followers, following, verified, created.
+const PEOPLE: [(&str, usize); 2] = [("author", 9), ("reader", 14)];
+const SECONDS_OF_DAY: i64 = 86_400;
+/// Longer lists of hashtags, media, links or domains are cut, and counted.
+const MAX_BAG: usize = 32;
+
+/// What a reader may do with a tweet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Engagement {
+    /// Answer it
+    Reply,
+    /// Pass it on
+    Retweet,
+    /// Pass it on with words of one's own
+    RetweetWithComment,
+    /// Like it
+    Like,
+}
+
+impl Engagement {
+    /// All four, in the order of their columns.
+    pub const ALL: [Engagement; 4] =
+        [Engagement::Reply, Engagement::Retweet, Engagement::RetweetWithComment, Engagement::Like];
+
+    /// Its name in flags and folders.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engagement::Reply => "reply",
+            Engagement::Retweet => "retweet",
+            Engagement::RetweetWithComment => "retweet-with-comment",
+            Engagement::Like => "like",
+        }
+    }
+}
+
+/// How a field comes from its column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    Text,
+    Bag,
+    Count,
+    /// `true` or `false`.
+    Flag,
+    /// Hour of the day in UTC, 0 to 23.
+    Hour,
+    /// Day of the week in UTC, 0 is Monday.
+    Weekday,
+    /// Days from this time to the tweet.
+    Age,
+}
+
+/// The data set, with one of the engagements as its label.
+#[derive(Debug)]
+pub struct RecSys {
+    path: PathBuf,
+    engagement: Engagement,
+    fields: Vec<RawField>,
+    /// Column and rule of each field.
+    rules: Vec<(usize, Rule)>,
+}
+
+impl RecSys {
+    /// A file whose tokens are kept from `min_count` training rows on.
+    pub fn new(path: &Path, engagement: Engagement, min_count: u64) -> Self {
+        let mut source = RecSys { path: path.to_owned(), engagement, fields: Vec::new(), rules: Vec::new() };
+        let mut add = |name: &str, column, rule| {
+            let kind = match rule {
+                Rule::Bag => FieldKind::Bag,
+                Rule::Count | Rule::Age => FieldKind::Numeric,
+                Rule::Text | Rule::Flag | Rule::Hour | Rule::Weekday => FieldKind::Categorical,
+            };
+            source.fields.push(RawField { name: name.to_owned(), kind, min_count, max_bag: MAX_BAG });
+            source.rules.push((column, rule));
+        };
+        add("hashtags", 1, Rule::Bag);
+        add("media", 3, Rule::Bag);
+        add("links", 4, Rule::Bag);
+        add("domains", 5, Rule::Bag);
+        add("tweet_type", 6, Rule::Text);
+        add("language", 7, Rule::Text);
+        add("hour", TIMESTAMP, Rule::Hour);
+        add("weekday", TIMESTAMP, Rule::Weekday);
+        for (person, column) in PEOPLE {
+            add(person, column, Rule::Text);
+            add(&format!("{person}_followers"), column + 1, Rule::Count);
+            add(&format!("{person}_following"), column + 2, Rule::Count);
+            add(&format!("{person}_verified"), column + 3, Rule::Flag);
+            add(&format!("{person}_age"), column + 4, Rule::Age);
+        }
+        add("reader_follows_author", 19, Rule::Flag);
+        source
+    }
+}
+
+impl LineParser for RecSys {
+    fn parse(&self, line: &[u8], row: &mut RawRow) -> Result<(), String> {
+        let text = str::from_utf8(line).map_err(|e| format!("not UTF-8: {e}"))?;
+        let mut cells = [""; COLUMNS];
+        let mut columns = 0;
+        for cell in text.split(SEPARATOR) {
+            if let Some(place) = cells.get_mut(columns) {
+                *place = cell;
+            }
+            columns += 1;
+        }
+        if columns == UNLABELLED_COLUMNS {
+            return Err(format!("{columns} columns, {COLUMNS} expected: a file without engagements has no labels"));
+        }
+        if columns != COLUMNS {
+            return Err(format!("{columns} columns, {COLUMNS} expected"));
+        }
+        let time = |name: &str, column: usize| {
+            let value = cells[column].parse::<u32>();
+            value.map(i64::from).map_err(|_| format!("field {name:?}: {:?} is not a time in seconds", cells[column]))
+        };
+        let now = time("timestamp", TIMESTAMP)?;
+        let engaged = UNLABELLED_COLUMNS + self.engagement as usize;
+        row.label = match cells[engaged] {
+            "" => 0,
+            _ => time(self.engagement.name(), engaged).map(|_| 1)?,
+        };
+        row.time = Some(now as f64);
+        for (field, &(column, rule)) in self.fields.iter().zip(&self.rules) {
+            let (name, value) = (&field.name, cells[column]);
+            let expected = |what: &str| format!("field {name:?}: {value:?}, {what} expected");
+            match rule {
+                Rule::Text => row.push_field(value),
+                Rule::Bag => {
+                    value.split('\t').filter(|token| !token.is_empty()).for_each(|token| row.push_token(token));
+                    row.end_field();
+                }
+                Rule::Count => {
+                    let token = bucket(value).filter(|_| value.bytes().all(|b| b.is_ascii_digit()));
+                    row.push_field(&token.ok_or_else(|| expected("a count"))?);
+                }
+                Rule::Flag if matches!(value, "true" | "false") => row.push_field(value),
+                Rule::Flag => return Err(expected("true or false")),
+                Rule::Hour => row.push_field(&(now % SECONDS_OF_DAY / 3600).to_string()),
+                // The first of January 1970 was a Thursday.
+                Rule::Weekday => row.push_field(&((now / SECONDS_OF_DAY + 3) % 7).to_string()),
+                Rule::Age => {
+                    let days = (now - time(name, column)?).div_euclid(SECONDS_OF_DAY);
+                    row.push_field(&bucket(&days.to_string()).unwrap_or_default());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source for RecSys {
+    fn fields(&self) -> &[RawField] {
+        &self.fields
+    }
+
+    fn label(&self) -> &str {
+        self.engagement.name()
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn has_time(&self) -> bool {
+        true
+    }
+
+    fn blocks(&self, progress: &ProgressBar) -> Result<Blocks<'_>, DataError> {
+        lines::blocks(&self.path, 0, self, progress)
+    }
+}
