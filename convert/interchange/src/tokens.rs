@@ -14,16 +14,18 @@ pub struct TokenMap<V> {
 /// The bytes of a short token, filled up with zeros; `None` for a long one, or one whose own zeros could be such.
 fn pack(token: &str) -> Option<u64> {
     let bytes = token.as_bytes();
-    let padded = match <[u8; 8]>::try_from(bytes) {
-        Ok(eight) => eight,
+    let (packed, filled) = match <[u8; 8]>::try_from(bytes) {
+        Ok(eight) => (u64::from_le_bytes(eight), 0),
         Err(_) if bytes.len() < 8 => {
-            let mut padded = [0; 8];
-            padded[..bytes.len()].copy_from_slice(bytes);
-            padded
+            (bytes.iter().rev().fold(0, |packed, &b| packed << 8 | u64::from(b)), u64::MAX << (8 * bytes.len()))
         }
         Err(_) => return None,
     };
-    (!bytes.contains(&0)).then_some(u64::from_le_bytes(padded))
+    // Whether a byte is zero (Mycroft): only below one that is does subtracting 1 from each byte borrow.
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let bytes = packed | filled;
+    let zeros = bytes.wrapping_sub(ONES) & !bytes & (ONES << 7);
+    (zeros == 0).then_some(packed)
 }
 
 fn unpack(packed: u64) -> String {

@@ -37,23 +37,33 @@ impl Criteo {
 impl LineParser for Criteo {
     fn parse(&self, line: &[u8], row: &mut RawRow) -> Result<(), String> {
         let text = str::from_utf8(line).map_err(|e| format!("not UTF-8: {e}"))?;
-        let columns = 1 + memchr::memchr_iter(b'\t', line).count();
+        // Where each column ends. `str::split` took a fifth of the time of `prepare`.
+        let mut ends = [0; COLUMNS];
+        let mut columns = 0;
+        for end in memchr::memchr_iter(b'\t', line).chain([line.len()]) {
+            if let Some(place) = ends.get_mut(columns) {
+                *place = end;
+            }
+            columns += 1;
+        }
         if columns != COLUMNS {
             return Err(format!("{columns} columns, {COLUMNS} expected"));
         }
-        let mut cells = text.split('\t');
-        row.label = match cells.next() {
-            Some("0") => 0,
-            Some("1") => 1,
-            other => return Err(format!("field {LABEL_COLUMN:?}: {:?}, 0 or 1 expected", other.unwrap_or_default())),
+        row.label = match &text[..ends[0]] {
+            "0" => 0,
+            "1" => 1,
+            other => return Err(format!("field {LABEL_COLUMN:?}: {other:?}, 0 or 1 expected")),
         };
-        for (field, value) in self.fields.iter().zip(cells) {
+        for (field, cell) in self.fields.iter().zip(ends.windows(2)) {
+            let value = &text[cell[0] + 1..cell[1]];
             if field.kind == FieldKind::Numeric {
-                let token = bucket(value).filter(|_| value.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
+                let token = bucket(value).filter(|_| value.as_bytes().iter().all(|b| b.is_ascii_digit() || *b == b'-'));
                 let bad = || format!("field {:?}: {value:?} is not an integer", field.name);
                 row.push_field(&token.ok_or_else(bad)?);
             } else {
-                if value.len() > 8 || !value.bytes().all(|b| b.is_ascii_hexdigit()) {
+                // Without a branch for each digit.
+                let is_hex = value.as_bytes().iter().fold(true, |all, b| all & b.is_ascii_hexdigit());
+                if value.len() > 8 || !is_hex {
                     return Err(format!("field {:?}: {value:?} is not 32 bits in hexadecimal digits", field.name));
                 }
                 row.push_field(value);

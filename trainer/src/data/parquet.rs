@@ -1,11 +1,15 @@
 //! Any Parquet file, described by the small TOML file that describes a CSV too: columns by name, lists as bags.
+//!
+//! A value that does not fit its field makes its row malformed. What contradicts the file's own types makes the file damaged.
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indicatif::ProgressBar;
+use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::reader::{ReaderIter, TreeBuilder};
 use parquet::record::{Field, Row};
@@ -63,7 +67,28 @@ impl ParquetSource {
 
 fn reader(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
     let file = File::open(path).map_err(DataError::io(path))?;
-    SerializedFileReader::new(file).map_err(|e| DataError::file(path, format!("not a Parquet file: {e}")))
+    let reader = guarded(|| SerializedFileReader::new(file));
+    let reader = reader.map_err(|what| DataError::file(path, format!("not a Parquet file: {what}")))?;
+    for (g, group) in reader.metadata().row_groups().iter().enumerate() {
+        for column in group.columns() {
+            let (offset, bytes) = (column.data_page_offset(), column.compressed_size());
+            let dictionary = column.dictionary_page_offset().unwrap_or(0);
+            if offset < 0 || bytes < 0 || dictionary < 0 {
+                let name = column.column_path();
+                let what = format!("row group {g}, column {name}: {bytes} bytes at {offset}, dictionary at {dictionary}");
+                return Err(DataError::file(path, what));
+            }
+        }
+    }
+    Ok(reader)
+}
+
+/// The library checks most of what it reads, but some damaged files make it panic: that is an error like any other.
+fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(result) => result.map_err(|e| e.to_string()),
+        Err(_) => Err("it is damaged".to_owned()),
+    }
 }
 
 struct ParquetBlocks<'a> {
@@ -84,7 +109,7 @@ struct ParquetBlock<'a> {
 }
 
 impl ParquetBlocks<'_> {
-    fn read(&mut self) -> Result<Vec<Row>, parquet::errors::ParquetError> {
+    fn read(&mut self) -> Result<Vec<Row>, ParquetError> {
         let mut rows = Vec::new();
         while rows.len() < BLOCK_ROWS {
             if let Some(row) = self.rows.as_mut().and_then(Iterator::next) {
@@ -112,11 +137,11 @@ impl<'a> Iterator for ParquetBlocks<'a> {
             return None;
         }
         let first_row = self.rows_read;
-        let rows = match self.read() {
+        let rows = match guarded(|| self.read()) {
             Ok(rows) => rows,
-            Err(error) => {
+            Err(what) => {
                 self.ended = true;
-                let what = format!("behind row {first_row}: {error}");
+                let what = format!("behind row {first_row}: {what}");
                 return Some(Err(DataError::file(&self.source.path, what)));
             }
         };

@@ -1,0 +1,128 @@
+//! Generated rows: the same for the same seed, as the truth says, and read by `prepare`.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+use xsfm_interchange::metrics::Metrics;
+use xsfm_trainer::data::criteo::Criteo;
+use xsfm_trainer::data::csv::CsvSource;
+use xsfm_trainer::data::generate::{Args, run};
+use xsfm_trainer::data::pass::Reading;
+use xsfm_trainer::data::prepare::prepare;
+use xsfm_trainer::data::split::{Shares, Split};
+
+fn args(out: &Path) -> Args {
+    Args {
+        out: out.to_owned(),
+        rows: 20_000,
+        seed: 1,
+        numeric: 2,
+        numeric_size: 12,
+        categories: vec![40, 7, 3],
+        strength: 1.5,
+        click_rate: 0.2,
+        threads: Some(2),
+    }
+}
+
+fn read(folder: &Path) -> [String; 4] {
+    ["rows.tsv", "logits.txt", "truth.json", "schema.toml"].map(|name| fs::read_to_string(folder.join(name)).unwrap())
+}
+
+#[test]
+fn the_seed_decides_everything() {
+    let folder = TempDir::new().unwrap();
+    let generated = |seed, threads| {
+        let out = folder.path().join(format!("{seed}-{threads}"));
+        run(&Args { seed, threads: Some(threads), ..args(&out) }).unwrap();
+        read(&out)
+    };
+    let first = generated(1, 1);
+    assert_eq!(first, generated(1, 3));
+    let other = generated(2, 2);
+    assert!(first[..3].iter().zip(&other).all(|(a, b)| a != b) && first[3] == other[3]);
+}
+
+#[test]
+fn labels_follow_the_truth() {
+    let folder = TempDir::new().unwrap();
+    run(&args(folder.path())).unwrap();
+    let [rows, logits, truth, _] = read(folder.path());
+    let labels: Vec<u8> = rows.lines().map(|row| row.as_bytes()[0] - b'0').collect();
+    let logits: Vec<f64> = logits.lines().map(|logit| f64::from(logit.parse::<f32>().unwrap())).collect();
+    let metrics = Metrics::from_logits(&labels, &logits).unwrap();
+    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
+    let said: Metrics = serde_json::from_value(truth["metrics"].clone()).unwrap();
+    assert_eq!(said, metrics);
+    let rate = metrics.positives as f64 / 20_000.0;
+    assert!((rate - 0.2).abs() < 0.02, "{rate}");
+    let mean = logits.iter().sum::<f64>() / 20_000.0;
+    let deviation = (logits.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / 20_000.0).sqrt();
+    assert!((deviation - 1.5).abs() < 0.1, "{deviation}");
+    // Calibrated: in each tenth of the logits, as many clicks as their probabilities say.
+    let mut order: Vec<usize> = (0..20_000).collect();
+    order.sort_by(|&a, &b| logits[a].total_cmp(&logits[b]));
+    for tenth in order.chunks(2000) {
+        let clicks = tenth.iter().filter(|&&i| labels[i] == 1).count() as f64;
+        let expected: f64 = tenth.iter().map(|&i| 1.0 / (1.0 + (-logits[i]).exp())).sum();
+        assert!((clicks - expected).abs() < 4.0 * expected.sqrt(), "{clicks} clicks, {expected} expected");
+    }
+    // The same row has the same logit: the truth is a function of what is written.
+    let tokens = |row: &str| row.split_once('\t').unwrap().1.to_owned();
+    let mut known = std::collections::HashMap::new();
+    let repeated = rows.lines().zip(&logits).filter(|(row, logit)| {
+        // Numbers of a bucket differ in the text, so that only rows without buckets are compared.
+        let tokens = tokens(row);
+        let small = tokens.split('\t').take(2).all(|number| number.parse::<i64>().is_ok_and(|n| n <= 2));
+        small && known.insert(tokens, **logit).is_some_and(|earlier| { assert_eq!(earlier, **logit); true })
+    });
+    assert!(repeated.count() > 100);
+}
+
+#[test]
+fn rows_are_prepared_by_their_schema() {
+    let folder = TempDir::new().unwrap();
+    run(&args(folder.path())).unwrap();
+    let source = CsvSource::open(&folder.path().join("rows.tsv"), &folder.path().join("schema.toml")).unwrap();
+    let split = Split::Random { seed: 1, shares: Shares::default() };
+    let report = prepare(&source, &split, Reading::default(), &folder.path().join("data")).unwrap();
+    // Everything is frequent enough to occur, and the out-of-vocabulary row comes in addition.
+    assert_eq!(report.fields.iter().map(|f| f.features).collect::<Vec<_>>(), [13, 13, 41, 8, 4]);
+    assert_eq!((report.malformed_rows, report.train.rows + report.valid.rows + report.test.rows), (0, 20_000));
+}
+
+#[test]
+fn criteos_layout_is_criteos() {
+    let folder = TempDir::new().unwrap();
+    let categories = vec![1000; 26];
+    run(&Args { rows: 5000, numeric: 13, numeric_size: 60, categories, ..args(folder.path()) }).unwrap();
+    let source = Criteo::new(&folder.path().join("rows.tsv"), 1);
+    let strict = Reading { strict: true, ..Reading::default() };
+    let split = Split::Chronological(Shares { valid: 75, test: 75 });
+    let report = prepare(&source, &split, strict, &folder.path().join("data")).unwrap();
+    assert_eq!(report.train.rows, 4250);
+    assert!(report.fields[..13].iter().all(|f| (55..=61).contains(&f.features)), "{:?}", report.fields);
+    // Zipf's tail: many of the thousand, but not all, have come up.
+    assert!(report.fields[13..].iter().all(|f| (300..980).contains(&f.features)), "{:?}", report.fields);
+}
+
+#[test]
+fn settings_out_of_range_are_named() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let args = args(&out);
+    for (args, expected) in [
+        (Args { rows: 0, ..args.clone() }, "--rows 0"),
+        (Args { numeric: 0, categories: vec![], ..args.clone() }, "0 fields"),
+        (Args { numeric_size: 1001, ..args.clone() }, "--numeric-size is 1001"),
+        (Args { categories: vec![4, 0], ..args.clone() }, "a field without features"),
+        (Args { strength: f64::NAN, ..args.clone() }, "--strength is NaN"),
+        (Args { click_rate: 1.0, ..args.clone() }, "--click-rate is 1"),
+    ] {
+        let error = run(&args).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(!out.exists());
+    }
+}
