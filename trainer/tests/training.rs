@@ -12,9 +12,15 @@ use clap::Parser;
 use common::planted_data;
 use tch::{Device, Kind, Tensor};
 use xsfm_interchange::checkpoint::file;
+use xsfm_interchange::metrics::Metrics;
 use xsfm_interchange::rows::Bounds;
 use xsfm_trainer::commands::{DistillArgs, TrainArgs, distill, train};
 use xsfm_trainer::data::batches::Batches;
+use xsfm_trainer::data::csv::CsvSource;
+use xsfm_trainer::data::generate;
+use xsfm_trainer::data::pass::Reading;
+use xsfm_trainer::data::prepare::prepare;
+use xsfm_trainer::data::split::{Shares, Split};
 use xsfm_trainer::distill::{cross_entropy, distillation_loss};
 use xsfm_trainer::evaluate::Scorer;
 use xsfm_trainer::fit::{Report, STATE_FILE};
@@ -141,6 +147,38 @@ fn teachers_logits_are_kept_while_model_and_rows_stay() {
     assert_eq!(mean(), first, "damaged");
     train_with(&data, &teachers[0], "--epochs 2 --seed 1").unwrap();
     assert_ne!(mean(), first, "another model in the same folder");
+}
+
+/// From raw rows to a model that predicts them nearly as well as the truth that they were made from.
+#[test]
+fn a_generated_truth_is_recovered() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    generate::run(&generate::Args {
+        out: at("raw"),
+        rows: 60_000,
+        seed: 5,
+        numeric: 2,
+        numeric_size: 10,
+        categories: vec![30, 20, 10, 6],
+        strength: 2.0,
+        click_rate: 0.3,
+        threads: None,
+    })
+    .unwrap();
+    let source = CsvSource::open(&at("raw/rows.tsv"), &at("raw/schema.toml")).unwrap();
+    prepare(&source, &Split::Chronological(Shares::default()), Reading::default(), &at("data")).unwrap();
+    train_with(&at("data"), &at("model"), "--epochs 10 --patience 3 --l2 0.001 --hidden 32,32").unwrap();
+    let found = report(&at("model")).test.unwrap();
+
+    let text = |name: &str| std::fs::read_to_string(at("raw").join(name)).unwrap();
+    let labels: Vec<u8> = text("rows.tsv").lines().map(|row| u8::from(row.starts_with('1'))).collect();
+    let logits: Vec<f64> = text("logits.txt").lines().map(|logit| logit.parse().unwrap()).collect();
+    let truth = Metrics::from_logits(&labels[54_000..], &logits[54_000..]).unwrap();
+    assert_eq!((found.rows, found.positives), (truth.rows, truth.positives));
+    let (found, truth) = (found.auc.unwrap(), truth.auc.unwrap());
+    println!("AUC {found:.4}, the truth's {truth:.4}");
+    assert!(truth > 0.8 && found < truth && truth - found < 0.01, "AUC {found}, the truth's {truth}");
 }
 
 /// A run is killed (SIGKILL) when its second epoch is saved, goes on, and ends with the weights of a run that was left alone.
