@@ -87,6 +87,58 @@ fn errors_end_with_a_message() {
 }
 
 #[test]
+fn malformed_rows_are_reported_and_limited() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    succeed(folder, "generate --rows 300 --out raw --seed 3 --threads 1");
+    let rows = fs::read_to_string(folder.join("raw/rows.tsv")).unwrap();
+    fs::write(folder.join("train.txt"), rows.replacen("\n", "\nnot a row\n", 1)).unwrap();
+    let output = run(folder, "prepare criteo --source train.txt --out data --min-count 2 --json");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("malformed: train.txt:2: 1 columns, 40 expected"), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["malformed_rows"].as_u64(), Some(1));
+    // The first 85 % of 301 lines, without the malformed one.
+    assert_eq!(report["train"]["rows"].as_u64(), Some(254));
+    assert_eq!(fs::read(folder.join("data/prepare.json")).unwrap(), output.stdout);
+
+    fail(folder, "prepare criteo --source train.txt --out x --strict", "train.txt:2: 1 columns, 40 expected");
+    fail(folder, "prepare criteo --source train.txt --out x --max-bad 0.003", "1 of 301 rows are malformed, more than the 0.3 %");
+    fail(folder, "prepare criteo --source train.txt --out x --max-bad 2", "from 0 to 1");
+    fail(folder, "prepare criteo --source train.txt --out x --threads 0", "--threads");
+    fail(folder, "prepare criteo --source train.txt --out x --shares 85:10:10", "add up to 105");
+    fail(folder, "prepare criteo --source none.txt --out x", "none.txt");
+    fail(folder, "generate --rows 0 --out x", "--rows 0");
+    assert!(!folder.join("x").exists());
+}
+
+#[test]
+fn each_engagement_has_its_folder() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let tweet = |i: u32| {
+        let reply = if i % 2 == 0 { "1581515300" } else { "" };
+        let author = format!("a{}|3|4|true|1500000000", i % 3);
+        let row = format!("1||t|Photo|||Quote|en|{}|{author}|r|5|6|false|1500000000|true|{reply}|||\n", 1_581_515_200 + i);
+        row.replace('|', "\u{1}")
+    };
+    fs::write(folder.join("training.tsv"), (0..100).map(tweet).collect::<String>()).unwrap();
+    succeed(folder, "prepare recsys2020 --source training.tsv --label all --out data --min-count 1");
+    let report = |label: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(folder.join(format!("data/{label}/prepare.json"))).unwrap()).unwrap()
+    };
+    assert_eq!(report("reply")["train"]["positives"].as_u64(), Some(40));
+    for label in ["retweet", "retweet-with-comment", "like"] {
+        assert_eq!((&report(label)["train"]["rows"], &report(label)["train"]["positives"]), (&80.into(), &0.into()));
+    }
+    succeed(folder, "prepare recsys2020 --source training.tsv --label reply --out reply --min-count 1");
+    assert_eq!(
+        fs::read(folder.join("reply/train.arrow")).unwrap(),
+        fs::read(folder.join("data/reply/train.arrow")).unwrap()
+    );
+}
+
+#[test]
 fn help_shows_a_schema() {
     let folder = TempDir::new().unwrap();
     let help = succeed(folder.path(), "prepare csv --help");

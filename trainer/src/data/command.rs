@@ -55,6 +55,7 @@ enum SourceArgs {
     /// 24 columns separated by the byte 1, lists inside by tabs, without a header. Fields: hashtags, media, links, domains (bags),
     /// tweet_type, language, hour and weekday (UTC), and for author and reader id, followers, following, verified and
     /// days since the account was made (counts like Criteo's), reader_follows_author. Chronological by default.
+    #[command(name = "recsys2020")]
     Recsys {
         /// training.tsv or training.tsv.gz
         #[arg(long, value_name = "FILE")]

@@ -104,7 +104,7 @@ pub enum Split {
 /// The options of the command line.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SplitArgs {
-    /// How rows are assigned to training, validation and test [default: random; criteo, recsys: chronological]
+    /// How rows are assigned to training, validation and test [default: random; criteo, recsys2020: chronological]
     #[arg(long, value_enum)]
     split: Option<SplitKind>,
     /// Percentages for training, validation and test [default: 80:10:10; criteo: 85:7.5:7.5]
