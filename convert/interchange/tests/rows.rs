@@ -84,6 +84,39 @@ fn blocks_are_bounded_and_in_any_order() {
 }
 
 #[test]
+fn blocks_are_written_as_their_rows_are() {
+    let folder = TempDir::new().unwrap();
+    // So many fields that a block is closed by its indices; bags, which go another way.
+    for (rows, bags) in [(150_000, vec![false, false]), (70_000, vec![false; 70]), (5000, vec![true, false])] {
+        let (by_row, by_block) = (folder.path().join("rows.arrow"), folder.path().join("blocks.arrow"));
+        write(&by_row, rows, &bags);
+        let mut writer = RowsWriter::create(&by_block, &bounds(&bags, 100).columns).unwrap();
+        let mut written = 0;
+        for size in [1, 1000, 66_000].into_iter().cycle() {
+            let mut block = RowBlock::new(bags.len(), bags.contains(&true));
+            let next = rows.min(written + size);
+            for i in written..next {
+                let (label, row) = sample(i, &bags);
+                block.push_row(Some(label), &row.row(0));
+            }
+            writer.push_block(&block).unwrap();
+            written = next;
+            if written == rows {
+                break;
+            }
+        }
+        assert_eq!(writer.num_rows(), u64::from(rows));
+        writer.commit().unwrap();
+        assert_eq!(std::fs::read(&by_row).unwrap(), std::fs::read(&by_block).unwrap());
+    }
+    // A label that no row may have is named, with its row.
+    let mut writer = RowsWriter::create(&folder.path().join("none.arrow"), &bounds(&[false], 100).columns).unwrap();
+    let block = RowBlock { labels: vec![0, 2], indices: vec![1, 2], offsets: vec![], num_fields: 1 };
+    let error = writer.push_block(&block).unwrap_err().to_string();
+    assert!(error.contains("row 1, field \"label\": label 2"), "{error}");
+}
+
+#[test]
 fn long_bags_make_shorter_blocks() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("rows.arrow");

@@ -428,12 +428,30 @@ impl RowsWriter {
         Ok(())
     }
 
-    /// Appends all rows of a block, which has labels.
+    /// Appends all rows of a block, which has labels: the same file as by [`push`](Self::push), in a fraction of the time
+    /// where no field is a bag.
     ///
     /// # Errors
     /// Those of [`push`](Self::push).
     pub fn push_block(&mut self, block: &RowBlock) -> Result<(), RowsError> {
-        block.labels.iter().enumerate().try_for_each(|(i, &label)| self.push(label, &block.row(i)))
+        let fields = self.columns.len();
+        let is_plain = self.block.offsets.is_empty() && block.offsets.is_empty() && block.num_fields == fields;
+        if !is_plain || block.labels.len() != block.len() || block.labels.iter().any(|&label| label > 1) {
+            return block.labels.iter().enumerate().try_for_each(|(i, &label)| self.push(label, &block.row(i)));
+        }
+        let mut from = 0;
+        while from < block.len() {
+            let room = BLOCK_ROWS.min(BLOCK_INDICES.div_ceil(fields)) - self.block.len();
+            let to = block.len().min(from + room);
+            self.block.labels.extend(&block.labels[from..to]);
+            self.block.indices.extend(&block.indices[from * fields..to * fields]);
+            self.num_rows += (to - from) as u64;
+            if to - from == room {
+                self.flush()?;
+            }
+            from = to;
+        }
+        Ok(())
     }
 
     /// Writes the last block and the footer, and puts the file in its place.
@@ -453,6 +471,11 @@ impl RowsWriter {
         let rows = self.block.len();
         let mut arrays: Vec<ArrayRef> = vec![Arc::new(UInt8Array::from(self.block.labels.clone()))];
         for (f, column) in self.columns.iter().enumerate() {
+            if self.block.offsets.is_empty() {
+                let values: Vec<u32> = self.block.indices[f..].iter().step_by(self.columns.len()).copied().collect();
+                arrays.push(Arc::new(UInt32Array::from(values)));
+                continue;
+            }
             let cells = (0..rows).map(|i| self.block.row(i).field(f).unwrap_or_default());
             let values = UInt32Array::from_iter_values(cells.clone().flatten().copied());
             if column.bag {
