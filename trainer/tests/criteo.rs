@@ -149,7 +149,9 @@ fn malformed_rows_are_counted_and_shown() {
 #[test]
 fn more_than_the_allowed_share_ends_the_run() {
     let folder = TempDir::new().unwrap();
-    let bad = |every: u32| (0..1000).map(|i| if i % every == 7 { "bad\n".to_owned() } else { line(i) + "\n" }).collect::<String>();
+    let bad = |every: u32| {
+        (0..1000).map(|i| if i % every == 7 { "bad\n".to_owned() } else { line(i) + "\n" }).collect::<String>()
+    };
     // Exactly one in a hundred is allowed.
     let input = write(&folder, "a.txt", bad(100).as_bytes());
     let report = prepared(&input, 2, &folder.path().join("a")).unwrap();

@@ -103,7 +103,11 @@ fn malformed_rows_are_reported_and_limited() {
     assert_eq!(fs::read(folder.join("data/prepare.json")).unwrap(), output.stdout);
 
     fail(folder, "prepare criteo --source train.txt --out x --strict", "train.txt:2: 1 columns, 40 expected");
-    fail(folder, "prepare criteo --source train.txt --out x --max-bad 0.003", "1 of 301 rows are malformed, more than the 0.3 %");
+    fail(
+        folder,
+        "prepare criteo --source train.txt --out x --max-bad 0.003",
+        "1 of 301 rows are malformed, more than the 0.3 %",
+    );
     fail(folder, "prepare criteo --source train.txt --out x --max-bad 2", "from 0 to 1");
     fail(folder, "prepare criteo --source train.txt --out x --threads 0", "--threads");
     fail(folder, "prepare criteo --source train.txt --out x --shares 85:10:10", "add up to 105");
@@ -119,7 +123,8 @@ fn each_engagement_has_its_folder() {
     let tweet = |i: u32| {
         let reply = if i % 2 == 0 { "1581515300" } else { "" };
         let author = format!("a{}|3|4|true|1500000000", i % 3);
-        let row = format!("1||t|Photo|||Quote|en|{}|{author}|r|5|6|false|1500000000|true|{reply}|||\n", 1_581_515_200 + i);
+        let row =
+            format!("1||t|Photo|||Quote|en|{}|{author}|r|5|6|false|1500000000|true|{reply}|||\n", 1_581_515_200 + i);
         row.replace('|', "\u{1}")
     };
     fs::write(folder.join("training.tsv"), (0..100).map(tweet).collect::<String>()).unwrap();

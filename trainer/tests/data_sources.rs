@@ -244,7 +244,11 @@ fn parquet(path: &Path) {
                 (4, 0) => {
                     let typed = column_writer.typed::<ByteArrayType>();
                     typed
-                        .write_batch(&bytes(&["x", "y", "x", "y", "z"]), Some(&[1, 1, 0, 1, 1, 1]), Some(&[0, 1, 0, 0, 1, 1]))
+                        .write_batch(
+                            &bytes(&["x", "y", "x", "y", "z"]),
+                            Some(&[1, 1, 0, 1, 1, 1]),
+                            Some(&[0, 1, 0, 0, 1, 1]),
+                        )
                         .unwrap();
                 }
                 (4, _) => {
@@ -295,7 +299,8 @@ fn parquet_has_columns_by_name() {
         assert!(error.contains(expected), "{error}");
     }
     // A list where one value belongs.
-    let schema = write(&folder, "schema.toml", DESCRIPTION.replace("kind = \"bag\", max_bag = 2", "kind = \"categorical\""));
+    let schema =
+        write(&folder, "schema.toml", DESCRIPTION.replace("kind = \"bag\", max_bag = 2", "kind = \"categorical\""));
     let source = ParquetSource::open(&input, &schema).unwrap();
     let split = Split::Random { seed: 1, shares: Default::default() };
     let strict = Reading { strict: true, ..LENIENT };

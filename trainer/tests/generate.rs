@@ -76,7 +76,11 @@ fn labels_follow_the_truth() {
         // Numbers of a bucket differ in the text, so that only rows without buckets are compared.
         let tokens = tokens(row);
         let small = tokens.split('\t').take(2).all(|number| number.parse::<i64>().is_ok_and(|n| n <= 2));
-        small && known.insert(tokens, **logit).is_some_and(|earlier| { assert_eq!(earlier, **logit); true })
+        small
+            && known.insert(tokens, **logit).is_some_and(|earlier| {
+                assert_eq!(earlier, **logit);
+                true
+            })
     });
     assert!(repeated.count() > 100);
 }

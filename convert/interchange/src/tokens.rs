@@ -95,8 +95,21 @@ mod tests {
     #[test]
     fn tokens_of_every_length_are_told_apart() {
         // Among them pairs that differ in trailing zeros only, and a character of several bytes.
-        let tokens =
-            ["", "\0", "\0\0", "a", "a\0", "ab", "68fd1e64", "68fd1e6\0", "68fd1e64\0", "68fd1e640", "é", "Misérab", "éééé"];
+        let tokens = [
+            "",
+            "\0",
+            "\0\0",
+            "a",
+            "a\0",
+            "ab",
+            "68fd1e64",
+            "68fd1e6\0",
+            "68fd1e64\0",
+            "68fd1e640",
+            "é",
+            "Misérab",
+            "éééé",
+        ];
         let mut map = TokenMap::<u64>::default();
         for (i, token) in tokens.iter().enumerate() {
             for _ in 0..=i {

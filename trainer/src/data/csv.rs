@@ -173,7 +173,9 @@ impl Block for CsvBlock<'_> {
             return Err(format!("{} columns, {} expected", record.len(), columns.width));
         }
         let cell = |column: usize| {
-            str::from_utf8(&record[column]).map(|text| Cell::Text(Cow::Borrowed(text))).map_err(|e| format!("not UTF-8: {e}"))
+            str::from_utf8(&record[column])
+                .map(|text| Cell::Text(Cow::Borrowed(text)))
+                .map_err(|e| format!("not UTF-8: {e}"))
         };
         let time = columns.time.map(cell);
         self.source.description.fill(row, cell(columns.label), time, |f| cell(columns.fields[f]))

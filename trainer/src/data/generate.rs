@@ -20,8 +20,8 @@ use super::planted::{Planted, probability};
 
 /// Features of C1 to C26 in Criteo's rows, those of ten rows and more; with 13 fields of about 60 they add up to 1,086,810.
 const CRITEO_SIZES: [u32; 26] = [
-    1458, 556, 245_197, 166_166, 306, 20, 12_055, 634, 4, 46_330, 5229, 243_454, 3177, 27, 11_745, 225_322, 11, 4727, 2058,
-    5, 238_640, 18, 16, 67_856, 89, 50_942,
+    1458, 556, 245_197, 166_166, 306, 20, 12_055, 634, 4, 46_330, 5229, 243_454, 3177, 27, 11_745, 225_322, 11, 4727,
+    2058, 5, 238_640, 18, 16, 67_856, 89, 50_942,
 ];
 /// Rows that a thread makes at a time.
 const BLOCK_ROWS: u64 = 4096;
@@ -146,7 +146,8 @@ impl Args {
     }
 
     fn schema(&self) -> String {
-        let mut text = "delimiter = \"\\t\"\nheader = false\nmin_count = 1\n\nlabel = { column = 0 }\n\nfields = [\n".to_owned();
+        let mut text =
+            "delimiter = \"\\t\"\nheader = false\nmin_count = 1\n\nlabel = { column = 0 }\n\nfields = [\n".to_owned();
         let numeric = (1..=self.numeric).map(|i| (format!("I{i}"), "numeric"));
         let categorical = (1..=self.categories.len()).map(|i| (format!("C{i}"), "categorical"));
         for (column, (name, kind)) in (1..).zip(numeric.chain(categorical)) {
@@ -216,6 +217,9 @@ pub fn run(args: &Args) -> Result<()> {
         .with_context(|| context(&schema_path))?;
     atomic::write(&truth_path, |output| output.write_all(truth.as_bytes())).with_context(|| context(&truth_path))?;
     let auc = metrics.auc.map_or("undefined".to_owned(), |auc| format!("{auc:.5}"));
-    println!("{} rows, {} clicks; the truth's AUC {auc}, LogLoss {:.5}", metrics.rows, metrics.positives, metrics.log_loss);
+    println!(
+        "{} rows, {} clicks; the truth's AUC {auc}, LogLoss {:.5}",
+        metrics.rows, metrics.positives, metrics.log_loss
+    );
     Ok(())
 }

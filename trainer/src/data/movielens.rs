@@ -116,7 +116,8 @@ impl MovieLens {
         ];
         let found = layouts.into_iter().find(|(name, _)| folder.join(name).exists());
         let Some((ratings, layout)) = found else {
-            let what = "neither ml-100k.inter (RecBole), u.data (GroupLens, 100K) nor ratings.dat (1M) is in this folder";
+            let what =
+                "neither ml-100k.inter (RecBole), u.data (GroupLens, 100K) nor ratings.dat (1M) is in this folder";
             return Err(DataError::file(folder, what));
         };
         let columns = ["user_id", "item_id", "rating", "timestamp"];
@@ -154,7 +155,8 @@ impl MovieLens {
             earlier.map_or(Ok(()), |_| Err(format!("user {} comes twice", cells[0])))
         })?;
         films.lines(|cells| {
-            let genres = |separator| cells[cells.len() - 1].split(separator).filter(|g| !g.is_empty()).map(str::to_owned);
+            let genres =
+                |separator| cells[cells.len() - 1].split(separator).filter(|g| !g.is_empty()).map(str::to_owned);
             let (year, genres) = match layout {
                 Layout::RecBole => (cells[2].to_owned(), genres(' ').collect()),
                 Layout::GroupLens100K => grouplens_film(cells)?,

@@ -109,7 +109,19 @@ mod tests {
         for threads in [1, 3] {
             let jobs = (0..1000).map(|i| if i == 500 { Err("job 500") } else { Ok(i) });
             let mut collected = 0;
-            let result = in_order(threads, jobs, |i| i, |i| if i == 300 { Err("result 300") } else { collected += 1; Ok(()) });
+            let result = in_order(
+                threads,
+                jobs,
+                |i| i,
+                |i| {
+                    if i == 300 {
+                        Err("result 300")
+                    } else {
+                        collected += 1;
+                        Ok(())
+                    }
+                },
+            );
             assert_eq!((result, collected), (Err("result 300"), 300));
             let jobs = (0..1000).map(|i| if i == 500 { Err("job 500") } else { Ok(i) });
             assert_eq!(in_order(threads, jobs, |i: i32| i, |_| Ok(())), Err("job 500"));

@@ -61,7 +61,15 @@ impl ParquetSource {
         let fields = fields.iter().map(place).collect();
         let projection = Type::group_type_builder(root.name()).with_fields(columns).build();
         let projection = projection.map_err(|e| DataError::file(path, e.to_string()))?;
-        Ok(ParquetSource { path: path.to_owned(), schema: schema.to_owned(), description, projection, label, time, fields })
+        Ok(ParquetSource {
+            path: path.to_owned(),
+            schema: schema.to_owned(),
+            description,
+            projection,
+            label,
+            time,
+            fields,
+        })
     }
 }
 
@@ -75,7 +83,8 @@ fn reader(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
             let dictionary = column.dictionary_page_offset().unwrap_or(0);
             if offset < 0 || bytes < 0 || dictionary < 0 {
                 let name = column.column_path();
-                let what = format!("row group {g}, column {name}: {bytes} bytes at {offset}, dictionary at {dictionary}");
+                let what =
+                    format!("row group {g}, column {name}: {bytes} bytes at {offset}, dictionary at {dictionary}");
                 return Err(DataError::file(path, what));
             }
         }
@@ -150,7 +159,8 @@ impl<'a> Iterator for ParquetBlocks<'a> {
         let all = self.reader.metadata().file_metadata().num_rows().unsigned_abs().max(1);
         let share = self.rows_read as f64 / all as f64;
         self.progress.set_position((share * self.progress.length().unwrap_or(0) as f64) as u64);
-        (!rows.is_empty()).then(|| Ok(Box::new(ParquetBlock { source: self.source, rows, first_row }) as Box<dyn Block>))
+        (!rows.is_empty())
+            .then(|| Ok(Box::new(ParquetBlock { source: self.source, rows, first_row }) as Box<dyn Block>))
     }
 }
 

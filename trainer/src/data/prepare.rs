@@ -65,7 +65,9 @@ pub fn prepare(source: &dyn Source, split: &Split, reading: Reading, out: &Path)
             let schema = Schema {
                 version: Schema::VERSION,
                 label: source.label().to_owned(),
-                fields: fields.map(|(f, vocabulary)| Field { name: f.name.clone(), kind: f.kind, vocabulary }).collect(),
+                fields: fields
+                    .map(|(f, vocabulary)| Field { name: f.name.clone(), kind: f.kind, vocabulary })
+                    .collect(),
             };
             let counted = Counted { of, plan, schema };
             atomic::write(&counted_path, |output| Ok(serde_json::to_writer(output, &counted)?))

@@ -67,7 +67,10 @@ impl FromStr for Shares {
         let parts = text.split(':').map(thousandths).collect::<Result<Vec<_>, _>>()?;
         match parts[..] {
             [train, valid, test] if train + valid + test == 1000 => Ok(Shares { valid, test }),
-            [_, _, _] => Err(format!("{text}: the three add up to {}, 100 expected", f64::from(parts.iter().sum::<u16>()) / 10.0)),
+            [_, _, _] => Err(format!(
+                "{text}: the three add up to {}, 100 expected",
+                f64::from(parts.iter().sum::<u16>()) / 10.0
+            )),
             _ => Err(format!("{text:?}: three percentages expected, for example 85:7.5:7.5")),
         }
     }
@@ -167,7 +170,9 @@ impl Plan {
         Ok(match split {
             Split::Random { seed, shares } => Plan::Random { seed: *seed, draws: shares.boundaries(1000) },
             Split::File(path) => Plan::File(path.clone()),
-            Split::Chronological(shares) if source.has_time() => Plan::Keys(boundaries_in_time(source, reading, *shares)?),
+            Split::Chronological(shares) if source.has_time() => {
+                Plan::Keys(boundaries_in_time(source, reading, *shares)?)
+            }
             Split::Chronological(shares) => {
                 let bar = progress(source.path(), "counting")?;
                 let mut rows = 0;
