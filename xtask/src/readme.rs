@@ -89,8 +89,10 @@ fn commands(document: &str, text: &str) -> Vec<Shown> {
                 continue;
             };
             let command = code[start.len()..].split(['#', '|', '>']).next().unwrap_or_default();
-            let plain =
-                |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
+            let plain = |word: &&str| {
+                word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+                    && word.starts_with(|c: char| c.is_ascii_lowercase())
+            };
             let words: Vec<String> = command.split_whitespace().take_while(plain).map(str::to_owned).collect();
             let flags = command.split_whitespace().filter(|word| word.starts_with("--"));
             let flags = flags.map(|flag| flag.split('=').next().unwrap_or(flag).to_owned()).collect();
@@ -134,13 +136,13 @@ mod tests {
     #[test]
     fn commands_are_found_in_code_and_not_in_prose() {
         let text = "xsfm is a program.\n\n    cargo xtask demo --seed 2   # --not-a-flag\n\nRun `xsfm pack DIR --mode=f32 -o M`.\n\
-                    ```\n$ xsfm-train prepare movielens --out D | cat\n```\n";
+                    ```\n$ xsfm-train prepare recsys2020 --out D | cat\n```\n";
         let found = commands("R", text);
         let found: Vec<_> = found.iter().map(|s| (s.line, s.program, s.words.join(" "), s.flags.join(" "))).collect();
         let expected = [
             (3, "xtask", "demo", "--seed"),
             (5, "xsfm", "pack", "--mode"),
-            (7, "xsfm-train", "prepare movielens", "--out"),
+            (7, "xsfm-train", "prepare recsys2020", "--out"),
         ];
         assert_eq!(found, expected.map(|(line, program, words, flags)| (line, program, words.into(), flags.into())));
     }
