@@ -42,7 +42,7 @@ fn line(i: u32) -> String {
     }
     for f in 0..26 {
         let value = (i % (3 + 7 * f)).wrapping_mul(2_654_435_761).wrapping_add(f);
-        line += &if (i + f) % 11 == 0 { "\t".to_owned() } else { format!("\t{value:08x}") };
+        line += &if (i + f).is_multiple_of(11) { "\t".to_owned() } else { format!("\t{value:08x}") };
     }
     line
 }

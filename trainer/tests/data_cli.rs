@@ -121,7 +121,7 @@ fn each_engagement_has_its_folder() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
     let tweet = |i: u32| {
-        let reply = if i % 2 == 0 { "1581515300" } else { "" };
+        let reply = if i.is_multiple_of(2) { "1581515300" } else { "" };
         let author = format!("a{}|3|4|true|1500000000", i % 3);
         let row =
             format!("1||t|Photo|||Quote|en|{}|{author}|r|5|6|false|1500000000|true|{reply}|||\n", 1_581_515_200 + i);

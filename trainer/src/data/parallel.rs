@@ -91,7 +91,7 @@ mod tests {
         let mut collected = Vec::new();
         let work = |i: u64| {
             // The first of each four takes longest.
-            thread::sleep(Duration::from_micros(if i % 4 == 0 { 500 } else { 50 }));
+            thread::sleep(Duration::from_micros(if i.is_multiple_of(4) { 500 } else { 50 }));
             i * i
         };
         in_order(4, jobs, work, |r| {
