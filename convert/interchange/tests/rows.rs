@@ -87,8 +87,9 @@ fn blocks_are_bounded_and_in_any_order() {
 fn blocks_are_written_as_their_rows_are() {
     let folder = TempDir::new().unwrap();
     // So many fields that a block is closed by its indices; bags, which go another way.
-    for (rows, bags) in [(150_000, vec![false, false]), (70_000, vec![false; 70]), (5000, vec![true, false])] {
-        let (by_row, by_block) = (folder.path().join("rows.arrow"), folder.path().join("blocks.arrow"));
+    for (rows, bags) in [(150_000, vec![false, false]), (70_000, vec![false; 70]), (5000, vec![true, false, false])] {
+        let file = |name| folder.path().join(format!("{name}-{}.arrow", bags.len()));
+        let (by_row, by_block) = (file("rows"), file("blocks"));
         write(&by_row, rows, &bags);
         let mut writer = RowsWriter::create(&by_block, &bounds(&bags, 100).columns).unwrap();
         let mut written = 0;

@@ -1,6 +1,8 @@
 //! A planted DeepFwFM: the truth behind generated rows.
 //!
-//!     logit = bias + sum_f w_f[x_f] + sum_{i<j} r_ij <v_i[x_i], v_j[x_j]> + MLP(concat v_f[x_f])
+//! ```text
+//! logit = bias + sum_f w_f[x_f] + sum_{i<j} r_ij <v_i[x_i], v_j[x_j]> + MLP(concat v_f[x_f])
+//! ```
 //!
 //! The numbers of a feature are a hash of seed, field and index: there is no table, and fields may be of any size. Features of
 //! a field have Zipf's law with exponent 1: a few are frequent, and most are rare.
