@@ -158,9 +158,9 @@ fn a_generated_truth_is_recovered() {
         out: at("raw"),
         rows: 60_000,
         seed: 5,
-        numeric: 2,
-        numeric_size: 10,
-        categories: vec![30, 20, 10, 6],
+        numeric: 1,
+        numeric_size: 8,
+        categories: vec![12, 8, 6, 5],
         strength: 2.0,
         click_rate: 0.3,
         threads: None,
@@ -168,7 +168,7 @@ fn a_generated_truth_is_recovered() {
     .unwrap();
     let source = CsvSource::open(&at("raw/rows.tsv"), &at("raw/schema.toml")).unwrap();
     prepare(&source, &Split::Chronological(Shares::default()), Reading::default(), &at("data")).unwrap();
-    train_with(&at("data"), &at("model"), "--epochs 10 --patience 3 --l2 0.001 --hidden 32,32").unwrap();
+    train_with(&at("data"), &at("model"), "--epochs 6 --l2 0.001").unwrap();
     let found = report(&at("model")).test.unwrap();
 
     let text = |name: &str| std::fs::read_to_string(at("raw").join(name)).unwrap();
@@ -178,7 +178,7 @@ fn a_generated_truth_is_recovered() {
     assert_eq!((found.rows, found.positives), (truth.rows, truth.positives));
     let (found, truth) = (found.auc.unwrap(), truth.auc.unwrap());
     println!("AUC {found:.4}, the truth's {truth:.4}");
-    assert!(truth > 0.8 && found < truth && truth - found < 0.01, "AUC {found}, the truth's {truth}");
+    assert!(truth > 0.85 && (0.0..0.015).contains(&(truth - found)), "AUC {found}, the truth's {truth}");
 }
 
 /// A run is killed (SIGKILL) when its second epoch is saved, goes on, and ends with the weights of a run that was left alone.
