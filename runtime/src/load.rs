@@ -101,7 +101,7 @@ impl<'a> Sections<'a, '_> {
         let Some(section) = self.find(kind) else { return Ok(&[]) };
         // In range: `check_sections` compared both with the length of `file`.
         let bytes = run(self.file, section.offset as usize, section.len as usize);
-        if bytes.as_ptr().addr() % number.align() != 0 {
+        if !bytes.as_ptr().addr().is_multiple_of(number.align()) {
             return Err(LoadError::Misaligned { section: kind, required: number.align() as u64 });
         }
         let left_over = bytes.len() % number.size();
