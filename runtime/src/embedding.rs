@@ -35,7 +35,7 @@ pub enum Composition {
 
 impl Composition {
     /// What the record says; the loader has refused all but these four.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn of(record: &FieldRecord) -> Self {
         let collisions = record.collisions.get();
         match record.composition {
@@ -47,7 +47,7 @@ impl Composition {
     }
 
     /// Shapes of the tables: rows of the first, rows of the second, columns of both.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn tables(self, features: u32, dim: usize) -> (usize, usize, usize) {
         let (collisions, columns) = match self {
             Composition::Full => return (features as usize, 0, dim),
@@ -149,22 +149,26 @@ impl<W> Embedding<'_, W> {
     }
 
     /// The rows of feature `index`, which [`check`] has found in range.
-    #[inline(always)]
+    #[inline]
     fn rows(&self, record: &FieldRecord, composition: Composition, index: u32) -> Rows {
-        let tables = record.table_offset.get() as usize;
+        let (quotients, _, columns) = composition.tables(record.features.get(), self.dim);
+        let len = if record.bits == 0 { columns } else { nibbles::row_len(columns) };
+        let row = |number: usize| TableRow { at: record.table_offset.get() as usize + number * len, len };
         match composition {
-            Composition::Full => Rows {
-                first: TableRow { at: tables + index as usize * self.dim, len: self.dim },
-                second: TableRow { at: 0, len: 0 },
-            },
+            Composition::Full => Rows { first: row(index as usize), second: TableRow { at: 0, len: 0 } },
             Composition::Mult { collisions } | Composition::Add { collisions } | Composition::Concat { collisions } => {
-                let (quotients, _, len) = composition.tables(record.features.get(), self.dim);
-                let row = |number: usize| TableRow { at: tables + number * len, len };
                 let quotient = index.checked_div(collisions).unwrap_or(0);
                 let remainder = index - quotient * collisions;
                 Rows { first: row(quotient as usize), second: row(quotients + remainder as usize) }
             }
         }
+    }
+
+    /// The same rows: numbers, or bytes where two numbers share one. The second is empty where there is none.
+    #[inline]
+    fn slices(&self, record: &FieldRecord, composition: Composition, index: u32) -> (&[W], &[W]) {
+        let Rows { first, second } = self.rows(record, composition, index);
+        (first.of(self.tables), second.of(self.tables))
     }
 }
 
@@ -263,20 +267,19 @@ impl Embedding<'_, i8> {
             return copy(v, self.tables, TableRow { at, len: self.dim }, out);
         }
         if record.bits != 0 {
-            return nibbles::gather(self.tables, record, indices, self.dim, acc, out);
+            return self.gather_nibbles(record, indices, acc, out);
         }
         let composition = Composition::of(record);
         if let (&[index], 0) = (indices, record.bag) {
-            if composition.is_copy() {
-                let rows = self.rows(record, composition, index);
-                copy(v, self.tables, rows.first, out);
-                if rows.second.len > 0 {
-                    copy(v, self.tables, rows.second, out.get_mut(rows.first.len..).unwrap_or_default());
-                }
-                return;
-            }
             if V::WIDE {
                 let rows = self.rows(record, composition, index);
+                if composition.is_copy() {
+                    copy(v, self.tables, rows.first, out);
+                    if rows.second.len > 0 {
+                        copy(v, self.tables, rows.second, out.get_mut(rows.first.len..).unwrap_or_default());
+                    }
+                    return;
+                }
                 let multiplier = v.splat(record.multiplier.get());
                 for at in (0..self.dim).step_by(LANES) {
                     let first = widen_i8(v, self.tables, rows.first.at + at);
@@ -290,15 +293,17 @@ impl Embedding<'_, i8> {
                 }
                 return;
             }
-            let rows = self.rows(record, composition, index);
-            let (first, second) = (rows.first.of(self.tables), rows.second.of(self.tables));
+            let (first, second) = self.slices(record, composition, index);
+            if composition.is_copy() {
+                copy_each(first, out);
+                return copy_each(second, out.get_mut(first.len()..).unwrap_or_default());
+            }
             let is_product = matches!(composition, Composition::Mult { .. });
             return portable::compose(first, second, is_product, record.multiplier.get(), out);
         }
         acc.fill(0);
         for &index in indices {
-            let rows = self.rows(record, composition, index);
-            let (first, second) = (rows.first.of(self.tables), rows.second.of(self.tables));
+            let (first, second) = self.slices(record, composition, index);
             match composition {
                 Composition::Full => portable::add_row(acc, first),
                 Composition::Mult { .. } => portable::add_product(acc, first, second),
@@ -333,8 +338,7 @@ impl Embedding<'_, f32> {
         out.fill(0.0);
         let add = |out: &mut [f32], row: &[f32]| out.iter_mut().zip(row).for_each(|(o, v)| *o += v);
         for &index in indices {
-            let rows = self.rows(record, composition, index);
-            let (first, second) = (rows.first.of(self.tables), rows.second.of(self.tables));
+            let (first, second) = self.slices(record, composition, index);
             match composition {
                 Composition::Full => add(out, first),
                 Composition::Mult { .. } => {

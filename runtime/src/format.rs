@@ -4,9 +4,11 @@
 //! Prefix (32 bytes) | manifest (postcard) | padding | section | padding | section …       sections start at multiples of 64
 //! ```
 //!
-//! The prefix and the records are read in place through [`zerocopy`]; the manifest is decoded by [`postcard`], because
-//! varints are small but cannot be borrowed as weights. Writers use the same types, so the layout has one definition.
+//! The prefix and the records are read in place through [`zerocopy`]; the manifest is decoded, because varints are small but cannot
+//! be borrowed as weights. Writers use the same types, so the layout has one definition; with the feature `std` those of the
+//! manifest implement serde's traits, for the crate [postcard](https://docs.rs/postcard).
 
+#[cfg(feature = "std")]
 use serde::{Deserialize, Serialize};
 use zerocopy::little_endian::{F32, I32, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -14,8 +16,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::quant::Term;
 
 pub mod layout;
+mod manifest;
 
 pub use layout::Layout;
+pub(crate) use manifest::{Head, Reader};
 
 #[cfg(target_endian = "big")]
 compile_error!("sections are borrowed in place as little-endian numbers; big-endian targets are not supported");
@@ -74,7 +78,8 @@ impl Prefix {
 }
 
 /// What people and the loader need to know before the first section.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "std", derive(Serialize, Deserialize))]
 pub struct Manifest<'a> {
     /// Program and version that wrote the file.
     pub producer: &'a str,
@@ -93,7 +98,8 @@ pub struct Manifest<'a> {
 }
 
 /// The arithmetic of a file, with the numbers that stand alone.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "std", derive(Serialize, Deserialize))]
 pub enum Arithmetic {
     /// Weights and sums in f32.
     F32 {
@@ -117,7 +123,8 @@ pub enum Arithmetic {
 }
 
 /// How each part's integer accumulator enters the logit; [`Term::ABSENT`] for a part that the model lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "std", derive(Serialize, Deserialize))]
 pub struct Terms {
     /// First-order term with one scalar per feature.
     pub feature_weight: Term,
@@ -129,8 +136,19 @@ pub struct Terms {
     pub mlp: Term,
 }
 
+impl Terms {
+    /// Those of a model without parts.
+    pub(crate) const ABSENT: Terms = Terms {
+        feature_weight: Term::ABSENT,
+        field_vector: Term::ABSENT,
+        interaction: Term::ABSENT,
+        mlp: Term::ABSENT,
+    };
+}
+
 /// One entry of the section table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "std", derive(Serialize, Deserialize))]
 pub struct Section {
     /// A [`SectionKind`] as a number.
     pub kind: u8,

@@ -67,8 +67,8 @@ impl<'a> Int8Model<'a> {
     }
 
     fn load(bytes: &'a [u8], body: Body) -> Result<Self, LoadError> {
-        let (file, manifest) = load::manifest(bytes, body)?;
-        let (shallow, mlp, bias, terms) = load::load_int8(file, &manifest)?;
+        let (file, head) = load::head(bytes, body)?;
+        let (shallow, mlp, bias, terms) = load::load_int8(file, &head)?;
         Ok(Int8Model { shallow, mlp, bias, terms })
     }
 

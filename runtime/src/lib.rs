@@ -42,7 +42,7 @@
 //! | `scratch`, `run` | the caller's memory, arrays | arrays in them |
 //! | [`error`] | | what can go wrong |
 //!
-//! `std` is on by default: a faster checksum, and kernels chosen by what the CPU has. `defmt` derives `defmt::Format`.
+//! `std` is on by default: a faster checksum, kernels chosen by what the CPU has, and serde for writers of files. `defmt` derives `defmt::Format`.
 
 #![no_std]
 // `std` is the real one with the feature of that name, and `core`'s part of it without.

@@ -3,19 +3,22 @@
 //! After [`load`] has accepted the bytes, offsets lie inside their sections, shapes fit each other, and no integer sum can
 //! leave its type (`format::limit`), whatever the tables and weights hold.
 
+use std::alloc;
+
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::embedding::{Composition, Embedding, nibbles};
 use crate::error::LoadError;
 use crate::format::layout::{Bias, Weight, tile};
 use crate::format::{
-    Arithmetic, CRC, FIRST_OPTIONAL_KIND, FieldRecord, LayerRecord, Layout, MAGIC, Manifest, Prefix, SECTION_ALIGNMENT,
-    SectionKind, Terms, VERSION, composition, limit,
+    Arithmetic, CRC, FIRST_OPTIONAL_KIND, FieldRecord, Head, LayerRecord, Layout, MAGIC, Prefix, Reader,
+    SECTION_ALIGNMENT, Section, SectionKind, Terms, VERSION, composition, limit,
 };
 use crate::interaction::{Coefficient, FieldInteraction, LowRank};
 use crate::linear::{FeatureWeight, FieldVector};
 use crate::mlp::{Layer, Mlp, shape};
-use crate::model::{Deep, Parts, Shallow};
+use crate::model::{Deep, Mode, Parts, Shallow};
+use crate::quant::Term;
 use crate::run::{rows, run};
 
 /// Whether to read every byte of the body for its checksum.
@@ -25,8 +28,8 @@ pub(crate) enum Body {
     Trust,
 }
 
-/// The file without trailing bytes, and its manifest.
-pub(crate) fn manifest(bytes: &[u8], body: Body) -> Result<(&[u8], Manifest<'_>), LoadError> {
+/// The file without trailing bytes, and its manifest, whose strings nobody has looked at.
+pub(crate) fn head(bytes: &[u8], body: Body) -> Result<(&[u8], Head<'_>), LoadError> {
     let found = bytes.len() as u64;
     let (prefix, _) =
         Prefix::ref_from_prefix(bytes).map_err(|_| LoadError::Truncated { needed: Prefix::LEN as u64, found })?;
@@ -53,24 +56,21 @@ pub(crate) fn manifest(bytes: &[u8], body: Body) -> Result<(&[u8], Manifest<'_>)
             return Err(LoadError::Checksum { stored, computed });
         }
     }
-    let (manifest, rest) = postcard::take_from_bytes::<Manifest<'_>>(manifest).map_err(|_| LoadError::Manifest)?;
-    if !rest.is_empty() {
-        return Err(LoadError::Manifest);
-    }
-    check_sections(&manifest, end, needed)?;
-    Ok((file, manifest))
+    let head = Head::read(manifest).ok_or(LoadError::Manifest)?;
+    check_sections(&head, end, needed)?;
+    Ok((file, head))
 }
 
 /// Sections follow the manifest in the order of their offsets, aligned, inside the file, without overlap.
-fn check_sections(manifest: &Manifest<'_>, manifest_end: u64, file_len: u64) -> Result<(), LoadError> {
+fn check_sections(head: &Head<'_>, manifest_end: u64, file_len: u64) -> Result<(), LoadError> {
     let mut free_from = manifest_end;
-    for (number, section) in manifest.sections.iter().enumerate() {
+    for (number, section) in head.sections().enumerate() {
         let (kind, offset, len) = (section.kind, u64::from(section.offset), u64::from(section.len));
         if kind < FIRST_OPTIONAL_KIND && SectionKind::from_number(kind).is_none() {
             return Err(LoadError::UnknownSection { kind });
         }
         let end = offset.checked_add(len).filter(|&end| end <= file_len);
-        let repeated = manifest.sections.iter().take(number).any(|other| other.kind == kind);
+        let repeated = head.sections().take(number).any(|other| other.kind == kind);
         match end {
             Some(end) if offset >= free_from && offset % SECTION_ALIGNMENT as u64 == 0 && !repeated => free_from = end,
             _ => return Err(LoadError::SectionBounds { kind, offset, len }),
@@ -80,53 +80,80 @@ fn check_sections(manifest: &Manifest<'_>, manifest_end: u64, file_len: u64) -> 
 }
 
 /// The sections of a file whose manifest has been checked.
-struct Sections<'a, 'm> {
+struct Sections<'a, 'h> {
     file: &'a [u8],
-    manifest: &'m Manifest<'a>,
+    head: &'h Head<'a>,
 }
 
 impl<'a> Sections<'a, '_> {
+    fn find(&self, kind: SectionKind) -> Option<Section> {
+        self.head.sections().find(|section| section.kind == kind as u8)
+    }
+
     fn has(&self, kind: SectionKind) -> bool {
-        self.manifest.sections.iter().any(|section| section.kind == kind as u8)
+        self.find(kind).is_some()
+    }
+
+    /// The bytes of a section, none where the file lacks it: whole numbers of this layout, at an address for them.
+    // Out of line, as the next: small programs have it once, and not for each type of numbers.
+    #[inline(never)]
+    fn bytes(&self, kind: SectionKind, number: alloc::Layout) -> Result<&'a [u8], LoadError> {
+        let Some(section) = self.find(kind) else { return Ok(&[]) };
+        // In range: `check_sections` compared both with the length of `file`.
+        let bytes = run(self.file, section.offset as usize, section.len as usize);
+        if !bytes.as_ptr().addr().is_multiple_of(number.align()) {
+            return Err(LoadError::Misaligned { section: kind, required: number.align() as u64 });
+        }
+        let left_over = bytes.len() % number.size();
+        if left_over != 0 {
+            let found = bytes.len() as u64;
+            return Err(LoadError::SectionSize { section: kind, expected: found - left_over as u64, found });
+        }
+        Ok(bytes)
+    }
+
+    /// The bytes of a section that must be there, or must not, and hold `count` numbers of this layout.
+    #[inline(never)]
+    fn exact_bytes(
+        &self,
+        kind: SectionKind,
+        wanted: bool,
+        count: u64,
+        number: alloc::Layout,
+    ) -> Result<&'a [u8], LoadError> {
+        let found = self.find(kind).map(|section| u64::from(section.len));
+        if found.is_some() != wanted {
+            return Err(LoadError::SectionPresence { section: kind, found: !wanted });
+        }
+        let expected = count.saturating_mul(number.size() as u64);
+        match found {
+            Some(found) if found != expected => Err(LoadError::SectionSize { section: kind, expected, found }),
+            _ => self.bytes(kind, number),
+        }
     }
 
     /// All numbers of a section; none where the file lacks it.
+    // Inlined, as the next: a program that does not look at errors has no code then that passes them on.
+    #[inline(always)]
     fn numbers<T: FromBytes + Immutable + KnownLayout>(&self, kind: SectionKind) -> Result<&'a [T], LoadError> {
-        let Some(section) = self.manifest.sections.iter().find(|section| section.kind == kind as u8) else {
-            return Ok(&[]);
-        };
-        // In range: `check_sections` compared both with the length of `file`.
-        let bytes = run(self.file, section.offset as usize, section.len as usize);
-        <[T]>::ref_from_bytes(bytes).map_err(|error| match error {
-            zerocopy::ConvertError::Alignment(_) => {
-                LoadError::Misaligned { section: kind, required: align_of::<T>() as u64 }
-            }
-            _ => {
-                let size = size_of::<T>() as u64;
-                let found = u64::from(section.len);
-                LoadError::SectionSize { section: kind, expected: found / size * size, found }
-            }
-        })
+        Ok(in_place(self.bytes(kind, alloc::Layout::new::<T>())?))
     }
 
     /// A section that must be there, or must not, and hold `count` numbers.
+    #[inline(always)]
     fn exactly<T: FromBytes + Immutable + KnownLayout>(
         &self,
         kind: SectionKind,
         wanted: bool,
         count: u64,
     ) -> Result<&'a [T], LoadError> {
-        if self.has(kind) != wanted {
-            return Err(LoadError::SectionPresence { section: kind, found: !wanted });
-        }
-        let numbers = self.numbers::<T>(kind)?;
-        let (expected, found) =
-            (count.saturating_mul(size_of::<T>() as u64), (numbers.len() as u64) * size_of::<T>() as u64);
-        if wanted && expected != found {
-            return Err(LoadError::SectionSize { section: kind, expected, found });
-        }
-        Ok(numbers)
+        Ok(in_place(self.exact_bytes(kind, wanted, count, alloc::Layout::new::<T>())?))
     }
+}
+
+/// Bytes of a section, of whose size and address [`Sections::bytes`] has seen to, as the numbers that they are.
+fn in_place<T: FromBytes + Immutable + KnownLayout>(bytes: &[u8]) -> &[T] {
+    <[T]>::ref_from_bytes(bytes).unwrap_or_default()
 }
 
 /// A number as errors show it; what does not fit is shown as the largest.
@@ -162,18 +189,19 @@ fn equal(what: &'static str, at: usize, expected: u64, found: impl Into<u64>) ->
 }
 
 /// Checks everything and borrows the parts.
-pub(crate) fn load<'a>(file: &'a [u8], manifest: &Manifest<'a>) -> Result<(Parts<'a>, &'a [FieldRecord]), LoadError> {
-    let (sections, fields, dim) = fields(file, manifest)?;
-    check_names(manifest.field_names, fields.len())?;
+pub(crate) fn load<'a>(file: &'a [u8], head: &Head<'a>) -> Result<(Parts<'a>, &'a [FieldRecord]), LoadError> {
+    let (sections, fields, dim) = fields(file, head)?;
+    head.strings().ok_or(LoadError::Manifest)?;
+    check_names(Reader(head.field_names), fields.len())?;
     let inputs = fields.len() * dim;
-    let parts = match manifest.arithmetic {
+    let parts = match head.arithmetic() {
         Arithmetic::F32 { bias } => {
             let shallow = shallow::<f32, f32>(&sections, fields, dim, false)?;
             Parts::F32 { shallow, mlp: mlp::<f32, f32, f32>(&sections, inputs, false)?, bias }
         }
         Arithmetic::Int8 { bias, terms } | Arithmetic::Dynamic { bias, terms } => {
-            let shallow = integers(&sections, fields, dim, terms)?;
-            let deep = if let Arithmetic::Int8 { .. } = manifest.arithmetic {
+            let (shallow, terms) = (integers(&sections, fields, dim)?, checked(terms)?);
+            let deep = if head.mode == Mode::Int8 {
                 static_mlp(&sections, inputs)?.map(Deep::Static)
             } else {
                 let mlp = mlp::<i8, f32, f32>(&sections, inputs, true)?;
@@ -186,29 +214,30 @@ pub(crate) fn load<'a>(file: &'a [u8], manifest: &Manifest<'a>) -> Result<(Parts
 }
 
 /// The same for int8 mode alone: the parts, the MLP, and the numbers that stand alone. Names are not looked at.
-pub(crate) fn load_int8<'a>(file: &'a [u8], manifest: &Manifest<'a>) -> Result<Int8Parts<'a>, LoadError> {
-    let Arithmetic::Int8 { bias, terms } = manifest.arithmetic else {
-        let found = if let Arithmetic::F32 { .. } = manifest.arithmetic { 0 } else { 2 };
-        let what = "arithmetic (0: f32, 1: int8, 2: dynamic) of file";
-        return Err(LoadError::Value { what, at: 0, least: 1, most: 1, found });
+pub(crate) fn load_int8<'a>(file: &'a [u8], head: &Head<'a>) -> Result<Int8Parts<'a>, LoadError> {
+    let number = match head.mode {
+        Mode::F32 => 0_u32,
+        Mode::Int8 => 1,
+        Mode::Dynamic => 2,
     };
-    let (sections, fields, dim) = fields(file, manifest)?;
-    let shallow = integers(&sections, fields, dim, terms)?;
-    Ok((shallow, static_mlp(&sections, fields.len() * dim)?, bias, terms))
+    equal("arithmetic (0: f32, 1: int8, 2: dynamic) of file", 0, 1, number)?;
+    let (sections, fields, dim) = fields(file, head)?;
+    let (shallow, terms) = (integers(&sections, fields, dim)?, checked(head.terms)?);
+    Ok((shallow, static_mlp(&sections, fields.len() * dim)?, head.bias.cast_signed(), terms))
 }
 
 /// What an int8 model consists of.
 pub(crate) type Int8Parts<'a> = (Shallow<'a, i8, i16>, Option<Mlp<'a, i8, i32, i32>>, i32, Terms);
 
 /// The sections, the fields' records, and the length of their vectors.
-fn fields<'a, 'm>(
+fn fields<'a, 'h>(
     file: &'a [u8],
-    manifest: &'m Manifest<'a>,
-) -> Result<(Sections<'a, 'm>, &'a [FieldRecord], usize), LoadError> {
-    let (num_fields, dim) = (usize::from(manifest.num_fields), usize::from(manifest.embed_dim));
+    head: &'h Head<'a>,
+) -> Result<(Sections<'a, 'h>, &'a [FieldRecord], usize), LoadError> {
+    let (num_fields, dim) = (usize::from(head.num_fields), usize::from(head.embed_dim));
     within("number of fields", 0, 1, limit::FIELDS, num_fields)?;
     within("embed_dim", 0, 1, limit::EMBED_DIM, dim)?;
-    let sections = Sections { file, manifest };
+    let sections = Sections { file, head };
     let fields = sections.exactly::<FieldRecord>(SectionKind::Fields, true, num_fields as u64)?;
     Ok((sections, fields, dim))
 }
@@ -218,15 +247,25 @@ fn integers<'a>(
     sections: &Sections<'a, '_>,
     fields: &'a [FieldRecord],
     dim: usize,
-    terms: Terms,
 ) -> Result<Shallow<'a, i8, i16>, LoadError> {
     let shallow = shallow::<i8, i16>(sections, fields, dim, true)?;
-    for (t, term) in [terms.feature_weight, terms.field_vector, terms.interaction, terms.mlp].into_iter().enumerate() {
-        within("mantissa of term", t, 0, (1 << 23) - 1, term.mantissa)?;
-        within("shift of term", t, 1, 62, term.shift)?;
-    }
     check_sums(&shallow)?;
     Ok(shallow)
+}
+
+/// The terms, whose mantissas and shifts are in range. Made anew one by one, they need no `memcpy` in a small program.
+fn checked(terms: Terms) -> Result<Terms, LoadError> {
+    let term = |t, Term { mantissa, shift }| {
+        within("mantissa of term", t, 0, (1 << 23) - 1, mantissa)?;
+        within("shift of term", t, 1, 62, shift)?;
+        Ok(Term { mantissa, shift })
+    };
+    Ok(Terms {
+        feature_weight: term(0, terms.feature_weight)?,
+        field_vector: term(1, terms.field_vector)?,
+        interaction: term(2, terms.interaction)?,
+        mlp: term(3, terms.mlp)?,
+    })
 }
 
 /// The MLP of int8 mode.
@@ -239,11 +278,10 @@ fn static_mlp<'a>(sections: &Sections<'a, '_>, inputs: usize) -> Result<Option<M
 }
 
 /// The names are as many postcard strings as there are fields, and nothing else.
-fn check_names(mut names: &[u8], num_fields: usize) -> Result<(), LoadError> {
+fn check_names(mut names: Reader<'_>, num_fields: usize) -> Result<(), LoadError> {
     let mut found = 0;
-    while !names.is_empty() {
-        let (_, rest) = postcard::take_from_bytes::<&str>(names).map_err(|_| LoadError::Manifest)?;
-        names = rest;
+    while !names.0.is_empty() {
+        names.string().ok_or(LoadError::Manifest)?;
         found += 1;
     }
     equal("number of field names", 0, num_fields as u64, found as u64)
@@ -409,8 +447,8 @@ fn check_pairs(pairs: &[[u8; 2]], num_fields: usize) -> Result<(), LoadError> {
     for (p, &pair) in pairs.iter().enumerate() {
         within("second field of pair", p, 1, num_fields - 1, pair[1])?;
         within("first field of pair", p, 0, pair[1] - 1, pair[0])?;
-        equal("ascending order of pair", p, 1, before < Some(pair))?;
-        before = Some(pair);
+        equal("ascending order of pair", p, 1, before < Some((pair[0], pair[1])))?;
+        before = Some((pair[0], pair[1]));
     }
     Ok(())
 }

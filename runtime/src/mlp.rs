@@ -5,6 +5,7 @@ mod int8;
 mod real;
 mod strips;
 
+use zerocopy::little_endian::{F32, U32};
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 use crate::error::ScoreError;
@@ -29,9 +30,28 @@ pub(crate) struct Mlp<'a, W, B, M> {
     pub(crate) multipliers: &'a [M],
     /// Beside `biases`, where i8 layers lie in tiles.
     pub(crate) sums: &'a [i32],
-    /// The first layer where it is not the file's: what it has for some of the fields.
-    pub(crate) first: Option<Layer<'a, W, B, M>>,
+    /// What the first layer has for some of the fields, where not for all.
+    pub(crate) first: Option<First<'a, W>>,
 }
+
+/// Some of the inputs of a first layer: its weights \[outputs, inputs\], and their sums.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct First<'a, W> {
+    pub(crate) inputs: usize,
+    pub(crate) weights: &'a [W],
+    pub(crate) sums: &'a [i32],
+}
+
+/// A layer that is not there: without inputs and outputs.
+const NO_LAYER: LayerRecord = LayerRecord {
+    inputs: U32::ZERO,
+    outputs: U32::ZERO,
+    weight_offset: U32::ZERO,
+    channel_offset: U32::ZERO,
+    scale: F32::ZERO,
+    layout: U32::ZERO,
+    reserved: [U32::ZERO; 2],
+};
 
 /// One layer: weights \[outputs, inputs\] as the layout has them, biases, multipliers and sums \[outputs\], padded with it.
 #[derive(Clone, Copy, Debug)]
@@ -48,10 +68,11 @@ pub(crate) struct Layer<'a, W, B, M> {
 impl<'a, W: Weight, B: Bias, M: Copy> Mlp<'a, W, B, M> {
     /// Layer `n`, counted from 0.
     pub(crate) fn layer(&self, n: usize) -> Layer<'a, W, B, M> {
-        match (n, self.first) {
-            (0, Some(first)) => first,
-            _ => self.layers.get(n).map_or(Layer::NONE, |record| self.of_record(record)),
+        let mut layer = self.of_record(self.layers.get(n).unwrap_or(&NO_LAYER));
+        if let (0, Some(First { inputs, weights, sums })) = (n, self.first) {
+            (layer.inputs, layer.weights, layer.sums) = (inputs, weights, sums);
         }
+        layer
     }
 
     fn of_record(&self, record: &LayerRecord) -> Layer<'a, W, B, M> {
@@ -62,10 +83,10 @@ impl<'a, W: Weight, B: Bias, M: Copy> Mlp<'a, W, B, M> {
             inputs,
             outputs,
             layout: layout(record),
-            weights: run(self.weights, record.weight_offset.get() as usize, weights),
-            biases: run(self.biases, first, channels),
-            multipliers: run(self.multipliers, first, channels),
-            sums: run(self.sums, first, channels),
+            weights: part(self.weights, record.weight_offset.get() as usize, weights),
+            biases: part(self.biases, first, channels),
+            multipliers: part(self.multipliers, first, channels),
+            sums: part(self.sums, first, channels),
         }
     }
 
@@ -75,7 +96,7 @@ impl<'a, W: Weight, B: Bias, M: Copy> Mlp<'a, W, B, M> {
     }
 
     /// The number of hidden layers, and the output layer.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn split(&self) -> (usize, Layer<'a, W, B, M>) {
         let hidden = self.hidden().len();
         (hidden, self.layer(hidden))
@@ -225,15 +246,15 @@ impl<W: Weight, B: Bias, M> Layer<'_, W, B, M> {
     }
 }
 
+/// [`run`], out of line: what a layer has of its model is looked up a few times per row, at many places.
+#[inline(never)]
+fn part<T>(numbers: &[T], first: usize, count: usize) -> &[T] {
+    run(numbers, first, count)
+}
+
 /// The record's layout; the loader has refused all others.
 pub(crate) fn layout(record: &LayerRecord) -> Layout {
     Layout::from_number(record.layout.get()).unwrap_or(Layout::Rows)
-}
-
-impl<'a, W, B, M> Layer<'a, W, B, M> {
-    /// A layer that is not there.
-    const NONE: Layer<'a, W, B, M> =
-        Layer { inputs: 0, outputs: 0, layout: Layout::Rows, weights: &[], biases: &[], multipliers: &[], sums: &[] };
 }
 
 impl<W: Weight, B, M> Layer<'_, W, B, M> {

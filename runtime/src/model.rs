@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::embedding::Embedding;
 use crate::error::{LoadError, ScoreError};
-use crate::format::{FieldRecord, Layout, Manifest, Terms};
+use crate::format::{FieldRecord, Layout, Manifest, Reader, Terms};
 use crate::interaction::{Coefficient, FieldInteraction, LowRank};
 use crate::kernel::{Backend, Chosen};
 use crate::linear::{FeatureWeight, FieldVector};
@@ -114,13 +114,13 @@ impl<'a> Model<'a> {
     /// # Errors
     /// [`LoadError::Checksum`].
     pub fn verify_checksum(&self) -> Result<(), LoadError> {
-        load::manifest(self.file, Body::Verify).map(|_| ())
+        load::head(self.file, Body::Verify).map(|_| ())
     }
 
     fn load(bytes: &'a [u8], body: Body) -> Result<Self, LoadError> {
-        let (file, manifest) = load::manifest(bytes, body)?;
-        let (parts, fields) = load::load(file, &manifest)?;
-        Ok(Model { file, fields, parts, dim: usize::from(manifest.embed_dim), chosen: Chosen::detect() })
+        let (file, head) = load::head(bytes, body)?;
+        let (parts, fields) = load::load(file, &head)?;
+        Ok(Model { file, fields, parts, dim: usize::from(head.embed_dim), chosen: Chosen::detect() })
     }
 
     /// The manifest: producer, label, sections. Decoded anew at each call, so that the model itself stays small.
@@ -128,7 +128,8 @@ impl<'a> Model<'a> {
     /// # Errors
     /// None in practice: [`Model::from_bytes`] has decoded the same bytes.
     pub fn manifest(&self) -> Result<Manifest<'a>, LoadError> {
-        load::manifest(self.file, Body::Trust).map(|(_, manifest)| manifest)
+        let (_, head) = load::head(self.file, Body::Trust)?;
+        head.manifest().ok_or(LoadError::Manifest)
     }
 
     /// The arithmetic.
@@ -152,8 +153,8 @@ impl<'a> Model<'a> {
 
     /// The fields in the order of a row.
     pub fn fields(&self) -> Fields<'a> {
-        let names = self.manifest().map_or(&[][..], |manifest| manifest.field_names);
-        Fields { records: self.fields.iter(), names, dim: self.dim }
+        let names = load::head(self.file, Body::Trust).map_or(&[][..], |(_, head)| head.field_names);
+        Fields { records: self.fields.iter(), names: Reader(names), dim: self.dim }
     }
 
     /// The instructions that score this model: the fastest that the CPU has, unless [`Model::with_backend`] chose others.

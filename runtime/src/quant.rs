@@ -2,6 +2,7 @@
 //!
 //! Equations: `docs/quantization.md`. Nothing here depends on the order of sums, so every back end gives the same bits.
 
+#[cfg(feature = "std")]
 use serde::{Deserialize, Serialize};
 
 use crate::format::limit;
@@ -16,7 +17,8 @@ pub fn requantize(acc: i32, multiplier: i32) -> i32 {
 }
 
 /// A part's way into the logit: `(acc * mantissa + 2^(shift-1)) >> shift`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "std", derive(Serialize, Deserialize))]
 pub struct Term {
     /// In `[2^22, 2^23)`, or 0 for a part that is absent or vanishes.
     pub mantissa: i32,

@@ -1,13 +1,13 @@
 //! Runs of numbers that are known to be there, because the loader or the caller has seen to it: so a small program has no panics.
 
 /// `count` numbers from `first` on; none where they are not all there.
-#[inline(always)]
+#[inline]
 pub(crate) fn run<T>(numbers: &[T], first: usize, count: usize) -> &[T] {
     numbers.get(first..).and_then(|rest| rest.get(..count)).unwrap_or_default()
 }
 
 /// The same, to be changed.
-#[inline(always)]
+#[inline]
 pub(crate) fn run_mut<T>(numbers: &mut [T], first: usize, count: usize) -> &mut [T] {
     numbers.get_mut(first..).and_then(|rest| rest.get_mut(..count)).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! The fields of a packed model, for people and for code that builds rows.
 
 use crate::embedding::Composition;
-use crate::format::FieldRecord;
+use crate::format::{FieldRecord, Reader};
 
 /// One field of a packed model.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ pub struct Field<'a> {
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
     pub(crate) records: std::slice::Iter<'a, FieldRecord>,
-    pub(crate) names: &'a [u8],
+    pub(crate) names: Reader<'a>,
     pub(crate) dim: usize,
 }
 
@@ -35,8 +35,7 @@ impl<'a> Iterator for Fields<'a> {
 
     fn next(&mut self) -> Option<Field<'a>> {
         let record = self.records.next()?;
-        let (name, rest) = postcard::take_from_bytes::<&str>(self.names).ok()?;
-        self.names = rest;
+        let name = self.names.string()?;
         let composition = Composition::of(record);
         let features = record.features.get();
         let (first, second, columns) = composition.tables(features, self.dim);

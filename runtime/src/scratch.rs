@@ -1,8 +1,11 @@
 //! Memory that the caller gives: cut into arrays, each from the start of a block.
 
+use std::mem;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::error::ScoreError;
+use crate::run::run_mut;
 
 /// 64 bytes of memory at an address that suits every number and every vector register.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -25,31 +28,30 @@ impl<'s> Scratch<'s> {
     }
 
     /// The next `count` numbers, from the start of a block.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn take<T: FromBytes + IntoBytes + KnownLayout>(
         &mut self,
         count: usize,
     ) -> Result<&'s mut [T], ScoreError> {
-        let bytes = blocks_of::<T>(count) * ScratchBlock::LEN;
-        if bytes > self.0.len() {
-            return Err(self.too_small(bytes));
+        // Whole numbers, from the start of a block.
+        Ok(<[T]>::mut_from_bytes(self.cut(count * size_of::<T>())?).unwrap_or_default())
+    }
+
+    /// The next `len` bytes. Out of line: small programs have it once, and not for each type of numbers.
+    #[inline(never)]
+    fn cut(&mut self, len: usize) -> Result<&'s mut [u8], ScoreError> {
+        let (needed, found) = (blocks_of::<u8>(len), self.0.len() / ScratchBlock::LEN);
+        if needed > found {
+            return Err(ScoreError::ScratchTooSmall { needed, found });
         }
-        let (here, rest) = std::mem::take(&mut self.0).split_at_mut(bytes);
+        let (here, rest) = mem::take(&mut self.0).split_at_mut_checked(needed * ScratchBlock::LEN).unwrap_or_default();
         self.0 = rest;
-        let (numbers, _) = <[T]>::mut_from_prefix_with_elems(here, count).map_err(|_| self.too_small(bytes))?;
-        Ok(numbers)
+        Ok(run_mut(here, 0, len))
     }
 
     /// The same memory once more, for what is done with before the next numbers are taken.
     pub(crate) fn for_now(&mut self) -> Scratch<'_> {
         Scratch(self.0)
-    }
-
-    fn too_small(&self, bytes: usize) -> ScoreError {
-        ScoreError::ScratchTooSmall {
-            needed: bytes.div_ceil(ScratchBlock::LEN),
-            found: self.0.len() / ScratchBlock::LEN,
-        }
     }
 }
 

@@ -71,6 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let board = machine.set_up()?;
         // The first machine says what all have to print.
         SNAPSHOTS.into_iter().try_for_each(|program| snapshot(&board, program, args.bless && number == 0))?;
+        too_large(&board)?;
         figures.insert(format!("{} RAM", machine.name), stack(&board)?);
         let subjects = match laid.entry(machine.layout) {
             Entry::Vacant(entry) => entry.insert(subjects(machine.layout)?),
@@ -117,11 +118,31 @@ fn committed(name: &str) -> PathBuf {
     workspace::root().join(PROGRAMS).join(name)
 }
 
+/// A file for which a machine has no room is refused with its name and the bytes that there are.
+fn too_large(board: &Board) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let model = folder.path().join("large.xsfm");
+    fs::write(&model, vec![0; 4 << 20]).with_context(|| model.display().to_string())?;
+    match board.run("files", &[&model, &committed("rows.tsv")]) {
+        Ok(log) => bail!("files: took a model of 4 MiB:\n{log}"),
+        Err(error) => {
+            let text = format!("{error:#}");
+            ensure!(text.contains("large.xsfm: TooLarge { room: 2621440 }"), "files: another reason: {text}");
+            eprintln!("files: a model that is too large is refused");
+            Ok(())
+        }
+    }
+}
+
 /// Bytes of stack and scratch.
 fn stack(board: &Board) -> Result<BTreeMap<String, u64>> {
     let log = board.run("stack", &[])?;
     let figures: BTreeMap<_, _> = figures(&log).map(|(kind, what, bytes)| (format!("{what} {kind}"), bytes)).collect();
     ensure!(figures.len() == 5, "stack: {} figures in its log, 5 expected", figures.len());
+    // The program itself sees that it is little: it ends badly where it is not.
+    let small = log.lines().find_map(|line| line.split_once("the smallest scorer: "));
+    let (_, small) = small.context("stack: nothing about the smallest scorer in its log")?;
+    eprintln!("the smallest scorer: {small}");
     Ok(figures)
 }
 

@@ -22,6 +22,9 @@ use crate::{capi, command, count, workspace};
 pub(crate) struct Args {
     /// Measure these alone, such as cortex-m4f; the others keep what is known of them.
     cores: Vec<String>,
+    /// Measure code and stack alone, for a change that leaves a score's instructions about as they are.
+    #[arg(long)]
+    sizes: bool,
 }
 
 /// A core, and how to run programs for it.
@@ -101,10 +104,14 @@ const CALLS: [u32; 2] = [16, 48];
 const BAG: usize = 4;
 /// Models of each mode that `tests/shapes.rs` writes.
 const SHAPES: usize = 23;
+/// Those that between them have every part, small and together: no other goes deeper into the stack.
+const SIZED: [usize; 5] = [0, 6, 7, 15, 16];
 /// The last shapes are not fitted: they tell how far the others carry.
 const CHECKED: usize = 3;
 /// How far a prediction may be off on those.
 const TOLERANCE: f64 = 0.10;
+/// What is stated of the stack is what was painted, but for this many bytes: the frame of `measure.c` is not the same with every model.
+const FRAME: usize = 16;
 /// Bytes of code may grow this much before it must be measured anew.
 const FLASH_TOLERANCE: f64 = 0.02;
 
@@ -135,7 +142,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut known = analyze::target::all()?;
     for core in CORES.iter().filter(|core| args.cores.is_empty() || args.cores.iter().any(|name| name == core.name)) {
         command::heading(core.name);
-        known.insert(core.name.to_owned(), bench.measure(core)?);
+        if args.sizes {
+            let known = known.get_mut(core.name).with_context(|| format!("{}: never measured", core.name))?;
+            bench.measure_sizes(core, known)?;
+        } else {
+            known.insert(core.name.to_owned(), bench.measure(core)?);
+        }
         let text = serde_json::to_string_pretty(&known)? + "\n";
         fs::write(&path, text).with_context(|| path.display().to_string())?;
     }
@@ -184,7 +196,7 @@ fn check(core: &Core, mode: &str, costs: &Costs, samples: &[Sample]) -> Result<(
             core.name
         );
         ensure!(
-            sample.stack <= costs.stack,
+            (costs.stack.saturating_sub(FRAME)..=costs.stack).contains(&sample.stack),
             "{} {mode}: {} bytes of stack, {} stated",
             core.name,
             sample.stack,
@@ -236,8 +248,8 @@ impl Bench {
             for (number, sample) in fitted.iter().enumerate() {
                 let off = 100.0 * (costs.instructions(&sample.counts) / sample.instructions - 1.0);
                 eprintln!(
-                    "{} {mode}: shape {number:02}, {:.0} counted, fitted {off:+.1} %",
-                    core.name, sample.instructions
+                    "{} {mode}: shape {number:02}, {:.0} counted, fitted {off:+.1} %, {} bytes of stack",
+                    core.name, sample.instructions, sample.stack
                 );
             }
             check(core, mode, &costs, checked)?;
@@ -247,6 +259,26 @@ impl Bench {
             measured.modes.insert(mode.to_owned(), costs);
         }
         Ok(measured)
+    }
+
+    /// Code, structs and stack of what has been measured before.
+    fn measure_sizes(&self, core: &Core, known: &mut Measured) -> Result<()> {
+        known.code = 0;
+        for (mode, costs) in &mut known.modes {
+            let models = self.models(mode)?;
+            costs.stack = 0;
+            for number in SIZED {
+                let sample = self.sample(core, &models[number])?;
+                eprintln!(
+                    "{} {mode}: shape {number:02}, {} bytes of stack, {} of code",
+                    core.name, sample.stack, sample.code
+                );
+                costs.stack = costs.stack.max(sample.stack.next_multiple_of(8));
+                known.code = known.code.max(sample.code);
+                known.structs = sample.structs;
+            }
+        }
+        Ok(())
     }
 
     /// Builds `measure.c` with a model and runs it twice.

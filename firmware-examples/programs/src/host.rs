@@ -77,6 +77,12 @@ impl Words {
     }
 }
 
+/// A file has at least as many bytes as there are for it.
+#[derive(defmt::Format)]
+struct TooLarge {
+    room: usize,
+}
+
 /// Reads a file whole; gives its length.
 fn read(path: &str, room: &mut [u8]) -> usize {
     let mut name = [0; 512];
@@ -86,7 +92,7 @@ fn read(path: &str, room: &mut [u8]) -> usize {
     let mut len = 0;
     loop {
         match file.read(&mut room[len..]) {
-            Ok(0) if len == room.len() => stop(path, "larger than the room for it"),
+            Ok(0) if len == room.len() => stop(path, TooLarge { room: len }),
             Ok(0) => return len,
             Ok(more) => len += more,
             Err(_) => stop(path, "cannot be read"),

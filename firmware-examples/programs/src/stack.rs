@@ -3,7 +3,7 @@
 //! Together with the scratch, which is logged too, that is all the RAM that a model needs.
 
 use defmt::info;
-use xsfm_runtime::{Model, Ranked, Ranker, Scorer, ScratchBlock};
+use xsfm_runtime::{Int8Model, Model, Ranked, Ranker, Score, ScoreError, Scorer, ScratchBlock};
 
 use crate::paint::high_water;
 use crate::rank::ContextFields;
@@ -20,12 +20,14 @@ pub fn main() {
     info!("figure scratch score {}", model.scratch_blocks() * ScratchBlock::LEN);
     let mut sum = Ok(0.0);
     let score = high_water(|| {
-        sum = Scorer::new(&model, scratch).and_then(|mut scorer| {
+        sum = Scorer::new(&model, &mut *scratch).and_then(|mut scorer| {
             flash::rows().rows().try_fold(0.0, |sum, row| Ok(sum + scorer.score(row)?.probability()))
         });
     });
     let sum = sum.unwrap_or_else(|why| stop("scoring", why));
     info!("figure stack score {}", score);
+
+    small(scratch, sum);
 
     let ranking = flash::ranking();
     let fields = ContextFields::new(ranking.context_fields);
@@ -46,4 +48,29 @@ pub fn main() {
     info!("figure stack rank {}", rank);
     // What was computed is used, so that it is computed.
     info!("sum of probabilities {}, best logit {}", sum, best[0].score.logit);
+}
+
+/// All the RAM that the smallest scorer may take for the student: scratch and stack.
+const SMALL: usize = 4096;
+
+/// The smallest scorer's stack, whose probabilities must add up to the same.
+fn small(scratch: &mut [ScratchBlock], sum: f32) {
+    let mut model = None;
+    let load = high_water(|| model = Some(Int8Model::from_bytes(&flash::MODEL.0)));
+    let Some(Ok(model)) = model else { stop("the model", "cannot be loaded in int8 mode alone") };
+    let mut found = Ok(0.0);
+    let score = high_water(|| {
+        found = flash::rows().rows().try_fold(0.0, |sum, row| {
+            let logit = model.score(row, scratch)? as f32 / 65_536.0;
+            Ok(sum + Score { logit }.probability())
+        });
+    });
+    if found.unwrap_or_else(|why: ScoreError| stop("scoring", why)) != sum {
+        stop("the smallest scorer's sum of probabilities", "is another");
+    }
+    let scratch = model.scratch_blocks() * ScratchBlock::LEN;
+    info!("the smallest scorer: {} bytes of stack to load, {} to score, {} of scratch", load, score, scratch);
+    if load.max(score) + scratch > SMALL {
+        stop("the smallest scorer's RAM", load.max(score) + scratch);
+    }
 }

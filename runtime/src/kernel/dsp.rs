@@ -87,7 +87,7 @@ fn sums(x: &[[u32; 2]], w: &[[u32; 4]]) -> [i32; 4] {
 pub(crate) fn layer(x: &[[u32; 2]], w: &[[u32; 4]], b: &[[i32; 4]], m: &[[i32; 4]], y: &mut [[u8; 4]]) {
     for (((w, b), m), y) in rows(w, x.len()).zip(b).zip(m).zip(y) {
         let sums = sums(x, w);
-        for (((y, sum), &b), &m) in y.iter_mut().zip(sums).zip(b).zip(m) {
+        for (((y, &sum), &b), &m) in y.iter_mut().zip(&sums).zip(b).zip(m) {
             *y = requantize(sum.wrapping_add(b), m).clamp(0, 255) as u8;
         }
     }
@@ -96,7 +96,7 @@ pub(crate) fn layer(x: &[[u32; 2]], w: &[[u32; 4]], b: &[[i32; 4]], m: &[[i32; 4
 /// The same sums: start_o += acc_o
 pub(crate) fn add(x: &[[u32; 2]], w: &[[u32; 4]], start: &mut [[i32; 4]]) {
     for (w, start) in rows(w, x.len()).zip(start) {
-        for (start, sum) in start.iter_mut().zip(sums(x, w)) {
+        for (start, &sum) in start.iter_mut().zip(&sums(x, w)) {
             *start = start.wrapping_add(sum);
         }
     }

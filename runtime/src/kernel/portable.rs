@@ -265,24 +265,20 @@ pub(crate) fn listed_pairs_int8(e: &[i8], pairs: &[[u8; 2]], r: &[i16], dim: usi
     pairs.iter().zip(r).map(|(&[i, j], &r_ij)| i64::from(r_ij) * i64::from(dot(row(i), row(j)))).sum()
 }
 
-/// x \[inputs\], w \[outputs, inputs\], b \[outputs\]: gives acc_o = b_o + sum_i w_oi x_i for o = 0, 1, …
+/// x \[inputs\], w \[outputs, inputs\], b and m \[outputs\]: y\[o\] = clamp(requantize(b_o + sum_i w_oi x_i, m_o), 0, 255), a layer with
+/// its ReLU
 ///
-/// `x` is i8 for the first layer and u8 for the others. Inlined, so that a back end can compile it for its instructions.
-#[inline(always)]
-pub(crate) fn accumulators_int8<'a, X: Copy + Into<i32>>(
-    x: &'a [X],
-    w: &'a [i8],
-    b: &'a [i32],
-) -> impl Iterator<Item = i32> + 'a {
-    rows(w, x.len()).zip(b).map(move |(w, &b)| b + w.iter().zip(x).map(|(&w, &x)| i32::from(w) * x.into()).sum::<i32>())
-}
-
-/// y\[o\] = clamp(requantize(acc_o, m_o), 0, 255): a layer with its ReLU.
+/// `x` is i8 for the first layer and u8 for the others.
 #[inline(always)]
 pub(crate) fn layer_int8<X: Copy + Into<i32>>(x: &[X], w: &[i8], b: &[i32], m: &[i32], y: &mut [u8]) {
-    for ((y, acc), &m) in y.iter_mut().zip(accumulators_int8(x, w, b)).zip(m) {
-        *y = requantize(acc, m).clamp(0, 255) as u8;
+    for (((y, w), &b), &m) in y.iter_mut().zip(rows(w, x.len())).zip(b).zip(m) {
+        *y = requantize(b + dot_int8(x, w), m).clamp(0, 255) as u8;
     }
+}
+
+/// x and w \[inputs\], b \[1\]: b + sum_i w_i x_i, an output layer
+pub(crate) fn output_int8<X: Copy + Into<i32>>(x: &[X], w: &[i8], b: &[i32]) -> i64 {
+    b.first().map_or(0, |&b| i64::from(b + dot_int8(x, w)))
 }
 
 /// sum_i x\[i\] * w\[i\]

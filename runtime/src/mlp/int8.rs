@@ -161,7 +161,7 @@ impl Mlp<'_, i8, i32, i32> {
         let (hidden, output) = self.split();
         if hidden == 0 {
             let biases = start.unwrap_or(output.biases);
-            return only(portable::accumulators_int8(e, output.weights, biases));
+            return portable::output_int8(e, output.weights, biases);
         }
         let layer = self.layer(0);
         let mut width = layer.outputs;
@@ -178,11 +178,6 @@ impl Mlp<'_, i8, i32, i32> {
             );
             (h0, h1, width) = (h1, h0, layer.outputs);
         }
-        only(portable::accumulators_int8(run(h0, 0, width), output.weights, output.biases))
+        portable::output_int8(run(h0, 0, width), output.weights, output.biases)
     }
-}
-
-/// The single accumulator of an output layer.
-pub(super) fn only(mut accumulators: impl Iterator<Item = i32>) -> i64 {
-    accumulators.next().map_or(0, i64::from)
 }

@@ -7,7 +7,6 @@ use zerocopy::IntoBytes;
 #[cfg(any(xsfm_dsp, xsfm_mve))]
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use super::int8::only;
 use super::{Layer, Mlp};
 use crate::format::Layout;
 use crate::format::layout::strip;
@@ -51,7 +50,7 @@ impl Mlp<'_, i8, i32, i32> {
             let strips = Strips::new(&layer, n == 0, x, read);
             strips.layer(layer.biases.as_chunks().0, layer.multipliers.as_chunks().0, h.as_chunks_mut().0);
         }
-        only(portable::accumulators_int8(run(h, 0, output.inputs), output.weights, output.biases))
+        portable::output_int8(run(h, 0, output.inputs), output.weights, output.biases)
     }
 }
 
@@ -100,7 +99,7 @@ impl<'a> Strips<'a> {
             _ => {
                 for (strip, ((y, bias), multiplier)) in y.iter_mut().zip(biases).zip(multipliers).enumerate() {
                     let sums = self.weight_by_weight(strip);
-                    for (((y, sum), &bias), &multiplier) in y.iter_mut().zip(sums).zip(bias).zip(multiplier) {
+                    for (((y, &sum), &bias), &multiplier) in y.iter_mut().zip(&sums).zip(bias).zip(multiplier) {
                         *y = requantize(sum.wrapping_add(bias), multiplier).clamp(0, 255) as u8;
                     }
                 }
@@ -117,7 +116,7 @@ impl<'a> Strips<'a> {
             Layout::Mve => mve::add(in_place(self.read.as_bytes()), in_place(self.weights), start),
             _ => {
                 for (strip, start) in start.iter_mut().enumerate() {
-                    for (start, sum) in start.iter_mut().zip(self.weight_by_weight(strip)) {
+                    for (start, &sum) in start.iter_mut().zip(&self.weight_by_weight(strip)) {
                         *start = start.wrapping_add(sum);
                     }
                 }

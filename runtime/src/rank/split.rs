@@ -8,7 +8,7 @@ use crate::format::layout::{Bias, Weight};
 use crate::format::{FieldRecord, Terms};
 use crate::interaction::{Coefficient, FieldInteraction, LowRank, triangle};
 use crate::linear::{FeatureWeight, FieldVector};
-use crate::mlp::{Layer, Mlp};
+use crate::mlp::{First, Layer, Mlp};
 use crate::model::{Deep, Model, Parts, Shallow};
 use crate::scratch::{Scratch, blocks_of};
 
@@ -358,5 +358,6 @@ where
         }
         of_context.biases = biases;
     }
-    Ok((of_context, Mlp { first: Some(of_candidate), ..*mlp }))
+    let Layer { inputs, weights, sums, .. } = of_candidate;
+    Ok((of_context, Mlp { first: Some(First { inputs, weights, sums }), ..*mlp }))
 }
