@@ -122,6 +122,9 @@ struct Settings<'a> {
 fn run(args: &TrainArgs, objective: &Objective, distillation: Option<&Distillation>, device: Device) -> Result<()> {
     let TrainArgs { place, architecture, training, quantization } = args;
     training.check()?;
+    if training.mixed_precision {
+        device::check_bfloat16(device)?;
+    }
     tch::set_num_threads(i32::from(place.threads.max(1)));
     let schema = Schema::load(&place.data.join("schema.json"))?;
     let is_direct = quantization.from.is_some() || !quantization.quantize;
