@@ -244,10 +244,8 @@ impl Fit<'_> {
                 let output = self.train_pass(&entries)?;
                 let count = labels.len() as f64;
                 let labels = Tensor::from_slice(&labels).to_device(self.model.device()).to_kind(Kind::Float);
-                let mut loss = self.objective.loss(&output.logits, &labels, &numbers);
-                if t.l2 > 0.0 {
-                    loss = loss + output.squares() * (t.l2 / 2.0);
-                }
+                let loss = self.objective.loss(&output.logits, &labels, &numbers);
+                let loss = if t.l2 > 0.0 { loss + output.squares() * (t.l2 / 2.0) } else { loss };
                 let value = loss.double_value(&[]);
                 if !value.is_finite() {
                     bail!(

@@ -29,7 +29,7 @@ pub struct Model {
     /// The trained numbers.
     pub parameters: Parameters,
     /// Whether training multiplies the hidden layers' matrices in bfloat16 (Kalamkar et al. 2019, arXiv:1905.12322): its exponent is that
-    /// of f32, so that no loss has to be scaled. Parameters, sums and BatchNorm stay in f32, and so does evaluation.
+    /// of f32, so that no loss has to be scaled. Parameters, sums and statistics stay in f32, and so does evaluation.
     pub mixed_precision: bool,
     device: Device,
 }
@@ -175,12 +175,13 @@ impl Model {
         let hidden = self.parameters.layers.len() - 1;
         for (n, Linear { weight, bias, norm }) in self.parameters.layers.iter().enumerate() {
             if n == hidden {
-                x = x.linear(weight, Some(bias));
+                x = x.to_kind(Kind::Float).linear(weight, Some(bias));
                 break;
             }
             x = if self.mixed_precision && dropout.is_some() {
+                // The outputs stay in bfloat16 up to the output layer; BatchNorm's sums are in f32.
                 let [x, weight, bias] = [&x, weight, bias].map(|t| t.to_kind(Kind::BFloat16));
-                x.linear(&weight, Some(&bias)).to_kind(Kind::Float)
+                x.linear(&weight, Some(&bias))
             } else {
                 x.linear(weight, Some(bias))
             };
@@ -196,7 +197,7 @@ impl Model {
                     self.device.is_cuda(),
                 );
             }
-            x = x.relu();
+            x = x.relu_();
             if let Some(trace) = &mut trace {
                 trace.hidden.push(x.shallow_clone());
             }
