@@ -7,7 +7,6 @@
 //! steps, which corrects the moments' bias, is that of the run for every row.
 
 use std::collections::HashMap;
-use std::thread;
 
 use anyhow::{Context, Result};
 use tch::{Device, Tensor, no_grad};
@@ -21,7 +20,7 @@ const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
-/// So many numbers are moved at a time on a CPU: what a step of Adam reads and writes of them stays in a core's cache, and libtorch takes
+/// So many numbers are moved at a time by a thread of a CPU: what a step of Adam reads and writes of them stays in a core's cache, and libtorch takes
 /// the memory of intermediate results from its last use. A table with ten million numbers took ten times as long all at once.
 const CHUNK: i64 = 1 << 15;
 
@@ -72,30 +71,18 @@ impl Step {
 
 impl Slot {
     fn move_all(&mut self, step: Step, gradient: &Tensor) {
+        // A share for each of the threads among which libtorch divides an operation.
+        let chunk = CHUNK * i64::from(tch::get_num_threads().max(1));
         let count = size(self.parameter.numel());
-        if count <= CHUNK || self.parameter.device() != Device::Cpu {
+        if count <= chunk || self.parameter.device() != Device::Cpu {
             return step.apply(&mut self.parameter, &mut self.mean, &mut self.square, gradient);
         }
         let all = [&self.parameter, &self.mean, &self.square, gradient].map(|t| t.reshape([-1]));
-        let parts = |all: &[Tensor; 4], size: i64| -> Vec<[Tensor; 4]> {
-            let count = all[0].size()[0];
-            let starts = (0..count).step_by(size as usize);
-            starts.map(|from| all.each_ref().map(|t| t.narrow(0, from, size.min(count - from)))).collect()
-        };
-        // libtorch computes a chunk in the thread that asks.
-        let threads = i64::from(tch::get_num_threads().max(1));
-        let shares = parts(&all, (count / threads / CHUNK + 1) * CHUNK);
-        thread::scope(|scope| {
-            for share in shares {
-                scope.spawn(move || {
-                    no_grad(|| {
-                        for [mut parameter, mut mean, mut square, gradient] in parts(&share, CHUNK) {
-                            step.apply(&mut parameter, &mut mean, &mut square, &gradient);
-                        }
-                    });
-                });
-            }
-        });
+        for from in (0..count).step_by(chunk as usize) {
+            let [mut parameter, mut mean, mut square, gradient] =
+                all.each_ref().map(|t| t.narrow(0, from, chunk.min(count - from)));
+            step.apply(&mut parameter, &mut mean, &mut square, &gradient);
+        }
     }
 
     /// All rows of a table, those of the batch by its gradient, all others by one of 0.

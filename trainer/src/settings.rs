@@ -153,8 +153,8 @@ pub struct Training {
     /// Share of the field vectors' numbers dropped
     #[arg(long, default_value_t = 0.0)]
     pub embedding_dropout: f64,
-    /// Products of hidden layers in bfloat16, sums and everything else in f32: several times as fast on a GPU, or on a CPU with AVX512-BF16
-    /// or AMX. Figures are measured in f32, and int8 is trained exactly
+    /// Hidden layers in bfloat16, everything else in f32: faster on a GPU, or on a CPU with AVX512-BF16. Figures are measured in f32, and
+    /// int8 is trained exactly
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub mixed_precision: bool,

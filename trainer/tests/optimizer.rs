@@ -24,6 +24,13 @@ fn bits(t: &Tensor) -> Vec<u32> {
     values.into_iter().map(f32::to_bits).collect()
 }
 
+/// Two models with the same numbers. libtorch's random state is the process's, which other tests use at the same time.
+fn twins(config: &ModelConfig) -> (Model, Model) {
+    let (one, other) = (random_model(config.clone(), 3), random_model(config.clone(), 3));
+    other.parameters.restore(&one.parameters.snapshot().into_iter().collect()).unwrap();
+    (one, other)
+}
+
 /// Trains by the gradient of whole tables, a number at a time in f64: `lazy` says whether the rows of other batches move.
 struct Plain {
     moments: HashMap<String, (Vec<f64>, Vec<f64>)>,
@@ -70,7 +77,7 @@ fn both_rules_equal_their_equations() {
         // BatchNorm of two rows has gradients that are nothing but rounding errors, and Adam makes whole steps of them.
         config.mlp = config.mlp.map(|mlp| MlpConfig { batch_norm: false, ..mlp });
         for rule in [Optimizer::Adam, Optimizer::LazyAdam] {
-            let (model, plain_model) = (random_model(config.clone(), 3), random_model(config.clone(), 3));
+            let (model, plain_model) = twins(&config);
             let mut adam = Adam::new(&model.parameters, rule);
             let mut plain = Plain { moments: HashMap::new(), lazy: rule == Optimizer::LazyAdam };
             let mut numberings = Numberings::default();
@@ -120,8 +127,8 @@ fn chunks_of_a_table_move_as_the_table_does() {
             7,
         )
     };
-    let (model, plain) = (random_model(config.clone(), 5), random_model(config.clone(), 5));
-    // Each has chunks of its own.
+    let (model, plain) = twins(&config);
+    // A chunk of several threads, and a last one that is shorter.
     tch::set_num_threads(3);
     let mut adam = Adam::new(&model.parameters, Optimizer::Adam);
     let mut numberings = Numberings::default();
