@@ -40,6 +40,15 @@ impl TrainArgs {
     pub fn architecture(&self) -> &Architecture {
         &self.architecture
     }
+
+    /// Where to compute, checked.
+    fn device(&self) -> Result<Device> {
+        let device = device::parse(&self.place.device)?;
+        if self.training.mixed_precision {
+            device::check_bfloat16(device)?;
+        }
+        Ok(device)
+    }
 }
 
 /// Flags of `distill`.
@@ -87,7 +96,7 @@ enum Split {
 /// # Errors
 /// Settings out of range, files that cannot be read or written, training that diverges.
 pub fn train(args: &TrainArgs) -> Result<()> {
-    let device = device::parse(&args.place.device)?;
+    let device = args.device()?;
     run(args, &Objective::Labels, None, device)
 }
 
@@ -103,7 +112,7 @@ pub fn distill(args: &DistillArgs) -> Result<()> {
     if !(*temperature > 0.0 && temperature.is_finite()) {
         bail!("--temperature is {temperature}; it is more than 0");
     }
-    let device = device::parse(&args.train.place.device)?;
+    let device = args.train.device()?;
     tch::set_num_threads(i32::from(args.train.place.threads.max(1)));
     let teacher = teacher::mean_logits(teacher, &args.train.place.data, device)?;
     let objective = Objective::Distill { teacher, alpha: *alpha, temperature: *temperature };

@@ -27,6 +27,23 @@ pub fn parse(name: &str) -> Result<Device> {
     bail!("device `{name}`: this machine has {count} GPU(s), numbered from 0");
 }
 
+/// Checks that a device multiplies matrices of bfloat16 by instructions of its own; without them they take longer than those of f32.
+///
+/// # Errors
+/// It does not; the message says what would.
+pub fn check_bfloat16(device: Device) -> Result<()> {
+    #[cfg(target_arch = "x86_64")]
+    let has_instructions = is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    let has_instructions = false;
+    if device == Device::Cpu && !has_instructions {
+        bail!(
+            "--mixed-precision: this CPU has no AVX512-BF16; use --device cuda:0 on a machine with a GPU, or leave it out"
+        );
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]

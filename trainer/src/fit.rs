@@ -1,7 +1,10 @@
 //! The training loop: epochs of Adam, early stopping on validation AUC, a state after each epoch from which a killed run goes on.
+//!
+//! Batches are read, shuffled and turned into rows of the tables by a thread of their own, ahead of the one that trains.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -10,13 +13,15 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 use xsfm_interchange::config::Scales;
 use xsfm_interchange::metrics::Metrics;
-use xsfm_interchange::rows::{Bounds, RowBlock};
+use xsfm_interchange::rows::Bounds;
 use xsfm_interchange::schema::Schema;
 
 use crate::checkpoint;
+use crate::data::ahead::ahead;
 use crate::data::batches::{Batch, Batches, Order};
 use crate::distill::Objective;
 use crate::evaluate::Scorer;
+use crate::model::lookup::{Entries, Numberings};
 use crate::model::{Dropout, Model, Output};
 use crate::optimizer::Adam;
 use crate::prune::Pruner;
@@ -28,6 +33,8 @@ use crate::tensors;
 pub const STATE_FILE: &str = "training-state.safetensors";
 /// Rows of a batch in evaluation.
 pub const EVALUATION_ROWS: usize = 4096;
+/// Batches that are ready and wait to be trained on.
+const WAITING: usize = 3;
 
 /// One training run: a model, what it learns, and where it is kept.
 #[derive(Debug)]
@@ -83,8 +90,11 @@ pub struct Epoch {
     pub valid_log_loss: f64,
     /// Validation AUC after it.
     pub valid_auc: f64,
-    /// Time that it took.
+    /// Time that it took, validation included.
     pub seconds: f64,
+    /// Training rows per second, validation not included; absent in runs of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_per_second: Option<f64>,
 }
 
 /// What a state file says beside its tensors.
@@ -123,7 +133,8 @@ impl Fit<'_> {
             bail!("{}: {} training and {} validation rows", self.data.display(), train.num_rows(), valid.num_rows());
         }
         let _lock = checkpoint::lock(self.out)?;
-        let mut adam = Adam::new(&self.model.parameters);
+        self.model.mixed_precision = self.training.mixed_precision;
+        let mut adam = Adam::new(&self.model.parameters, self.training.optimizer);
         let mut best = self.model.parameters.snapshot();
         let mut state = State {
             settings: self.settings.clone(),
@@ -159,6 +170,7 @@ impl Fit<'_> {
             bar.set_message(format!("epoch {epoch}/{}", self.training.epochs));
             let start = Instant::now();
             let train_loss = self.train_epoch(epoch, &mut train, &mut adam, &bar)?;
+            let rows_per_second = train.num_rows() as f64 / start.elapsed().as_secs_f64();
             let valid = self.measure(&mut valid)?;
             let Some(valid_auc) = valid.auc else {
                 bail!(
@@ -173,14 +185,23 @@ impl Fit<'_> {
                 let mark = if is_best { " *" } else { "" };
                 let log_loss = valid.log_loss;
                 eprintln!(
-                    "epoch {epoch:>3}  train loss {train_loss:.5}  valid LogLoss {log_loss:.5}  AUC {valid_auc:.5}  {seconds:.1} s{mark}"
+                    "epoch {epoch:>3}  train loss {train_loss:.5}  valid LogLoss {log_loss:.5}  AUC {valid_auc:.5}  {seconds:.1} s  \
+                     {rows_per_second:.0} rows/s{mark}"
                 );
             });
             if is_best {
                 state.best_epoch = epoch;
                 best = self.model.parameters.snapshot();
             }
-            state.epochs.push(Epoch { epoch, train_loss, valid_log_loss: valid.log_loss, valid_auc, seconds });
+            let rows_per_second = Some(rows_per_second);
+            state.epochs.push(Epoch {
+                epoch,
+                train_loss,
+                valid_log_loss: valid.log_loss,
+                valid_auc,
+                seconds,
+                rows_per_second,
+            });
             self.write_state(&mut state, &adam, &best)?;
         }
         bar.finish_and_clear();
@@ -204,44 +225,54 @@ impl Fit<'_> {
         let exponent = i32::try_from(epoch - 1).unwrap_or(i32::MAX);
         let learning_rate = t.learning_rate * t.learning_rate_decay.powi(exponent);
         let (mut sum, mut rows) = (0.0, 0.0);
-        for (step, batch) in train.pass(Order::Shuffled { seed: t.seed, epoch }).enumerate() {
+        let (indexer, mut numberings) = (self.model.layout.indexer().clone(), Numberings::default());
+        let batches = train.pass(Order::Shuffled { seed: t.seed, epoch }).map(move |batch| {
             let Batch { rows: block, numbers } = batch?;
-            bar.inc(1);
-            if block.len() < 2 {
-                // BatchNorm has no variance of a single row.
-                continue;
+            let distinct = numberings.distinct(indexer.rows(&block)?);
+            Ok::<_, anyhow::Error>((block.labels, numbers, distinct))
+        });
+        thread::scope(|scope| {
+            for (step, batch) in ahead(scope, WAITING, batches).enumerate() {
+                let (labels, numbers, distinct) = batch?;
+                bar.inc(1);
+                if labels.len() < 2 {
+                    // BatchNorm has no variance of a single row.
+                    continue;
+                }
+                adam.zero_gradients();
+                let entries = self.model.train_entries(&distinct);
+                let output = self.train_pass(&entries)?;
+                let count = labels.len() as f64;
+                let labels = Tensor::from_slice(&labels).to_device(self.model.device()).to_kind(Kind::Float);
+                let loss = self.objective.loss(&output.logits, &labels, &numbers);
+                let loss = if t.l2 > 0.0 { loss + output.squares() * (t.l2 / 2.0) } else { loss };
+                let value = loss.double_value(&[]);
+                if !value.is_finite() {
+                    bail!(
+                        "the loss is {value} in step {} of epoch {epoch}: training diverged; lower --learning-rate \
+                         (now {learning_rate:e}) or --init-std",
+                        step + 1
+                    );
+                }
+                loss.backward();
+                adam.step(learning_rate, t.weight_decay, &entries);
+                if let Some(pruner) = &mut self.pruning {
+                    pruner.step();
+                }
+                sum += value * count;
+                rows += count;
             }
-            adam.zero_gradients();
-            let output = self.train_pass(&block)?;
-            let labels = Tensor::from_slice(&block.labels).to_device(self.model.device()).to_kind(Kind::Float);
-            let loss = self.objective.loss(&output.logits, &labels, &numbers) + output.squares * (t.l2 / 2.0);
-            let value = loss.double_value(&[]);
-            if !value.is_finite() {
-                bail!(
-                    "the loss is {value} in step {} of epoch {epoch}: training diverged; lower --learning-rate \
-                     (now {learning_rate:e}) or --init-std",
-                    step + 1
-                );
-            }
-            loss.backward();
-            adam.step(learning_rate, t.weight_decay);
-            if let Some(pruner) = &mut self.pruning {
-                pruner.step();
-            }
-            sum += value * block.len() as f64;
-            rows += block.len() as f64;
-        }
-        Ok(sum / rows)
+            Ok(sum / rows)
+        })
     }
 
-    fn train_pass(&mut self, block: &RowBlock) -> Result<Output> {
-        let entries = self.model.entries(block)?;
+    fn train_pass(&mut self, entries: &Entries) -> Result<Output> {
         let dropout = Dropout { embedding: self.training.embedding_dropout, hidden: self.training.dropout };
         match &mut self.scales {
-            None => Ok(self.model.train_pass(&entries, dropout)),
+            None => Ok(self.model.train_pass(entries, dropout)),
             Some(scales) => {
                 refresh_table_scales(&self.model, scales)?;
-                Ok(Quantized::new(&self.model, scales, Kind::Float)?.pass(&entries, dropout))
+                Ok(Quantized::new(&self.model, scales, Kind::Float)?.pass(entries, dropout))
             }
         }
     }

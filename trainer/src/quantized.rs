@@ -16,7 +16,7 @@ use xsfm_interchange::quantization::{
     field_accumulator_scale, field_scale, limit, logit_bias, multiplier, quantize, symmetric_scale, term,
 };
 
-use crate::model::embedding::Entries;
+use crate::model::lookup::{Entries, Lookup};
 use crate::model::parameters::Linear;
 use crate::model::{Dropout, Model, Output};
 use crate::tensors::size;
@@ -145,7 +145,9 @@ pub fn refresh_table_scales(model: &Model, scales: &mut Scales) -> Result<()> {
     let tables = model.layout.tables();
     let largest: Vec<Tensor> = no_grad(|| {
         let tensor = |second: bool| parameters.second.as_ref().filter(|_| second).unwrap_or(&parameters.first);
-        tables.iter().map(|t| tensor(t.is_second).narrow(0, t.from, t.rows).abs().max()).collect()
+        // Two numbers of a table, instead of a table of magnitudes.
+        let largest = |(least, most): (Tensor, Tensor)| least.abs().maximum(&most.abs());
+        tables.iter().map(|t| largest(tensor(t.is_second).narrow(0, t.from, t.rows).aminmax(None, false))).collect()
     });
     let largest = to_host(&Tensor::stack(&largest, 0))?;
     for (f, field) in model.config.fields.iter().enumerate() {
@@ -214,32 +216,30 @@ impl<'a> Quantized<'a> {
     pub fn pass(&self, entries: &Entries, dropout: Dropout) -> Output {
         // entries of n samples, E in all; vectors [n, num_fields, embed_dim]; accumulators [n]
         let (p, layout) = (&self.model.parameters, &self.model.layout);
-        let gather = |t: &Tensor, rows: &Tensor, scales: &Tensor| {
-            let real = t.index_select(0, rows);
+        let mut used = Vec::new();
+        let mut gather = |t: &Tensor, lookup: &Lookup, scales: &Tensor| {
+            let real = lookup.gather(t);
             let (max, step) = self.scales.table_bits.range();
             let step = f64::from(step);
             let integers = integers(&real, &(scales.index_select(0, &entries.field) * step), max, self.kind) * step;
-            (real.square().sum(Kind::Float), integers)
+            used.push(real);
+            integers
         };
-        let (mut squares, a) = gather(&p.first, &entries.first, &self.table_scales[0]);
+        let a = gather(&p.first, &entries.first, &self.table_scales[0]);
         let second = p.second.as_ref().zip(entries.second.as_ref());
-        let b = second.map(|(t, rows)| gather(t, rows, &self.table_scales[1])).map(|(more, b)| {
-            squares = &squares + more;
-            b
-        });
+        let b = second.map(|(t, lookup)| gather(t, lookup, &self.table_scales[1]));
         let acc = layout.sum_bags(&layout.compose(&a, b.as_ref(), &entries.field, 128.0), entries);
         let mut vectors = self.vector.apply(&acc);
         if dropout.embedding > 0.0 {
             vectors = vectors.dropout(dropout.embedding, true);
         }
         let mut steps = self.bias.expand([entries.samples], false);
-        if let (Some(part), Some(weights), Some(feature)) = (&self.feature_weight, &p.feature_weight, &entries.feature)
-        {
-            let weights = weights.index_select(0, feature).view([-1, 1]);
-            squares = &squares + weights.square().sum(Kind::Float);
+        if let (Some(part), Some(weights), Some(lookup)) = (&self.feature_weight, &p.feature_weight, &entries.feature) {
+            let weights = lookup.gather(weights).view([-1, 1]);
             let integers = integers(&weights, &part.scales.index_select(0, &entries.field), WEIGHT_MAX, self.kind);
             let acc = layout.sum_bags(&(integers * part.coefficients.index_select(0, &entries.field)), entries);
             steps = &steps + part.way.steps(&acc.sum_dim_intlist([1, 2].as_slice(), false, self.kind));
+            used.push(weights);
         }
         if let Some(part) = &self.field_vector {
             steps = &steps + part.way.steps(&vectors.flatten(1, 2).mv(&part.coefficients));
@@ -264,7 +264,7 @@ impl<'a> Quantized<'a> {
             steps = &steps + self.mlp.steps(&x.squeeze_dim(1));
         }
         let limit = limit::LOGIT as f64;
-        Output { logits: steps.clamp(-limit, limit) * LOGIT_STEP, squares: squares / entries.samples as f64 }
+        Output { logits: steps.clamp(-limit, limit) * LOGIT_STEP, used }
     }
 }
 

@@ -131,6 +131,10 @@ pub struct Training {
     /// Rows of a batch
     #[arg(long, default_value_t = 1024)]
     pub batch_size: usize,
+    /// How the tables learn from a batch; everything else learns by Adam
+    #[arg(long, value_enum, default_value = "adam")]
+    #[serde(skip_serializing_if = "Optimizer::is_adam")]
+    pub optimizer: Optimizer,
     /// Adam's learning rate
     #[arg(long, default_value_t = 1e-3)]
     pub learning_rate: f64,
@@ -149,6 +153,11 @@ pub struct Training {
     /// Share of the field vectors' numbers dropped
     #[arg(long, default_value_t = 0.0)]
     pub embedding_dropout: f64,
+    /// Hidden layers in bfloat16, everything else in f32: faster on a GPU, or on a CPU with AVX512-BF16. Figures are measured in f32, and
+    /// int8 is trained exactly
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mixed_precision: bool,
     /// Decides initial weights, order of rows and dropout
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -156,6 +165,22 @@ pub struct Training {
     #[command(flatten)]
     #[serde(skip_serializing_if = "Pruning::is_none")]
     pub pruning: Pruning,
+}
+
+/// How the tables learn from a batch, on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+pub enum Optimizer {
+    /// Adam: all rows move with each batch
+    #[default]
+    Adam,
+    /// Adam on the rows that the batch uses, as PyTorch's SparseAdam: faster where tables are large
+    LazyAdam,
+}
+
+impl Optimizer {
+    fn is_adam(&self) -> bool {
+        *self == Optimizer::Adam
+    }
 }
 
 /// How the model becomes integers.

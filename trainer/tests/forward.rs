@@ -189,11 +189,11 @@ fn only_the_rows_of_the_batch_learn() {
         let any = t.grad().abs().amax([1].as_slice(), false).gt(0.0);
         Vec::try_from(any).unwrap()
     };
-    let first = used(&entries.first);
+    let first = used(&entries.first.at);
     for (row, learns) in (0..).zip(rows_with_gradient(&model.parameters.first)) {
         assert_eq!(learns, first.contains(&row), "row {row} of the first tensor");
     }
-    let second = used(entries.second.as_ref().unwrap());
+    let second = used(&entries.second.as_ref().unwrap().at);
     let learns = rows_with_gradient(model.parameters.second.as_ref().unwrap());
     assert!(second.contains(&0) && !learns[0], "the neutral row must not learn");
     for table in model.layout.tables().iter().filter(|t| t.columns.1 == 3) {

@@ -21,6 +21,7 @@ use xsfm_trainer::data::generate;
 use xsfm_trainer::data::pass::Reading;
 use xsfm_trainer::data::prepare::prepare;
 use xsfm_trainer::data::split::{Shares, Split};
+use xsfm_trainer::device::check_bfloat16;
 use xsfm_trainer::distill::{cross_entropy, distillation_loss};
 use xsfm_trainer::evaluate::Scorer;
 use xsfm_trainer::fit::{Report, STATE_FILE};
@@ -80,6 +81,11 @@ fn runs_learn_the_planted_truth() {
     let best = teacher.epochs.iter().max_by(|a, b| a.valid_auc.total_cmp(&b.valid_auc)).unwrap();
     assert_eq!(teacher.best_epoch, best.epoch);
     assert_eq!(teacher.valid.auc, Some(best.valid_auc), "the best epoch is what was kept");
+
+    // Every row is in every other batch, and yet what a lazy step leaves out is not missed.
+    train_with(&data, &at("lazy"), "--epochs 8 --l2 0.01 --dropout 0.1 --optimizer lazy-adam").unwrap();
+    let difference = test_auc(&at("teacher")) - test_auc(&at("lazy"));
+    assert!(difference.abs() < 0.02, "lazy Adam is {difference} below Adam");
 
     let linear = "--epochs 8 --hidden none --interaction none --field-vector=false --feature-weight=true";
     train_with(&data, &at("linear"), linear).unwrap();
@@ -188,7 +194,7 @@ fn a_killed_run_goes_on_to_the_same_result() {
     let at = |name: &str| folder.path().join(name);
     let data = at("data");
     planted_data(&data, 4000);
-    for (kind, more) in [("float", ""), ("int8", "--quantize --quantize-epochs 6")] {
+    for (kind, more) in [("float", ""), ("lazy", "--optimizer lazy-adam"), ("int8", "--quantize --quantize-epochs 6")] {
         let (whole, broken) = (at(&format!("whole-{kind}")), at(&format!("broken-{kind}")));
         let more = format!("--epochs 6 --patience 6 --dropout 0.2 --embedding-dropout 0.1 --l2 0.01 {more}");
         // libtorch's random state belongs to the process, which other tests share: these runs have their own.
@@ -272,6 +278,29 @@ fn a_run_that_cannot_go_well_stops_with_a_reason() {
     std::fs::write(&config, text.replace("\"field_vector\": true", "\"field_vector\": false")).unwrap();
     let words = format!("{:#}", checkpoint::load(&at("good"), Device::Cpu).unwrap_err());
     assert!(words.contains("`field_vector` does not belong"), "{words}");
+}
+
+/// In bfloat16, where this machine has it: another model in every bit, as good as that in f32. Elsewhere the flag is refused.
+#[test]
+fn mixed_precision_learns_as_much_or_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let data = at("data");
+    planted_data(&data, 8000);
+    let mixed = train_with(&data, &at("mixed"), "--epochs 6 --hidden 64,64 --mixed-precision");
+    if let Err(error) = mixed {
+        let words = format!("{error:#}");
+        assert!(
+            check_bfloat16(Device::Cpu).is_err() && words.contains("--mixed-precision: this CPU has no"),
+            "{words}"
+        );
+        assert!(!at("mixed").exists());
+        return;
+    }
+    train_with(&data, &at("f32"), "--epochs 6 --hidden 64,64").unwrap();
+    assert!(report(&at("mixed")).epochs[0].train_loss != report(&at("f32")).epochs[0].train_loss);
+    let difference = test_auc(&at("f32")) - test_auc(&at("mixed"));
+    assert!(difference.abs() < 0.02, "bfloat16 costs {difference}");
 }
 
 #[test]

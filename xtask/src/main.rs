@@ -18,12 +18,14 @@
 //! | [`rows`] | random rows for a model |
 //! | [`demo`] | ratings to ranked films |
 //! | [`bench_peers`] | times other engines on the same model |
+//! | [`bench_training`] | times training beside loops in PyTorch |
 //! | [`readme`] | checks the commands that the README shows |
 //! | [`size`] | weighs the smallest scorer |
 //! | [`sanitize`] | the runtime's tests under AddressSanitizer, valgrind and Miri |
 //! | [`mod@test`], [`ci`] | everything that must hold |
 
 mod bench_peers;
+mod bench_training;
 mod bits;
 mod boards;
 mod callgrind;
@@ -76,6 +78,8 @@ enum Task {
     Capi(capi::Args),
     /// Time LiteRT, ONNX Runtime, OpenVINO and tract on the same models, and record it.
     BenchPeers(bench_peers::Args),
+    /// Time training beside PyTorch: the original's way of computing, and an efficient loop.
+    BenchTraining(bench_training::Args),
     /// Count the instructions of a score on each kind of AArch64 CPU, and compare with what is known.
     Count(count::Args),
     /// Measure on QEMU what a score takes on each Cortex-M, and write it for `xsfm analyze`.
@@ -105,6 +109,7 @@ fn main() -> ExitCode {
         Task::Cross(args) => cross::run(&args),
         Task::Capi(args) => capi::run(&args),
         Task::BenchPeers(args) => bench_peers::run(&args),
+        Task::BenchTraining(args) => bench_training::run(&args),
         Task::Count(args) => count::run(&args),
         Task::Fit(args) => fit::run(&args),
         Task::Rows(args) => rows::run(&args),

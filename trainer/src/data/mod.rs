@@ -9,8 +9,10 @@
 //! | [`prepare`], [`report`], [`command`] | vocabularies from the training rows, then `schema.json` and three files of encoded rows |
 //! | [`generate`] | rows of a planted truth |
 //! | [`batches`] | encoded rows, shuffled in a bounded window |
+//! | [`mod@ahead`] | the same on a thread of its own |
 //! | [`candidates`], [`export`] | rows as text: a user's unseen films; any encoded rows |
 
+pub mod ahead;
 pub mod batches;
 pub mod candidates;
 pub mod command;

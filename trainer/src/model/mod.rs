@@ -2,6 +2,7 @@
 //! (Pan et al. 2018, arXiv:1806.03514; Deng et al. 2021, arXiv:2002.06987).
 
 pub mod embedding;
+pub mod lookup;
 pub mod parameters;
 
 use anyhow::Result;
@@ -10,7 +11,8 @@ use xsfm_interchange::checkpoint::BATCH_NORM_EPSILON;
 use xsfm_interchange::config::{Interaction, ModelConfig};
 use xsfm_interchange::rows::RowBlock;
 
-use self::embedding::{Entries, Layout};
+use self::embedding::Layout;
+use self::lookup::{DistinctRows, Entries};
 use self::parameters::{Linear, Parameters};
 use crate::tensors::size;
 
@@ -26,6 +28,9 @@ pub struct Model {
     pub layout: Layout,
     /// The trained numbers.
     pub parameters: Parameters,
+    /// Whether training multiplies the hidden layers' matrices in bfloat16 (Kalamkar et al. 2019, arXiv:1905.12322): its exponent is that
+    /// of f32, so that no loss has to be scaled. Parameters, sums and statistics stay in f32, and so does evaluation.
+    pub mixed_precision: bool,
     device: Device,
 }
 
@@ -43,8 +48,16 @@ pub struct Dropout {
 pub struct Output {
     /// `[samples]`
     pub logits: Tensor,
+    /// `[E, columns]` each: the table rows that the batch used.
+    pub used: Vec<Tensor>,
+}
+
+impl Output {
     /// Sum of the squares of all table rows that the batch used, over the number of samples.
-    pub squares: Tensor,
+    pub fn squares(&self) -> Tensor {
+        let sum: Tensor = self.used.iter().map(|rows| rows.square().sum(Kind::Float)).sum();
+        sum / self.logits.size()[0] as f64
+    }
 }
 
 /// Intermediate results of a pass, for calibration.
@@ -65,7 +78,7 @@ impl Model {
         parameters::check_config(&config)?;
         let layout = Layout::new(&config, device);
         let parameters = no_grad(|| Parameters::initialize(&config, &layout, init_std, device));
-        Ok(Model { config, layout, parameters, device })
+        Ok(Model { config, layout, parameters, mixed_precision: false, device })
     }
 
     /// Where the model lives.
@@ -78,7 +91,12 @@ impl Model {
     /// # Errors
     /// Rows that do not fit the model.
     pub fn entries(&self, block: &RowBlock) -> Result<Entries> {
-        self.layout.entries(block, self.config.feature_weight, self.device)
+        Ok(self.layout.indexer().rows(block)?.entries(self.device))
+    }
+
+    /// A batch with its rows of the tables, gathered to be trained.
+    pub fn train_entries(&self, rows: &DistinctRows) -> Entries {
+        rows.entries(self.parameters.tables(), self.device)
     }
 
     /// A pass in training: `dropout` applies and BatchNorm uses and moves with the batch's statistics.
@@ -101,12 +119,8 @@ impl Model {
     fn pass(&self, entries: &Entries, dropout: Option<Dropout>, mut trace: Option<&mut Trace>) -> Output {
         // entries of n samples; vectors [n, num_fields, embed_dim]; logits [n]
         let p = &self.parameters;
-        let a = p.first.index_select(0, &entries.first);
-        let b = p.second.as_ref().zip(entries.second.as_ref()).map(|(t, rows)| t.index_select(0, rows));
-        let mut squares = a.square().sum(Kind::Float);
-        if let Some(b) = &b {
-            squares = &squares + b.square().sum(Kind::Float);
-        }
+        let a = entries.first.gather(&p.first);
+        let b = p.second.as_ref().zip(entries.second.as_ref()).map(|(table, lookup)| lookup.gather(table));
         let mut vectors = self.layout.sum_bags(&self.layout.compose(&a, b.as_ref(), &entries.field, 1.0), entries);
         if let Some(trace) = &mut trace {
             trace.vectors = Some(vectors.shallow_clone());
@@ -115,11 +129,12 @@ impl Model {
             vectors = vectors.dropout(dropout.embedding, true);
         }
         let mut logits = p.bias.expand([entries.samples], false);
-        if let (Some(weights), Some(feature)) = (&p.feature_weight, &entries.feature) {
-            let weights = weights.index_select(0, feature).view([-1, 1]);
-            squares = &squares + weights.square().sum(Kind::Float);
+        let mut used: Vec<Tensor> = [Some(a), b].into_iter().flatten().collect();
+        if let (Some(weights), Some(lookup)) = (&p.feature_weight, &entries.feature) {
+            let weights = lookup.gather(weights).view([-1, 1]);
             logits = &logits
                 + self.layout.sum_bags(&weights, entries).sum_dim_intlist([1, 2].as_slice(), false, Kind::Float);
+            used.push(weights);
         }
         if let Some(field_vectors) = &p.field_vector {
             logits = &logits + vectors.flatten(1, 2).mv(&field_vectors.flatten(0, 1));
@@ -133,7 +148,7 @@ impl Model {
         if !p.layers.is_empty() {
             logits = &logits + self.mlp(vectors.flatten(1, 2), dropout, trace);
         }
-        Output { logits, squares: squares / entries.samples as f64 }
+        Output { logits, used }
     }
 
     /// r `[num_fields, num_fields]`, symmetric with a diagonal of zeros; `None` without a second-order term
@@ -159,10 +174,17 @@ impl Model {
     fn mlp(&self, mut x: Tensor, dropout: Option<Dropout>, mut trace: Option<&mut Trace>) -> Tensor {
         let hidden = self.parameters.layers.len() - 1;
         for (n, Linear { weight, bias, norm }) in self.parameters.layers.iter().enumerate() {
-            x = x.linear(weight, Some(bias));
             if n == hidden {
+                x = x.to_kind(Kind::Float).linear(weight, Some(bias));
                 break;
             }
+            x = if self.mixed_precision && dropout.is_some() {
+                // The outputs stay in bfloat16 up to the output layer; BatchNorm's sums are in f32.
+                let [x, weight, bias] = [&x, weight, bias].map(|t| t.to_kind(Kind::BFloat16));
+                x.linear(&weight, Some(&bias))
+            } else {
+                x.linear(weight, Some(bias))
+            };
             if let Some(norm) = norm {
                 x = x.batch_norm(
                     Some(&norm.weight),
@@ -175,7 +197,7 @@ impl Model {
                     self.device.is_cuda(),
                 );
             }
-            x = x.relu();
+            x = x.relu_();
             if let Some(trace) = &mut trace {
                 trace.hidden.push(x.shallow_clone());
             }
@@ -209,6 +231,7 @@ fn compressed(layers: &[Linear], v: &Tensor) -> Tensor {
 
 /// v `[n, F, k]`, r `[F, F]` symmetric with a diagonal of zeros -> `[n]`: sum_{i<j} r_ij <v_i, v_j> = tr(E^T R E) / 2, E = v of a sample
 pub fn pairs(v: &Tensor, r: &Tensor) -> Tensor {
-    let e = v.transpose(1, 2);
+    // One copy: the product would make it, and its gradient two more.
+    let e = v.transpose(1, 2).contiguous();
     (e.matmul(r) * e).sum_dim_intlist([1, 2].as_slice(), false, None::<Kind>) * 0.5
 }

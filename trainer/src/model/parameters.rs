@@ -186,6 +186,11 @@ impl Parameters {
         all
     }
 
+    /// Those of which a batch uses some rows: the first tensor, the second, the features' weights.
+    pub fn tables(&self) -> [Option<&Tensor>; 3] {
+        [Some(&self.first), self.second.as_ref(), self.feature_weight.as_ref()]
+    }
+
     fn track_gradients(&self) {
         for (_, tensor, role) in self.named() {
             let _ = tensor.set_requires_grad(role != Role::Statistic);

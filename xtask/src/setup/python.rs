@@ -1,4 +1,4 @@
-//! Python, which fetches wheels. It runs only to convert models for other engines (`benches/peers/convert.py`).
+//! Python, which fetches wheels. It runs only beside this project: converters of other engines (`benches/peers`), loops in PyTorch (`benches/training`).
 
 use std::path::Path;
 use std::process::Command;

@@ -26,6 +26,16 @@ pub(crate) fn set_up() -> Result<Torch> {
     if let Some(folder) = env::var_os("LIBTORCH").filter(|folder| !folder.is_empty()) {
         return check(PathBuf::from(folder)).context("LIBTORCH is set");
     }
+    package(&environment()?)
+}
+
+/// A Python that has PyTorch of the same version, whatever `LIBTORCH` is.
+pub(crate) fn python() -> Result<PathBuf> {
+    Ok(environment()?.join("bin/python"))
+}
+
+/// The virtual environment with PyTorch, made where it is missing.
+fn environment() -> Result<PathBuf> {
     let environment = workspace::cache()?.join(format!("torch-{VERSION}"));
     once(&environment, || {
         command::heading(&format!("libtorch {VERSION}: a download of about 3 GB, 5 GB on disk, once per user"));
@@ -34,7 +44,7 @@ pub(crate) fn set_up() -> Result<Torch> {
         command::run_to_stderr(python::pip(&environment).args(["install", "--no-cache-dir", &wheel]))?;
         package(&environment).map(|_| ())
     })?;
-    package(&environment)
+    Ok(environment)
 }
 
 /// The package's folder in a virtual environment.

@@ -1,0 +1,164 @@
+//! Adam on tables of which a batch uses some rows: both rules equal the plainest way of computing them.
+#![cfg(feature = "torch")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::collections::HashMap;
+
+use common::{configurations, random_model, random_rows};
+use tch::{Kind, Tensor, no_grad};
+use xsfm_interchange::config::{EmbeddingConfig, MlpConfig, ModelConfig};
+use xsfm_trainer::model::lookup::Numberings;
+use xsfm_trainer::model::parameters::Role;
+use xsfm_trainer::model::{Dropout, Model};
+use xsfm_trainer::optimizer::Adam;
+use xsfm_trainer::settings::Optimizer;
+
+const LEARNING_RATE: f64 = 0.01;
+const WEIGHT_DECAY: f64 = 0.1;
+const STEPS: u64 = 6;
+
+fn bits(t: &Tensor) -> Vec<u32> {
+    let values: Vec<f32> = Vec::try_from(t.detach().contiguous().flatten(0, -1)).unwrap();
+    values.into_iter().map(f32::to_bits).collect()
+}
+
+/// Two models with the same numbers. libtorch's random state is the process's, which other tests use at the same time.
+fn twins(config: &ModelConfig) -> (Model, Model) {
+    let (one, other) = (random_model(config.clone(), 3), random_model(config.clone(), 3));
+    other.parameters.restore(&one.parameters.snapshot().into_iter().collect()).unwrap();
+    (one, other)
+}
+
+/// Trains by the gradient of whole tables, a number at a time in f64: `lazy` says whether the rows of other batches move.
+struct Plain {
+    moments: HashMap<String, (Vec<f64>, Vec<f64>)>,
+    lazy: bool,
+}
+
+impl Plain {
+    fn step(&mut self, model: &Model, step: i32, used: impl Fn(&str) -> Option<Vec<i64>>) {
+        let corrections = (1.0 - 0.9_f64.powi(step), 1.0 - 0.999_f64.powi(step));
+        for (name, mut parameter, role) in model.parameters.named() {
+            let gradient = parameter.grad();
+            if role == Role::Statistic || !gradient.defined() {
+                continue;
+            }
+            let host = |t: &Tensor| -> Vec<f64> {
+                Vec::try_from(t.detach().to_kind(Kind::Double).contiguous().flatten(0, -1)).unwrap()
+            };
+            let (mut values, gradient) = (host(&parameter), host(&gradient));
+            let (mean, square) =
+                self.moments.entry(name.clone()).or_insert_with(|| (vec![0.0; values.len()], vec![0.0; values.len()]));
+            let columns = values.len() / usize::try_from(parameter.size()[0]).unwrap();
+            let rows = used(&name).filter(|_| self.lazy);
+            for (i, value) in values.iter_mut().enumerate() {
+                if rows.as_ref().is_some_and(|rows| !rows.contains(&i64::try_from(i / columns).unwrap())) {
+                    continue;
+                }
+                if role == Role::Matrix {
+                    *value *= 1.0 - LEARNING_RATE * WEIGHT_DECAY;
+                }
+                mean[i] = 0.9 * mean[i] + 0.1 * gradient[i];
+                square[i] = 0.999 * square[i] + 0.001 * gradient[i] * gradient[i];
+                *value -= LEARNING_RATE * (mean[i] / corrections.0) / ((square[i] / corrections.1).sqrt() + 1e-8);
+            }
+            no_grad(|| parameter.copy_(&Tensor::from_slice(&values).view(parameter.size().as_slice())));
+            parameter.zero_grad();
+        }
+    }
+}
+
+/// Both rules against plain loops over the gradient of whole tables.
+#[test]
+fn both_rules_equal_their_equations() {
+    for (what, mut config) in configurations() {
+        // BatchNorm of two rows has gradients that are nothing but rounding errors, and Adam makes whole steps of them.
+        config.mlp = config.mlp.map(|mlp| MlpConfig { batch_norm: false, ..mlp });
+        for rule in [Optimizer::Adam, Optimizer::LazyAdam] {
+            let (model, plain_model) = twins(&config);
+            let mut adam = Adam::new(&model.parameters, rule);
+            let mut plain = Plain { moments: HashMap::new(), lazy: rule == Optimizer::LazyAdam };
+            let mut numberings = Numberings::default();
+            let before = bits(&model.parameters.first);
+            for step in 1..=STEPS {
+                let block = random_rows(&config, 2, step);
+                let loss = |logits: &Tensor| logits.square().sum(Kind::Float);
+
+                adam.zero_gradients();
+                let rows = model.layout.indexer().rows(&block).unwrap();
+                let entries = model.train_entries(&numberings.distinct(rows));
+                loss(&model.train_pass(&entries, Dropout::default()).logits).backward();
+                adam.step(LEARNING_RATE, WEIGHT_DECAY, &entries);
+
+                let whole = plain_model.entries(&block).unwrap();
+                loss(&plain_model.train_pass(&whole, Dropout::default()).logits).backward();
+                let rows = |t: &Tensor| -> Vec<i64> { Vec::try_from(t.shallow_clone()).unwrap() };
+                plain.step(&plain_model, i32::try_from(step).unwrap(), |name| match name {
+                    "first" => Some(rows(&whole.first.at)),
+                    "second" => whole.second.as_ref().map(|lookup| rows(&lookup.at)),
+                    "feature_weight" => whole.feature.as_ref().map(|lookup| rows(&lookup.at)),
+                    _ => None,
+                });
+            }
+            for ((name, found, _), (_, expected, _)) in
+                model.parameters.named().iter().zip(plain_model.parameters.named())
+            {
+                let error = (found - expected).abs().max().double_value(&[]);
+                assert!(error < 2e-4, "{what}, {rule:?}: {name} is {error} off");
+            }
+            let changed = bits(&model.parameters.first).iter().zip(&before).filter(|(a, b)| a != b).count();
+            assert!(changed > 0, "{what}, {rule:?}: nothing was trained");
+        }
+    }
+}
+
+/// Dense Adam moves a table in chunks, by a gradient of few rows: to the bit what one step on the whole table gives.
+#[test]
+fn chunks_of_a_table_move_as_the_table_does() {
+    let config = ModelConfig {
+        mlp: None,
+        ..common::config(
+            vec![
+                common::field("large", 30_011, false, EmbeddingConfig::Full),
+                common::field("bag", 9_973, true, EmbeddingConfig::Full),
+            ],
+            7,
+        )
+    };
+    let (model, plain) = twins(&config);
+    // A chunk of several threads, and a last one that is shorter.
+    tch::set_num_threads(3);
+    let mut adam = Adam::new(&model.parameters, Optimizer::Adam);
+    let mut numberings = Numberings::default();
+    let mut moments: HashMap<String, [Tensor; 2]> = HashMap::new();
+    for step in 1..=4 {
+        let block = random_rows(&config, 300, step);
+        adam.zero_gradients();
+        let entries = model.train_entries(&numberings.distinct(model.layout.indexer().rows(&block).unwrap()));
+        model.train_pass(&entries, Dropout::default()).logits.square().sum(Kind::Float).backward();
+        adam.step(LEARNING_RATE, 0.0, &entries);
+
+        let whole = plain.entries(&block).unwrap();
+        plain.train_pass(&whole, Dropout::default()).logits.square().sum(Kind::Float).backward();
+        let step = i32::try_from(step).unwrap();
+        for (name, mut parameter, _) in plain.parameters.named() {
+            no_grad(|| {
+                let gradient = parameter.grad();
+                let [mean, square] = moments
+                    .entry(name)
+                    .or_insert_with(|| [parameter.zeros_like().detach(), parameter.zeros_like().detach()]);
+                let _ = mean.lerp_(&gradient, 1.0 - 0.9);
+                let _ = square.lerp_(&gradient.square(), 1.0 - 0.999);
+                let deviation = square.sqrt() / (1.0 - 0.999_f64.powi(step)).sqrt() + 1e-8;
+                let step = &*mean / deviation * (LEARNING_RATE / (1.0 - 0.9_f64.powi(step)));
+                let _ = parameter.g_sub_(&step);
+                parameter.zero_grad();
+            });
+        }
+    }
+    for ((name, found, _), (_, expected, _)) in model.parameters.named().iter().zip(plain.parameters.named()) {
+        assert!(bits(found) == bits(&expected), "{name} differs");
+    }
+}

@@ -1,0 +1,302 @@
+//! `cargo xtask bench-training`: how many rows per second the trainer learns, beside loops in PyTorch that train the same model.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use xsfm_benches::{EMBED_DIM, FEATURES, samples};
+use xsfm_interchange::rows::{Bounds, RowsWriter};
+use xsfm_interchange::schema::{Field, FieldKind, Schema};
+use xsfm_runtime::Row;
+
+use crate::setup::torch::{self, Torch};
+use crate::{command, workspace};
+
+/// Flags of `cargo xtask bench-training`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "DeepFwFM with Criteo's field sizes, embed_dim 10, layers of 400-400-400 with BatchNorm. A round is a process of each \
+                  engine: two passes over the same rows, of which the second is timed. benches/README.md says what each engine does."
+)]
+pub(crate) struct Args {
+    /// Turns that every engine takes.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Batches of a pass.
+    #[arg(long, default_value_t = 30)]
+    steps: usize,
+    /// Rows of a batch.
+    #[arg(long, default_value_t = 2048)]
+    batch_size: usize,
+    /// CPU threads; all by default.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Which engines, all by default.
+    #[arg(long, value_enum, value_delimiter = ',', num_args = 1..)]
+    engines: Vec<Engine>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Engine {
+    /// xsfm-train.
+    Adam,
+    /// xsfm-train --optimizer lazy-adam.
+    LazyAdam,
+    /// xsfm-train --optimizer lazy-adam --mixed-precision.
+    LazyAdamBf16,
+    /// PyTorch, term by term as the paper writes it.
+    Original,
+    /// PyTorch, one sparse table, matrices, fused and sparse Adam.
+    Efficient,
+    /// The same with layers in bfloat16.
+    EfficientBf16,
+}
+
+/// What an engine says of a run.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Pass {
+    /// Mean loss of the first pass.
+    loss: f64,
+    rows_per_second: f64,
+}
+
+/// An engine's line of the table.
+#[derive(Debug, Serialize)]
+struct Line {
+    engine: Engine,
+    /// Median over the rounds.
+    rows_per_second: f64,
+    rounds: Vec<f64>,
+    loss: f64,
+}
+
+/// Engines whose losses differ by more than this share do not train the same model: initial weights and order differ, and move it by a tenth.
+const LOSS_TOLERANCE: f64 = 0.02;
+/// The same for all engines, as far as their random numbers are the same.
+const SEED: u64 = 1;
+const VALIDATION_ROWS: usize = 4096;
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    ensure!(args.rounds > 0, "--rounds is 0; it is at least 1");
+    ensure!(args.steps > 0, "--steps is 0; it is at least 1");
+    ensure!(args.batch_size > 1, "--batch-size is {}; it is at least 2", args.batch_size);
+    let torch = torch::set_up()?;
+    let threads = args.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    let bench = Bench { folder: workspace::target().join("training"), threads, batch_size: args.batch_size };
+    command::heading("build");
+    let mut build = workspace::cargo(&["build", "--release", "--package", "xsfm-trainer"]);
+    let trainer = workspace::built(torch.use_in(&mut build), "xsfm-train")?;
+    command::heading("rows");
+    bench.write_rows(args.batch_size * args.steps)?;
+
+    command::heading("run");
+    let python = torch::python()?;
+    let engines = if args.engines.is_empty() { Engine::value_variants() } else { &args.engines };
+    let mut passes: Vec<Vec<Pass>> = engines.iter().map(|_| Vec::new()).collect();
+    for round in 0..args.rounds {
+        // Each round begins with another engine.
+        for n in 0..engines.len() {
+            let n = (n + round) % engines.len();
+            let engine = engines[n];
+            let pass = match engine.script() {
+                None => bench.train(engine, &trainer, &torch)?,
+                Some(script) => bench.python(engine, &python, script)?,
+            };
+            eprintln!("{}: loss {:.5}, {:.0} rows/s", engine.name(), pass.loss, pass.rows_per_second);
+            passes[n].push(pass);
+        }
+    }
+    let lines: Vec<Line> = engines.iter().zip(&passes).map(|(&engine, passes)| Line::new(engine, passes)).collect();
+    let [least, most] = [f64::min, f64::max].map(|f| lines.iter().map(|l| l.loss).reduce(f).unwrap_or(0.0));
+    if most - least > LOSS_TOLERANCE * least {
+        bail!("losses of the first pass are {least} to {most}: the engines do not train the same model");
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&lines)?);
+    } else {
+        print!("{}", table(&lines));
+    }
+    Ok(())
+}
+
+impl Engine {
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// The loop in `benches/training`; ours has none.
+    fn script(self) -> Option<&'static str> {
+        match self {
+            Engine::Adam | Engine::LazyAdam | Engine::LazyAdamBf16 => None,
+            Engine::Original => Some("original.py"),
+            Engine::Efficient | Engine::EfficientBf16 => Some("efficient.py"),
+        }
+    }
+
+    fn flags(self) -> &'static [&'static str] {
+        match self {
+            Engine::Adam | Engine::Original | Engine::Efficient => &[],
+            Engine::LazyAdam => &["--optimizer", "lazy-adam"],
+            Engine::LazyAdamBf16 => &["--optimizer", "lazy-adam", "--mixed-precision"],
+            Engine::EfficientBf16 => &["--bfloat16"],
+        }
+    }
+}
+
+struct Bench {
+    folder: PathBuf,
+    threads: usize,
+    batch_size: usize,
+}
+
+impl Bench {
+    /// The same rows twice: as `xsfm-train` reads them, and as plain numbers for Python.
+    fn write_rows(&self, count: usize) -> Result<()> {
+        let at = |name: &str| self.folder.join(name);
+        fs::create_dir_all(&self.folder).with_context(|| self.folder.display().to_string())?;
+        let field = |(f, &features): (usize, &u32)| Field {
+            name: format!("field_{f}"),
+            kind: FieldKind::Categorical,
+            vocabulary: (1..features).map(|i| i.to_string()).collect(),
+        };
+        let schema = Schema {
+            version: Schema::VERSION,
+            label: "click".to_owned(),
+            fields: FEATURES.iter().enumerate().map(field).collect(),
+        };
+        schema.save(&at("schema.json"))?;
+        let bounds = Bounds::from(&schema);
+        for (name, count, seed) in [("train", count, 1), ("valid", VALIDATION_ROWS, 2)] {
+            let rows = samples(count, seed);
+            let labels = labels(&rows, seed);
+            let mut writer = RowsWriter::create(&at(&format!("{name}.arrow")), &bounds.columns)?;
+            for (row, &label) in rows.chunks(FEATURES.len()).zip(&labels) {
+                writer.push(label, &Row::new(row))?;
+            }
+            writer.commit()?;
+            if name == "train" {
+                let bytes: Vec<u8> = rows.iter().flat_map(|index| index.to_le_bytes()).collect();
+                fs::write(at("rows.bin"), bytes).with_context(|| at("rows.bin").display().to_string())?;
+                fs::write(at("labels.bin"), labels).with_context(|| at("labels.bin").display().to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn train(&self, engine: Engine, trainer: &Path, torch: &Torch) -> Result<Pass> {
+        let out = self.folder.join(engine.name());
+        let mut train = Command::new(trainer);
+        train.arg("train").arg("--data").arg(&self.folder).arg("--out").arg(&out);
+        train.args(["--embed-dim", &EMBED_DIM.to_string(), "--hidden", "400,400,400", "--epochs", "2"]);
+        train.args(["--seed", &SEED.to_string(), "--threads", &self.threads.to_string()]);
+        train.args(["--batch-size", &self.batch_size.to_string()]).args(engine.flags());
+        command::run_to_stderr(torch.use_in(&mut train))?;
+        let path = out.join("metrics.json");
+        let text = fs::read(&path).with_context(|| path.display().to_string())?;
+        let metrics: Value = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
+        let figure = |epoch: usize, name: &str| {
+            let value = metrics["epochs"][epoch][name].as_f64();
+            value.with_context(|| format!("{}: epoch {} has no {name}", path.display(), epoch + 1))
+        };
+        Ok(Pass { loss: figure(0, "train_loss")?, rows_per_second: figure(1, "rows_per_second")? })
+    }
+
+    fn python(&self, engine: Engine, python: &Path, script: &str) -> Result<Pass> {
+        let features: Vec<String> = FEATURES.iter().map(u32::to_string).collect();
+        let mut run = Command::new(python);
+        // The wheel warns that there is no NumPy, which nothing here wants.
+        run.args(["-W", "ignore"]).arg(workspace::root().join("benches/training").join(script));
+        run.arg("--rows").arg(self.folder.join("rows.bin")).arg("--labels").arg(self.folder.join("labels.bin"));
+        run.args(["--features", &features.join(","), "--batch-size", &self.batch_size.to_string()]);
+        run.args(["--threads", &self.threads.to_string(), "--seed", &SEED.to_string()]).args(engine.flags());
+        let text = command::output(&mut run)?;
+        serde_json::from_str(&text).with_context(|| format!("{script} said {text:?}"))
+    }
+}
+
+/// A click of each row: likelier where its features have a taste for it. A model that learns the features' tastes has a smaller loss.
+fn labels(rows: &[u32], seed: u64) -> Vec<u8> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let taste = |(f, &index): (usize, &u32)| {
+        let mixed = (u64::from(index) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (f as u64) << 7;
+        if mixed.wrapping_mul(0xBF58_476D_1CE4_E5B9).count_ones().is_multiple_of(2) { 0.4 } else { -0.4 }
+    };
+    let label = |row: &[u32]| {
+        let logit = row.iter().enumerate().map(taste).sum::<f64>() - 1.0;
+        u8::from(rng.random_range(0.0..1.0) < 1.0 / (1.0 + (-logit).exp()))
+    };
+    rows.chunks(FEATURES.len()).map(label).collect()
+}
+
+impl Line {
+    fn new(engine: Engine, passes: &[Pass]) -> Self {
+        let rounds: Vec<f64> = passes.iter().map(|pass| pass.rows_per_second).collect();
+        Line { engine, rows_per_second: median(&rounds), rounds, loss: passes.first().map_or(0.0, |pass| pass.loss) }
+    }
+}
+
+/// The middle value, or the mean of the two in the middle; 0 of none.
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let (half, count) = (values.len() / 2, values.len());
+    let middle = &values[count.saturating_sub(1) / 2..count.min(half + 1)];
+    middle.iter().sum::<f64>() / middle.len().max(1) as f64
+}
+
+fn table(lines: &[Line]) -> String {
+    let rate = |engine| lines.iter().find(|line| line.engine == engine).map(|line| line.rows_per_second);
+    let mut text = "| engine | rows/s | times original | times efficient | loss |\n|---|---|---|---|---|\n".to_owned();
+    for line in lines {
+        let ratio = |engine| rate(engine).map_or(String::new(), |rate| format!("{:.2}", line.rows_per_second / rate));
+        let (name, rows, loss) = (line.engine.name(), line.rows_per_second, line.loss);
+        let [original, efficient] = [Engine::Original, Engine::Efficient].map(ratio);
+        text += &format!("| {name} | {rows:.0} | {original} | {efficient} | {loss:.4} |\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_ratios_of_medians() {
+        let line = |engine, rates: &[f64]| {
+            Line::new(engine, &rates.iter().map(|&r| Pass { loss: 0.5, rows_per_second: r }).collect::<Vec<_>>())
+        };
+        let lines = [line(Engine::LazyAdam, &[700.0, 600.0, 9.0]), line(Engine::Original, &[100.0, 140.0])];
+        let text = table(&lines);
+        assert!(text.contains("| lazy-adam | 600 | 5.00 |  | 0.5000 |"), "{text}");
+    }
+
+    #[test]
+    fn labels_follow_the_features() {
+        let rows = samples(4000, 5);
+        let labels = labels(&rows, 5);
+        let share = labels.iter().map(|&label| f64::from(label)).sum::<f64>() / 4000.0;
+        assert!((0.1..0.6).contains(&share), "{share}");
+        // The frequent feature of a field and the rest differ in some field.
+        let differs = (0..FEATURES.len()).any(|f| {
+            let of = |first: bool| {
+                let some = rows.chunks(FEATURES.len()).zip(&labels).filter(|(row, _)| (row[f] == 0) == first);
+                let (mut clicks, mut count) = (0.0, 0.0_f64);
+                some.for_each(|(_, &label)| (clicks, count) = (clicks + f64::from(label), count + 1.0));
+                clicks / count.max(1.0)
+            };
+            (of(true) - of(false)).abs() > 0.08
+        });
+        assert!(differs);
+    }
+}
