@@ -81,7 +81,7 @@ struct Line {
     loss: f64,
 }
 
-/// Engines whose losses differ by more than this share do not train the same model: initial weights and order differ, and move it by a tenth.
+/// Engines whose losses differ by more than this share do not train the same model: initial weights and order differ, and move it by a hundredth.
 const LOSS_TOLERANCE: f64 = 0.02;
 /// The same for all engines, as far as their random numbers are the same.
 const SEED: u64 = 1;
