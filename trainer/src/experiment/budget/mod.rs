@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`space`] | what may be chosen |
 //! | [`cost`] | bytes, instructions and time of an untrained model |
-//! | [`search`] | which models are trained, and which is best |
+//! | [`search`](mod@search) | which models are trained, and which is best |
 
 pub mod cost;
 pub mod search;

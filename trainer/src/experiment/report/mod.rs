@@ -3,9 +3,9 @@
 //!
 //! | module | gives |
 //! |---|---|
-//! | [`tables`] | report.md, report.csv |
-//! | [`figures`] | auc-bytes.svg, auc-latency.svg, field-matrix.svg, and curves of every table |
-//! | [`page`] | report.html, which needs no other file |
+//! | `tables` | report.md, report.csv |
+//! | `figures` | auc-bytes.svg, auc-latency.svg, field-matrix.svg, and curves of every table |
+//! | `page` | report.html, which needs no other file |
 
 pub(in crate::experiment) mod figures;
 mod page;
