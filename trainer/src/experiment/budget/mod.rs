@@ -57,7 +57,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     space: Option<PathBuf>,
     /// Models to train per budget
-    #[arg(long, default_value_t = 16, value_name = "N")]
+    #[arg(long, default_value_t = 24, value_name = "N")]
     trials: usize,
     /// Best of them that are trained with all seeds
     #[arg(long, default_value_t = 3, value_name = "N")]

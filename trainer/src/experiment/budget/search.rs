@@ -52,9 +52,7 @@ pub fn search(
         Ok(())
     };
 
-    let mut first: Vec<Choice> =
-        fits.iter().filter(|choice| !fits.iter().any(|other| exceeds(other, choice))).cloned().collect();
-    first.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(effort.seed));
+    let mut first = first(fits, effort.seed);
     // What is left of the trials looks around the best of these.
     first.truncate(effort.trials.div_ceil(2));
     attempt(&first, &mut tried)?;
@@ -79,6 +77,34 @@ pub fn search(
     finalists.dedup();
     let aucs = trainer.aucs(&finalists, true)?;
     Ok(best_first(&finalists.into_iter().zip(aucs).collect()))
+}
+
+/// What is tried first, in this order: in turn for every value of every axis, a random one of the choices with it that no other with
+/// it exceeds. More is mostly better, but not on every axis: a field-weighted model without layers may beat every one with some.
+fn first(fits: &[Choice], seed: u64) -> Vec<Choice> {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let axes = fits.first().map_or(0, Vec::len);
+    let values: BTreeSet<(usize, usize)> = fits.iter().flat_map(|choice| (0..axes).map(|a| (choice[a], a))).collect();
+    let mut heaps: Vec<Vec<Choice>> = Vec::new();
+    // By value before axis, the least capable first: the most capable are in other heaps too.
+    for (value, axis) in values {
+        let with: Vec<&Choice> = fits.iter().filter(|choice| choice[axis] == value).collect();
+        let is_maximal = |choice: &&&Choice| !with.iter().any(|other| exceeds(other, choice));
+        let mut heap: Vec<Choice> = with.iter().filter(is_maximal).map(|&choice| choice.clone()).collect();
+        heap.shuffle(&mut random);
+        heaps.push(heap);
+    }
+    let mut order = Vec::new();
+    while heaps.iter().any(|heap| !heap.is_empty()) {
+        for heap in &mut heaps {
+            if let Some(choice) = heap.pop()
+                && !order.contains(&choice)
+            {
+                order.push(choice);
+            }
+        }
+    }
+    order
 }
 
 fn best_first(tried: &BTreeMap<Choice, Option<f64>>) -> Vec<(Choice, f64)> {
@@ -141,6 +167,20 @@ mod tests {
             assert!(trainer.first.len() <= 30 && trainer.all.len() == 3);
             assert!(trainer.first.iter().all(|choice| choice.iter().sum::<usize>() <= 8));
         }
+    }
+
+    #[test]
+    fn every_value_of_every_axis_has_a_chance() {
+        let fits = fits();
+        let order = first(&fits, 1);
+        let tried = &order[..18];
+        for axis in 0..3 {
+            assert_eq!(tried.iter().map(|choice| choice[axis]).collect::<BTreeSet<_>>().len(), 6, "{tried:?}");
+        }
+        // All maximal choices come in the end, none twice.
+        let maximal = fits.iter().filter(|choice| !fits.iter().any(|other| exceeds(other, choice)));
+        assert!(maximal.clone().count() > 10 && maximal.clone().all(|choice| order.contains(choice)));
+        assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), order.len());
     }
 
     #[test]

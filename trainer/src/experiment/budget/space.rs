@@ -27,9 +27,9 @@ pub const HELP: &str = r#"The file of --space; it is this one where there is non
 
 Any flag of `train` and `distill` can stand in either. `table_bits` is how tables are packed.
 
-How it searches: sizes, instructions and times do not depend on weights, so what fits is known before anything is trained. Of what fits,
-models that another one exceeds in no list are tried first, then neighbours of the best so far. The best few are trained
-with the other seeds too; the mean AUC on the validation rows decides, and test rows only tell what was decided.
+How it searches: sizes, instructions and times do not depend on weights, so what fits is known before anything is trained. Half of the
+trials go to every value of every list in turn, with as much of everything else as fits beside it; the others to neighbours of
+the best so far. The best few are trained with the other seeds too; the mean AUC on the validation rows decides, and test rows only tell what was decided.
 A killed search goes on where it was."#;
 
 /// The built-in space.
@@ -48,7 +48,7 @@ table_bits = [4, 8]
 /// The flag that packing takes, not training.
 const TABLE_BITS: &str = "table_bits";
 /// More combinations than this take too long to pack.
-const MOST: usize = 20_000;
+const MOST: usize = 5_000;
 
 /// The file, as it is written.
 #[derive(Clone, Debug, Deserialize)]
