@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
 
+use xsfm_convert::model::TableBits;
 use xsfm_convert::pack::{pack_f32, pack_int8};
 use xsfm_interchange::config::Interaction;
 use xsfm_tests::{Rows, Shape, dynamic, float_model, quantized};
@@ -58,16 +59,27 @@ fn shapes() -> Vec<Shape> {
         shape(5, 64, "v", pairs, Some(&[96]), 18),
         shape(24, 12, "v", pairs, None, 22),
         shape(12, 20, "", pairs, None, 23),
+        shape(24, 8, "w", none, None, 24),
+        shape(10, 32, "v", none, None, 25),
+        shape(7, 16, "v", pairs, None, 26),
+        shape(16, 12, "", none, Some(&[32]), 27),
         // What the others are checked with.
         shape(39, 10, "v", pairs, Some(&[200, 80]), 19),
         shape(14, 16, "wv", pairs, Some(&[64, 32]), 20),
         shape(20, 12, "v", pairs, None, 21),
+        shape(14, 16, "v", pairs, Some(&[48, 16]), 28),
     ]
 }
 
+/// Shapes whose tables have two numbers in a byte, except in f32 mode.
+const FOUR_BITS: [usize; 5] = [20, 21, 22, 23, 27];
+
 fn write(folder: &Path, number: usize, shape: &Shape) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(folder)?;
-    let float = float_model(shape);
+    let mut float = float_model(shape);
+    if FOUR_BITS.contains(&number) {
+        float.table_bits = TableBits::Four;
+    }
     let rows = Rows::for_config(&float.config, 32, shape.seed);
     for (mode, packed) in [
         ("int8", pack_int8(&quantized(&float, &rows))?),

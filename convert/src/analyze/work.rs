@@ -6,12 +6,13 @@ use xsfm_runtime::{LoadError, Model};
 use zerocopy::FromBytes;
 
 /// What is counted, in the order of [`Work`].
-pub const KINDS: [&str; 15] = [
+pub const KINDS: [&str; 16] = [
     "scores",
     "fields",
     "numbers copied from tables",
     "numbers multiplied of two rows",
     "numbers of sums of rows",
+    "numbers taken from bytes of two",
     "further indices of bags",
     "numbers added in bags",
     "feature weights",
@@ -41,11 +42,16 @@ impl Work {
             section.map_or(&[][..], |section| &file[section.offset as usize..][..section.len as usize])
         };
         let (num_fields, dim) = (model.num_fields(), model.embed_dim());
-        let [mut copied, mut products, mut sums, mut further, mut indices] = [0; 5];
+        let [mut copied, mut products, mut sums, mut halves, mut further, mut indices] = [0; 6];
         for field in model.fields() {
             let count = if field.bag { bag.max(1) } else { 1 };
             indices += count;
             further += count - 1;
+            if field.four_bits {
+                let rows =
+                    if let Composition::Mult { .. } | Composition::Add { .. } = field.composition { 2 } else { 1 };
+                halves += count * rows * dim;
+            }
             match field.composition {
                 Composition::Mult { .. } => products += count * dim,
                 Composition::Full | Composition::Concat { .. } if count == 1 => copied += dim,
@@ -79,6 +85,7 @@ impl Work {
             copied,
             products,
             sums,
+            halves,
             further,
             further * dim,
             feature_weights,
