@@ -246,8 +246,9 @@ impl<W: Weight, B: Bias, M> Layer<'_, W, B, M> {
     }
 }
 
-/// [`run`], out of line: what a layer has of its model is looked up a few times per row, at many places.
-#[inline(never)]
+/// [`run`]; out of line in small programs, because what a layer has of its model is looked up at many places.
+#[cfg_attr(feature = "std", inline(always))]
+#[cfg_attr(not(feature = "std"), inline(never))]
 fn part<T>(numbers: &[T], first: usize, count: usize) -> &[T] {
     run(numbers, first, count)
 }

@@ -37,8 +37,9 @@ impl<'s> Scratch<'s> {
         Ok(<[T]>::mut_from_bytes(self.cut(count * size_of::<T>())?).unwrap_or_default())
     }
 
-    /// The next `len` bytes. Out of line: small programs have it once, and not for each type of numbers.
-    #[inline(never)]
+    /// The next `len` bytes. Small programs have it once, and not for each type of numbers.
+    #[cfg_attr(feature = "std", inline(always))]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn cut(&mut self, len: usize) -> Result<&'s mut [u8], ScoreError> {
         let (needed, found) = (blocks_of::<u8>(len), self.0.len() / ScratchBlock::LEN);
         if needed > found {
