@@ -128,8 +128,8 @@ pub fn run(args: &Args) -> Result<()> {
     ensure!(args.max_us.is_none_or(|us| us > 0.0), "--max-us is more than 0");
     let space = Space::load(args.space.as_deref())?;
     let mut tools = Tools::find(args.xsfm.as_deref(), &args.data, &args.out, &args.device, args.threads)?;
-    tools.teachers.clone_from(&args.teacher);
-    check_common(args)?;
+    // As absolute paths: a search that goes on from another folder has the same teachers.
+    tools.teachers = common(args)?.teachers;
     let mut estimator = Estimator::open(&space, &tools)?;
     let choices = space.choices();
     let costs = estimator.bytes(&choices)?;
@@ -171,7 +171,8 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn check_common(args: &Args) -> Result<()> {
+/// What the models of this search have in common, which is what those of the folder have.
+fn common(args: &Args) -> Result<Common> {
     let absolute = |path: &PathBuf| std::fs::canonicalize(path).with_context(|| path.display().to_string());
     let now =
         Common { data: absolute(&args.data)?, teachers: args.teacher.iter().map(absolute).collect::<Result<_>>()? };
@@ -186,7 +187,8 @@ fn check_common(args: &Args) -> Result<()> {
             args.out.display()
         );
     }
-    write_json(&path, &now)
+    write_json(&path, &now)?;
+    Ok(now)
 }
 
 /// Choices within all limits. Only what could be best is timed: it takes seconds.
