@@ -157,7 +157,11 @@ pub fn run(args: &Args) -> Result<()> {
     let report = Report { frontier: students.frontier(&estimator)?, best };
     write_json(&args.out.join("fit.json"), &report)?;
     let tried = students.all(&estimator)?;
-    if let Some(svg) = scatter("Validation AUC against packed bytes", BYTES, &points(&tried))? {
+    let mut points = points(&tried);
+    for point in points.iter_mut().filter(|point| report.best.iter().all(|best| best.settings != point.title)) {
+        point.title = "";
+    }
+    if let Some(svg) = scatter("Validation AUC against packed bytes", BYTES, &points)? {
         let path = args.out.join("frontier.svg");
         atomic::write(&path, |output| output.write_all(svg.as_bytes())).with_context(|| path.display().to_string())?;
     }

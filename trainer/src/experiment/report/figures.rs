@@ -5,6 +5,7 @@ use std::ops::Range;
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::tables::by_table;
 use super::{Entry, Line};
@@ -125,7 +126,7 @@ pub(in crate::experiment) fn scatter(title: &str, axis: Axis<'_>, points: &[Poin
             .margin(10)
             .x_label_area_size(38)
             .y_label_area_size(58)
-            .build_cartesian_2d(x, y)
+            .build_cartesian_2d(x.clone(), y)
             .map_err(failed)?;
         chart
             .configure_mesh()
@@ -149,9 +150,13 @@ pub(in crate::experiment) fn scatter(title: &str, axis: Axis<'_>, points: &[Poin
             let series = chart.draw_series(dots).map_err(failed)?;
             series.label(table).legend(move |at| Circle::new((at.0 + 8, at.1), 4, colour(i).filled()));
         }
-        let named = frontier
-            .iter()
-            .map(|p| EmptyElement::at((p.cost.log2(), p.auc)) + Text::new(p.title.to_owned(), (6, -14), (FONT, 11)));
+        // Words go to where there is room.
+        let middle = (x.start + x.end) / 2.0;
+        let style = |side| TextStyle::from((FONT, 11)).pos(Pos::new(side, VPos::Bottom));
+        let named = frontier.iter().map(|p| {
+            let (side, gap) = if p.cost.log2() > middle { (HPos::Right, -6) } else { (HPos::Left, 6) };
+            EmptyElement::at((p.cost.log2(), p.auc)) + Text::new(p.title.to_owned(), (gap, -4), style(side))
+        });
         chart.draw_series(named).map_err(failed)?;
         chart
             .configure_series_labels()
