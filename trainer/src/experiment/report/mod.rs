@@ -110,12 +110,16 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The field matrix of the first row that trained one.
+/// The field matrix of the first row that trained one, and whose checkpoint was not removed to save space.
 fn field_matrix(experiments: &Experiments, out: &Path) -> Result<Option<String>> {
     for name in &experiments.asked {
         let row = &experiments.rows[name];
         let Some(seed) = row.seeds.first().filter(|_| row.is_trained()) else { continue };
-        let model = checkpoint::load(&folder(out, row, *seed).join(CHECKPOINT), Device::Cpu)?;
+        let checkpoint = folder(out, row, *seed).join(CHECKPOINT);
+        if !checkpoint.exists() {
+            continue;
+        }
+        let model = checkpoint::load(&checkpoint, Device::Cpu)?;
         if let Some(matrix) = &model.parameters.field_matrix {
             let symmetric: Vec<f64> =
                 Vec::try_from(((matrix + matrix.tr()) / 2.0).to_kind(Kind::Double).flatten(0, -1))?;
