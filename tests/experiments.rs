@@ -192,5 +192,5 @@ fn fit_finds_what_packs_under_a_budget_and_goes_on_where_it_was() {
     let slow = fit("12K", &["--teacher", &teacher, "--max-instructions", "10"]);
     assert!(!slow.status.success() && words(&slow).contains("at most 10 instructions"), "{}", words(&slow));
     let alone = fit("12K", &[]);
-    assert!(!alone.status.success() && words(&alone).contains("other data or teachers"), "{}", words(&alone));
+    assert!(!alone.status.success() && words(&alone).contains("other data, teachers"), "{}", words(&alone));
 }

@@ -117,6 +117,7 @@ struct Report {
 struct Common {
     data: PathBuf,
     teachers: Vec<PathBuf>,
+    train: toml::Table,
 }
 
 /// Runs the command.
@@ -129,7 +130,7 @@ pub fn run(args: &Args) -> Result<()> {
     let space = Space::load(args.space.as_deref())?;
     let mut tools = Tools::find(args.xsfm.as_deref(), &args.data, &args.out, &args.device, args.threads)?;
     // As absolute paths: a search that goes on from another folder has the same teachers.
-    tools.teachers = common(args)?.teachers;
+    tools.teachers = common(args, &space)?.teachers;
     let mut estimator = Estimator::open(&space, &tools)?;
     let choices = space.choices();
     let costs = estimator.bytes(&choices)?;
@@ -176,10 +177,13 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// What the models of this search have in common, which is what those of the folder have.
-fn common(args: &Args) -> Result<Common> {
+fn common(args: &Args, space: &Space) -> Result<Common> {
     let absolute = |path: &PathBuf| std::fs::canonicalize(path).with_context(|| path.display().to_string());
-    let now =
-        Common { data: absolute(&args.data)?, teachers: args.teacher.iter().map(absolute).collect::<Result<_>>()? };
+    let now = Common {
+        data: absolute(&args.data)?,
+        teachers: args.teacher.iter().map(absolute).collect::<Result<_>>()?,
+        train: space.train.clone(),
+    };
     let path = args.out.join("common.json");
     let at = || path.display().to_string();
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
@@ -187,7 +191,7 @@ fn common(args: &Args) -> Result<Common> {
         let before: Common = serde_json::from_slice(&std::fs::read(&path).with_context(at)?).with_context(at)?;
         ensure!(
             before == now,
-            "{}: models there have other data or teachers ({before:?}, now {now:?}); choose another --out",
+            "{}: models there have other data, teachers or flags of [train] ({before:?}, now {now:?}); choose another --out",
             args.out.display()
         );
     }

@@ -62,7 +62,8 @@ struct Written {
 /// Flags of every model, and values that are tried.
 #[derive(Clone, Debug)]
 pub struct Space {
-    train: toml::Table,
+    /// Flags of every model.
+    pub train: toml::Table,
     axes: Vec<Axis>,
 }
 
