@@ -44,7 +44,7 @@ pub struct Args {
     /// Most bytes of the packed file: `32KiB`; several, `8KiB,32KiB`, share what they train
     #[arg(long, required = true, value_name = "BYTES", value_delimiter = ',', value_parser = bytes)]
     budget: Vec<usize>,
-    /// Most microseconds of a call of one row on this CPU, measured before training
+    /// Most microseconds of a call of one row on this CPU; every model that is small enough is measured first, seconds each
     #[arg(long, value_name = "US")]
     max_us: Option<f64>,
     /// Most instructions of a score on a Cortex-M4F, as `xsfm analyze` predicts them
@@ -199,7 +199,7 @@ fn common(args: &Args, space: &Space) -> Result<Common> {
     Ok(now)
 }
 
-/// Choices within all limits. Only what could be best is timed: it takes seconds.
+/// Choices within all limits. With `--max-us` each that is small enough is timed, which takes seconds, once for a folder.
 fn fitting(args: &Args, budget: usize, known: &[(Choice, Cost)], estimator: &mut Estimator<'_>) -> Result<Vec<Choice>> {
     let least = known.iter().map(|(_, cost)| cost.bytes).min().unwrap_or(0);
     let small: Vec<&(Choice, Cost)> = known.iter().filter(|(_, cost)| cost.bytes <= budget as u64).collect();
