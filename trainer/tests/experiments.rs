@@ -37,7 +37,7 @@ fn parse(row: &Row) -> Result<(), clap::Error> {
 #[test]
 fn every_file_is_a_row_that_can_be_made() {
     let experiments = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments");
-    for (data_set, least) in [("movielens", 45), ("criteo", 60), ("recsys2020", 60)] {
+    for (data_set, least) in [("movielens", 45), ("criteo", 60), ("recsys2020", 60), ("planted", 5)] {
         let files = std::fs::read_dir(experiments.join(data_set)).unwrap();
         let files: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
         let rows: Vec<PathBuf> = files
