@@ -46,16 +46,8 @@ pub(crate) enum FieldInteraction<'a, C: Coefficient> {
 /// Two fields' vectors in the lanes of a back end.
 pub(crate) type FieldPair = [i16; 2 * LANES];
 
-/// Dimensions that a microcontroller's back end sums side by side.
-pub(crate) const QUAD: usize = 4;
-
-/// Numbers of two fields in the halves of a word, for dimensions side by side.
-pub(crate) type Couples = [u32; QUAD];
-
-/// Couples of the vectors of a row: \[dim / 4\]\[fields / 2\]
-pub(crate) const fn couples(num_fields: usize, dim: usize) -> usize {
-    num_fields.div_ceil(2) * dim.div_ceil(QUAD)
-}
+/// Eight numbers of a field as halves of words: what a microcontroller's back end reads pairs from.
+pub(crate) type Spread = [u32; 4];
 
 /// Where the weight of pair `i < j` lies in an upper triangle, row by row.
 pub(crate) fn triangle(num_fields: usize, i: usize, j: usize) -> usize {
@@ -89,9 +81,7 @@ impl FieldInteraction<'_, i16> {
             FieldInteraction::Dense(_) if V::WIDE => num_fields.div_ceil(2) * blocks,
             FieldInteraction::LowRank(_) if V::WIDE => num_fields.div_ceil(2),
             // Whether or not this CPU has the instructions: a host states the scratch of a microcontroller.
-            FieldInteraction::Dense(_) => {
-                (couples(num_fields, dim) * size_of::<Couples>()).div_ceil(size_of::<FieldPair>())
-            }
+            FieldInteraction::Dense(_) => (num_fields * size_of::<Spread>()).div_ceil(size_of::<FieldPair>()),
             _ => 0,
         }
     }

@@ -1,7 +1,10 @@
 //! First-order terms: one scalar per feature (`FeatureWeight`, "LW") and one vector per field (`FieldVector`, "FwLW").
 
 use crate::format::FieldRecord;
-use crate::kernel::portable;
+#[cfg(all(xsfm_dsp, not(xsfm_mve)))]
+use crate::kernel::dsp_dots::dot_coefficients_int8;
+#[cfg(not(all(xsfm_dsp, not(xsfm_mve))))]
+use crate::kernel::portable::dot_coefficients_int8;
 use crate::kernel::vector::{LANES, Vector, widen_i8, widen_i16};
 
 /// One scalar per feature: `sum_f lw_f[i_f]`. `W` is i8 with an i16 coefficient per field, or f32 without.
@@ -49,7 +52,7 @@ impl FieldVector<'_, i16> {
     #[inline(always)]
     pub(crate) fn accumulate<V: Vector>(&self, v: V, e: &[i8]) -> i64 {
         if !V::WIDE {
-            return i64::from(portable::dot_coefficients_int8(e, self.0));
+            return i64::from(dot_coefficients_int8(e, self.0));
         }
         let mut sum = v.splat(0);
         for at in (0..self.0.len()).step_by(LANES) {

@@ -5,8 +5,8 @@
 //! CPU has them. [`Chosen::run`] compiles the whole task for the instructions of the token, so that nothing is dispatched
 //! inside. These files are the only place where `unsafe` is allowed. [`portable`] is plain Rust, always compiled.
 //!
-//! Microcontrollers have the portable back end; what `dsp.rs`, `dsp_pairs.rs` and `mve.rs` add, where the compiler was told of their instructions,
-//! is a layer whose weights were packed for them ([`crate::format::Layout`]).
+//! Microcontrollers have the portable back end; where the compiler was told of their instructions, `dsp*.rs` and `mve.rs` add
+//! layers whose weights were packed for them ([`crate::format::Layout`]), pairs, and dot products.
 //!
 //! int8 sums are exact, so every back end gives the same bits. f32 sums run in the same order everywhere; back ends with
 //! fused multiply-add round once where the others round twice.
@@ -16,6 +16,8 @@ pub(crate) mod vector;
 
 #[cfg(xsfm_dsp)]
 pub(crate) mod dsp;
+#[cfg(all(xsfm_dsp, not(xsfm_mve)))]
+pub(crate) mod dsp_dots;
 #[cfg(all(xsfm_dsp, not(xsfm_mve)))]
 pub(crate) mod dsp_pairs;
 #[cfg(xsfm_mve)]

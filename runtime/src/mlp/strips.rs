@@ -12,9 +12,12 @@ use crate::format::Layout;
 use crate::format::layout::strip;
 #[cfg(xsfm_dsp)]
 use crate::kernel::dsp;
+#[cfg(all(xsfm_dsp, not(xsfm_mve)))]
+use crate::kernel::dsp_dots::dot_int8;
 #[cfg(xsfm_mve)]
 use crate::kernel::mve;
-use crate::kernel::portable;
+#[cfg(not(all(xsfm_dsp, not(xsfm_mve))))]
+use crate::kernel::portable::dot_int8;
 use crate::quant::requantize;
 use crate::run::{run, run_mut};
 
@@ -50,7 +53,8 @@ impl Mlp<'_, i8, i32, i32> {
             let strips = Strips::new(&layer, n == 0, x, read);
             strips.layer(layer.biases.as_chunks().0, layer.multipliers.as_chunks().0, h.as_chunks_mut().0);
         }
-        portable::output_int8(run(h, 0, output.inputs), output.weights, output.biases)
+        let bias = output.biases.first().copied().unwrap_or(0);
+        i64::from(bias + dot_int8(run(h, 0, output.inputs), output.weights))
     }
 }
 

@@ -33,8 +33,8 @@ impl IntegerContext<'_> {
         for (sum, of_context) in sums.iter_mut().zip(self.sums) {
             *sum += of_context;
         }
-        // Each product is under 2^31, but their sum over all dimensions need not be.
-        sums[2] += e.iter().zip(self.cross).map(|(&e, &t)| i64::from(i32::from(e) * t)).sum::<i64>();
+        // Each product is under 2^31, but their sum over all dimensions need not be: as i64, one SMLAL multiplies and adds.
+        sums[2] += e.iter().zip(self.cross).map(|(&e, &t)| i64::from(e) * i64::from(t)).sum::<i64>();
     }
 }
 
