@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use crate::error::{BatchError, ScoreError};
-use crate::kernel::vector::GROUP;
+use crate::kernel::{Backend, vector::GROUP};
 use crate::model::{Deep, Model, Shallow};
 use crate::row::Row;
 use crate::score::{IntegerModel, Integers, RealModel, Reals, Score};
@@ -104,7 +104,9 @@ impl<'m> Ranker<'m> {
         }
         let (scratch, memory) = memory.split_at_mut(model.batch_scratch_blocks());
         let split = split(model, fields, &mut Scratch::new(memory))?;
-        Ok(Ranker { model: *model, split, scratch, in_groups: model.is_prepared(), has_context: false })
+        // Without vectors a group is a pair at most, and needs no other order of weights.
+        let in_groups = model.is_prepared() || model.backend() == Backend::Portable;
+        Ok(Ranker { model: *model, split, scratch, in_groups, has_context: false })
     }
 
     /// Computes what all candidates share. `row` has the context's fields alone, in the model's order.

@@ -7,8 +7,8 @@ use crate::error::{BatchError, ScoreError};
 use crate::format::layout::tile;
 use crate::format::{Layout, Terms};
 use crate::interaction::FieldPair;
-use crate::kernel::Task;
 use crate::kernel::vector::{GROUP, LANES, Quad, Vector, WIDE_GROUP};
+use crate::kernel::{PAIR, Task};
 use crate::mlp::TileScratch;
 use crate::model::{Deep, Model, Parts, Shallow};
 use crate::quant::{logit_from_steps, logit_steps, sigmoid, steps_of};
@@ -123,7 +123,7 @@ fn in_turn<'r, S>(
     let (mut done, mut end, mut failed) = (0, rows.len(), Ok(()));
     while done < end {
         let left = end - done;
-        let count = if most > 1 && left >= LEAST_GROUP { left.min(most) } else { 1 };
+        let count = if most > 1 && left >= LEAST_GROUP.min(most) { left.min(most) } else { 1 };
         let (rows, next) = rows[done..].split_at(count);
         let turn = Turn { rows, next: &next[..next.len().min(count)], is_first: done == 0 };
         let run = &mut scores[done..done + count];
@@ -169,15 +169,14 @@ impl Task for Integers<'_, '_> {
         in_turn(
             rows,
             scores,
-            if V::WIDE && in_groups { GROUP } else { 1 },
+            if in_groups { model.deep.group::<V>() } else { 1 },
             &mut scratch,
             #[inline(always)]
             |scratch, turn, scores| integers::<V, 1>(v, model, turn, scores, scratch),
             #[inline(always)]
             |scratch, turn, scores| match V::WIDE {
                 true => integers::<V, GROUP>(v, model, turn, scores, scratch),
-                // Never called, and not in the program.
-                false => Ok(()),
+                false => integers::<V, PAIR>(v, model, turn, scores, scratch),
             },
         )
     }
@@ -203,7 +202,7 @@ fn integers<V: Vector, const R: usize>(
     if R == 1 || is_first {
         Ahead::new(&shallow.embedding, rows, 1).finish(v);
     }
-    let mut ahead = Ahead::new(&shallow.embedding, if R == 1 { &[] } else { next }, deep.steps());
+    let mut ahead = Ahead::new(&shallow.embedding, if V::WIDE && R > 1 { next } else { &[] }, deep.steps());
     // [R][feature weights, field vectors, pairs]
     let mut sums = [[0_i64; 3]; R];
     for (r, (row, e)) in rows.iter().zip(e.chunks_exact_mut(sizes.stride)).enumerate() {
@@ -239,6 +238,14 @@ fn integers<V: Vector, const R: usize>(
                     for (sum, e) in sums.iter_mut().zip(e.chunks_exact(sizes.stride)) {
                         *sum = mlp.rows(&e[..num_fields * dim], start, h0, h1);
                     }
+                }
+                #[cfg(all(xsfm_dsp, not(xsfm_mve)))]
+                Layout::Dsp if R == PAIR => {
+                    let (read, h) = (scratch.take(R * mlp.strip_len(num_fields * dim)), scratch.take(R * sizes.widest));
+                    let h = h.map_err(whole)?.split_at_mut(sizes.widest);
+                    let e = e.split_at(sizes.stride);
+                    let of_two = mlp.strips_of_two([e.0, e.1], start, read.map_err(whole)?, [h.0, h.1]);
+                    sums.copy_from_slice(&of_two);
                 }
                 Layout::Tiles | Layout::Dsp | Layout::Mve => {
                     let read = scratch.take(mlp.strip_len(num_fields * dim)).map_err(whole)?;
@@ -375,6 +382,16 @@ pub(crate) fn stride<W>(inputs: usize) -> usize {
 }
 
 impl Deep<'_> {
+    /// Rows that go through the layers together, at most.
+    #[inline(always)]
+    fn group<V: Vector>(&self) -> usize {
+        match self {
+            _ if V::WIDE => GROUP,
+            Deep::Static(mlp) if mlp.layout() == Layout::Dsp => PAIR,
+            _ => 1,
+        }
+    }
+
     #[inline(always)]
     fn steps(&self) -> usize {
         match self {
@@ -575,14 +592,15 @@ impl Task for ScratchBlocks<'_> {
     fn run<V: Vector>(self, _: V) -> usize {
         match self.parts {
             Parts::Int8 { shallow, deep, .. } => {
-                let rows = if V::WIDE && self.groups { GROUP } else { 1 };
+                let rows = if self.groups { deep.group::<V>() } else { 1 };
                 let sizes = IntegerSizes::new::<V>(shallow, deep.widest(), rows);
                 let layers = match deep {
                     Deep::None => 0,
                     Deep::Static(mlp) if mlp.has_tiles_for::<V>() => 2 * blocks_of::<Quad>(rows * sizes.quads),
                     Deep::Static(mlp) if mlp.layout() != Layout::Rows => {
                         let inputs = shallow.embedding.fields.len() * shallow.embedding.dim;
-                        blocks_of::<u32>(mlp.strip_len(inputs)) + blocks_of::<u8>(sizes.widest)
+                        let rows = if rows == PAIR { PAIR } else { 1 };
+                        blocks_of::<u32>(rows * mlp.strip_len(inputs)) + blocks_of::<u8>(rows * sizes.widest)
                     }
                     Deep::Static(_) => 2 * blocks_of::<u8>(sizes.widest),
                     Deep::Dynamic(mlp) if mlp.has_tiles_for::<V>() => {

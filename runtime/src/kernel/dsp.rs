@@ -29,7 +29,7 @@ const RUN: usize = 64;
 ///
 /// Quads are taken two at a time: the layout pads inputs to a multiple of eight.
 #[inline(always)]
-fn sums_of_run(x: &[[u32; 2]], w: &[[u32; 4]]) -> [i32; 4] {
+fn sums_of_run(x: &[Quad<1>], w: &[[u32; 4]]) -> [i32; 4] {
     let twos = x.len().min(w.len()) / 2;
     if twos == 0 {
         return [0; 4];
@@ -80,7 +80,7 @@ fn sums_of_run(x: &[[u32; 2]], w: &[[u32; 4]]) -> [i32; 4] {
 
 /// The same of any number of quads.
 #[inline(always)]
-fn sums(x: &[[u32; 2]], w: &[[u32; 4]]) -> [i32; 4] {
+fn sums(x: &[Quad<1>], w: &[[u32; 4]]) -> [i32; 4] {
     let mut sums = [0_i32; 4];
     for (x, w) in x.chunks(RUN).zip(w.chunks(RUN)) {
         for (sum, of_run) in sums.iter_mut().zip(sums_of_run(x, w)) {
@@ -94,7 +94,7 @@ fn sums(x: &[[u32; 2]], w: &[[u32; 4]]) -> [i32; 4] {
 ///
 /// Out of line: among the whole score's variables the loop would keep its own in memory.
 #[inline(never)]
-pub(crate) fn layer(x: &[[u32; 2]], w: &[[u32; 4]], b: &[[i32; 4]], m: &[[i32; 4]], y: &mut [[u8; 4]]) {
+pub(crate) fn layer(x: &[Quad<1>], w: &[[u32; 4]], b: &[[i32; 4]], m: &[[i32; 4]], y: &mut [[u8; 4]]) {
     let strips = rows(w, x.len()).zip(b).zip(m).zip(y);
     let finish = |y: &mut [u8; 4], sums: [i32; 4], b: &[i32; 4], m: &[i32; 4]| {
         for (((y, &sum), &b), &m) in y.iter_mut().zip(&sums).zip(b).zip(m) {
@@ -109,7 +109,7 @@ pub(crate) fn layer(x: &[[u32; 2]], w: &[[u32; 4]], b: &[[i32; 4]], m: &[[i32; 4
 }
 
 /// The same sums: start_o += acc_o
-pub(crate) fn add(x: &[[u32; 2]], w: &[[u32; 4]], start: &mut [[i32; 4]]) {
+pub(crate) fn add(x: &[Quad<1>], w: &[[u32; 4]], start: &mut [[i32; 4]]) {
     for (w, start) in rows(w, x.len()).zip(start) {
         for (start, &sum) in start.iter_mut().zip(&sums(x, w)) {
             *start = start.wrapping_add(sum);
@@ -117,15 +117,111 @@ pub(crate) fn add(x: &[[u32; 2]], w: &[[u32; 4]], start: &mut [[i32; 4]]) {
     }
 }
 
-/// x \[inputs\] as u8 to \[inputs / 4\]: what [`layer`] and [`add`] read. `flip` is xored to each byte first.
+/// The sums of two rows and two outputs of a strip, of at most [`RUN`] quads: a weight that was read and sign-extended serves both rows.
+///
+/// w \[4 inputs\], from the first of the two outputs on.
+#[cfg(not(xsfm_mve))]
 #[inline(always)]
-pub(crate) fn read(x: &[[u8; 4]], flip: u32, to: &mut [[u32; 2]]) {
-    for (&x, to) in x.iter().zip(to) {
-        let x = u32::from_le_bytes(x) ^ flip;
-        let odd = x >> 8 & 0x00FF_00FF;
-        // No half borrows from the other: 0x8000 less at most 255.
-        let negative = (0x8000_8000 - odd) ^ 0x8000_8000;
-        let both = ((x << 8 & 0xFF00_FF00) | odd) ^ 0x8000_8000;
-        *to = [negative, both];
+fn sums_of_two(x: &[Quad<2>], w: &[u32]) -> [[i32; 2]; 2] {
+    let twos = x.len().min(w.len().div_ceil(4)) / 2;
+    if twos == 0 {
+        return [[0; 2]; 2];
+    }
+    let [mut a0, mut a1, mut b0, mut b1] = [0_i32; 4];
+    // SAFETY: `x` has at least `2 * twos` elements, `w` two words at each multiple of four of as many; both pointers advance by what is
+    // read or passed over, `twos` times at least once. All are words, so LDRD's addresses are multiples of 4. Nothing is written; flags
+    // are clobbered as an `asm!` block says by default.
+    unsafe {
+        asm!(
+            "2:",
+            ".rept 2",
+            "ldrd {w0}, {w1}, [{w}], #16",
+            "ldrd {x0}, {x1}, [{x}], #8",
+            "smlad {a0}, {w0}, {x0}, {a0}",
+            "smlad {a1}, {w1}, {x0}, {a1}",
+            "smlad {b0}, {w0}, {x1}, {b0}",
+            "smlad {b1}, {w1}, {x1}, {b1}",
+            "sxtb16 {w0}, {w0}",
+            "sxtb16 {w1}, {w1}",
+            "ldrd {x0}, {x1}, [{x}], #8",
+            "smlad {a0}, {w0}, {x0}, {a0}",
+            "smlad {a1}, {w1}, {x0}, {a1}",
+            "smlad {b0}, {w0}, {x1}, {b0}",
+            "smlad {b1}, {w1}, {x1}, {b1}",
+            ".endr",
+            "subs {n}, {n}, #1",
+            "bne 2b",
+            x = inout(reg) x.as_ptr() => _,
+            w = inout(reg) w.as_ptr() => _,
+            n = inout(reg) twos => _,
+            w0 = out(reg) _,
+            w1 = out(reg) _,
+            x0 = out(reg) _,
+            x1 = out(reg) _,
+            a0 = inout(reg) a0,
+            a1 = inout(reg) a1,
+            b0 = inout(reg) b0,
+            b1 = inout(reg) b1,
+            options(nostack, readonly),
+        );
+    }
+    [[a0 >> 8, a1 >> 8], [b0 >> 8, b1 >> 8]]
+}
+
+/// As [`layer`], of two rows.
+#[cfg(not(xsfm_mve))]
+#[inline(never)]
+pub(crate) fn layer_of_two(
+    x: &[Quad<2>],
+    w: &[[u32; 4]],
+    b: &[[i32; 4]],
+    m: &[[i32; 4]],
+    [y0, y1]: [&mut [[u8; 4]]; 2],
+) {
+    let strips = rows(w, x.len()).zip(b).zip(m).zip(y0).zip(y1);
+    let finish = |y: &mut [u8; 4], half: usize, sums: [i32; 2], b: &[i32; 4], m: &[i32; 4]| {
+        for (d, sum) in (half..half + 2).zip(sums) {
+            y[d] = requantize(sum.wrapping_add(b[d]), m[d]).clamp(0, 255) as u8;
+        }
+    };
+    if x.len() <= RUN {
+        for ((((w, b), m), y0), y1) in strips {
+            for half in [0, 2] {
+                let [sums0, sums1] = sums_of_two(x, w.as_flattened().get(half..).unwrap_or_default());
+                finish(y0, half, sums0, b, m);
+                finish(y1, half, sums1, b, m);
+            }
+        }
+        return;
+    }
+    for ((((w, b), m), y0), y1) in strips {
+        for half in [0, 2] {
+            let mut sums = [[0_i32; 2]; 2];
+            for (x, w) in x.chunks(RUN).zip(w.chunks(RUN)) {
+                let of_run = sums_of_two(x, w.as_flattened().get(half..).unwrap_or_default());
+                for (sum, of_run) in sums.as_flattened_mut().iter_mut().zip(of_run.as_flattened()) {
+                    *sum = sum.wrapping_add(*of_run);
+                }
+            }
+            finish(y0, half, sums[0], b, m);
+            finish(y1, half, sums[1], b, m);
+        }
+    }
+}
+
+/// Four inputs of R rows: the halves `-x_b, -x_d` of each row, and the halves `256 x'_a + x_b, 256 x'_c + x_d`.
+pub(crate) type Quad<const R: usize> = [[u32; R]; 2];
+
+/// x \[R, inputs\] as u8 to \[inputs / 4\]: what a layer reads. `flip` is xored to each byte first.
+#[inline(always)]
+pub(crate) fn read<const R: usize>(x: [&[u8]; R], flip: u32, to: &mut [Quad<R>]) {
+    for (r, x) in x.into_iter().enumerate() {
+        for (&x, [negatives, boths]) in x.as_chunks().0.iter().zip(&mut *to) {
+            let x = u32::from_le_bytes(x) ^ flip;
+            let odd = x >> 8 & 0x00FF_00FF;
+            // No half borrows from the other: 0x8000 less at most 255.
+            negatives[r] = (0x8000_8000 - odd) ^ 0x8000_8000;
+            boths[r] = ((x << 8 & 0xFF00_FF00) | odd) ^ 0x8000_8000;
+        }
     }
 }

@@ -35,6 +35,9 @@ mod sse41;
 use portable::Portable;
 use vector::Vector;
 
+/// Rows that a microcontroller's layers take together.
+pub(crate) const PAIR: usize = if cfg!(all(xsfm_dsp, not(xsfm_mve))) { 2 } else { 1 };
+
 /// The instructions that score a model: asked of the CPU once, when the model is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

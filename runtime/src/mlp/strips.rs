@@ -12,12 +12,12 @@ use crate::format::Layout;
 use crate::format::layout::strip;
 #[cfg(xsfm_dsp)]
 use crate::kernel::dsp;
-#[cfg(all(xsfm_dsp, not(xsfm_mve)))]
-use crate::kernel::dsp_dots::dot_int8;
 #[cfg(xsfm_mve)]
 use crate::kernel::mve;
 #[cfg(not(all(xsfm_dsp, not(xsfm_mve))))]
 use crate::kernel::portable::dot_int8;
+#[cfg(all(xsfm_dsp, not(xsfm_mve)))]
+use crate::kernel::{PAIR, dsp_dots::dot_int8};
 use crate::quant::requantize;
 use crate::run::{run, run_mut};
 
@@ -45,17 +45,51 @@ impl Mlp<'_, i8, i32, i32> {
     pub(crate) fn strips(&self, e: &[i8], start: Option<&[i32]>, read: &mut [u32], h: &mut [u8]) -> i64 {
         let (hidden, output) = self.split();
         for n in 0..hidden {
-            let mut layer = self.layer(n);
-            if let (0, Some(start)) = (n, start) {
-                layer.biases = start;
-            }
+            let layer = self.layer_from(n, start);
             let x = if n == 0 { e.as_bytes() } else { &*h };
             let strips = Strips::new(&layer, n == 0, x, read);
             strips.layer(layer.biases.as_chunks().0, layer.multipliers.as_chunks().0, h.as_chunks_mut().0);
         }
-        let bias = output.biases.first().copied().unwrap_or(0);
-        i64::from(bias + dot_int8(run(h, 0, output.inputs), output.weights))
+        output_of(output, h)
     }
+
+    /// The same of [`PAIR`] rows, with as much of `e`, `read` and `h` for each. [`Layout::Dsp`] alone.
+    #[cfg(all(xsfm_dsp, not(xsfm_mve)))]
+    pub(crate) fn strips_of_two(
+        &self,
+        e: [&[i8]; PAIR],
+        start: Option<&[i32]>,
+        read: &mut [u32],
+        h: [&mut [u8]; PAIR],
+    ) -> [i64; PAIR] {
+        let (hidden, output) = self.split();
+        let [h_a, h_b] = h;
+        let read = <[dsp::Quad<PAIR>]>::mut_from_bytes(read.as_mut_bytes()).unwrap_or_default();
+        for n in 0..hidden {
+            let layer = self.layer_from(n, start);
+            let (x, flip) = if n == 0 { (e.map(IntoBytes::as_bytes), 0x8080_8080) } else { ([&*h_a, &*h_b], 0) };
+            let read = run_mut(read, 0, read_len(Layout::Dsp, layer.inputs) / 2);
+            dsp::read(x, flip, read);
+            let (biases, multipliers) = (layer.biases.as_chunks().0, layer.multipliers.as_chunks().0);
+            let y = [h_a.as_chunks_mut().0, h_b.as_chunks_mut().0];
+            dsp::layer_of_two(read, in_place(layer.weights), biases, multipliers, y);
+        }
+        [output_of(output, h_a), output_of(output, h_b)]
+    }
+
+    /// Layer `n`, where the first begins with `start`.
+    fn layer_from<'a>(&'a self, n: usize, start: Option<&'a [i32]>) -> Layer<'a, i8, i32, i32> {
+        let layer = self.layer(n);
+        match start {
+            Some(biases) if n == 0 => Layer { biases, ..layer },
+            _ => layer,
+        }
+    }
+}
+
+/// The accumulator of the output layer.
+fn output_of(output: Layer<'_, i8, i32, i32>, h: &[u8]) -> i64 {
+    i64::from(output.biases.first().copied().unwrap_or(0) + dot_int8(run(h, 0, output.inputs), output.weights))
 }
 
 /// A layer's sums, four at a time.
@@ -74,7 +108,10 @@ impl<'a> Strips<'a> {
         let read = run_mut(read, 0, read_len(layout, inputs));
         match layout {
             #[cfg(xsfm_dsp)]
-            Layout::Dsp => dsp::read(x.as_chunks().0, if is_first { 0x8080_8080 } else { 0 }, read.as_chunks_mut().0),
+            Layout::Dsp => {
+                let read = <[dsp::Quad<1>]>::mut_from_bytes(read.as_mut_bytes()).unwrap_or_default();
+                dsp::read([x], if is_first { 0x8080_8080 } else { 0 }, read);
+            }
             #[cfg(xsfm_mve)]
             Layout::Mve => {
                 let flip = if is_first { 0 } else { 0x80 };
@@ -95,7 +132,7 @@ impl<'a> Strips<'a> {
     fn layer(&self, biases: &[Strip], multipliers: &[Strip], y: &mut [[u8; strip::OUTPUTS]]) {
         match self.layout {
             #[cfg(xsfm_dsp)]
-            Layout::Dsp => dsp::layer(self.read.as_chunks().0, in_place(self.weights), biases, multipliers, y),
+            Layout::Dsp => dsp::layer(in_place(self.read), in_place(self.weights), biases, multipliers, y),
             #[cfg(xsfm_mve)]
             Layout::Mve => {
                 mve::layer(in_place(self.read.as_bytes()), in_place(self.weights), biases, multipliers, y);
@@ -115,7 +152,7 @@ impl<'a> Strips<'a> {
     pub(crate) fn add_to(&self, start: &mut [Strip]) {
         match self.layout {
             #[cfg(xsfm_dsp)]
-            Layout::Dsp => dsp::add(self.read.as_chunks().0, in_place(self.weights), start),
+            Layout::Dsp => dsp::add(in_place(self.read), in_place(self.weights), start),
             #[cfg(xsfm_mve)]
             Layout::Mve => mve::add(in_place(self.read.as_bytes()), in_place(self.weights), start),
             _ => {
