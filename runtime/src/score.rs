@@ -8,7 +8,7 @@ use crate::format::layout::tile;
 use crate::format::{Layout, Terms};
 use crate::interaction::FieldPair;
 use crate::kernel::vector::{GROUP, LANES, Quad, Vector, WIDE_GROUP};
-use crate::kernel::{PAIR, Task};
+use crate::kernel::{HAS_PAIRS, PAIR, Task};
 use crate::mlp::TileScratch;
 use crate::model::{Deep, Model, Parts, Shallow};
 use crate::quant::{logit_from_steps, logit_steps, sigmoid, steps_of};
@@ -169,14 +169,16 @@ impl Task for Integers<'_, '_> {
         in_turn(
             rows,
             scores,
-            if in_groups { model.deep.group::<V>() } else { 1 },
+            if in_groups && (V::WIDE || HAS_PAIRS) { model.deep.group::<V>() } else { 1 },
             &mut scratch,
             #[inline(always)]
             |scratch, turn, scores| integers::<V, 1>(v, model, turn, scores, scratch),
             #[inline(always)]
             |scratch, turn, scores| match V::WIDE {
                 true => integers::<V, GROUP>(v, model, turn, scores, scratch),
-                false => integers::<V, PAIR>(v, model, turn, scores, scratch),
+                false if HAS_PAIRS => integers::<V, PAIR>(v, model, turn, scores, scratch),
+                // Never called, and not in the program.
+                false => Ok(()),
             },
         )
     }
@@ -382,7 +384,8 @@ pub(crate) fn stride<W>(inputs: usize) -> usize {
 }
 
 impl Deep<'_> {
-    /// Rows that go through the layers together, at most.
+    /// Rows that go through the layers together, at most; of a microcontroller's layers whether or not this is one, for a host
+    /// states the scratch of others.
     #[inline(always)]
     fn group<V: Vector>(&self) -> usize {
         match self {

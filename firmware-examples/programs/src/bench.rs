@@ -5,7 +5,7 @@
 
 use defmt::info;
 use example_input::Ranking;
-use xsfm_runtime::{Model, Ranker, Scorer, ScratchBlock};
+use xsfm_runtime::{Model, Ranked, Ranker, Scorer, ScratchBlock};
 
 use crate::host::{Room, Words};
 use crate::machine::Counter;
@@ -22,10 +22,13 @@ pub fn main() {
         let (bytes, ranking, memory) = room.read(path, ranking);
         let ranking = Ranking::decode(ranking).unwrap_or_else(|| stop("candidates", "not a ranking"));
         let model = Model::from_bytes_skipping_checksum(bytes).unwrap_or_else(|why| stop(path, why));
-        let per_row = score(&model, &ranking, memory, &mut counter);
+        let (per_row, highest) = score(&model, &ranking, memory, &mut counter);
         info!("figure {} score {}", path, per_row);
         if is_first {
-            let (context, per_candidate) = rank(&model, &ranking, memory, &mut counter);
+            let (context, per_candidate, best) = rank(&model, &ranking, memory, &mut counter);
+            if best != highest {
+                stop("ranking finds another best logit than scoring whole rows", (best, highest));
+            }
             info!("figure {} context {}", path, context);
             info!("figure {} candidate {}", path, per_candidate);
         }
@@ -33,32 +36,35 @@ pub fn main() {
     }
 }
 
-/// Instructions per whole row.
-fn score(model: &Model<'_>, ranking: &Ranking<'_>, memory: &mut [ScratchBlock], counter: &mut Counter) -> u32 {
+/// Instructions per whole row, and the highest logit.
+fn score(model: &Model<'_>, ranking: &Ranking<'_>, memory: &mut [ScratchBlock], counter: &mut Counter) -> (u32, f32) {
     let mut scorer = Scorer::new(model, memory).unwrap_or_else(|why| stop("a scorer", why));
-    let mut total = 0;
+    let (mut total, mut highest) = (0, f32::NEG_INFINITY);
     for row in ranking.whole.rows() {
         let (instructions, score) = counter.count(|| scorer.score(row));
-        if let Err(why) = score {
-            stop("a row", why);
-        }
+        highest = highest.max(score.unwrap_or_else(|why| stop("a row", why)).logit);
         total += instructions;
     }
-    per(total, ranking.whole.rows().len())
+    (per(total, ranking.whole.rows().len()), highest)
 }
 
-/// Instructions of setting a context, and per candidate in it: of the best ten, found in all.
-fn rank(model: &Model<'_>, ranking: &Ranking<'_>, memory: &mut [ScratchBlock], counter: &mut Counter) -> (u32, u32) {
+/// Instructions of setting a context, and per candidate in it: of the best ten, found in all. And the best one's logit.
+fn rank(
+    model: &Model<'_>,
+    ranking: &Ranking<'_>,
+    memory: &mut [ScratchBlock],
+    counter: &mut Counter,
+) -> (u32, u32, f32) {
     let fields = ContextFields::new(ranking.context_fields);
     let mut ranker = Ranker::new(model, fields.as_slice(), memory).unwrap_or_else(|why| stop("a ranker", why));
     let Some(context) = ranking.context.rows().next() else { stop("candidates", "no context") };
     let (of_context, set) = counter.count(|| ranker.set_context(context));
-    let mut best = [Default::default(); 10];
+    let mut best = [Ranked::default(); 10];
     let (of_all, ranked) = counter.count(|| ranker.top_k(ranking.candidates.rows(), &mut best));
     if let (Err(why), _) | (_, Err(why)) = (set, ranked.map_err(|batch| batch.error)) {
         stop("ranking", why);
     }
-    (per(of_context, 1), per(of_all, ranking.candidates.rows().len()))
+    (per(of_context, 1), per(of_all, ranking.candidates.rows().len()), best[0].score.logit)
 }
 
 fn per(total: u64, count: usize) -> u32 {

@@ -9,7 +9,7 @@ use semihosting::experimental::env;
 use semihosting::fs::File;
 use semihosting::io::Read;
 use static_cell::ConstStaticCell;
-use xsfm_runtime::ScratchBlock;
+use xsfm_runtime::{Model, Row, Score, Scorer, ScratchBlock};
 use zerocopy::IntoBytes;
 
 use crate::{score, stop};
@@ -23,6 +23,39 @@ pub fn main() {
     let (bytes, words, memory) = room.read(model, rows);
     let Some((rows, [])) = Table::decode(words) else { stop(rows, "not a table") };
     score::run(bytes, rows, memory);
+    compare_batches(bytes, rows, memory);
+}
+
+/// Scores the rows five at a time: a batch has the bits of its rows, whichever of them go through the layers together.
+fn compare_batches(model: &[u8], rows: Table<'_>, scratch: &mut [ScratchBlock]) {
+    const BATCH: usize = 5;
+    let model = Model::from_bytes(model).unwrap_or_else(|why| stop("the model", why));
+    let Some((single, batch)) = scratch.split_at_mut_checked(model.scratch_blocks()) else {
+        stop("scratch", "too little")
+    };
+    let mut single = Scorer::new(&model, single).unwrap_or_else(|why| stop("a scorer", why));
+    let mut batch = Scorer::new(&model, batch).unwrap_or_else(|why| stop("a scorer of batches", why));
+    let mut left = rows.rows();
+    loop {
+        let (mut of_batch, mut scores, mut count) = ([Row::new(&[]); BATCH], [Score::default(); BATCH], 0);
+        for (slot, row) in of_batch.iter_mut().zip(&mut left) {
+            *slot = row;
+            count += 1;
+        }
+        if count == 0 {
+            return;
+        }
+        let (of_batch, scores) = (&of_batch[..count], &mut scores[..count]);
+        if let Err(why) = batch.score_batch(of_batch, scores) {
+            stop("a batch", why.error);
+        }
+        for (&row, score) in of_batch.iter().zip(scores) {
+            let alone = single.score(row).unwrap_or_else(|why| stop("a row", why));
+            if alone.logit.to_bits() != score.logit.to_bits() {
+                stop("a row has another score in a batch", alone);
+            }
+        }
+    }
 }
 
 /// Memory for what is read, and for what then works with it.

@@ -35,8 +35,10 @@ mod sse41;
 use portable::Portable;
 use vector::Vector;
 
-/// Rows that a microcontroller's layers take together.
-pub(crate) const PAIR: usize = if cfg!(all(xsfm_dsp, not(xsfm_mve))) { 2 } else { 1 };
+/// Rows that go through layers of [`Layout::Dsp`](crate::format::Layout::Dsp) together, on the CPUs that it is for.
+pub(crate) const PAIR: usize = 2;
+/// Whether this is one of them.
+pub(crate) const HAS_PAIRS: bool = cfg!(all(xsfm_dsp, not(xsfm_mve)));
 
 /// The instructions that score a model: asked of the CPU once, when the model is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
