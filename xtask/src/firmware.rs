@@ -81,6 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             figures.insert(format!("{} {}", machine.name, subject.name), subject.count(&board)?);
         }
     }
+    halved_by_the_context(&figures)?;
     let record = Record {
         path: workspace::root().join(cross::EXAMPLES).join("figures.toml"),
         header: HEADER,
@@ -88,6 +89,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bless: "cargo xtask firmware --bless",
     };
     record.judge(&figures, args.bless)
+}
+
+/// A Cortex-M4F ranks the student's candidates in half of the instructions that their whole rows take.
+fn halved_by_the_context(figures: &Figures) -> Result<()> {
+    let Some(student) = figures.get(&format!("cortex-m4f {STUDENT}")) else { return Ok(()) };
+    let (candidate, whole) = (student["candidate"], student["score"]);
+    ensure!(2 * candidate <= whole, "cortex-m4f: a candidate takes {candidate} instructions, a whole row {whole}");
+    Ok(())
 }
 
 const HEADER: &str = "\

@@ -34,7 +34,6 @@ struct Core {
     target: Target,
     /// What rustc compiles the library for; `None` for the target's own choice.
     cpu: Option<&'static str>,
-    /// How layers lie in the files that this core scores fastest.
     /// Dimensions of integer pairs that its back end sums side by side.
     lanes: usize,
     flags: &'static str,

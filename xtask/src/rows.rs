@@ -51,8 +51,15 @@ pub(crate) fn field_names(model: &Path) -> Result<Vec<String>> {
     Ok(parsed.fields().map(|field| field.name.to_owned()).collect())
 }
 
+/// Indices in a bag, at most.
+const LONGEST_BAG: usize = 12;
+
 fn cell(field: &Field<'_>, number: usize, rng: &mut StdRng) -> String {
-    let len = if field.bag { rng.random_range(1..=12) } else { 1 };
+    let mut len = 1;
+    // Most bags are small, as MovieLens' genres are: 1.7 to a film; some are not.
+    while field.bag && len < LONGEST_BAG && rng.random_ratio(9, 20) {
+        len += 1;
+    }
     let index = |_| match number {
         0 => 0,
         1 => field.features - 1,
