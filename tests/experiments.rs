@@ -4,6 +4,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -191,6 +192,16 @@ fn fit_finds_what_packs_under_a_budget_and_goes_on_where_it_was() {
     );
     let slow = fit("12K", &["--teacher", &teacher, "--max-instructions", "10"]);
     assert!(!slow.status.success() && words(&slow).contains("at most 10 instructions"), "{}", words(&slow));
+    // Time is measured of what is small enough: here of the smallest model alone.
+    let costs = fs::read(table.folder.path().join("fit/costs.json")).unwrap();
+    let costs: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&costs).unwrap();
+    let least = costs.values().map(|cost| cost["bytes"].as_u64().unwrap()).min().unwrap().to_string();
+    let quick = fit(&least, &["--teacher", &teacher, "--max-us", "1000000"]);
+    assert!(quick.status.success(), "{}", words(&quick));
+    let quick: serde_json::Value = serde_json::from_slice(&quick.stdout).unwrap();
+    assert!(quick["best"][0]["us"].as_f64().unwrap() > 0.0, "{quick}");
+    let slow = fit(&least, &["--teacher", &teacher, "--max-us", "0.000001"]);
+    assert!(!slow.status.success() && words(&slow).contains("scores a row in 0.000001 us here"), "{}", words(&slow));
     let alone = fit("12K", &[]);
     assert!(!alone.status.success() && words(&alone).contains("other data, teachers"), "{}", words(&alone));
 }

@@ -102,7 +102,7 @@ fn halved_by_the_context(figures: &Figures) -> Result<()> {
 const HEADER: &str = "\
 # What the bare-metal examples take in QEMU: `cargo xtask firmware`; `--bless` rewrites this file.
 # RAM: bytes of stack, and of scratch, for loading, scoring and ranking the student.
-# Others: layers packed for the CPU; instructions per row; of each part, by leaving the later ones out; of a context, and per candidate in it.
+# Others: layers packed for the CPU; instructions per row; of each part, by leaving the later ones out; per row of a batch; of a context, and per candidate in it.
 ";
 
 /// Compares a program's log with the committed one.
@@ -214,7 +214,7 @@ impl Subject {
             found.map(|(.., count)| count).with_context(|| format!("bench: no {what} of {}", path.display()))
         };
         let mut counts = BTreeMap::new();
-        for what in ["score", "context", "candidate"] {
+        for what in ["score", "batch", "context", "candidate"] {
             counts.insert(what.to_owned(), of(whole, what)?);
         }
         let mut before = 0;

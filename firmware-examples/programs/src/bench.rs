@@ -1,11 +1,11 @@
 //! Counts the instructions of a score, of each model that the host names.
 //!
 //! The host strips a model of its parts, one by one: what a part takes is the difference. It gives candidates too, which are
-//! scored as whole rows and with their context computed once.
+//! scored as whole rows, alone and in batches, and with their context computed once.
 
 use defmt::info;
 use example_input::Ranking;
-use xsfm_runtime::{Model, Ranked, Ranker, Scorer, ScratchBlock};
+use xsfm_runtime::{Model, Ranked, Ranker, Row, Score, Scorer, ScratchBlock};
 
 use crate::host::{Room, Words};
 use crate::machine::Counter;
@@ -25,6 +25,7 @@ pub fn main() {
         let (per_row, highest) = score(&model, &ranking, memory, &mut counter);
         info!("figure {} score {}", path, per_row);
         if is_first {
+            info!("figure {} batch {}", path, batch(&model, &ranking, memory, &mut counter));
             let (context, per_candidate, best) = rank(&model, &ranking, memory, &mut counter);
             if best != highest {
                 stop("ranking finds another best logit than scoring whole rows", (best, highest));
@@ -46,6 +47,28 @@ fn score(model: &Model<'_>, ranking: &Ranking<'_>, memory: &mut [ScratchBlock], 
         total += instructions;
     }
     (per(total, ranking.whole.rows().len()), highest)
+}
+
+/// Instructions per whole row of a batch.
+fn batch(model: &Model<'_>, ranking: &Ranking<'_>, memory: &mut [ScratchBlock], counter: &mut Counter) -> u32 {
+    const BATCH: usize = 8;
+    let mut scorer = Scorer::new(model, memory).unwrap_or_else(|why| stop("a scorer", why));
+    let (mut total, mut left) = (0, ranking.whole.rows());
+    loop {
+        let (mut rows, mut scores, mut count) = ([Row::new(&[]); BATCH], [Score::default(); BATCH], 0);
+        for (slot, row) in rows.iter_mut().zip(&mut left) {
+            *slot = row;
+            count += 1;
+        }
+        if count == 0 {
+            return per(total, ranking.whole.rows().len());
+        }
+        let (instructions, scored) = counter.count(|| scorer.score_batch(&rows[..count], &mut scores[..count]));
+        if let Err(why) = scored {
+            stop("a batch", why.error);
+        }
+        total += instructions;
+    }
 }
 
 /// Instructions of setting a context, and per candidate in it: of the best ten, found in all. And the best one's logit.

@@ -1,7 +1,6 @@
 //! `xsfm-train run`: makes what is missing of a plan, several units at a time.
 
 use std::collections::BTreeSet;
-use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use super::latency;
 use super::outcome::Outcome;
 use super::plan::{Plan, Unit};
 use super::row::Experiments;
-use super::tools::Tools;
+use super::tools::{Means, Tools};
 
 /// Trains, packs and measures the rows of a table: what is missing of them, and of those that they need.
 #[derive(Debug, clap::Args)]
@@ -22,27 +21,11 @@ pub struct Args {
     /// Files of rows, such as experiments/movielens/*.toml
     #[arg(required = true)]
     rows: Vec<PathBuf>,
-    /// Folder of encoded rows
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
-    /// Folder for checkpoints, packed models and figures: OUT/ROW/seed-N/
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    #[command(flatten)]
+    means: Means,
     /// These seeds instead of those in the files
     #[arg(long, value_name = "S,…", value_delimiter = ',')]
     seeds: Vec<u64>,
-    /// Trainings at a time; one per core by default
-    #[arg(long, value_name = "N")]
-    jobs: Option<NonZero<usize>>,
-    /// CPU threads of a training
-    #[arg(long, default_value_t = 1)]
-    threads: u16,
-    /// Where to train: `cpu`, `cuda:0`, …
-    #[arg(long, default_value = "cpu")]
-    device: String,
-    /// The program `xsfm`; by default the one beside this program, or on the path
-    #[arg(long, value_name = "PATH")]
-    xsfm: Option<PathBuf>,
     /// In the end, measure the time of calls on this CPU, one model after another: best on an otherwise idle machine
     #[arg(long)]
     latency: bool,
@@ -58,7 +41,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let experiments = Experiments::load(&args.rows)?;
     let plan = Plan::new(&experiments, &args.seeds)?;
-    let tools = Tools::find(args.xsfm.as_deref(), &args.data, &args.out, &args.device, args.threads)?;
+    let tools = Tools::find(&args.means)?;
     if args.dry_run {
         for unit in &plan.units {
             if Outcome::made(&experiments, &experiments.rows[&unit.row], &tools.folder(unit))?.is_none() {
@@ -67,9 +50,7 @@ pub fn run(args: &Args) -> Result<()> {
         }
         return Ok(());
     }
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let jobs = args.jobs.map_or(cores, NonZero::get);
-    make_all(&experiments, &plan, &tools, jobs)?;
+    make_all(&experiments, &plan, &tools, args.means.jobs())?;
     if args.latency { latency::measure(&experiments, &plan, &tools) } else { Ok(()) }
 }
 
@@ -87,8 +68,19 @@ struct Progress {
 /// # Errors
 /// Some could not be made; every unit that does not need them was.
 pub fn make_all(experiments: &Experiments, plan: &Plan, tools: &Tools, jobs: usize) -> Result<()> {
+    let mut there = BTreeSet::new();
+    for unit in &plan.units {
+        if Outcome::made(experiments, &experiments.rows[&unit.row], &tools.folder(unit))?.is_some() {
+            there.insert(unit.clone());
+        }
+    }
+    if !there.is_empty() {
+        eprintln!("{} of {} are there already", there.len(), plan.units.len());
+    }
     let bar = bar(plan.units.len() as u64);
-    let progress = Mutex::new(Progress::default());
+    bar.set_position(there.len() as u64);
+    bar.reset_eta();
+    let progress = Mutex::new(Progress { begun: there.clone(), done: there, ..Progress::default() });
     let changed = Condvar::new();
     let worker = || {
         let mut state = progress.lock().unwrap_or_else(PoisonError::into_inner);

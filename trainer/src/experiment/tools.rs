@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -24,6 +25,37 @@ pub const CHECKPOINT: &str = "checkpoint";
 const LOG: &str = "log.txt";
 /// How much of it an error shows.
 const LOG_SHOWN: u64 = 1500;
+
+/// The flags of every command that trains rows.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Means {
+    /// Folder of encoded rows
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Folder for checkpoints, packed models and figures: OUT/ROW/seed-N/
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Trainings at a time; one per core by default
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZero<usize>>,
+    /// CPU threads of a training
+    #[arg(long, default_value_t = 1)]
+    pub threads: u16,
+    /// Where to train: `cpu`, `cuda:0`, …
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// The program `xsfm`; by default the one beside this program, or on the path
+    #[arg(long, value_name = "PATH")]
+    pub xsfm: Option<PathBuf>,
+}
+
+impl Means {
+    /// Trainings at a time.
+    pub fn jobs(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        self.jobs.map_or_else(cores, NonZero::get)
+    }
+}
 
 /// Where rows are made, and with what.
 #[derive(Clone, Debug)]
@@ -51,11 +83,11 @@ impl Tools {
     ///
     /// # Errors
     /// There is no `xsfm`.
-    pub fn find(xsfm: Option<&Path>, data: &Path, out: &Path, device: &str, threads: u16) -> Result<Self> {
+    pub fn find(means: &Means) -> Result<Self> {
         let trainer = std::env::current_exe().context("finding this program")?;
         let beside = trainer.with_file_name("xsfm");
-        let xsfm = match xsfm {
-            Some(path) => path.to_owned(),
+        let xsfm = match &means.xsfm {
+            Some(path) => path.clone(),
             None if beside.exists() => beside,
             None => PathBuf::from("xsfm"),
         };
@@ -67,7 +99,7 @@ impl Tools {
             );
         }
         let origin = Origin { commit: commit(), host: host(), command: String::new() };
-        let (data, out, device) = (data.to_owned(), out.to_owned(), device.to_owned());
+        let Means { data, out, device, threads, .. } = means.clone();
         Ok(Tools { trainer, xsfm, data, out, device, threads, teachers: Vec::new(), origin })
     }
 
@@ -91,9 +123,6 @@ impl Tools {
     pub fn make(&self, experiments: &Experiments, unit: &Unit) -> Result<Outcome> {
         let row = &experiments.rows[&unit.row];
         let folder = self.folder(unit);
-        if let Some(outcome) = Outcome::made(experiments, row, &folder)? {
-            return Ok(outcome);
-        }
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         let command = if row.is_trained() { self.train(row, unit)? } else { String::new() };
         let checkpoints: Vec<PathBuf> =

@@ -11,7 +11,6 @@ pub mod search;
 pub mod space;
 
 use std::fmt::Write as _;
-use std::num::NonZero;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -28,19 +27,15 @@ use super::report::figures::{BYTES, Point, frontier, scatter};
 use super::report::{deviation, mean};
 use super::row::{Defaults, Experiments};
 use super::run::make_all;
-use super::tools::{CHECKPOINT, PACKED, Tools};
+use super::tools::{CHECKPOINT, Means, PACKED, Tools};
 use crate::checkpoint::write_json;
 
 /// Finds the best student that packs under a number of bytes.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = space::HELP)]
 pub struct Args {
-    /// Folder of encoded rows
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
-    /// Folder for models and figures
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    #[command(flatten)]
+    means: Means,
     /// Most bytes of the packed file: `32KiB`; several, `8KiB,32KiB`, share what they train
     #[arg(long, required = true, value_name = "BYTES", value_delimiter = ',', value_parser = bytes)]
     budget: Vec<usize>,
@@ -68,18 +63,6 @@ pub struct Args {
     /// Decides which models are tried where there are more than --trials
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Trainings at a time; one per core by default
-    #[arg(long, value_name = "N")]
-    jobs: Option<NonZero<usize>>,
-    /// CPU threads of a training
-    #[arg(long, default_value_t = 1)]
-    threads: u16,
-    /// Where to train: `cpu`, `cuda:0`, …
-    #[arg(long, default_value = "cpu")]
-    device: String,
-    /// The program `xsfm`; by default the one beside this program, or on the path
-    #[arg(long, value_name = "PATH")]
-    xsfm: Option<PathBuf>,
     /// The results as JSON on standard output
     #[arg(long)]
     json: bool,
@@ -128,7 +111,7 @@ pub fn run(args: &Args) -> Result<()> {
     ensure!(args.trials > 0 && args.finalists > 0, "--trials and --finalists are at least 1");
     ensure!(args.max_us.is_none_or(|us| us > 0.0), "--max-us is more than 0");
     let space = Space::load(args.space.as_deref())?;
-    let mut tools = Tools::find(args.xsfm.as_deref(), &args.data, &args.out, &args.device, args.threads)?;
+    let mut tools = Tools::find(&args.means)?;
     // As absolute paths: a search that goes on from another folder has the same teachers.
     tools.teachers = common(args, &space)?.teachers;
     let mut estimator = Estimator::open(&space, &tools)?;
@@ -138,9 +121,7 @@ pub fn run(args: &Args) -> Result<()> {
     if let (true, Some(refused)) = (known.is_empty(), &estimator.refused) {
         bail!("no combination is a model: {refused}");
     }
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let jobs = args.jobs.map_or(cores, NonZero::get);
-    let mut students = Students { args, space: &space, tools: &tools, jobs, budget: 0, tried: Vec::new() };
+    let mut students = Students { args, space: &space, tools: &tools, budget: 0, tried: Vec::new() };
     let mut budgets = args.budget.clone();
     budgets.sort_unstable();
     budgets.dedup();
@@ -156,14 +137,14 @@ pub fn run(args: &Args) -> Result<()> {
         finalists.extend(found.into_iter().map(|(choice, _)| choice));
     }
     let report = Report { frontier: students.frontier(&estimator)?, best };
-    write_json(&args.out.join("fit.json"), &report)?;
+    write_json(&args.means.out.join("fit.json"), &report)?;
     let tried = students.all(&estimator)?;
     let mut points = points(&tried);
     for point in points.iter_mut().filter(|point| report.best.iter().all(|best| best.settings != point.title)) {
         point.title = "";
     }
     if let Some(svg) = scatter("Validation AUC against packed bytes", BYTES, &points)? {
-        let path = args.out.join("frontier.svg");
+        let path = args.means.out.join("frontier.svg");
         atomic::write(&path, |output| output.write_all(svg.as_bytes())).with_context(|| path.display().to_string())?;
     }
     if args.json {
@@ -171,7 +152,7 @@ pub fn run(args: &Args) -> Result<()> {
     } else {
         print!("{}", table("best", &report.best));
         print!("{}", table("frontier of all that were tried", &report.frontier));
-        println!("\nWritten: {0}/fit.json, {0}/frontier.svg", args.out.display());
+        println!("\nWritten: {0}/fit.json, {0}/frontier.svg", args.means.out.display());
     }
     Ok(())
 }
@@ -180,19 +161,19 @@ pub fn run(args: &Args) -> Result<()> {
 fn common(args: &Args, space: &Space) -> Result<Common> {
     let absolute = |path: &PathBuf| std::fs::canonicalize(path).with_context(|| path.display().to_string());
     let now = Common {
-        data: absolute(&args.data)?,
+        data: absolute(&args.means.data)?,
         teachers: args.teacher.iter().map(absolute).collect::<Result<_>>()?,
         train: space.train.clone(),
     };
-    let path = args.out.join("common.json");
+    let path = args.means.out.join("common.json");
     let at = || path.display().to_string();
-    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    std::fs::create_dir_all(&args.means.out).with_context(|| args.means.out.display().to_string())?;
     if path.try_exists().with_context(at)? {
         let before: Common = serde_json::from_slice(&std::fs::read(&path).with_context(at)?).with_context(at)?;
         ensure!(
             before == now,
             "{}: models there have other data, teachers or flags of [train] ({before:?}, now {now:?}); choose another --out",
-            args.out.display()
+            args.means.out.display()
         );
     }
     write_json(&path, &now)?;
@@ -235,7 +216,6 @@ struct Students<'a> {
     args: &'a Args,
     space: &'a Space,
     tools: &'a Tools,
-    jobs: usize,
     budget: usize,
     tried: Vec<Choice>,
 }
@@ -323,7 +303,7 @@ impl Trainer for Students<'_> {
     fn aucs(&mut self, choices: &[Choice], all_seeds: bool) -> Result<Vec<Option<f64>>> {
         let seeds = if all_seeds { &self.args.seeds[..] } else { &self.args.seeds[..1] };
         let experiments = self.experiments(choices)?;
-        make_all(&experiments, &Plan::new(&experiments, seeds)?, self.tools, self.jobs)?;
+        make_all(&experiments, &Plan::new(&experiments, seeds)?, self.tools, self.args.means.jobs())?;
         for choice in choices {
             if !self.tried.contains(choice) {
                 self.tried.push(choice.clone());
