@@ -135,6 +135,42 @@ fn what_is_made_stays_and_what_changed_is_told() {
     assert!(!run.status.success() && words.contains("hidden was [16], now [8]"), "{words}");
 }
 
+#[test]
+fn latencies_are_those_of_the_packed_file_and_of_libtorch() {
+    let Some(table) = Table::new() else { return };
+    let mut timed = table.command("out");
+    assert!(timed.args(["--latency", "--seeds", "1"]).status().unwrap().success());
+    let read = |row: &str| -> serde_json::Value {
+        let path = table.folder.path().join(format!("out/{row}/seed-1/latency.json"));
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    };
+    let sizes = |batches: &serde_json::Value| -> Vec<u64> {
+        let batches = batches.as_array().unwrap();
+        assert!(batches.iter().all(|batch| batch["ns_per_row"].as_f64().unwrap() > 0.0), "{batches:?}");
+        batches.iter().map(|batch| batch["rows"].as_u64().unwrap()).collect()
+    };
+    let teacher = read("teacher");
+    assert_eq!(sizes(&teacher["batches"]), [1, 8, 64, 512, 1024]);
+    assert_eq!(teacher["libtorch"]["device"], "cpu");
+    assert_eq!(sizes(&teacher["libtorch"]["batches"]).len(), 4);
+    let mean = read("both");
+    assert!(sizes(&mean["batches"]).is_empty() && mean["libtorch"].is_null(), "{mean}");
+
+    assert!(table.command("out").status().unwrap().success());
+    table.report("out");
+    let page = fs::read_to_string(table.folder.path().join("report/report.html")).unwrap();
+    for figure in ["Nanoseconds per row, by rows of a call", "Nanoseconds per row in libtorch on cpu"] {
+        assert!(page.contains(figure), "the page has no figure `{figure}`");
+    }
+
+    // A GPU that is not there is an error with a way out, whoever asks.
+    let mut bench = Command::new(&table.train);
+    bench.args(["bench", "--checkpoint", &table.at("out/teacher/seed-1/checkpoint")]);
+    let bench = bench.args(["--rows", &table.at("data/test.arrow"), "--device", "cuda:99"]).output().unwrap();
+    let words = String::from_utf8_lossy(&bench.stderr);
+    assert!(!bench.status.success() && words.contains("cuda:99"), "{words}");
+}
+
 const SPACE: &str = "[train]\nepochs = 4\nbatch_size = 256\nlearning_rate = 0.01\nalpha = 0.5\n\
                      [try]\nembed_dim = [2, 4, 8]\nhidden = ['none', [4], [16]]\ntable_bits = [4, 8]\n";
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 #[cfg(feature = "torch")]
-use xsfm_trainer::{commands, experiment};
+use xsfm_trainer::{bench, commands, experiment};
 use xsfm_trainer::{data, settings};
 
 /// From click logs to trained checkpoints, which `xsfm pack` turns into one file for the runtime.
@@ -32,6 +32,9 @@ enum Command {
     /// Measure a checkpoint: LogLoss, AUC, PRAUC, RCE
     #[cfg(feature = "torch")]
     Evaluate(commands::EvaluateArgs),
+    /// Measure how long a checkpoint's calls take in libtorch, on the CPU or a GPU
+    #[cfg(feature = "torch")]
+    Bench(bench::BenchArgs),
     /// Make the rows of a table: train, pack and measure what is missing, several at a time
     #[cfg(feature = "torch")]
     Run(Box<experiment::run::Args>),
@@ -57,6 +60,8 @@ fn run() -> anyhow::Result<()> {
         Command::Distill(args) => commands::distill(&args),
         #[cfg(feature = "torch")]
         Command::Evaluate(args) => commands::evaluate(&args),
+        #[cfg(feature = "torch")]
+        Command::Bench(args) => bench::run(&args),
         #[cfg(feature = "torch")]
         Command::Run(args) => experiment::run::run(&args),
         #[cfg(feature = "torch")]

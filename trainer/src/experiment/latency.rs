@@ -1,4 +1,5 @@
-//! Time of a call to each packed model on this CPU, one model after another: `latency.json` in the folder of its first seed.
+//! Time of a call to each model, one after another: of the packed file on this CPU, and of the checkpoint in libtorch where it was trained.
+//! `latency.json` in the folder of a row's first seed.
 
 use std::fs;
 use std::path::Path;
@@ -9,32 +10,28 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{Plan, Unit};
 use super::row::Experiments;
-use super::tools::{PACKED, Tools, host};
+use super::tools::{CHECKPOINT, PACKED, Tools, host};
+use crate::bench::{Batch, Libtorch};
 use crate::checkpoint::write_json;
 
 /// Name of the file.
 pub const FILE: &str = "latency.json";
 /// Rows of a call.
 const BATCHES: [u32; 5] = [1, 8, 64, 512, 1024];
+/// Rows to score.
+const ROWS: &str = "test.arrow";
 
-/// Times of one packed model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Times of one model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// Name and CPU of the machine.
     pub host: String,
-    /// The instructions that scored.
+    /// The instructions that scored the packed file.
     pub backend: String,
-    /// For each size of a call.
+    /// For each size of a call of it; empty where no file holds the model.
     pub batches: Vec<Batch>,
-}
-
-/// Times of calls of one size.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Batch {
-    /// Rows of a call.
-    pub rows: u32,
-    /// Median nanoseconds per row.
-    pub ns_per_row: f64,
+    /// In libtorch, where the row has a checkpoint of its own.
+    pub libtorch: Option<Libtorch>,
 }
 
 impl Latency {
@@ -52,33 +49,43 @@ impl Latency {
     }
 }
 
-/// Measures every row's first unit that is packed.
+/// Measures every row's first unit.
 ///
 /// # Errors
-/// `xsfm bench` fails.
+/// `xsfm bench` or `xsfm-train bench` fails.
 pub fn measure(experiments: &Experiments, plan: &Plan, tools: &Tools) -> Result<()> {
     for name in &experiments.asked {
         let Some(unit) = plan.units.iter().find(|unit| unit.row == *name) else { continue };
         let folder = tools.folder(unit);
+        let mut latency = Latency { host: host(), ..Latency::default() };
         if folder.join(PACKED).exists() {
-            let latency = measure_one(unit, tools, &folder)?;
+            measure_packed(unit, tools, &folder, &mut latency)?;
             eprintln!("{name}: {:.0} ns for one row", latency.batches[0].ns_per_row);
-            write_json(&folder.join(FILE), &latency)?;
         }
+        if folder.join(CHECKPOINT).exists() {
+            latency.libtorch = Some(measure_checkpoint(tools, &folder)?);
+        }
+        write_json(&folder.join(FILE), &latency)?;
     }
     Ok(())
 }
 
-fn measure_one(unit: &Unit, tools: &Tools, folder: &Path) -> Result<Latency> {
-    let mut latency = Latency { host: host(), backend: String::new(), batches: Vec::new() };
+fn measure_packed(unit: &Unit, tools: &Tools, folder: &Path, latency: &mut Latency) -> Result<()> {
     for rows in BATCHES {
         let mut bench = Command::new(&tools.xsfm);
         bench.arg("bench").arg(folder.join(PACKED)).args(["--batch", &rows.to_string(), "--json", "--rows"]);
-        let report = tools.json(bench.arg(tools.data.join("test.arrow")), folder)?;
+        let report = tools.json(bench.arg(tools.data.join(ROWS)), folder)?;
         let ns_per_row =
             report["ns_median"].as_f64().with_context(|| format!("{}: xsfm bench has no ns_median", unit.row))?;
         report["backend"].as_str().unwrap_or_default().clone_into(&mut latency.backend);
         latency.batches.push(Batch { rows, ns_per_row });
     }
-    Ok(latency)
+    Ok(())
+}
+
+fn measure_checkpoint(tools: &Tools, folder: &Path) -> Result<Libtorch> {
+    let mut bench = Command::new(&tools.trainer);
+    bench.arg("bench").arg("--checkpoint").arg(folder.join(CHECKPOINT)).arg("--rows").arg(tools.data.join(ROWS));
+    bench.args(["--device", &tools.device, "--threads", &tools.threads.to_string(), "--json"]);
+    Ok(serde_json::from_value(tools.json(&mut bench, folder)?)?)
 }

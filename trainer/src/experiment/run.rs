@@ -26,7 +26,8 @@ pub struct Args {
     /// These seeds instead of those in the files
     #[arg(long, value_name = "S,…", value_delimiter = ',')]
     seeds: Vec<u64>,
-    /// In the end, measure the time of calls on this CPU, one model after another: best on an otherwise idle machine
+    /// In the end, measure the time of calls, one model after another: of packed files on this CPU, of checkpoints in libtorch on
+    /// --device. Best on an otherwise idle machine
     #[arg(long)]
     latency: bool,
     /// Only say what is missing

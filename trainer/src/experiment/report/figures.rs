@@ -9,6 +9,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::tables::by_table;
 use super::{Entry, Line};
+use crate::bench::Batch;
 
 const SIZE: (u32, u32) = (760, 460);
 const SMALL: (u32, u32) = (520, 340);
@@ -196,20 +197,34 @@ fn si(value: f64) -> String {
 /// Validation LogLoss of a table's rows, by epoch.
 pub(super) fn loss_by_epoch(entries: &[Entry]) -> Result<Option<String>> {
     let curve = |entry: &Entry| (1..).map(f64::from).zip(entry.log_losses.iter().copied()).collect();
-    let curves: Vec<(String, Vec<(f64, f64)>)> =
-        entries.iter().map(|entry| (entry.line.title.clone(), curve(entry))).collect();
-    lines("Validation LogLoss by epoch, first seed", "epoch", &curves, false)
+    lines("Validation LogLoss by epoch, first seed", "epoch", &curves(entries, curve), false)
 }
 
-/// Nanoseconds per row of a table's models, by rows of a call.
+/// Nanoseconds per row of a table's packed models, by rows of a call.
 pub(super) fn latency_by_batch(entries: &[Entry]) -> Result<Option<String>> {
-    let curve = |entry: &Entry| entry.batches.iter().map(|batch| (f64::from(batch.rows), batch.ns_per_row)).collect();
-    let curves: Vec<(String, Vec<(f64, f64)>)> =
-        entries.iter().map(|entry| (entry.line.title.clone(), curve(entry))).collect();
+    let curves = curves(entries, |entry| by_rows(&entry.batches));
     lines("Nanoseconds per row, by rows of a call", "rows of a call", &curves, true)
 }
 
-fn lines(title: &str, axis: &str, curves: &[(String, Vec<(f64, f64)>)], logarithmic: bool) -> Result<Option<String>> {
+/// The same of its checkpoints in libtorch.
+pub(super) fn libtorch_by_batch(entries: &[Entry]) -> Result<Option<String>> {
+    let Some(first) = entries.iter().find_map(|entry| entry.libtorch.as_ref()) else { return Ok(None) };
+    let curves = curves(entries, |entry| entry.libtorch.as_ref().map_or(Vec::new(), |l| by_rows(&l.batches)));
+    let title = format!("Nanoseconds per row in libtorch on {}", first.device);
+    lines(&title, "rows of a call", &curves, true)
+}
+
+type Curve = Vec<(f64, f64)>;
+
+fn curves(entries: &[Entry], curve: impl Fn(&Entry) -> Curve) -> Vec<(String, Curve)> {
+    entries.iter().map(|entry| (entry.line.title.clone(), curve(entry))).collect()
+}
+
+fn by_rows(batches: &[Batch]) -> Curve {
+    batches.iter().map(|batch| (f64::from(batch.rows), batch.ns_per_row)).collect()
+}
+
+fn lines(title: &str, axis: &str, curves: &[(String, Curve)], logarithmic: bool) -> Result<Option<String>> {
     let all = || curves.iter().flat_map(|(_, curve)| curve.iter().copied());
     if all().next().is_none() {
         return Ok(None);

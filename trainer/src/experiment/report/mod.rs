@@ -19,10 +19,11 @@ use tch::{Device, Kind};
 use xsfm_interchange::atomic;
 use xsfm_interchange::metrics::Metrics;
 
-use super::latency::{Batch, Latency};
+use super::latency::Latency;
 use super::outcome::Outcome;
 use super::row::{Experiments, Row};
 use super::tools::CHECKPOINT;
+use crate::bench::{Batch, Libtorch};
 use crate::checkpoint;
 
 /// Writes the tables and figures of rows that were made: report.html, report.md, report.csv and SVG files.
@@ -74,6 +75,8 @@ struct Entry {
     log_losses: Vec<f64>,
     /// Times of calls of several sizes; empty where none were taken.
     batches: Vec<Batch>,
+    /// The same in libtorch.
+    libtorch: Option<Libtorch>,
 }
 
 /// Runs the command.
@@ -177,7 +180,8 @@ fn entry(experiments: &Experiments, row: &Row, out: &Path) -> Result<Entry> {
         host: first.origin.host.clone(),
     };
     let log_losses = first.training.as_ref().map(|training| training.valid_log_loss.clone()).unwrap_or_default();
-    Ok(Entry { line, log_losses, batches: latency.map(|latency| latency.batches).unwrap_or_default() })
+    let Latency { batches, libtorch, .. } = latency.unwrap_or_default();
+    Ok(Entry { line, log_losses, batches, libtorch })
 }
 
 /// `sum x / n`

@@ -19,7 +19,11 @@ pub(super) fn html(experiments: &Experiments, entries: &[Entry], overview: Vec<S
     let lines: Vec<&Line> = entries.iter().map(|entry| &entry.line).collect();
     let mut tables = Vec::new();
     for (table, entries) in by_table(entries, |entry| &entry.line.table) {
-        let curves = [figures::loss_by_epoch(entries)?, figures::latency_by_batch(entries)?];
+        let curves = [
+            figures::loss_by_epoch(entries)?,
+            figures::latency_by_batch(entries)?,
+            figures::libtorch_by_batch(entries)?,
+        ];
         tables.push((table, entries, curves.into_iter().flatten().collect::<Vec<_>>()));
     }
     let page = html! {
