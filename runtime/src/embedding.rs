@@ -261,13 +261,14 @@ impl Embedding<'_, i8> {
         indices: &[u32],
         acc: &mut [i32],
         out: &mut [i8],
+        small: bool,
     ) {
         if let (&[index], composition::FULL, 0, 0) = (indices, record.composition, record.bag, record.bits) {
             let at = record.table_offset.get() as usize + index as usize * self.dim;
             return copy(v, self.tables, TableRow { at, len: self.dim }, out);
         }
         if record.bits != 0 {
-            return self.gather_nibbles(record, indices, acc, out);
+            return self.gather_nibbles(record, indices, acc, out, small);
         }
         let composition = Composition::of(record);
         if let (&[index], 0) = (indices, record.bag) {

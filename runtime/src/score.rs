@@ -323,7 +323,7 @@ impl Task for GatherIntegers<'_, '_, '_> {
         for (field, record) in records.iter().enumerate() {
             let indices = row.field(field).ok_or(ScoreError::Offsets { field })?;
             embedding::check(record, field, indices)?;
-            shallow.embedding.gather(v, record, indices, acc, e.get_mut(to..).unwrap_or_default());
+            shallow.embedding.gather(v, record, indices, acc, e.get_mut(to..).unwrap_or_default(), small);
             if let Some(weights) = &shallow.feature_weight {
                 feature_weight += weights.accumulate(record, field, indices);
             }

@@ -78,16 +78,34 @@ fn sums_of_run(x: &[Quad<1>], w: &[[u32; 4]]) -> [i32; 4] {
     [a0 >> 8, a1 >> 8, a2 >> 8, a3 >> 8]
 }
 
-/// The same of any number of quads.
-#[inline(always)]
-fn sums(x: &[Quad<1>], w: &[[u32; 4]]) -> [i32; 4] {
-    let mut sums = [0_i32; 4];
-    for (x, w) in x.chunks(RUN).zip(w.chunks(RUN)) {
-        for (sum, of_run) in sums.iter_mut().zip(sums_of_run(x, w)) {
-            *sum = sum.wrapping_add(of_run);
+/// The same of any number of quads. Out of line: the layers of most models have one run.
+#[inline(never)]
+fn sums_of_runs(x: &[Quad<1>], w: &[[u32; 4]]) -> [i32; 4] {
+    let (mut sums, mut x, mut w) = ([0; 4], x, w);
+    loop {
+        add_each(&mut sums, &sums_of_run(first_run(x), first_run(w)));
+        match (x.get(RUN..), w.get(RUN..)) {
+            (Some(more), Some(of_more)) if !more.is_empty() => (x, w) = (more, of_more),
+            _ => return sums,
         }
     }
-    sums
+}
+
+#[inline(always)]
+fn sums(x: &[Quad<1>], w: &[[u32; 4]]) -> [i32; 4] {
+    if x.len() <= RUN { sums_of_run(x, w) } else { sums_of_runs(x, w) }
+}
+
+#[inline(always)]
+fn first_run<T>(quads: &[T]) -> &[T] {
+    quads.get(..RUN).unwrap_or(quads)
+}
+
+#[inline(always)]
+fn add_each(sums: &mut [i32], more: &[i32]) {
+    for (sum, &more) in sums.iter_mut().zip(more) {
+        *sum = sum.wrapping_add(more);
+    }
 }
 
 /// x as [`sums`] reads it, w \[outputs / 4\]\[inputs / 4\]\[4\], b and m \[outputs / 4\]: y_o = clamp(requantize(acc_o + b_o, m_o), 0, 255)
@@ -95,16 +113,11 @@ fn sums(x: &[Quad<1>], w: &[[u32; 4]]) -> [i32; 4] {
 /// Out of line: among the whole score's variables the loop would keep its own in memory.
 #[inline(never)]
 pub(crate) fn layer(x: &[Quad<1>], w: &[[u32; 4]], b: &[[i32; 4]], m: &[[i32; 4]], y: &mut [[u8; 4]]) {
-    let strips = rows(w, x.len()).zip(b).zip(m).zip(y);
-    let finish = |y: &mut [u8; 4], sums: [i32; 4], b: &[i32; 4], m: &[i32; 4]| {
+    for (((w, b), m), y) in rows(w, x.len()).zip(b).zip(m).zip(y) {
+        let sums = sums(x, w);
         for (((y, &sum), &b), &m) in y.iter_mut().zip(&sums).zip(b).zip(m) {
             *y = requantize(sum.wrapping_add(b), m).clamp(0, 255) as u8;
         }
-    };
-    if x.len() <= RUN {
-        strips.for_each(|(((w, b), m), y)| finish(y, sums_of_run(x, w), b, m));
-    } else {
-        strips.for_each(|(((w, b), m), y)| finish(y, sums(x, w), b, m));
     }
 }
 
@@ -117,18 +130,16 @@ pub(crate) fn add(x: &[Quad<1>], w: &[[u32; 4]], start: &mut [[i32; 4]]) {
     }
 }
 
-/// The sums of two rows and two outputs of a strip, of at most [`RUN`] quads: a weight that was read and sign-extended serves both rows.
-///
-/// w \[4 inputs\], from the first of the two outputs on.
+/// The sums of two rows and two outputs of a strip, from `half` on, of at most [`RUN`] quads: a weight that was read and sign-extended
+/// serves both rows.
 #[cfg(not(xsfm_mve))]
 #[inline(always)]
-fn sums_of_two(x: &[Quad<2>], w: &[u32]) -> [[i32; 2]; 2] {
-    let twos = x.len().min(w.len().div_ceil(4)) / 2;
-    if twos == 0 {
-        return [[0; 2]; 2];
-    }
+fn sums_of_two(x: &[Quad<2>], w: &[[u32; 4]], half: usize) -> [[i32; 2]; 2] {
+    let twos = x.len().min(w.len()) / 2;
+    let Some(w) = w.as_flattened().get(half..).filter(|_| twos > 0) else { return [[0; 2]; 2] };
     let [mut a0, mut a1, mut b0, mut b1] = [0_i32; 4];
-    // SAFETY: `x` has at least `2 * twos` elements, `w` two words at each multiple of four of as many; both pointers advance by what is
+    // SAFETY: `x` has at least `2 * twos` elements, and so had `w`, of four words, of which `half` (0 or 2) were left out: two are there at each
+    // multiple of four; both pointers advance by what is
     // read or passed over, `twos` times at least once. All are words, so LDRD's addresses are multiples of 4. Nothing is written; flags
     // are clobbered as an `asm!` block says by default.
     unsafe {
@@ -168,6 +179,21 @@ fn sums_of_two(x: &[Quad<2>], w: &[u32]) -> [[i32; 2]; 2] {
     [[a0 >> 8, a1 >> 8], [b0 >> 8, b1 >> 8]]
 }
 
+/// [`sums_of_two`] of any number of quads.
+#[cfg(not(xsfm_mve))]
+#[inline(never)]
+fn sums_of_two_in_runs(x: &[Quad<2>], w: &[[u32; 4]], half: usize) -> [[i32; 2]; 2] {
+    let (mut sums, mut x, mut w) = ([[0; 2]; 2], x, w);
+    loop {
+        let of_run = sums_of_two(first_run(x), first_run(w), half);
+        add_each(sums.as_flattened_mut(), of_run.as_flattened());
+        match (x.get(RUN..), w.get(RUN..)) {
+            (Some(more), Some(of_more)) if !more.is_empty() => (x, w) = (more, of_more),
+            _ => return sums,
+        }
+    }
+}
+
 /// As [`layer`], of two rows.
 #[cfg(not(xsfm_mve))]
 #[inline(never)]
@@ -178,33 +204,16 @@ pub(crate) fn layer_of_two(
     m: &[[i32; 4]],
     [y0, y1]: [&mut [[u8; 4]]; 2],
 ) {
-    let strips = rows(w, x.len()).zip(b).zip(m).zip(y0).zip(y1);
     let finish = |y: &mut [u8; 4], half: usize, sums: [i32; 2], b: &[i32; 4], m: &[i32; 4]| {
         for (d, sum) in (half..half + 2).zip(sums) {
             y[d] = requantize(sum.wrapping_add(b[d]), m[d]).clamp(0, 255) as u8;
         }
     };
-    if x.len() <= RUN {
-        for ((((w, b), m), y0), y1) in strips {
-            for half in [0, 2] {
-                let [sums0, sums1] = sums_of_two(x, w.as_flattened().get(half..).unwrap_or_default());
-                finish(y0, half, sums0, b, m);
-                finish(y1, half, sums1, b, m);
-            }
-        }
-        return;
-    }
-    for ((((w, b), m), y0), y1) in strips {
+    for ((((w, b), m), y0), y1) in rows(w, x.len()).zip(b).zip(m).zip(y0).zip(y1) {
         for half in [0, 2] {
-            let mut sums = [[0_i32; 2]; 2];
-            for (x, w) in x.chunks(RUN).zip(w.chunks(RUN)) {
-                let of_run = sums_of_two(x, w.as_flattened().get(half..).unwrap_or_default());
-                for (sum, of_run) in sums.as_flattened_mut().iter_mut().zip(of_run.as_flattened()) {
-                    *sum = sum.wrapping_add(*of_run);
-                }
-            }
-            finish(y0, half, sums[0], b, m);
-            finish(y1, half, sums[1], b, m);
+            let [sums0, sums1] = if x.len() <= RUN { sums_of_two(x, w, half) } else { sums_of_two_in_runs(x, w, half) };
+            finish(y0, half, sums0, b, m);
+            finish(y1, half, sums1, b, m);
         }
     }
 }
