@@ -43,6 +43,9 @@ pub struct Row {
     /// Name of the file without its ending and its number; a folder in the output.
     #[serde(skip_deserializing)]
     pub name: String,
+    /// The file.
+    #[serde(skip)]
+    pub file: PathBuf,
     /// What it is, in the report.
     #[serde(skip_serializing)]
     pub title: String,
@@ -175,6 +178,7 @@ impl Experiments {
     fn read_row(&self, path: &Path, name: &str) -> Result<Row> {
         let mut row: Row = read(path)?;
         name.clone_into(&mut row.name);
+        path.clone_into(&mut row.file);
         self.complete(row).with_context(|| path.display().to_string())
     }
 

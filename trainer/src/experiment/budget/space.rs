@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -155,6 +155,7 @@ impl Space {
             }
         }
         Row {
+            file: PathBuf::new(),
             name: self.words(choice, "-", "x", "_"),
             title: self.title(choice),
             table: String::new(),

@@ -65,6 +65,8 @@ struct Line {
     latency_host: Option<String>,
     commits: String,
     host: String,
+    /// What makes the row anew.
+    command: String,
 }
 
 /// A line with its curves.
@@ -178,10 +180,17 @@ fn entry(experiments: &Experiments, row: &Row, out: &Path) -> Result<Entry> {
         cortex_m4f_instructions: first.packed.as_ref().and_then(|packed| packed.cortex_m4f_instructions),
         commits: commits.join(" "),
         host: first.origin.host.clone(),
+        command: command(row),
     };
     let log_losses = first.training.as_ref().map(|training| training.valid_log_loss.clone()).unwrap_or_default();
     let Latency { batches, libtorch, .. } = latency.unwrap_or_default();
     Ok(Entry { line, log_losses, batches, libtorch })
+}
+
+/// What makes a row, and what it needs.
+fn command(row: &Row) -> String {
+    let seeds: Vec<String> = row.seeds.iter().map(u64::to_string).collect();
+    format!("xsfm-train run {} --seeds {} --data DATA --out RUNS", row.file.display(), seeds.join(","))
 }
 
 /// `sum x / n`

@@ -44,7 +44,7 @@ pub(super) fn html(experiments: &Experiments, entries: &[Entry], overview: Vec<S
                         thead { tr { @for column in COLUMNS { th { (column) } } } }
                         tbody {
                             @for entry in *entries {
-                                tr { @for cell in cells(&entry.line) { td { (cell) } } }
+                                tr title=(entry.line.command) { @for cell in cells(&entry.line) { td { (cell) } } }
                             }
                         }
                     }

@@ -40,7 +40,8 @@ pub(super) fn by_table<T>(lines: &[T], table_of: impl Fn(&T) -> &str) -> Vec<(&s
 pub(super) fn notes(experiments: &Experiments, lines: &[&Line]) -> Vec<String> {
     let mut notes = vec![format!(
         "Means over the seeds of a row; ± is their standard deviation. ns: a call of one row, where it was measured. \
-         M4F instructions: as `xsfm analyze` predicts them. Data: `{}`.",
+         M4F instructions: as `xsfm analyze` predicts them. Data: `{}`. The command of a row stands in report.csv and, in \
+         report.html, under the pointer.",
         experiments.defaults.prepare
     )];
     let trained = lines.iter().map(|line| format!("Made at {} on {}.", line.commits, line.host));
