@@ -72,7 +72,8 @@ impl<'m> Scorer<'m> {
 
     /// The scores of `rows`, with the bits that [`Scorer::score`] gives.
     ///
-    /// Rows go through the layers in groups of eight where the model is [prepared](Model::prepare) and the scratch has room.
+    /// Rows go through the layers in groups of eight where the model is [prepared](Model::prepare) and the scratch has room; in pairs on
+    /// a Cortex-M4, M7 or M33, where the model is packed for it.
     ///
     /// # Errors
     /// The first row that has no score, by its number; those before it have theirs. [`ScoreError::BatchLength`] where there is

@@ -11,7 +11,7 @@
 //! | [`fit`], [`optimizer`], [`prune`] | model, loss, batches | the best epoch; a state to go on from |
 //! | [`checkpoint`], [`tensors`] | a trained model | its folder, and back |
 //! | [`evaluate`] | a checkpoint, rows | LogLoss, AUC, PRAUC, RCE, logits |
-//! | [`bench`] | a checkpoint, rows | the time of calls in libtorch |
+//! | [`mod@bench`] | a checkpoint, rows | the time of calls in libtorch |
 //! | [`commands`], [`device`] | a command line | a run |
 //! | [`experiment`] | a file for each row of a table | models, figures, tables |
 //!

@@ -91,6 +91,7 @@ fn sums_of_runs(x: &[Quad<1>], w: &[[u32; 4]]) -> [i32; 4] {
     }
 }
 
+/// Whichever of the two it is.
 #[inline(always)]
 fn sums(x: &[Quad<1>], w: &[[u32; 4]]) -> [i32; 4] {
     if x.len() <= RUN { sums_of_run(x, w) } else { sums_of_runs(x, w) }
@@ -138,10 +139,10 @@ fn sums_of_two(x: &[Quad<2>], w: &[[u32; 4]], half: usize) -> [[i32; 2]; 2] {
     let twos = x.len().min(w.len()) / 2;
     let Some(w) = w.as_flattened().get(half..).filter(|_| twos > 0) else { return [[0; 2]; 2] };
     let [mut a0, mut a1, mut b0, mut b1] = [0_i32; 4];
-    // SAFETY: `x` has at least `2 * twos` elements, and so had `w`, of four words, of which `half` (0 or 2) were left out: two are there at each
-    // multiple of four; both pointers advance by what is
-    // read or passed over, `twos` times at least once. All are words, so LDRD's addresses are multiples of 4. Nothing is written; flags
-    // are clobbered as an `asm!` block says by default.
+    // SAFETY: `x` has at least `2 * twos` elements. So had `w`, of four words each, of which `half` (0 or 2) were left out: two words are
+    // there at each multiple of four. Both pointers advance by what is read or passed over, `2 * twos` elements in all, and `twos` is
+    // at least 1. The elements are words, so LDRD's addresses are multiples of 4. Nothing is written; flags are clobbered as an `asm!`
+    // block says by default.
     unsafe {
         asm!(
             "2:",

@@ -32,9 +32,9 @@ pub(super) fn odd_halves(bytes: u32) -> u32 {
 #[inline(always)]
 fn smlad(a: u32, b: u32, sum: i32) -> i32 {
     let to;
-    // SAFETY: registers alone; the flag that tells of an overflow is not a condition flag, and nobody reads it.
+    // SAFETY: registers alone, and the flag that tells of an overflow.
     unsafe {
-        asm!("smlad {0}, {1}, {2}, {3}", lateout(reg) to, in(reg) a, in(reg) b, in(reg) sum, options(pure, nomem, nostack, preserves_flags));
+        asm!("smlad {0}, {1}, {2}, {3}", lateout(reg) to, in(reg) a, in(reg) b, in(reg) sum, options(pure, nomem, nostack));
     }
     to
 }
