@@ -79,7 +79,7 @@ fn a_scorer_gives_the_runtimes_bits() {
     // SAFETY: everything lives until the end, and lengths are right.
     unsafe {
         assert_eq!(xsfm_get_info(&model, &mut info, null_mut()), XsfmStatus::Ok);
-        assert_eq!((info.num_fields, info.embed_dim, info.mode), (7, 32, XsfmMode::Int8));
+        assert_eq!((info.num_fields, info.embed_dim, info.mode), (7, 16, XsfmMode::Int8));
         assert_eq!(info.file_bytes, FILE.0.len());
         tiles.resize(info.prepared_blocks, tiles[0]);
         let status = xsfm_prepare(&model, tiles.as_mut_ptr(), tiles.len(), &mut prepared, null_mut());
