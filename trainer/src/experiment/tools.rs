@@ -116,7 +116,7 @@ impl Tools {
         units.into_iter().map(|(row, seed)| self.checkpoint(&Unit { row, seed })).collect()
     }
 
-    /// Trains, packs and measures a unit whose needs are met; whatever is there already is not done again.
+    /// Trains, packs and measures a unit whose needs are met. A training that was interrupted goes on where it was.
     ///
     /// # Errors
     /// A command fails; the message has the end of what it said.
