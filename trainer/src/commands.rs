@@ -10,6 +10,7 @@ use xsfm_interchange::atomic;
 use xsfm_interchange::rows::{Bounds, RowBlock};
 use xsfm_interchange::schema::Schema;
 
+use crate::allocator;
 use crate::checkpoint;
 use crate::data::batches::{Batches, Order};
 use crate::device;
@@ -131,6 +132,7 @@ struct Settings<'a> {
 fn run(args: &TrainArgs, objective: &Objective, distillation: Option<&Distillation>, device: Device) -> Result<()> {
     let TrainArgs { place, architecture, training, quantization } = args;
     training.check()?;
+    allocator::keep_freed_memory();
     tch::set_num_threads(i32::from(place.threads.max(1)));
     let schema = Schema::load(&place.data.join("schema.json"))?;
     let is_direct = quantization.from.is_some() || !quantization.quantize;

@@ -12,13 +12,15 @@
 //! | [`checkpoint`], [`tensors`] | a trained model | its folder, and back |
 //! | [`evaluate`] | a checkpoint, rows | LogLoss, AUC, PRAUC, RCE, logits |
 //! | [`mod@bench`] | a checkpoint, rows | the time of calls in libtorch |
-//! | [`commands`], [`device`] | a command line | a run |
+//! | [`commands`], [`device`], [`allocator`] | a command line | a run |
 //! | [`experiment`] | a file for each row of a table | models, figures, tables |
 //!
 //! All but [`data`] and [`settings`] need libtorch: the cargo feature `torch`.
 
 pub mod data;
 
+#[cfg(feature = "torch")]
+pub mod allocator;
 #[cfg(feature = "torch")]
 pub mod bench;
 #[cfg(feature = "torch")]
