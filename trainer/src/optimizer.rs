@@ -95,7 +95,7 @@ impl Slot {
     }
 
     fn move_rows(&mut self, step: Step, rows: &Tensor, values: &Tensor, gradient: &Tensor) {
-        let (mut parameter, mut mean) = (values.detach(), self.mean.index_select(0, rows));
+        let (mut parameter, mut mean) = (values.shallow_clone(), self.mean.index_select(0, rows));
         let mut square = self.square.index_select(0, rows);
         step.apply(&mut parameter, &mut mean, &mut square, gradient);
         let moved = [(&mut self.parameter, parameter), (&mut self.mean, mean), (&mut self.square, square)];
@@ -136,7 +136,7 @@ impl Adam {
         no_grad(|| {
             for slot in &mut self.slots {
                 let gathered = slot.table.and_then(|table| lookups[table]?.gathered.as_ref());
-                let gradient = gathered.map_or(&slot.parameter, |gathered| &gathered.values).grad();
+                let gradient = gathered.map_or_else(|| slot.parameter.grad(), Gathered::gradient);
                 if !gradient.defined() {
                     continue;
                 }
@@ -146,7 +146,7 @@ impl Adam {
                 match (gathered, self.rule) {
                     (None, _) => slot.move_all(step, &gradient),
                     (Some(Gathered { rows, .. }), Optimizer::Adam) => slot.move_table(step, rows, &gradient),
-                    (Some(Gathered { rows, values }), Optimizer::LazyAdam) => {
+                    (Some(Gathered { rows, values, .. }), Optimizer::LazyAdam) => {
                         slot.move_rows(step, rows, values, &gradient);
                     }
                 }

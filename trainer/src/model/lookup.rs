@@ -1,7 +1,7 @@
 //! A batch as rows of the tables: first in plain numbers, which a thread of its own makes ahead, then as tensors.
 //!
 //! Training gathers each row of a table that a batch uses once, and the batch's vectors from those: the gradient is then that of a
-//! few thousand rows, not of a whole table with a million.
+//! few thousand rows, not of a whole table with a million. A row's is the sum over its entries, which are listed for it.
 
 use anyhow::{Result, bail};
 use tch::{Device, Tensor, no_grad};
@@ -153,17 +153,47 @@ pub struct Numberings([Numbering; 3]);
 pub struct DistinctRows {
     /// The places.
     at: Rows,
-    /// `[U]`: rows of the first tensor, of the second, and of the features' weights.
-    distinct: [Vec<i64>; 3],
+    /// Of the first tensor, of the second, and of the features' weights.
+    tables: [Uses; 3],
+}
+
+/// The rows of a table that a batch uses, and which entries use them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Uses {
+    /// `[U]`: the rows, each once.
+    rows: Vec<i64>,
+    /// `[E]`: the entries of the first row, then those of the next, each in their order.
+    entries: Vec<i64>,
+    /// `[U]`: where a row's entries begin.
+    begins: Vec<i64>,
+}
+
+impl Uses {
+    /// `at` `[E]`: the entries' places in `rows`.
+    fn new(rows: Vec<i64>, at: &[i64]) -> Self {
+        let mut begins = vec![0; rows.len()];
+        at.iter().for_each(|&place| begins[place as usize] += 1);
+        let mut total = 0;
+        for begin in &mut begins {
+            total += std::mem::replace(begin, total);
+        }
+        let (mut entries, mut next) = (vec![0; at.len()], begins.clone());
+        for (entry, &place) in (0..).zip(at) {
+            let next = &mut next[place as usize];
+            entries[*next as usize] = entry;
+            *next += 1;
+        }
+        Uses { rows, entries, begins }
+    }
 }
 
 impl Numberings {
     /// Each row once, and the batch's places among them.
     pub fn distinct(&mut self, mut rows: Rows) -> DistinctRows {
         let [first, second, feature] = &mut self.0;
-        let distinct =
-            [first.distinct(&mut rows.first), second.distinct(&mut rows.second), feature.distinct(&mut rows.feature)];
-        DistinctRows { at: rows, distinct }
+        let uses = |numbering: &mut Numbering, rows: &mut [i64]| Uses::new(numbering.distinct(rows), rows);
+        let tables = [uses(first, &mut rows.first), uses(second, &mut rows.second), uses(feature, &mut rows.feature)];
+        DistinctRows { at: rows, tables }
     }
 }
 
@@ -187,37 +217,75 @@ pub struct Entries {
 /// Where a batch's entries lie in a table.
 #[derive(Debug)]
 pub struct Lookup {
-    /// `[E]`: row of the table, or of those gathered.
+    /// `[E]`: rows of the table, or places among those gathered.
     pub at: Tensor,
-    /// The rows that were gathered to be trained.
+    /// What was gathered to be trained.
     pub gathered: Option<Gathered>,
 }
 
-/// Rows of a table, each once.
+/// Rows of a table, each once, and the entries that were gathered from them.
 #[derive(Debug)]
 pub struct Gathered {
-    /// `[U]`: their numbers in the table.
+    /// `[U]`: the rows' numbers in the table.
     pub rows: Tensor,
-    /// `[U, columns]`: a copy, which has the gradient.
+    /// `[U, columns]` or `[U]`: a copy of the rows.
     pub values: Tensor,
+    /// `[E, columns]` or `[E]`: a leaf, which has the gradient.
+    pub entries: Tensor,
+    /// `[E]`: the entries of the first row, then those of the next.
+    order: Tensor,
+    /// `[U]`: where a row's entries begin in that order.
+    begins: Tensor,
+}
+
+impl Gathered {
+    fn new(table: &Tensor, uses: &Uses, at: &Tensor, device: Device) -> Self {
+        let [rows, order, begins] =
+            [&uses.rows, &uses.entries, &uses.begins].map(|numbers| Tensor::from_slice(numbers).to_device(device));
+        no_grad(|| {
+            let values = table.index_select(0, &rows);
+            let entries = values.index_select(0, at).set_requires_grad(true);
+            Gathered { rows, values, entries, order, begins }
+        })
+    }
+
+    /// `[U, columns]` or `[U]`: the sum of the gradients of a row's entries; not defined where nothing used them.
+    pub fn gradient(&self) -> Tensor {
+        let entries = self.entries.grad();
+        if !entries.defined() {
+            return entries;
+        }
+        let columns = entries.view([entries.size()[0], -1]);
+        let sum = 0;
+        let (sums, ..) =
+            Tensor::embedding_bag(&columns, &self.order, &self.begins, false, sum, false, None::<&Tensor>, false);
+        sums.view_as(&self.values)
+    }
 }
 
 impl Lookup {
     /// table `[rows, columns]` or `[rows]` -> `[E, columns]` or `[E]`
     pub fn gather(&self, table: &Tensor) -> Tensor {
-        self.gathered.as_ref().map_or(table, |gathered| &gathered.values).index_select(0, &self.at)
+        match &self.gathered {
+            None => table.index_select(0, &self.at),
+            Some(gathered) => gathered.entries.shallow_clone(),
+        }
     }
 }
 
 impl Rows {
     /// The tensors of a batch that reads whole tables.
     pub fn entries(&self, device: Device) -> Entries {
-        self.tensors(device, |_| None)
+        self.tensors(device, |_, _| None)
     }
 
-    fn tensors(&self, device: Device, gather: impl Fn(usize) -> Option<Gathered>) -> Entries {
+    /// `gather`: from a table, by its number, what the entries at these places need.
+    fn tensors(&self, device: Device, gather: impl Fn(usize, &Tensor) -> Option<Gathered>) -> Entries {
         let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(device);
-        let lookup = |n: usize, at: &[i64]| Lookup { at: tensor(at), gathered: gather(n) };
+        let lookup = |n: usize, at: &[i64]| {
+            let at = tensor(at);
+            Lookup { gathered: gather(n, &at), at }
+        };
         let optional = |n: usize, at: &[i64]| (!at.is_empty()).then(|| lookup(n, at));
         Entries {
             samples: size(self.samples),
@@ -233,11 +301,7 @@ impl Rows {
 impl DistinctRows {
     /// The tensors of a batch that trains: `tables` are the first tensor, the second and the features' weights.
     pub fn entries(&self, tables: [Option<&Tensor>; 3], device: Device) -> Entries {
-        self.at.tensors(device, |n| {
-            let rows = Tensor::from_slice(&self.distinct[n]).to_device(device);
-            let values = no_grad(|| tables[n].map(|table| table.index_select(0, &rows)))?;
-            Some(Gathered { values: values.set_requires_grad(true), rows })
-        })
+        self.at.tensors(device, |n, at| Some(Gathered::new(tables[n]?, &self.tables[n], at, device)))
     }
 }
 
@@ -259,5 +323,12 @@ mod tests {
             assert_eq!(rows, places);
         }
         assert!(numbering.distinct(&mut []).is_empty());
+    }
+
+    #[test]
+    fn a_row_has_its_entries_in_their_order() {
+        let uses = Uses::new(vec![7, 2, 0], &[0, 1, 0, 2, 1]);
+        assert_eq!((uses.entries, uses.begins), (vec![0, 2, 1, 4, 3], vec![0, 2, 4]));
+        assert!(Uses::new(Vec::new(), &[]).entries.is_empty());
     }
 }

@@ -172,12 +172,10 @@ impl Model {
 
     /// x `[n, num_fields * embed_dim]` -> `[n]`
     fn mlp(&self, mut x: Tensor, dropout: Option<Dropout>, mut trace: Option<&mut Trace>) -> Tensor {
-        let hidden = self.parameters.layers.len() - 1;
-        for (n, Linear { weight, bias, norm }) in self.parameters.layers.iter().enumerate() {
-            if n == hidden {
-                x = x.to_kind(Kind::Float).linear(weight, Some(bias));
-                break;
-            }
+        let Some((output, hidden)) = self.parameters.layers.split_last() else {
+            return x.zeros_like().sum_dim_intlist([1].as_slice(), false, None);
+        };
+        for Linear { weight, bias, norm } in hidden {
             x = if self.mixed_precision && dropout.is_some() {
                 // The outputs stay in bfloat16 up to the output layer; BatchNorm's sums are in f32.
                 let [x, weight, bias] = [&x, weight, bias].map(|t| t.to_kind(Kind::BFloat16));
@@ -205,7 +203,8 @@ impl Model {
                 x = x.dropout(dropout.hidden, true);
             }
         }
-        x.squeeze_dim(1)
+        // By a vector, not by a matrix of one row: the gradient of x takes half the time.
+        x.to_kind(Kind::Float).mv(&output.weight.squeeze_dim(0)) + &output.bias
     }
 }
 
@@ -231,7 +230,12 @@ fn compressed(layers: &[Linear], v: &Tensor) -> Tensor {
 
 /// v `[n, F, k]`, r `[F, F]` symmetric with a diagonal of zeros -> `[n]`: sum_{i<j} r_ij <v_i, v_j> = tr(E^T R E) / 2, E = v of a sample
 pub fn pairs(v: &Tensor, r: &Tensor) -> Tensor {
+    let sum = |products: Tensor| products.sum_dim_intlist([1, 2].as_slice(), false, None::<Kind>);
     // One copy: the product would make it, and its gradient two more.
-    let e = v.transpose(1, 2).contiguous();
-    (e.matmul(r) * e).sum_dim_intlist([1, 2].as_slice(), false, None::<Kind>) * 0.5
+    let e = v.detach().transpose(1, 2).contiguous();
+    let product = e.matmul(r);
+    let for_r = sum(&product * e) * 0.5;
+    // R E is the gradient of E, as R is symmetric: differentiating both factors would compute it twice.
+    let for_v = sum(product.detach().transpose(1, 2) * v);
+    for_r + (&for_v - for_v.detach())
 }
