@@ -15,7 +15,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use xsfm_tests::trainer::{prepare_rows, program, run};
 
-const ROWS: [(&str, &str); 6] = [
+const ROWS: [(&str, &str); 7] = [
     (
         "defaults",
         "dataset = 'Planted'\nseeds = [1, 2]\n[train]\nembed_dim = 4\nepochs = 6\nbatch_size = 256\nlearning_rate = 0.01\n",
@@ -27,6 +27,11 @@ const ROWS: [(&str, &str); 6] = [
         "title = 'S'\ntable = 'B'\nteacher = ['teacher:1-2']\n[train]\nquantize = true\nquantize_epochs = 3\n[pack]\nmode = 'int8'\n",
     ),
     ("4-dynamic", "title = 'D'\ntable = 'B'\nmodel = 'teacher'\n[pack]\nmode = 'dynamic'\ncalibrate = true\n"),
+    // Users have 40 training rows each, give or take 6.
+    (
+        "6-few",
+        "title = 'F'\ntable = 'B'\nteacher = ['teacher']\nmin_count = 40\n[train]\nhidden = [4]\n[pack]\nmode = 'int8'\ncalibrate = true\n",
+    ),
     ("5-pruned", "title = 'P'\ntable = 'B'\nfrom = 'teacher'\n[train]\nprune_layers = 0.5\nprune_epochs = 2\n"),
 ];
 
@@ -84,7 +89,7 @@ fn a_run_that_is_killed_again_and_again_ends_as_an_unbroken_one() {
     assert!(table.command("whole").status().unwrap().success());
     let most = start.elapsed() / 10;
     let whole = table.report("whole");
-    for title in ["| T |", "| Mean |", "| S |", "| D |", "| P |"] {
+    for title in ["| T |", "| Mean |", "| S |", "| D |", "| F |", "| P |"] {
         assert!(whole[0].contains(title), "{title}: {}", whole[0]);
     }
 
@@ -169,6 +174,41 @@ fn latencies_are_those_of_the_packed_file_and_of_libtorch() {
     let bench = bench.args(["--rows", &table.at("data/test.arrow"), "--device", "cuda:99"]).output().unwrap();
     let words = String::from_utf8_lossy(&bench.stderr);
     assert!(!bench.status.success() && words.contains("cuda:99"), "{words}");
+}
+
+/// Where all tokens take too many bytes, those that few rows have are given up.
+#[test]
+fn fit_gives_up_rare_tokens_for_bytes() {
+    let Some(table) = Table::new() else { return };
+    let space =
+        "[train]\nepochs = 4\nbatch_size = 256\n[try]\nembed_dim = [8]\nhidden = ['none']\nmin_count = [40, 1]\n";
+    fs::write(table.folder.path().join("space.toml"), space).unwrap();
+    let (data, teacher) = (table.at("data"), table.at("teacher"));
+    run(&table.train, &["train", "--data", &data, "--out", &teacher, "--epochs", "4", "--batch-size", "256"]);
+    let fit = |budget: &str| {
+        let mut command = Command::new(&table.train);
+        command.args(["fit", "--data", &data, "--out", &table.at("fit"), "--space", &table.at("space.toml")]);
+        command.args(["--budget", budget, "--trials", "2", "--seeds", "1", "--json", "--teacher", &teacher, "--xsfm"]);
+        let output = command.arg(&table.xsfm).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["best"][0].clone()
+    };
+    let all = fit("100KiB");
+    let costs = fs::read(table.folder.path().join("fit/costs.json")).unwrap();
+    let costs: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&costs).unwrap();
+    let bytes =
+        |min_count: u64| costs[&format!("embed_dim-8_hidden-none_min_count-{min_count}")]["bytes"].as_u64().unwrap();
+    assert!(bytes(40) + 200 < bytes(1) && all["bytes"].as_u64().unwrap().abs_diff(bytes(1)) < 16, "{all}");
+    let few = fit(&(bytes(1) - 100).to_string());
+    assert_eq!(few["settings"], "embed_dim=8 hidden=none min_count=40");
+
+    // It was trained and measured on rows of its own.
+    let (packed, rows) = (few["packed"].as_str().unwrap(), table.at("fit/min-count-40/valid.arrow"));
+    let figures = run(&table.xsfm, &["evaluate", packed, "--rows", &rows, "--json"]);
+    let figures: serde_json::Value = serde_json::from_str(&figures).unwrap();
+    assert_eq!(figures["auc"], few["valid_auc"]);
+    let log = fs::read_to_string(Path::new(packed).with_file_name("log.txt")).unwrap();
+    assert!(log.contains("--teacher-data") && log.contains("--data ") && log.contains("fit/min-count-40"), "{log}");
 }
 
 const SPACE: &str = "[train]\nepochs = 4\nbatch_size = 256\nlearning_rate = 0.01\nalpha = 0.5\n\

@@ -106,7 +106,7 @@ pub fn train(args: &TrainArgs) -> Result<()> {
 /// # Errors
 /// Those of [`train`]; a teacher that cannot be loaded or reads other fields.
 pub fn distill(args: &DistillArgs) -> Result<()> {
-    let Distillation { teacher, alpha, temperature } = &args.distillation;
+    let Distillation { teacher, teacher_data, alpha, temperature } = &args.distillation;
     if !(0.0..=1.0).contains(alpha) {
         bail!("--alpha is {alpha}; it is 0 (teacher only) to 1 (labels only)");
     }
@@ -115,7 +115,11 @@ pub fn distill(args: &DistillArgs) -> Result<()> {
     }
     let device = args.train.device()?;
     tch::set_num_threads(i32::from(args.train.place.threads.max(1)));
-    let teacher = teacher::mean_logits(teacher, &args.train.place.data, device)?;
+    let data = &args.train.place.data;
+    if let Some(teacher_data) = teacher_data {
+        teacher::check_rows(teacher_data, data)?;
+    }
+    let teacher = teacher::mean_logits(teacher, teacher_data.as_ref().unwrap_or(data), device)?;
     let objective = Objective::Distill { teacher, alpha: *alpha, temperature: *temperature };
     run(&args.train, &objective, Some(&args.distillation), device)
 }

@@ -21,6 +21,8 @@ struct Cli {
 enum Command {
     /// Encode a raw data set: schema.json, train.arrow, valid.arrow, test.arrow
     Prepare(data::command::Args),
+    /// Encode rows again with smaller vocabularies
+    Fold(data::fold::Args),
     /// Write raw rows whose truth is known: rows.tsv, logits.txt, truth.json, schema.toml
     Generate(data::generate::Args),
     /// Train a model on encoded rows, in real numbers or (--quantize) in int8
@@ -53,6 +55,7 @@ enum Command {
 fn run() -> anyhow::Result<()> {
     match Cli::parse_from(settings::expand_config(std::env::args_os())?).command {
         Command::Prepare(args) => data::command::run(&args),
+        Command::Fold(args) => data::fold::run(&args),
         Command::Generate(args) => data::generate::run(&args),
         #[cfg(feature = "torch")]
         Command::Train(args) => commands::train(&args),

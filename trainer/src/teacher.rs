@@ -1,17 +1,18 @@
 //! Logits of teachers on the training rows: computed once per teacher and data set, and kept in the teacher's folder, because
-//! every epoch of every student asks for the same ones.
+//! every epoch of every student asks for the same ones. They go by the rows' numbers, so that a student may read the same rows with
+//! other vocabularies.
 
 use std::fs;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 use xsfm_interchange::checkpoint::file;
 use xsfm_interchange::config::ModelConfig;
-use xsfm_interchange::rows::Bounds;
+use xsfm_interchange::rows::{Bounds, RowsReader};
 use xsfm_interchange::schema::Schema;
 
 use crate::checkpoint;
@@ -72,6 +73,38 @@ pub fn mean_logits(teachers: &[impl AsRef<Path>], data: &Path, device: Device) -
     Ok(Vec::try_from(mean)?)
 }
 
+/// Checks that the training rows of two folders are the same but for their vocabularies, as far as labels tell.
+///
+/// # Errors
+/// Another number of rows, or another label; the message names both files and the first row that differs.
+pub fn check_rows(teacher: &Path, student: &Path) -> Result<()> {
+    let open = |folder: &Path| RowsReader::open(&folder.join(prepare::file::TRAIN));
+    let (mut theirs, mut ours) = (open(teacher)?, open(student)?);
+    let files = || format!("{} and {}", teacher.display(), student.display());
+    let (their_rows, our_rows) = (theirs.num_rows(), ours.num_rows());
+    ensure!(their_rows == our_rows, "{}: {their_rows} and {our_rows} training rows", files());
+    // Blocks may end at other rows.
+    let (mut their_labels, mut our_labels) = (Vec::new(), Vec::new());
+    let (mut their_blocks, mut our_blocks) = (theirs.blocks(), ours.blocks());
+    let mut row = 0;
+    while row < our_rows {
+        if their_labels.is_empty() {
+            their_labels = their_blocks.next().transpose()?.map(|block| block.labels).unwrap_or_default();
+        }
+        if our_labels.is_empty() {
+            our_labels = our_blocks.next().transpose()?.map(|block| block.labels).unwrap_or_default();
+        }
+        let both = their_labels.len().min(our_labels.len());
+        ensure!(both > 0, "{}: a block of training rows has no labels", files());
+        let (theirs, ours) = (their_labels.drain(..both), our_labels.drain(..both));
+        if let Some((i, (their, our))) = (row..).zip(theirs.zip(ours)).find(|(_, (their, our))| their != our) {
+            bail!("{}: training row {i} has label {their} and {our}; rows are the same, in the same order", files());
+        }
+        row += both as u64;
+    }
+    Ok(())
+}
+
 /// Logits `[rows]` of one teacher, f32 on the CPU. `place`: which of how many.
 fn logits(teacher: &Path, schema: &Schema, rows: &Path, device: Device, place: (usize, usize)) -> Result<Tensor> {
     let model = checkpoint::load(teacher, device)?;
@@ -108,7 +141,7 @@ fn check_fields(config: &ModelConfig, schema: &Schema) -> Result<()> {
     }
     if let Some((theirs, ours)) = theirs.iter().zip(&ours).find(|(theirs, ours)| theirs != ours) {
         bail!(
-            "the teacher has field `{}` with {} features where the data have `{}` with {}",
+            "the teacher has field `{}` with {} features where the data have `{}` with {}; name its own with --teacher-data",
             theirs.0,
             theirs.1,
             ours.0,

@@ -1,4 +1,4 @@
-//! `xsfm-train prepare`, `candidates` and `rows` as programs.
+//! `xsfm-train prepare`, `fold`, `candidates` and `rows` as programs.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::fs;
@@ -141,6 +141,56 @@ fn each_engagement_has_its_folder() {
         fs::read(folder.join("reply/train.arrow")).unwrap(),
         fs::read(folder.join("data/reply/train.arrow")).unwrap()
     );
+}
+
+/// A third of the words occur once or twice; a bag may lose all of its own.
+#[test]
+fn folded_rows_are_those_of_a_larger_minimum_count() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let mut rows = "label,word,tags,views\n".to_owned();
+    for i in 0..600_u32 {
+        let word = i * i % 97 % (1 + i % 30);
+        rows += &format!("{},w{word},t{}|t{}|t{},{}\n", i % 2, i % 7, i % 201, i % 3, i % 50);
+    }
+    fs::write(folder.join("rows.csv"), rows).unwrap();
+    let schema = |min_count| {
+        let field = |name, kind| format!("[[fields]]\nname = '{name}'\nkind = '{kind}'\n");
+        let fields = field("word", "categorical") + &field("tags", "bag") + &field("views", "numeric");
+        let text = format!("min_count = {min_count}\n[label]\ncolumn = 'label'\n{fields}");
+        fs::write(folder.join(format!("{min_count}.toml")), text).unwrap();
+    };
+    for min_count in [1, 4] {
+        schema(min_count);
+        succeed(folder, &format!("prepare csv --input rows.csv --schema {min_count}.toml --out from-{min_count}"));
+    }
+    let table = succeed(folder, "fold --data from-1 --min-count 4 --out folded");
+    assert!(table.lines().any(|line| line.starts_with("tags ")), "{table}");
+    let bytes = |path: String| fs::read(folder.join(path)).unwrap();
+    for name in ["schema.json", "train.arrow", "valid.arrow", "test.arrow"] {
+        assert_ne!(bytes(format!("from-1/{name}")), bytes(format!("from-4/{name}")), "{name}: nothing is rare");
+        assert_eq!(bytes(format!("folded/{name}")), bytes(format!("from-4/{name}")), "{name}");
+    }
+
+    // What is right stays; what is not whole, or of other rows, is made again.
+    let changed = || fs::metadata(folder.join("folded/train.arrow")).unwrap().modified().unwrap();
+    let before = changed();
+    assert_eq!(succeed(folder, "fold --data from-1 --min-count 4 --out folded"), table);
+    assert_eq!(changed(), before);
+    fs::remove_file(folder.join("folded/schema.json")).unwrap();
+    succeed(folder, "fold --data from-1 --min-count 4 --out folded");
+    assert_ne!(changed(), before);
+    let json = succeed(folder, "fold --data from-4 --min-count 100 --out folded --json");
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let tags = &report["fields"][1];
+    assert!(tags["name"] == "tags" && tags["features"].as_u64() < tags["before"].as_u64(), "{json}");
+
+    fail(folder, "fold --data from-1 --min-count 4 --out from-1", "replaced by their own");
+    fail(folder, "fold --data from-1 --min-count 0 --out x", "--min-count");
+    fail(folder, "fold --data nowhere --min-count 4 --out x", "nowhere");
+    fs::write(folder.join("from-1/valid.arrow"), b"short").unwrap();
+    fail(folder, "fold --data from-1 --min-count 3 --out x", "valid.arrow");
+    assert!(!folder.join("x/schema.json").exists());
 }
 
 #[test]

@@ -13,10 +13,11 @@ use common::planted_data;
 use tch::{Device, Kind, Tensor};
 use xsfm_interchange::checkpoint::file;
 use xsfm_interchange::metrics::Metrics;
-use xsfm_interchange::rows::Bounds;
+use xsfm_interchange::rows::{Bounds, RowsWriter};
 use xsfm_trainer::commands::{DistillArgs, TrainArgs, distill, train};
-use xsfm_trainer::data::batches::Batches;
+use xsfm_trainer::data::batches::{Batches, Order};
 use xsfm_trainer::data::csv::CsvSource;
+use xsfm_trainer::data::fold::fold;
 use xsfm_trainer::data::generate;
 use xsfm_trainer::data::pass::Reading;
 use xsfm_trainer::data::prepare::prepare;
@@ -153,6 +154,52 @@ fn teachers_logits_are_kept_while_model_and_rows_stay() {
     assert_eq!(mean(), first, "damaged");
     train_with(&data, &teachers[0], "--epochs 2 --seed 1").unwrap();
     assert_ne!(mean(), first, "another model in the same folder");
+}
+
+/// A student reads the rows with fewer tokens, its teacher as they were.
+#[test]
+fn a_student_may_have_smaller_vocabularies_than_its_teacher() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (data, folded) = (at("data"), at("folded"));
+    let schema = planted_data(&data, 4000);
+    // Users have 100 rows each, give or take 10.
+    let report = fold(&data, 100, &folded).unwrap();
+    assert!((10..35).contains(&report.fields[0].features), "{report:?}");
+    train_with(&data, &at("teacher"), "--epochs 6").unwrap();
+
+    // From the teacher alone, whose logits are those of the kept file: with zeros in their place there is nothing to learn.
+    let student =
+        format!("--teacher {} --teacher-data {} --alpha 0 --epochs 6", at("teacher").display(), data.display());
+    distill_with(&folded, &at("student"), &student).unwrap();
+    let (teacher, student_auc) = (test_auc(&at("teacher")), test_auc(&at("student")));
+    assert!(student_auc > 0.65 && student_auc < teacher, "{student_auc}, its teacher {teacher}");
+    let config = checkpoint::load(&at("student"), Device::Cpu).unwrap().config;
+    assert_eq!(config.fields[0].features, report.fields[0].features);
+    let kept = at("teacher").join(LOGITS_FILE);
+    let (tensors, text) = tensors::read(&kept).unwrap();
+    assert_eq!(tensors["logits"].size(), [4000]);
+    let zeros: Vec<_> = tensors.into_iter().map(|(name, logits)| (name, logits.zeros_like())).collect();
+    tensors::write(&kept, &zeros, text).unwrap();
+    distill_with(&folded, &at("ignorant"), &student).unwrap();
+    assert!(test_auc(&at("ignorant")) < student_auc - 0.05);
+
+    let message = |result: anyhow::Result<()>| format!("{:#}", result.unwrap_err());
+    let words = message(distill_with(&folded, &at("x"), &format!("--teacher {}", at("teacher").display())));
+    assert!(words.contains("`user` with 40 features") && words.contains("--teacher-data"), "{words}");
+    planted_data(&at("longer"), 4001);
+    let longer = student.replace(data.to_str().unwrap(), at("longer").to_str().unwrap());
+    let words = message(distill_with(&folded, &at("x"), &longer));
+    assert!(words.contains("4001 and 4000 training rows"), "{words}");
+    let bounds = Bounds::from(&schema);
+    let mut rows = Batches::open(&data.join("train.arrow"), bounds.clone(), 4000).unwrap();
+    let mut block = rows.pass(Order::Sequential).next().unwrap().unwrap().rows;
+    block.labels[3210] ^= 1;
+    let mut writer = RowsWriter::create(&data.join("train.arrow"), &bounds.columns).unwrap();
+    writer.push_block(&block).unwrap();
+    writer.commit().unwrap();
+    let words = message(distill_with(&folded, &at("x"), &student));
+    assert!(words.contains("training row 3210 has label"), "{words}");
 }
 
 /// From raw rows to a model that predicts them nearly as well as the truth that they were made from.

@@ -7,6 +7,7 @@
 //! | [`split`] | which rows are for training, validation and test |
 //! | [`pass`], [`parallel`] | all rows, on all cores, in order; the policy for malformed ones |
 //! | [`prepare`], [`report`], [`command`] | vocabularies from the training rows, then `schema.json` and three files of encoded rows |
+//! | [`fold`] | the same rows with smaller vocabularies |
 //! | [`generate`] | rows of a planted truth |
 //! | [`batches`] | encoded rows, shuffled in a bounded window |
 //! | [`mod@ahead`] | the same on a thread of its own |
@@ -20,6 +21,7 @@ pub mod criteo;
 pub mod csv;
 mod description;
 pub mod export;
+pub mod fold;
 pub mod generate;
 mod lines;
 pub mod movielens;

@@ -13,13 +13,14 @@ use super::row::Experiments;
 use super::tools::{CHECKPOINT, PACKED, Tools, host};
 use crate::bench::{Batch, Libtorch};
 use crate::checkpoint::write_json;
+use crate::data::prepare;
 
 /// Name of the file.
 pub const FILE: &str = "latency.json";
 /// Rows of a call.
 const BATCHES: [u32; 5] = [1, 8, 64, 512, 1024];
 /// Rows to score.
-const ROWS: &str = "test.arrow";
+const ROWS: &str = prepare::file::TEST;
 
 /// Times of one model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -57,24 +58,25 @@ pub fn measure(experiments: &Experiments, plan: &Plan, tools: &Tools) -> Result<
     for name in &experiments.asked {
         let Some(unit) = plan.units.iter().find(|unit| unit.row == *name) else { continue };
         let folder = tools.folder(unit);
+        let rows = tools.data(experiments.rows[name].min_count).join(ROWS);
         let mut latency = Latency { host: host(), ..Latency::default() };
         if folder.join(PACKED).exists() {
-            measure_packed(unit, tools, &folder, &mut latency)?;
+            measure_packed(unit, tools, &folder, &rows, &mut latency)?;
             eprintln!("{name}: {:.0} ns for one row", latency.batches[0].ns_per_row);
         }
         if folder.join(CHECKPOINT).exists() {
-            latency.libtorch = Some(measure_checkpoint(tools, &folder)?);
+            latency.libtorch = Some(measure_checkpoint(tools, &folder, &rows)?);
         }
         write_json(&folder.join(FILE), &latency)?;
     }
     Ok(())
 }
 
-fn measure_packed(unit: &Unit, tools: &Tools, folder: &Path, latency: &mut Latency) -> Result<()> {
+fn measure_packed(unit: &Unit, tools: &Tools, folder: &Path, data: &Path, latency: &mut Latency) -> Result<()> {
     for rows in BATCHES {
         let mut bench = Command::new(&tools.xsfm);
         bench.arg("bench").arg(folder.join(PACKED)).args(["--batch", &rows.to_string(), "--json", "--rows"]);
-        let report = tools.json(bench.arg(tools.data.join(ROWS)), folder)?;
+        let report = tools.json(bench.arg(data), folder)?;
         let ns_per_row =
             report["ns_median"].as_f64().with_context(|| format!("{}: xsfm bench has no ns_median", unit.row))?;
         report["backend"].as_str().unwrap_or_default().clone_into(&mut latency.backend);
@@ -83,9 +85,9 @@ fn measure_packed(unit: &Unit, tools: &Tools, folder: &Path, latency: &mut Laten
     Ok(())
 }
 
-fn measure_checkpoint(tools: &Tools, folder: &Path) -> Result<Libtorch> {
+fn measure_checkpoint(tools: &Tools, folder: &Path, data: &Path) -> Result<Libtorch> {
     let mut bench = Command::new(&tools.trainer);
-    bench.arg("bench").arg("--checkpoint").arg(folder.join(CHECKPOINT)).arg("--rows").arg(tools.data.join(ROWS));
+    bench.arg("bench").arg("--checkpoint").arg(folder.join(CHECKPOINT)).arg("--rows").arg(data);
     bench.args(["--device", &tools.device, "--threads", &tools.threads.to_string(), "--json"]);
     Ok(serde_json::from_value(tools.json(&mut bench, folder)?)?)
 }

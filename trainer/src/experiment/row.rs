@@ -22,6 +22,7 @@ pub const HELP: &str = r#"A row's file, experiments/DATASET/NUMBER-NAME.toml; nu
   ensemble = ["teacher:1-8"]      # train nothing: the mean of others' logits
   hidden_from_report = true       # a row that others need, and no table shows
   seeds = [1, 2, 3]               # those of defaults.toml, where it is absent
+  min_count = 5                   # what fewer training rows have shares the out-of-vocabulary row: `xsfm-train fold`
 
   [train]                         # flags of `xsfm-train train` or `distill`
   embed_dim = 32
@@ -68,12 +69,23 @@ pub struct Row {
     /// Its seeds; those of the defaults, where empty.
     #[serde(default, skip_serializing)]
     pub seeds: Vec<u64>,
+    /// Minimum count of its vocabularies; 1: those of the data.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub min_count: u64,
     /// Flags of the training.
     #[serde(default)]
     pub train: toml::Table,
     /// How it is packed.
     #[serde(default)]
     pub pack: Pack,
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn is_one(count: &u64) -> bool {
+    *count == 1
 }
 
 /// How a row's model is packed.
@@ -172,7 +184,36 @@ impl Experiments {
             missing.extend(row.needs(1)?.into_iter().map(|(name, _)| name));
             experiments.rows.insert(name, row);
         }
+        for row in experiments.rows.values() {
+            experiments.check_vocabularies(row).with_context(|| row.file.display().to_string())?;
+        }
         Ok(experiments)
+    }
+
+    /// A row reads the vocabularies of those that it is made of; teachers may have others, all the same.
+    fn check_vocabularies(&self, row: &Row) -> Result<()> {
+        let same = resolve(row.ensemble.iter().chain(&row.from).chain(&row.model), 1)?;
+        if let Some((name, other)) =
+            same.iter().map(|(name, _)| (name, self.rows[name].min_count)).find(|(_, other)| *other != row.min_count)
+        {
+            bail!("`min_count` is {}, that of row `{name}` {other}", row.min_count);
+        }
+        self.teachers_min_count(row)?;
+        Ok(())
+    }
+
+    /// The minimum count of a row's teachers; its own, where it has none.
+    ///
+    /// # Errors
+    /// They have several.
+    pub fn teachers_min_count(&self, row: &Row) -> Result<u64> {
+        let teachers = resolve(&row.teacher, 1)?;
+        let mut counts = teachers.iter().map(|(name, _)| (name, self.rows[name].min_count));
+        let Some((first, count)) = counts.next() else { return Ok(row.min_count) };
+        if let Some((name, other)) = counts.find(|(_, other)| *other != count) {
+            bail!("`min_count` of teacher `{first}` is {count}, of `{name}` {other}");
+        }
+        Ok(count)
     }
 
     fn read_row(&self, path: &Path, name: &str) -> Result<Row> {
@@ -201,6 +242,7 @@ impl Experiments {
         if row.seeds.is_empty() {
             row.seeds.clone_from(&self.defaults.seeds);
         }
+        ensure!(row.min_count > 0, "`min_count` is 0; it is at least 1");
         row.needs(1)?;
         Ok(row)
     }
@@ -315,8 +357,12 @@ mod tests {
             ("title = \"S\"\nteacher = [\"a:3-1\"]\n", "no range"),
             ("title = \"S\"\nmodel = \"nowhere\"\n", "no file of a row `nowhere`"),
             ("title = \"S\"\n[pack]\nmode = \"int3\"\n", "int3"),
+            ("title = \"S\"\nmin_count = 0\n", "at least 1"),
+            ("title = \"S\"\nfrom = \"t5\"\n", "`min_count` is 1, that of row `t5` 5"),
+            ("title = \"S\"\nteacher = [\"t5\", \"t1\"]\n", "of teacher `t5` is 5, of `t1` 1"),
         ] {
-            let folder = folder(&[DEFAULT, ("s.toml", text)]);
+            let others = [("t5.toml", "title = \"T\"\nmin_count = 5\n"), ("t1.toml", "title = \"T\"\n")];
+            let folder = folder(&[DEFAULT, ("s.toml", text), others[0], others[1]]);
             let message = format!("{:#}", Experiments::load(&[folder.path().join("s.toml")]).unwrap_err());
             assert!(message.contains(says), "{text}: {message}");
         }

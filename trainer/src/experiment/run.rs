@@ -75,6 +75,9 @@ pub fn make_all(experiments: &Experiments, plan: &Plan, tools: &Tools, jobs: usi
             there.insert(unit.clone());
         }
     }
+    let missing = plan.units.iter().filter(|unit| !there.contains(*unit));
+    let min_counts: BTreeSet<u64> = missing.map(|unit| experiments.rows[&unit.row].min_count).collect();
+    min_counts.into_iter().try_for_each(|min_count| tools.fold(min_count))?;
     if !there.is_empty() {
         eprintln!("{} of {} are there already", there.len(), plan.units.len());
     }

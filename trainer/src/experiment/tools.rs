@@ -16,6 +16,7 @@ use xsfm_interchange::metrics::Metrics;
 use super::outcome::{Origin, Outcome, Packed, Training, definition};
 use super::plan::Unit;
 use super::row::{Experiments, Mode, Row, resolve};
+use crate::data::{fold, prepare};
 
 /// The packed model in a unit's folder.
 pub const PACKED: &str = "model.xsfm";
@@ -108,6 +109,25 @@ impl Tools {
         self.out.join(&unit.row).join(format!("seed-{}", unit.seed))
     }
 
+    /// The folder of the encoded rows whose vocabularies have a minimum count.
+    pub fn data(&self, min_count: u64) -> PathBuf {
+        match min_count {
+            1 => self.data.clone(),
+            _ => self.out.join(format!("min-count-{min_count}")),
+        }
+    }
+
+    /// Makes that folder, where it is not there.
+    ///
+    /// # Errors
+    /// Rows cannot be read or written.
+    pub fn fold(&self, min_count: u64) -> Result<()> {
+        if min_count > 1 {
+            fold::fold(&self.data, min_count, &self.data(min_count))?;
+        }
+        Ok(())
+    }
+
     fn checkpoint(&self, unit: &Unit) -> PathBuf {
         self.folder(unit).join(CHECKPOINT)
     }
@@ -124,7 +144,8 @@ impl Tools {
         let row = &experiments.rows[&unit.row];
         let folder = self.folder(unit);
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-        let command = if row.is_trained() { self.train(row, unit)? } else { String::new() };
+        let data = self.data(row.min_count);
+        let command = if row.is_trained() { self.train(experiments, row, unit)? } else { String::new() };
         let checkpoints: Vec<PathBuf> =
             if row.is_trained() { vec![self.checkpoint(unit)] } else { self.checkpoints(row.needs(unit.seed)?) };
         let metrics = |checkpoint: &Path| -> Result<Value> {
@@ -141,13 +162,13 @@ impl Tools {
         let (packed, command) = if row.pack.mode == Mode::None || !row.ensemble.is_empty() {
             (None, command)
         } else {
-            let (packed, packing) = self.pack(row, &checkpoints[0], &folder)?;
+            let (packed, packing) = self.pack(row, &checkpoints[0], &folder, &data)?;
             (Some(packed), if command.is_empty() { packing } else { command })
         };
-        let test = self.data.join("test.arrow").exists();
+        let test = data.join(prepare::file::TEST).exists();
         let measure = |split: &str| match packed {
-            Some(_) => self.evaluate_packed(&folder, split),
-            None => self.evaluate_checkpoints(&checkpoints, &folder, split),
+            Some(_) => self.evaluate_packed(&folder, &data, split),
+            None => self.evaluate_checkpoints(&checkpoints, &folder, &data, split),
         };
         let outcome = Outcome {
             row: row.name.clone(),
@@ -166,8 +187,8 @@ impl Tools {
     }
 
     /// Gives the command.
-    fn train(&self, row: &Row, unit: &Unit) -> Result<String> {
-        let folder = self.folder(unit);
+    fn train(&self, experiments: &Experiments, row: &Row, unit: &Unit) -> Result<String> {
+        let (folder, data) = (self.folder(unit), self.data(row.min_count));
         let settings = folder.join("settings.toml");
         let text = toml::to_string(&row.train)?;
         atomic::write(&settings, |output| output.write_all(text.as_bytes()))
@@ -183,16 +204,21 @@ impl Tools {
                 train.arg(flag).arg(checkpoint);
             }
         }
-        train.arg("--config").arg(settings).arg("--data").arg(&self.data).arg("--out").arg(self.checkpoint(unit));
+        // Teachers that no row names read the rows as they are.
+        let teachers = if self.teachers.is_empty() { experiments.teachers_min_count(row)? } else { 1 };
+        if is_taught && teachers != row.min_count {
+            train.arg("--teacher-data").arg(self.data(teachers));
+        }
+        train.arg("--config").arg(settings).arg("--data").arg(data).arg("--out").arg(self.checkpoint(unit));
         train.args(["--seed", &unit.seed.to_string(), "--threads", &self.threads.to_string()]);
         train.args(["--device", &self.device, "--resume"]);
         self.output(&mut train, &folder)?;
         Ok(shown(&train))
     }
 
-    fn pack(&self, row: &Row, checkpoint: &Path, folder: &Path) -> Result<(Packed, String)> {
+    fn pack(&self, row: &Row, checkpoint: &Path, folder: &Path, data: &Path) -> Result<(Packed, String)> {
         let file = folder.join(PACKED);
-        let mut pack = self.pack_command(row, checkpoint, &file, &self.data.join("valid.arrow"));
+        let mut pack = self.pack_command(row, checkpoint, &file, &data.join(prepare::file::VALID));
         let report = self.json(&mut pack, folder)?;
         let bytes = |name: &str| report[name].as_u64().with_context(|| format!("xsfm pack --json has no {name}"));
         let packed = Packed {
@@ -230,16 +256,22 @@ impl Tools {
         Ok(self.json(&mut analyze, folder)?["instructions"].as_u64())
     }
 
-    fn evaluate_packed(&self, folder: &Path, split: &str) -> Result<Metrics> {
+    fn evaluate_packed(&self, folder: &Path, data: &Path, split: &str) -> Result<Metrics> {
         let mut evaluate = Command::new(&self.xsfm);
         evaluate.arg("evaluate").arg(folder.join(PACKED)).arg("--json");
-        evaluate.arg("--rows").arg(self.data.join(format!("{split}.arrow")));
+        evaluate.arg("--rows").arg(data.join(format!("{split}.arrow")));
         Ok(serde_json::from_value(self.json(&mut evaluate, folder)?)?)
     }
 
-    fn evaluate_checkpoints(&self, checkpoints: &[PathBuf], folder: &Path, split: &str) -> Result<Metrics> {
+    fn evaluate_checkpoints(
+        &self,
+        checkpoints: &[PathBuf],
+        folder: &Path,
+        data: &Path,
+        split: &str,
+    ) -> Result<Metrics> {
         let mut evaluate = Command::new(&self.trainer);
-        evaluate.arg("evaluate").arg("--data").arg(&self.data).args(["--split", split, "--json"]);
+        evaluate.arg("evaluate").arg("--data").arg(data).args(["--split", split, "--json"]);
         evaluate.args(["--device", &self.device]);
         for checkpoint in checkpoints {
             evaluate.arg("--checkpoint").arg(checkpoint);

@@ -43,11 +43,20 @@ pub struct Cost {
 pub struct Estimator<'a> {
     space: &'a Space,
     tools: &'a Tools,
-    schema: Schema,
+    /// By minimum count.
+    vocabularies: BTreeMap<u64, Vocabularies>,
     folder: PathBuf,
     known: BTreeMap<String, Cost>,
     /// Why the first combination is no model, where there is such a one.
     pub refused: Option<String>,
+}
+
+/// Fields of some minimum count.
+#[derive(Debug)]
+struct Vocabularies {
+    schema: Schema,
+    /// Its first validation rows.
+    rows: PathBuf,
 }
 
 /// A row's flags, read as `xsfm-train train` reads them.
@@ -75,7 +84,6 @@ impl<'a> Estimator<'a> {
     /// # Errors
     /// Files that cannot be read or written.
     pub fn open(space: &'a Space, tools: &'a Tools) -> Result<Self> {
-        let schema = Schema::load(&tools.data.join(prepare::file::SCHEMA))?;
         let path = tools.out.join(FILE);
         let known = match path.try_exists().with_context(|| path.display().to_string())? {
             false => BTreeMap::new(),
@@ -84,8 +92,7 @@ impl<'a> Estimator<'a> {
         };
         let folder = tools.out.join("untrained");
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-        first_rows(&tools.data, &schema, &folder)?;
-        Ok(Estimator { space, tools, schema, folder, known, refused: None })
+        Ok(Estimator { space, tools, vocabularies: BTreeMap::new(), folder, known, refused: None })
     }
 
     /// Costs of all choices, in their order; `None` for a combination that is no model.
@@ -125,7 +132,7 @@ impl<'a> Estimator<'a> {
             return Ok(us);
         }
         let packed = self.pack(&row)?.with_context(|| format!("{}: not a model", row.title))?;
-        let us = time(self.tools, &packed, &self.folder)?;
+        let us = time(self.tools, &packed, row.min_count, &self.folder)?;
         self.known.entry(row.name).and_modify(|cost| cost.us = Some(us));
         self.save()?;
         Ok(us)
@@ -140,6 +147,18 @@ impl<'a> Estimator<'a> {
         write_json(&self.tools.out.join(FILE), &self.known)
     }
 
+    fn vocabularies(&mut self, min_count: u64) -> Result<&Vocabularies> {
+        if !self.vocabularies.contains_key(&min_count) {
+            self.tools.fold(min_count)?;
+            let data = self.tools.data(min_count);
+            let schema = Schema::load(&data.join(prepare::file::SCHEMA))?;
+            let rows = self.folder.join(format!("min-count-{min_count}.arrow"));
+            first_rows(&data, &schema, &rows)?;
+            self.vocabularies.insert(min_count, Vocabularies { schema, rows });
+        }
+        Ok(&self.vocabularies[&min_count])
+    }
+
     /// An untrained model of a row, packed as a trained one would be; `None` where the flags contradict each other.
     fn pack(&mut self, row: &Row) -> Result<Option<PathBuf>> {
         let mut flags = settings::flags(&row.train).with_context(|| row.title.clone())?;
@@ -147,9 +166,11 @@ impl<'a> Estimator<'a> {
         let flags = Flags::try_parse_from(flags).with_context(|| row.title.clone())?;
         let architecture = flags.train.architecture();
         seed_torch(1, 0);
+        let folder = self.folder.join("checkpoint");
+        let Vocabularies { schema, rows } = self.vocabularies(row.min_count)?;
         let model = architecture
             .check()
-            .and_then(|()| Model::new(architecture.model_config(&self.schema), architecture.init_std, Device::Cpu));
+            .and_then(|()| Model::new(architecture.model_config(schema), architecture.init_std, Device::Cpu));
         let model = match model {
             Ok(model) => model,
             Err(error) => {
@@ -157,10 +178,9 @@ impl<'a> Estimator<'a> {
                 return Ok(None);
             }
         };
-        let folder = self.folder.join("checkpoint");
-        checkpoint::save(&folder, &model, None, &self.schema, &serde_json::json!({}))?;
+        checkpoint::save(&folder, &model, None, schema, &serde_json::json!({}))?;
+        let rows = rows.clone();
         let packed = self.folder.join("model.xsfm");
-        let rows = self.folder.join(prepare::file::VALID);
         self.tools.json(&mut self.tools.pack_command(row, &folder, &packed, &rows), &self.folder)?;
         Ok(Some(packed))
     }
@@ -172,19 +192,19 @@ impl<'a> Estimator<'a> {
 }
 
 /// Median microseconds of a call of one row.
-fn time(tools: &Tools, packed: &Path, folder: &Path) -> Result<f64> {
+fn time(tools: &Tools, packed: &Path, min_count: u64, folder: &Path) -> Result<f64> {
     let mut bench = Command::new(&tools.xsfm);
-    bench.arg("bench").arg(packed).args(["--json", "--rows"]).arg(tools.data.join(prepare::file::VALID));
+    bench.arg("bench").arg(packed).args(["--json", "--rows"]).arg(tools.data(min_count).join(prepare::file::VALID));
     let report = tools.json(&mut bench, folder)?;
     Ok(report["ns_median"].as_f64().context("xsfm bench has no ns_median")? / 1e3)
 }
 
-/// Writes the first rows of the validation data to `folder`.
-fn first_rows(data: &Path, schema: &Schema, folder: &Path) -> Result<()> {
+/// Writes the first rows of the validation data to a file.
+fn first_rows(data: &Path, schema: &Schema, output: &Path) -> Result<()> {
     let mut rows = RowsReader::open(&data.join(prepare::file::VALID))?.expecting(Bounds::from(schema))?;
     ensure!(rows.num_rows() > 0, "{}: no validation rows", data.display());
     let block = rows.read_block(0)?;
-    let mut writer = RowsWriter::create(&folder.join(prepare::file::VALID), &Bounds::from(schema).columns)?;
+    let mut writer = RowsWriter::create(output, &Bounds::from(schema).columns)?;
     for i in 0..block.len().min(ROWS) {
         writer.push(block.label(i).unwrap_or(0), &block.row(i))?;
     }

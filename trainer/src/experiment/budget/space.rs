@@ -24,8 +24,10 @@ pub const HELP: &str = r#"The file of --space; it is this one where there is non
   interaction = ["none", "field-weighted"]
   qr_collisions = [16, 8, 4, 2, 1]
   table_bits = [4, 8]
+  min_count = [20, 5, 1]
 
-Any flag of `train` and `distill` can stand in either. `table_bits` is how tables are packed.
+Any flag of `train` and `distill` can stand in either. `table_bits` is how tables are packed. `min_count`: what fewer training rows
+have shares its field's out-of-vocabulary row (`xsfm-train fold`); teachers read the rows as they are.
 
 How it searches: sizes, instructions and times do not depend on weights, so what fits is known before anything is trained. Half of the
 trials go to every value of every list in turn, with as much of everything else as fits beside it; the others to neighbours of
@@ -43,10 +45,13 @@ hidden = ["none", [8], [16], [32], [16, 16], [32, 32], [64, 64]]
 interaction = ["none", "field-weighted"]
 qr_collisions = [16, 8, 4, 2, 1]
 table_bits = [4, 8]
+min_count = [20, 5, 1]
 "#;
 
 /// The flag that packing takes, not training.
 const TABLE_BITS: &str = "table_bits";
+/// What the rows take.
+const MIN_COUNT: &str = "min_count";
 /// More combinations than this take too long to pack.
 const MOST: usize = 5_000;
 
@@ -103,8 +108,13 @@ impl Space {
             size = size.saturating_mul(axis.values.len());
         }
         ensure!(size <= MOST, "[try] has {size} combinations, at most {MOST} allowed");
-        if written.train.contains_key(TABLE_BITS) {
-            bail!("`{TABLE_BITS}` belongs to [try]: `{TABLE_BITS} = [8]`");
+        for name in [TABLE_BITS, MIN_COUNT] {
+            if let Some(value) = written.train.get(name) {
+                bail!("`{name}` belongs to [try]: `{name} = [{value}]`");
+            }
+        }
+        for value in axes.iter().filter(|axis| axis.flag == MIN_COUNT).flat_map(|axis| &axis.values) {
+            ensure!(min_count(value).is_some(), "[try] {MIN_COUNT}: {value} is not an integer of at least 1");
         }
         Ok(Space { train: written.train, axes })
     }
@@ -146,12 +156,13 @@ impl Space {
     pub fn row(&self, choice: &Choice) -> Row {
         let mut train = self.train.clone();
         let mut pack = Pack { mode: Mode::Int8, calibrate: true, ..Pack::default() };
+        let mut rows_min_count = 1;
         for (axis, &at) in self.axes.iter().zip(choice) {
             let value = axis.values[at].clone();
-            if axis.flag == TABLE_BITS {
-                pack.table_bits = value.as_integer().and_then(|bits| u8::try_from(bits).ok());
-            } else {
-                train.insert(axis.flag.clone(), value);
+            match axis.flag.as_str() {
+                TABLE_BITS => pack.table_bits = value.as_integer().and_then(|bits| u8::try_from(bits).ok()),
+                MIN_COUNT => rows_min_count = min_count(&value).unwrap_or(1),
+                _ => drop(train.insert(axis.flag.clone(), value)),
             }
         }
         Row {
@@ -165,6 +176,7 @@ impl Space {
             ensemble: Vec::new(),
             hidden_from_report: false,
             seeds: Vec::new(),
+            min_count: rows_min_count,
             train,
             pack,
         }
@@ -179,6 +191,10 @@ impl Space {
         let word = |(axis, &at): (&Axis, &usize)| format!("{}{equals}{}", axis.flag, shown(&axis.values[at]));
         self.axes.iter().zip(choice).map(word).collect::<Vec<_>>().join(space)
     }
+}
+
+fn min_count(value: &toml::Value) -> Option<u64> {
+    value.as_integer().and_then(|count| u64::try_from(count).ok()).filter(|&count| count > 0)
 }
 
 /// Whether `a` is at least as capable as `b` on every axis, and is not `b`.
@@ -206,14 +222,15 @@ mod tests {
     #[test]
     fn a_row_has_its_own_values_and_the_common_ones() {
         let space = Space::parse(
-            "[train]\nepochs = 3\n[try]\nhidden = ['none', [16, 8]]\nembed_dim = [2, 4]\ntable_bits = [4]\n",
+            "[train]\nepochs = 3\n[try]\nhidden = ['none', [16, 8]]\nembed_dim = [2, 4]\nmin_count = [9, 1]\ntable_bits = [4]\n",
         )
         .unwrap();
-        assert_eq!(space.choices().len(), 4);
+        assert_eq!(space.choices().len(), 8);
         // Axes are in the order of their names.
-        let row = space.row(&vec![1, 1, 0]);
-        assert_eq!(row.name, "embed_dim-4_hidden-16x8_table_bits-4");
-        assert_eq!(row.title, "embed_dim=4 hidden=16,8 table_bits=4");
+        let row = space.row(&vec![1, 1, 0, 0]);
+        assert_eq!(row.name, "embed_dim-4_hidden-16x8_min_count-9_table_bits-4");
+        assert_eq!(row.title, "embed_dim=4 hidden=16,8 min_count=9 table_bits=4");
+        assert_eq!((row.min_count, row.train.contains_key("min_count")), (9, false));
         assert_eq!(row.train["epochs"].as_integer(), Some(3));
         assert_eq!(row.train["hidden"].as_array().unwrap().len(), 2);
         assert_eq!(
@@ -241,7 +258,9 @@ mod tests {
             ("[try]\n", "empty"),
             ("[try]\na = []\n", "a: no value"),
             ("[train]\na = 1\n[try]\na = [1]\n", "`a` is both"),
-            ("[train]\ntable_bits = 8\n[try]\na = [1]\n", "belongs to [try]"),
+            ("[train]\ntable_bits = 8\n[try]\na = [1]\n", "belongs to [try]: `table_bits = [8]`"),
+            ("[train]\nmin_count = 5\n[try]\na = [1]\n", "belongs to [try]: `min_count = [5]`"),
+            ("[try]\nmin_count = [5, 0]\n", "0 is not an integer"),
             ("[tri]\na = [1]\n", "tri"),
         ] {
             let message = format!("{:#}", Space::parse(text).unwrap_err());

@@ -1,0 +1,215 @@
+//! `xsfm-train fold`: the same rows with smaller vocabularies.
+//!
+//! A token that few training rows have becomes its field's out-of-vocabulary row, as `prepare` with that minimum count would have
+//! made it: the files are the same, byte for byte. Raw rows are not needed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use anyhow::{Context, Result, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+use xsfm_interchange::atomic;
+use xsfm_interchange::rows::{Bounds, RowBlock, RowsReader, RowsWriter};
+use xsfm_interchange::schema::{Field, Schema};
+
+use super::prepare::file;
+
+/// What was folded, in the output folder.
+const FILE: &str = "fold.json";
+
+/// Encodes rows again with smaller vocabularies: what fewer training rows have shares the out-of-vocabulary row.
+///
+/// The rows stay in their order, so that teachers can read the old ones (`distill --teacher-data`). The files are those that
+/// `prepare` makes with this minimum count for all fields.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folder of encoded rows
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// A value that is in fewer training rows shares its field's out-of-vocabulary row
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    min_count: u64,
+    /// Folder to write to; what is there already and still right stays
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was folded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The rows that were read: name, bytes and time of the last change (nanoseconds) of each file.
+    inputs: Vec<(String, u64, u128)>,
+    /// The minimum count.
+    pub min_count: u64,
+    /// The fields.
+    pub fields: Vec<FieldReport>,
+}
+
+/// What became of a field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldReport {
+    /// Its name.
+    pub name: String,
+    /// Number of features before, the out-of-vocabulary row included.
+    pub before: u32,
+    /// Number of features.
+    pub features: u32,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Those of [`fold`].
+pub fn run(args: &Args) -> Result<()> {
+    let report = fold(&args.data, args.min_count, &args.out)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+        return Ok(());
+    }
+    let width = report.fields.iter().map(|f| f.name.chars().count()).max().unwrap_or(0).max(5);
+    println!("{:<width$} {:>10} {:>10}", "field", "before", "features");
+    for FieldReport { name, before, features } in &report.fields {
+        println!("{name:<width$} {before:>10} {features:>10}");
+    }
+    Ok(())
+}
+
+/// Writes the rows of the folder `data` to the folder `out`; nothing where they are there already.
+///
+/// # Errors
+/// Rows that cannot be read or written; `out` is `data`.
+pub fn fold(data: &Path, min_count: u64, out: &Path) -> Result<Report> {
+    fs::create_dir_all(out).with_context(|| out.display().to_string())?;
+    let is_same = fs::canonicalize(data).ok() == fs::canonicalize(out).ok();
+    ensure!(!is_same, "{}: these rows would be replaced by their own; choose another --out", out.display());
+    let inputs = inputs(data)?;
+    if let Some(report) = there(out, &inputs, min_count) {
+        return Ok(report);
+    }
+    let schema = Schema::load(&data.join(file::SCHEMA))?;
+    let counts = count(&data.join(file::TRAIN), &schema)?;
+    let is_kept = |f: usize, index: usize| counts[f][index] >= min_count;
+    // By field: the new index of each old one.
+    let new_indices: Vec<Vec<u32>> = (0..counts.len())
+        .map(|f| {
+            let mut new = vec![0; counts[f].len()];
+            let kept = (1..new.len()).filter(|&index| is_kept(f, index));
+            (1..).zip(kept).for_each(|(new_index, index)| new[index] = new_index);
+            new
+        })
+        .collect();
+    let fold_field = |(f, field): (usize, &Field)| {
+        let tokens = field.vocabulary.iter().enumerate().filter(|&(t, _)| is_kept(f, t + 1));
+        Field { vocabulary: tokens.map(|(_, token)| token.clone()).collect(), ..field.clone() }
+    };
+    let folded = Schema { fields: schema.fields.iter().enumerate().map(fold_field).collect(), ..schema.clone() };
+
+    // The schema is what makes a folder whole.
+    let schema_path = out.join(file::SCHEMA);
+    if schema_path.try_exists().with_context(|| schema_path.display().to_string())? {
+        fs::remove_file(&schema_path).with_context(|| schema_path.display().to_string())?;
+    }
+    for part in parts(data)? {
+        encode(&data.join(part), &schema, &new_indices, &out.join(part))?;
+    }
+    let fields = schema.fields.iter().zip(&folded.fields);
+    let report = Report {
+        inputs,
+        min_count,
+        fields: fields
+            .map(|(old, new)| FieldReport { name: old.name.clone(), before: old.features(), features: new.features() })
+            .collect(),
+    };
+    let path = out.join(FILE);
+    atomic::write(&path, |output| Ok(serde_json::to_writer_pretty(output, &report)?))
+        .with_context(|| path.display().to_string())?;
+    folded.save(&schema_path)?;
+    Ok(report)
+}
+
+/// The files of rows in a folder: test rows may be absent.
+fn parts(data: &Path) -> Result<Vec<&'static str>> {
+    let mut parts = vec![file::TRAIN, file::VALID];
+    let test = data.join(file::TEST);
+    if test.try_exists().with_context(|| test.display().to_string())? {
+        parts.push(file::TEST);
+    }
+    Ok(parts)
+}
+
+fn inputs(data: &Path) -> Result<Vec<(String, u64, u128)>> {
+    let mut inputs = Vec::new();
+    for name in parts(data)?.into_iter().chain([file::SCHEMA]) {
+        let path = data.join(name);
+        let at = || path.display().to_string();
+        let metadata = fs::metadata(&path).with_context(at)?;
+        let changed = metadata.modified().with_context(at)?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        inputs.push((path.display().to_string(), metadata.len(), changed.as_nanos()));
+    }
+    Ok(inputs)
+}
+
+/// What a folder says that it has, where it is whole.
+fn there(out: &Path, inputs: &[(String, u64, u128)], min_count: u64) -> Option<Report> {
+    let report: Report = serde_json::from_slice(&fs::read(out.join(FILE)).ok()?).ok()?;
+    let is_whole = out.join(file::SCHEMA).exists();
+    (is_whole && report.inputs == inputs && report.min_count == min_count).then_some(report)
+}
+
+/// By field: how often each index is in the training rows.
+fn count(train: &Path, schema: &Schema) -> Result<Vec<Vec<u64>>> {
+    let mut counts: Vec<Vec<u64>> = schema.fields.iter().map(|f| vec![0; f.features() as usize]).collect();
+    let mut rows = RowsReader::open(train)?.expecting(Bounds::from(schema))?;
+    let bar = progress(&rows, "counting");
+    for block in rows.blocks() {
+        let block = block?;
+        for i in 0..block.len() {
+            let row = block.row(i);
+            for (f, counts) in counts.iter_mut().enumerate() {
+                row.field(f).unwrap_or_default().iter().for_each(|&index| counts[index as usize] += 1);
+            }
+        }
+        bar.inc(block.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(counts)
+}
+
+fn encode(from: &Path, schema: &Schema, new_indices: &[Vec<u32>], to: &Path) -> Result<()> {
+    let bounds = Bounds::from(schema);
+    let has_bag = bounds.columns.iter().any(|column| column.bag);
+    let mut writer = RowsWriter::create(to, &bounds.columns)?;
+    let mut rows = RowsReader::open(from)?.expecting(bounds)?;
+    let bar = progress(&rows, "encoding");
+    let mut indices = Vec::new();
+    for block in rows.blocks() {
+        let block = block?;
+        let mut folded = RowBlock::new(new_indices.len(), has_bag);
+        folded.labels.clone_from(&block.labels);
+        for i in 0..block.len() {
+            let row = block.row(i);
+            for (f, new) in new_indices.iter().enumerate() {
+                indices.clear();
+                indices.extend(row.field(f).unwrap_or_default().iter().map(|&index| new[index as usize]));
+                folded.push_field(&indices);
+            }
+        }
+        writer.push_block(&folded)?;
+        bar.inc(block.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(writer.commit()?)
+}
+
+fn progress(rows: &RowsReader, doing: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(rows.num_rows()).with_prefix(doing);
+    if let Ok(style) = ProgressStyle::with_template("{prefix:>10} {bar:30} {pos}/{len} rows, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
