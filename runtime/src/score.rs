@@ -225,6 +225,8 @@ fn integers<V: Vector, const R: usize>(
     }
     let start = context.map(|context| context.start);
     let mut of_mlp = [0; R];
+    // What no pair goes through is not in the program twice; see `Deep::group`.
+    let only_dsp = HAS_PAIRS && R == PAIR;
     match deep {
         Deep::None => (),
         Deep::Static(mlp) => {
@@ -235,7 +237,7 @@ fn integers<V: Vector, const R: usize>(
                     let work = TileScratch { x, y, real: &mut [] };
                     sums = mlp.tiles::<V, R>(v, e, sizes.stride, start, work, &mut ahead);
                 }
-                Layout::Rows => {
+                Layout::Rows if !only_dsp => {
                     let h0 = scratch.take(sizes.widest).map_err(whole)?;
                     let h1 = scratch.take(sizes.widest).map_err(whole)?;
                     for (sum, e) in sums.iter_mut().zip(e.chunks_exact(sizes.stride)) {
@@ -250,19 +252,20 @@ fn integers<V: Vector, const R: usize>(
                     let of_two = mlp.strips_of_two([e.0, e.1], start, read.map_err(whole)?, [h.0, h.1]);
                     sums.copy_from_slice(&of_two);
                 }
-                Layout::Tiles | Layout::Dsp | Layout::Mve => {
+                Layout::Tiles | Layout::Dsp | Layout::Mve if !only_dsp => {
                     let read = scratch.take(mlp.strip_len(num_fields * dim)).map_err(whole)?;
                     let h = scratch.take(sizes.widest).map_err(whole)?;
                     for (sum, e) in sums.iter_mut().zip(e.chunks_exact(sizes.stride)) {
                         *sum = mlp.strips(e, start, read, h);
                     }
                 }
+                Layout::Rows | Layout::Tiles | Layout::Dsp | Layout::Mve => (),
             }
             for (steps, sum) in of_mlp.iter_mut().zip(sums) {
                 *steps = terms.mlp.steps(sum);
             }
         }
-        Deep::Dynamic(mlp) => {
+        Deep::Dynamic(mlp) if !only_dsp => {
             let outputs = if mlp.has_tiles_for::<V>() {
                 let x = scratch.take(sizes.quads).map_err(whole)?;
                 let real = scratch.take(sizes.widest / LANES).map_err(whole)?;
@@ -280,6 +283,7 @@ fn integers<V: Vector, const R: usize>(
                 *steps = steps_of(output);
             }
         }
+        Deep::Dynamic(_) => (),
     }
     ahead.finish(v);
     for ((score, [feature_weight, field_vector, interaction]), mlp) in scores.iter_mut().zip(sums).zip(of_mlp) {
