@@ -207,7 +207,7 @@ struct BenchArguments {
     /// Threads that score at the same time, for the rows per second.
     #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: u32,
-    /// The instructions: portable, sse4.1, avx2, avx-vnni, avx512-vnni, neon, neon-dotprod, neon-i8mm; the best by default.
+    /// The instructions: portable, sse4.1, avx2, avx-vnni, avx512-vnni, avx512-amx, neon, neon-dotprod, neon-i8mm; the best by default.
     #[arg(long, value_name = "B")]
     backend: Option<String>,
     /// Score the layers as they are packed instead of laying them in tiles first.

@@ -74,7 +74,7 @@ impl<C: Coefficient> FieldInteraction<'_, C> {
 }
 
 impl FieldInteraction<'_, i16> {
-    /// Field pairs of scratch for `rows` rows, 1 or [`GROUP`].
+    /// Field pairs of scratch for `rows` rows, one or groups.
     pub(crate) fn scratch_len<V: Vector>(&self, num_fields: usize, dim: usize, rows: usize) -> usize {
         let blocks = if rows == 1 { 1 } else { group::units(dim) };
         match self {
@@ -125,8 +125,10 @@ impl FieldInteraction<'_, i16> {
     ) -> [i64; R] {
         let mut sums = [0; R];
         match self {
-            FieldInteraction::Dense(r) if V::WIDE && R == GROUP => {
-                sums.copy_from_slice(&group::dense_int8(v, e, stride, r, num_fields, dim, scratch));
+            FieldInteraction::Dense(r) if V::WIDE && R >= GROUP => {
+                for (sums, e) in sums.as_chunks_mut::<GROUP>().0.iter_mut().zip(e.chunks_exact(GROUP * stride)) {
+                    *sums = group::dense_int8(v, e, stride, r, num_fields, dim, scratch);
+                }
             }
             _ => {
                 for (sum, e) in sums.iter_mut().zip(e.chunks_exact(stride)) {

@@ -176,6 +176,9 @@ impl Task for Integers<'_, '_> {
             |scratch, turn, scores| integers::<V, 1>(v, model, turn, scores, scratch),
             #[inline(always)]
             |scratch, turn, scores| match V::WIDE {
+                true if V::MATRIX_INPUTS > 0 && turn.rows.len() > GROUP => {
+                    integers::<V, WIDE_GROUP>(v, model, turn, scores, scratch)
+                }
                 true => integers::<V, GROUP>(v, model, turn, scores, scratch),
                 false if HAS_PAIRS => integers::<V, PAIR>(v, model, turn, scores, scratch),
                 // Never called, and not in the program.
@@ -394,6 +397,8 @@ impl Deep<'_> {
     #[inline(always)]
     fn group<V: Vector>(&self) -> usize {
         match self {
+            Deep::Static(mlp) if (1..=V::MATRIX_INPUTS).contains(&mlp.most_inputs()) => WIDE_GROUP,
+            Deep::Dynamic(mlp) if (1..=V::MATRIX_INPUTS).contains(&mlp.most_inputs()) => WIDE_GROUP,
             _ if V::WIDE => GROUP,
             Deep::Static(mlp) if mlp.layout() == Layout::Dsp => PAIR,
             _ => 1,

@@ -259,7 +259,7 @@ fn threads_share_a_model() {
 #[test]
 fn which_back_ends_were_compared() {
     let here = if cfg!(target_arch = "x86_64") {
-        &[Backend::Sse41, Backend::Avx2, Backend::AvxVnni, Backend::Avx512Vnni][..]
+        &[Backend::Sse41, Backend::Avx2, Backend::AvxVnni, Backend::Avx512Vnni, Backend::Avx512Amx][..]
     } else if cfg!(target_arch = "aarch64") {
         &[Backend::Neon, Backend::NeonDotprod, Backend::NeonI8mm][..]
     } else {

@@ -1,17 +1,18 @@
-//! x86-64 with AVX-512 and VNNI: sixteen lanes in one register.
+//! x86-64 with AVX-512 and VNNI: sixteen lanes in one register. Where there is AMX, layers of rows in groups are left to it.
 
 #![allow(unsafe_code, reason = "the instructions of one CPU extension")]
 
 use core::arch::x86_64::*;
 
 use super::Task;
+use super::amx::{self, Amx};
 use super::vector::{LANES, Quad, Vector, WeightQuads};
 
-/// Exists only where the CPU has AVX-512 F, BW, DQ, VL and VNNI.
+/// Exists only where the CPU has AVX-512 F, BW, DQ, VL and VNNI. `AMX`: it has that too.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const AMX: bool>(Option<Amx>);
 
-impl Avx512 {
+impl<const AMX: bool> Avx512<AMX> {
     pub(crate) fn new() -> Option<Self> {
         #[cfg(feature = "std")]
         let found = std::is_x86_feature_detected!("avx512f")
@@ -29,12 +30,16 @@ impl Avx512 {
             target_feature = "avx512vnni",
             target_feature = "fma"
         ));
-        found.then_some(Avx512(()))
+        match (found, AMX) {
+            (false, _) => None,
+            (true, false) => Some(Avx512(None)),
+            (true, true) => Some(Avx512(Some(Amx::new()?))),
+        }
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma")]
-fn run<T: Task>(v: Avx512, task: T) -> T::Output {
+fn run<const AMX: bool, T: Task>(v: Avx512<AMX>, task: T) -> T::Output {
     task.run(v)
 }
 
@@ -47,7 +52,7 @@ macro_rules! instruction {
     };
 }
 
-impl Vector for Avx512 {
+impl<const AMX: bool> Vector for Avx512<AMX> {
     type I32 = __m512i;
     type F32 = __m512;
     type Dot = __m512i;
@@ -55,6 +60,7 @@ impl Vector for Avx512 {
 
     const UNSIGNED: bool = true;
     const REGISTER_TILE: (usize, usize) = (8, 2);
+    const MATRIX_INPUTS: usize = if AMX { amx::INPUTS } else { 0 };
 
     #[inline]
     fn run<T: Task>(self, task: T) -> T::Output {
@@ -191,6 +197,13 @@ impl Vector for Avx512 {
             acc[i] = self.dot(acc[i], w, x);
         }
         self.add(self.add(acc[0], acc[1]), self.add(acc[2], acc[3]))
+    }
+
+    #[inline(always)]
+    fn matrix<const R: usize>(self, w: &[WeightQuads], x: &[[Quad; R]], each: impl FnMut(usize, &[[i32; LANES]; R])) {
+        if let (Some(amx), true) = (self.0, AMX) {
+            amx.layer(w, x, each);
+        }
     }
 
     #[inline(always)]

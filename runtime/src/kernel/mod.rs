@@ -24,6 +24,8 @@ pub(crate) mod dsp_pairs;
 pub(crate) mod mve;
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -55,6 +57,8 @@ pub enum Backend {
     AvxVnni,
     /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
     Avx512Vnni,
+    /// The same with AMX for rows in groups; Linux, with `std`.
+    Avx512Amx,
     /// AArch64 with its baseline NEON.
     Neon,
     /// AArch64 with NEON and the dot product (`sdot`).
@@ -65,12 +69,13 @@ pub enum Backend {
 
 impl Backend {
     /// All, from the plainest to the fastest of each architecture.
-    pub const ALL: [Backend; 8] = [
+    pub const ALL: [Backend; 9] = [
         Backend::Portable,
         Backend::Sse41,
         Backend::Avx2,
         Backend::AvxVnni,
         Backend::Avx512Vnni,
+        Backend::Avx512Amx,
         Backend::Neon,
         Backend::NeonDotprod,
         Backend::NeonI8mm,
@@ -95,6 +100,7 @@ impl Backend {
             Backend::Avx2 => "avx2",
             Backend::AvxVnni => "avx-vnni",
             Backend::Avx512Vnni => "avx512-vnni",
+            Backend::Avx512Amx => "avx512-amx",
             Backend::Neon => "neon",
             Backend::NeonDotprod => "neon-dotprod",
             Backend::NeonI8mm => "neon-i8mm",
@@ -119,7 +125,9 @@ pub(crate) enum Chosen {
     #[cfg(target_arch = "x86_64")]
     AvxVnni(avx2::Avx2<true>),
     #[cfg(target_arch = "x86_64")]
-    Avx512Vnni(avx512::Avx512),
+    Avx512Vnni(avx512::Avx512<false>),
+    #[cfg(target_arch = "x86_64")]
+    Avx512Amx(avx512::Avx512<true>),
     #[cfg(target_arch = "aarch64")]
     Neon(neon::Neon<{ neon::BASE }>),
     #[cfg(target_arch = "aarch64")]
@@ -141,6 +149,8 @@ impl Chosen {
             Backend::AvxVnni => avx2::Avx2::new().map(Chosen::AvxVnni),
             #[cfg(target_arch = "x86_64")]
             Backend::Avx512Vnni => avx512::Avx512::new().map(Chosen::Avx512Vnni),
+            #[cfg(target_arch = "x86_64")]
+            Backend::Avx512Amx => avx512::Avx512::new().map(Chosen::Avx512Amx),
             #[cfg(target_arch = "aarch64")]
             Backend::Neon => neon::Neon::new().map(Chosen::Neon),
             #[cfg(target_arch = "aarch64")]
@@ -169,6 +179,8 @@ impl Chosen {
             Chosen::AvxVnni(_) => Backend::AvxVnni,
             #[cfg(target_arch = "x86_64")]
             Chosen::Avx512Vnni(_) => Backend::Avx512Vnni,
+            #[cfg(target_arch = "x86_64")]
+            Chosen::Avx512Amx(_) => Backend::Avx512Amx,
             #[cfg(target_arch = "aarch64")]
             Chosen::Neon(_) => Backend::Neon,
             #[cfg(target_arch = "aarch64")]
@@ -191,6 +203,8 @@ impl Chosen {
             Chosen::AvxVnni(v) => v.run(task),
             #[cfg(target_arch = "x86_64")]
             Chosen::Avx512Vnni(v) => v.run(task),
+            #[cfg(target_arch = "x86_64")]
+            Chosen::Avx512Amx(v) => v.run(task),
             #[cfg(target_arch = "aarch64")]
             Chosen::Neon(v) => v.run(task),
             #[cfg(target_arch = "aarch64")]

@@ -12,7 +12,8 @@ use crate::kernel::Task;
 pub(crate) const LANES: usize = 16;
 /// Rows that go through the layers together in a batch.
 pub(crate) const GROUP: usize = 8;
-/// Rows of a group in f32 mode: its weights, four times as many bytes, are read half as often for it.
+/// Rows of a group in f32 mode, whose weights, four times as many bytes, are read half as often for it; and of one whose layers are
+/// products of [matrices](Vector::matrix).
 pub(crate) const WIDE_GROUP: usize = 2 * GROUP;
 
 /// Four i8 or u8 inputs of a layer.
@@ -40,6 +41,8 @@ pub(crate) trait Vector: Copy {
     const UNSIGNED: bool;
     /// Rows of a group whose sums fit the registers, with how many tiles: (8, 2), (8, 1), (4, 1), (2, 1) or (1, 1).
     const REGISTER_TILE: (usize, usize);
+    /// Most inputs of a layer that [`Vector::matrix`] computes; 0 where there is no such instruction.
+    const MATRIX_INPUTS: usize = 0;
 
     /// Runs `task`, compiled for this back end's instructions.
     fn run<T: Task>(self, task: T) -> T::Output;
@@ -98,6 +101,16 @@ pub(crate) trait Vector: Copy {
             }
         }
         acc
+    }
+
+    /// w \[tiles, depth\], x \[depth, R\] with R at most [`WIDE_GROUP`]: calls `each` with every tile and its sums for each row.
+    #[inline(always)]
+    fn matrix<const R: usize>(
+        self,
+        _w: &[WeightQuads],
+        _x: &[[Quad; R]],
+        _each: impl FnMut(usize, &[[i32; LANES]; R]),
+    ) {
     }
 
     fn splat_f32(self, value: f32) -> Self::F32;
@@ -189,7 +202,7 @@ pub(crate) trait Finish<V: Vector> {
     fn row(&mut self, v: V, channels: Self::Channels, tile: usize, row: usize, acc: V::I32);
 }
 
-/// w \[tiles, depth\], x \[depth, R\] with R 1 or [`GROUP`]: gives `finish` the sums of every tile for every row
+/// w \[tiles, depth\], x \[depth, R\] with R 1, [`GROUP`], or [`WIDE_GROUP`] of no more than [`Vector::MATRIX_INPUTS`]: gives `finish` the sums of every tile for every row
 #[inline(always)]
 pub(crate) fn layer_int8<V: Vector, const R: usize>(
     v: V,
@@ -210,6 +223,21 @@ pub(crate) fn layer_int8<V: Vector, const R: usize>(
         }
         return;
     }
+    if depth * DEPTH <= V::MATRIX_INPUTS {
+        return v.matrix(
+            w,
+            x,
+            #[inline(always)]
+            |tile, sums| {
+                ahead.step(v);
+                let channels = finish.channels(v, tile);
+                for (row, sums) in sums.iter().enumerate() {
+                    finish.row(v, channels, tile, row, v.load(sums));
+                }
+            },
+        );
+    }
+    debug_assert!(R <= GROUP);
     let mut tile = 0;
     let mut rest = w;
     if V::REGISTER_TILE == (8, 2) {
