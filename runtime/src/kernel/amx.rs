@@ -9,6 +9,7 @@
 use core::arch::asm;
 
 use super::vector::{LANES, Quad, WeightQuads};
+use crate::Aligned;
 use crate::format::layout::tile::DEPTH;
 
 /// Quads of a row of a register.
@@ -36,10 +37,6 @@ struct Config {
     rows: [u8; 16],
 }
 
-/// The rows of a register lie in as many cache lines.
-#[repr(align(64))]
-struct Aligned<T>(T);
-
 impl Amx {
     #[cfg(all(feature = "std", target_os = "linux", not(miri)))]
     pub(super) fn new() -> Option<Self> {
@@ -66,7 +63,7 @@ impl Amx {
     ) {
         const { assert!(R <= LANES) };
         let depth = x.len();
-        // A row's quads side by side.
+        // A row's quads side by side; a row of a register is a cache line.
         let mut rows = Aligned([[[Quad::default(); RUN]; R]; RUNS]);
         for (run, x) in rows.0.iter_mut().zip(x.chunks(RUN)) {
             for (q, x) in x.iter().enumerate() {

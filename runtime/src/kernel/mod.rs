@@ -57,7 +57,7 @@ pub enum Backend {
     AvxVnni,
     /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
     Avx512Vnni,
-    /// The same with AMX for rows in groups; Linux, with `std`.
+    /// The same with AMX for rows in groups: on Linux with `std`, which is asked to let this process use the unit.
     Avx512Amx,
     /// AArch64 with its baseline NEON.
     Neon,
