@@ -7,7 +7,7 @@ use crate::error::{BatchError, ScoreError};
 use crate::format::layout::tile;
 use crate::format::{Layout, Terms};
 use crate::interaction::FieldPair;
-use crate::kernel::vector::{GROUP, LANES, Quad, Vector, WIDE_GROUP};
+use crate::kernel::vector::{GROUP, LANES, MATRIX_OUTPUTS, Quad, Vector, WIDE_GROUP};
 use crate::kernel::{HAS_PAIRS, PAIR, Task};
 use crate::mlp::TileScratch;
 use crate::model::{Deep, Model, Parts, Shallow};
@@ -397,8 +397,7 @@ impl Deep<'_> {
     #[inline(always)]
     fn group<V: Vector>(&self) -> usize {
         match self {
-            Deep::Static(mlp) if (1..=V::MATRIX_INPUTS).contains(&mlp.most_inputs()) => WIDE_GROUP,
-            Deep::Dynamic(mlp) if (1..=V::MATRIX_INPUTS).contains(&mlp.most_inputs()) => WIDE_GROUP,
+            _ if self.most_inputs() <= V::MATRIX_INPUTS && self.widest() >= MATRIX_OUTPUTS => WIDE_GROUP,
             _ if V::WIDE => GROUP,
             Deep::Static(mlp) if mlp.layout() == Layout::Dsp => PAIR,
             _ => 1,
@@ -411,6 +410,15 @@ impl Deep<'_> {
             Deep::None => 0,
             Deep::Static(mlp) => mlp.steps(),
             Deep::Dynamic(mlp) => mlp.steps(),
+        }
+    }
+
+    #[inline(always)]
+    fn most_inputs(&self) -> usize {
+        match self {
+            Deep::None => 0,
+            Deep::Static(mlp) => mlp.most_inputs(),
+            Deep::Dynamic(mlp) => mlp.most_inputs(),
         }
     }
 

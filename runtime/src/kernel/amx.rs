@@ -8,16 +8,12 @@
 
 use core::arch::asm;
 
-use super::vector::{LANES, Quad, WeightQuads};
+use super::vector::{LANES, Quad, RUN, WeightQuads};
 use crate::Aligned;
 use crate::format::layout::tile::DEPTH;
 
-/// Quads of a row of a register.
-const RUN: usize = 16;
-/// Runs of the largest layer.
-const RUNS: usize = 16;
-/// Most inputs of a layer.
-pub(super) const INPUTS: usize = RUNS * RUN * DEPTH;
+/// Most inputs of a layer: beyond it nothing was measured.
+pub(super) const INPUTS: usize = 4096;
 /// Tiles of a layer at once: the sums of one would wait for each product.
 const TILES: usize = 4;
 
@@ -53,25 +49,19 @@ impl Amx {
         None
     }
 
-    /// w \[tiles, depth\], x \[depth, R\] with R at most 16 and at most [`INPUTS`]: calls `each` with every tile and its sums.
+    /// w \[tiles, depth\], x \[depth and more, R\] in [runs](super::vector::place), R at most 16: calls `each` with every tile and its sums.
     #[inline(always)]
     pub(super) fn layer<const R: usize>(
         self,
         w: &[WeightQuads],
+        depth: usize,
         x: &[[Quad; R]],
         mut each: impl FnMut(usize, &[[i32; LANES]; R]),
     ) {
         const { assert!(R <= LANES) };
-        let depth = x.len();
-        // A row's quads side by side; a row of a register is a cache line.
-        let mut rows = Aligned([[[Quad::default(); RUN]; R]; RUNS]);
-        for (run, x) in rows.0.iter_mut().zip(x.chunks(RUN)) {
-            for (q, x) in x.iter().enumerate() {
-                run.iter_mut().zip(x).for_each(|(row, quad)| row[q] = *quad);
-            }
-        }
-        let (runs, rest) = rows.0.split_at(depth / RUN);
-        let rest = (!depth.is_multiple_of(RUN)).then(|| &rest[0]);
+        let (runs, rest) = x.split_at(depth / RUN * RUN);
+        // The run that is left may be longer than what is left of the inputs.
+        let rest = (!depth.is_multiple_of(RUN)).then_some(&rest[..rest.len().min(RUN)]);
         self.configure(R, depth % RUN);
         let mut tile = 0;
         let mut sums = Aligned([[[0; LANES]; R]; TILES]);
@@ -113,21 +103,23 @@ impl Amx {
         }
     }
 
-    /// w 4 times \[depth\], runs and rest \[R, RUN\]: the sums of four tiles
+    /// w 4 times \[depth\], runs \[depth / RUN * RUN, R\], rest \[at least depth % RUN, R\]: the sums of four tiles
     #[inline(always)]
     fn products<const R: usize>(
         self,
         w: [&[WeightQuads]; TILES],
-        runs: &[[[Quad; RUN]; R]],
-        rest: Option<&[[Quad; RUN]; R]>,
+        runs: &[[Quad; R]],
+        rest: Option<&[[Quad; R]]>,
         sums: &mut [[[i32; LANES]; R]; TILES],
     ) {
-        let depth = w[0].len();
-        debug_assert!(w.iter().all(|w| w.len() == depth) && runs.len() == depth / RUN);
+        let (depth, left) = (w[0].len(), w[0].len() % RUN);
+        assert!(w.iter().all(|w| w.len() == depth) && runs.len() == depth - left);
+        assert!(rest.map_or(left == 0, |rest| rest.len() >= left));
         let [w0, w1, w2, w3] = w.map(<[WeightQuads]>::as_ptr);
         // SAFETY: the token proves that CPU and system have the instructions, and `configure` that registers have these shapes. Each turn
-        // reads R rows of 64 bytes of `runs`, which has as many elements as there are turns, and 16 rows of 64 bytes of each w, of which it
-        // has `runs.len() * 16`, and in the end `depth % 16` more, as many as register 7 has rows. `sums` has four times R rows of 64 bytes.
+        // reads R rows of 64 bytes of `runs`, which has as many runs as there are turns, and 16 rows of 64 bytes of each w, of which it
+        // has 16 for each run. In the end `left` rows of each w are read, which it has more, and R rows of `left` quads of `rest`, whose rows
+        // are `rest.len()` quads apart, at least as many. `sums` has four times R rows of 64 bytes.
         unsafe {
             asm!(
                 "tilezero tmm0",
@@ -156,7 +148,7 @@ impl Amx {
                 "3:",
                 "test {rest}, {rest}",
                 "jz 4f",
-                "tileloadd tmm6, [{rest} + {line}]",
+                "tileloadd tmm6, [{rest} + {rest_line}]",
                 "tileloadd tmm7, [{w0} + {line}]",
                 "tdpbusd tmm0, tmm6, tmm7",
                 "tileloadd tmm7, [{w1} + {line}]",
@@ -173,14 +165,15 @@ impl Amx {
                 "tilestored [{sums} + {line}], tmm2",
                 "add {sums}, {x_step}",
                 "tilestored [{sums} + {line}], tmm3",
-                turns = inout(reg) runs.len() => _,
+                turns = inout(reg) runs.len() / RUN => _,
                 x = inout(reg) runs.as_ptr() => _,
                 x_step = const 64 * R,
                 w0 = inout(reg) w0 => _,
                 w1 = inout(reg) w1 => _,
                 w2 = inout(reg) w2 => _,
                 w3 = inout(reg) w3 => _,
-                rest = in(reg) rest.map_or(core::ptr::null(), core::ptr::from_ref),
+                rest = in(reg) rest.map_or(core::ptr::null(), <[_]>::as_ptr),
+                rest_line = in(reg) rest.map_or(0, <[_]>::len) * DEPTH,
                 sums = inout(reg) sums.as_mut_ptr() => _,
                 line = in(reg) 64_usize,
                 out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,

@@ -200,9 +200,15 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
     }
 
     #[inline(always)]
-    fn matrix<const R: usize>(self, w: &[WeightQuads], x: &[[Quad; R]], each: impl FnMut(usize, &[[i32; LANES]; R])) {
+    fn matrix<const R: usize>(
+        self,
+        w: &[WeightQuads],
+        depth: usize,
+        x: &[[Quad; R]],
+        each: impl FnMut(usize, &[[i32; LANES]; R]),
+    ) {
         if let (Some(amx), true) = (self.0, AMX) {
-            amx.layer(w, x, each);
+            amx.layer(w, depth, x, each);
         }
     }
 

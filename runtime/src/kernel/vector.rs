@@ -103,11 +103,12 @@ pub(crate) trait Vector: Copy {
         acc
     }
 
-    /// w \[tiles, depth\], x \[depth, R\] with R at most [`WIDE_GROUP`]: calls `each` with every tile and its sums for each row.
+    /// w \[tiles, depth\], x in [runs](place): calls `each` with every tile and its sums for each row.
     #[inline(always)]
     fn matrix<const R: usize>(
         self,
         _w: &[WeightQuads],
+        _depth: usize,
         _x: &[[Quad; R]],
         _each: impl FnMut(usize, &[[i32; LANES]; R]),
     ) {
@@ -194,6 +195,27 @@ pub(crate) fn copy<T: Copy>(from: &[T], at: usize, len: usize, out: &mut [T]) {
     }
 }
 
+/// Outputs of the widest layer from which on products of matrices are faster than groups of [`GROUP`] rows.
+pub(crate) const MATRIX_OUTPUTS: usize = 64;
+/// Quads of a row that lie side by side where layers are products of matrices.
+pub(crate) const RUN: usize = 16;
+
+/// Whether the layers of R rows are products of [matrices](Vector::matrix).
+pub(crate) const fn is_matrix<V: Vector, const R: usize>() -> bool {
+    V::MATRIX_INPUTS > 0 && R == WIDE_GROUP
+}
+
+/// Where a row's quad lies among the `quads` of a layer's inputs, `[quads, R]`; for products of matrices in runs, `[quads / RUN, R, RUN]`,
+/// the last as long as what is left.
+#[inline(always)]
+pub(crate) fn place<V: Vector, const R: usize>(quad: usize, row: usize, quads: usize) -> usize {
+    if !is_matrix::<V, R>() {
+        return quad * R + row;
+    }
+    let run = quad / RUN * RUN;
+    run * R + row * RUN.min(quads - run) + quad % RUN
+}
+
 /// What becomes of a tile's sums.
 pub(crate) trait Finish<V: Vector> {
     /// What all rows share: the numbers of a tile's sixteen channels.
@@ -202,16 +224,16 @@ pub(crate) trait Finish<V: Vector> {
     fn row(&mut self, v: V, channels: Self::Channels, tile: usize, row: usize, acc: V::I32);
 }
 
-/// w \[tiles, depth\], x \[depth, R\] with R 1, [`GROUP`], or [`WIDE_GROUP`] of no more than [`Vector::MATRIX_INPUTS`]: gives `finish` the sums of every tile for every row
+/// w \[tiles, depth\], x \[depth, R\] with R 1 or [`GROUP`], or \[depth and more, R\] in [runs](place) for products of matrices: gives `finish` the sums of every tile for every row
 #[inline(always)]
 pub(crate) fn layer_int8<V: Vector, const R: usize>(
     v: V,
     w: &[WeightQuads],
+    depth: usize,
     x: &[[Quad; R]],
     finish: &mut impl Finish<V>,
     ahead: &mut Ahead<'_, '_, i8>,
 ) {
-    let depth = x.len();
     if depth == 0 {
         return;
     }
@@ -223,9 +245,10 @@ pub(crate) fn layer_int8<V: Vector, const R: usize>(
         }
         return;
     }
-    if depth * DEPTH <= V::MATRIX_INPUTS {
+    if is_matrix::<V, R>() {
         return v.matrix(
             w,
+            depth,
             x,
             #[inline(always)]
             |tile, sums| {
@@ -237,7 +260,6 @@ pub(crate) fn layer_int8<V: Vector, const R: usize>(
             },
         );
     }
-    debug_assert!(R <= GROUP);
     let mut tile = 0;
     let mut rest = w;
     if V::REGISTER_TILE == (8, 2) {

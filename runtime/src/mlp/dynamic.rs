@@ -1,6 +1,6 @@
 //! Dynamic mode: layer outputs in f32, quantised anew for each row (`docs/quantization.md`).
 
-use super::int8::{TileScratch, interleave, of_tile, shifted, store_quads, total};
+use super::int8::{TileScratch, interleave, of_tile, quads, shifted, store_quads, total};
 use super::{Layer, Mlp};
 use crate::embedding::Ahead;
 use crate::format::layout::tile;
@@ -62,16 +62,17 @@ impl Mlp<'_, i8, f32, f32> {
     ) -> [f32; R] {
         let TileScratch { x, y: _, real } = scratch;
         let (hidden, output) = self.split();
-        interleave::<V, R>(e, stride, x);
+        interleave::<V, R>(e, stride, &mut x[..quads::<V, R>(self.layer(0).inputs, true)]);
         let mut input_scale = [1.0; R];
         for n in 0..hidden {
             let layer = self.layer(n);
             let (w, is_first) = (layer.weights.as_chunks().0, n == 0);
-            let inputs = &x[..layer.inputs.div_ceil(tile::DEPTH)];
+            let depth = layer.inputs.div_ceil(tile::DEPTH);
+            let inputs = &x[..quads::<V, R>(layer.inputs, is_first)];
             let start = start.filter(|_| is_first);
             let largest = [v.splat_f32(0.0); R];
             let mut finish = Real { layer, is_first, input_scale, start, y: real, largest };
-            layer_int8(v, w, inputs, &mut finish, ahead);
+            layer_int8(v, w, depth, inputs, &mut finish, ahead);
             let largest = finish.largest;
             let tiles = layer.biases.len() / LANES;
             let is_last = n + 1 == hidden;
@@ -87,7 +88,7 @@ impl Mlp<'_, i8, f32, f32> {
                         let w = widen_i8(v, output.weights, tile * LANES);
                         sums[row] = v.add(sums[row], v.mul(y, w));
                     } else {
-                        store_quads::<V, R>(v.bytes(y), tile, row, x);
+                        store_quads::<V, R>(v.bytes(y), tile, row, &mut x[..tiles * (LANES / tile::DEPTH)]);
                     }
                 }
             }

@@ -4,7 +4,7 @@ use super::{Layer, Mlp};
 use crate::embedding::Ahead;
 use crate::format::layout::tile;
 use crate::kernel::portable;
-use crate::kernel::vector::{Finish, LANES, Quad, Vector, layer_int8, widen_i8};
+use crate::kernel::vector::{Finish, LANES, Quad, RUN, Vector, is_matrix, layer_int8, place, widen_i8};
 use crate::run::{run, run_mut};
 
 /// The sixteen numbers of a tile.
@@ -56,9 +56,16 @@ impl<V: Vector, const R: usize> Finish<V> for Store<'_, '_, R> {
 /// Sixteen outputs of a row to where the next layer reads them.
 #[inline(always)]
 pub(super) fn store_quads<V: Vector, const R: usize>(bytes: [u8; LANES], tile: usize, row: usize, y: &mut [[Quad; R]]) {
+    let flipped = |bytes: &Quad| (u32::from_ne_bytes(*bytes) ^ flip::<V>(false)).to_ne_bytes();
+    if is_matrix::<V, R>() {
+        let at = place::<V, R>(tile * (LANES / tile::DEPTH), row, y.len());
+        let quads = &mut y.as_flattened_mut()[at..at + LANES / tile::DEPTH];
+        quads.iter_mut().zip(bytes.as_chunks().0).for_each(|(quad, bytes)| *quad = flipped(bytes));
+        return;
+    }
     let quads = &mut y.as_chunks_mut::<{ LANES / tile::DEPTH }>().0[tile];
     for (quad, bytes) in quads.iter_mut().zip(bytes.as_chunks().0) {
-        quad[row] = (u32::from_ne_bytes(*bytes) ^ flip::<V>(false)).to_ne_bytes();
+        quad[row] = flipped(bytes);
     }
 }
 
@@ -90,11 +97,31 @@ impl<V: Vector, const R: usize> Finish<V> for Output<'_, V, R> {
 /// e \[R, stride\], x \[inputs / 4, R\]: the field vectors as the first layer reads them.
 #[inline(always)]
 pub(crate) fn interleave<V: Vector, const R: usize>(e: &[i8], stride: usize, x: &mut [[Quad; R]]) {
+    let flipped =
+        |quad: &[i8; tile::DEPTH]| (u32::from_ne_bytes(quad.map(i8::cast_unsigned)) ^ flip::<V>(true)).to_ne_bytes();
+    let quads = x.len();
     for (row, e) in e.chunks(stride.max(1)).take(R).enumerate() {
-        for (x, quad) in x.iter_mut().zip(e.as_chunks().0) {
-            x[row] = (u32::from_ne_bytes(quad.map(i8::cast_unsigned)) ^ flip::<V>(true)).to_ne_bytes();
+        let e = e.as_chunks().0;
+        if is_matrix::<V, R>() {
+            for (first, e) in (0..quads).step_by(RUN).zip(e.chunks(RUN)) {
+                let at = place::<V, R>(first, row, quads);
+                let run = &mut x.as_flattened_mut()[at..at + RUN.min(quads - first)];
+                run.iter_mut().zip(e).for_each(|(x, quad)| *x = flipped(quad));
+            }
+            continue;
+        }
+        for (x, quad) in x.iter_mut().zip(e) {
+            x[row] = flipped(quad);
         }
     }
+}
+
+/// Quads of a layer's inputs as they lie in the scratch: whole tiles of those that a layer before it has written, where they lie in
+/// [runs](place).
+#[inline(always)]
+pub(super) fn quads<V: Vector, const R: usize>(inputs: usize, is_first: bool) -> usize {
+    let depth = inputs.div_ceil(tile::DEPTH);
+    if is_first || !is_matrix::<V, R>() { depth } else { depth.next_multiple_of(LANES / tile::DEPTH) }
 }
 
 /// The sum of all lanes.
@@ -129,17 +156,18 @@ impl Mlp<'_, i8, i32, i32> {
     ) -> [i64; R] {
         let TileScratch { mut x, mut y, .. } = scratch;
         let (hidden, output) = self.split();
-        interleave::<V, R>(e, stride, x);
+        interleave::<V, R>(e, stride, &mut x[..quads::<V, R>(self.layer(0).inputs, true)]);
         for n in 0..hidden {
             let mut layer = self.layer(n);
             if let (0, Some(start)) = (n, start) {
                 layer.biases = start;
             }
             let (w, is_first) = (layer.weights.as_chunks().0, n == 0);
-            let inputs = &x[..layer.inputs.div_ceil(tile::DEPTH)];
+            let depth = layer.inputs.div_ceil(tile::DEPTH);
+            let inputs = &x[..quads::<V, R>(layer.inputs, is_first)];
             if n + 1 == hidden {
                 let mut finish = Output { layer, is_first, w: output.weights, out: [v.splat(0); R] };
-                layer_int8(v, w, inputs, &mut finish, ahead);
+                layer_int8(v, w, depth, inputs, &mut finish, ahead);
                 let bias = output.biases.first().map_or(0, |&bias| i64::from(bias));
                 let mut outputs = [bias; R];
                 for (output, sums) in outputs.iter_mut().zip(finish.out) {
@@ -147,7 +175,8 @@ impl Mlp<'_, i8, i32, i32> {
                 }
                 return outputs;
             }
-            layer_int8(v, w, inputs, &mut Store { layer, is_first, y }, ahead);
+            let outputs = layer.biases.len() / tile::DEPTH;
+            layer_int8(v, w, depth, inputs, &mut Store { layer, is_first, y: &mut y[..outputs] }, ahead);
             (x, y) = (y, x);
         }
         [0; R]

@@ -170,7 +170,7 @@ fn begin_int8<V: Vector, B: Copy, M: Copy>(
         Layout::Tiles if V::WIDE => {
             let x = scratch.take::<[Quad; 1]>(first.inputs.div_ceil(tile::DEPTH))?;
             interleave::<V, 1>(e, e.len(), x);
-            layer_int8(v, first.weights.as_chunks().0, x, &mut Begin { sums: first.sums, start }, ahead);
+            layer_int8(v, first.weights.as_chunks().0, x.len(), x, &mut Begin { sums: first.sums, start }, ahead);
         }
         Layout::Tiles => {
             for (o, start) in start.iter_mut().enumerate().take(first.outputs) {
