@@ -125,7 +125,10 @@ impl FieldInteraction<'_, i16> {
     ) -> [i64; R] {
         let mut sums = [0; R];
         match self {
-            FieldInteraction::Dense(r) if V::WIDE && R >= GROUP => {
+            FieldInteraction::Dense(r) if V::WIDE && R == GROUP => {
+                sums.copy_from_slice(&group::dense_int8(v, e, stride, r, num_fields, dim, scratch));
+            }
+            FieldInteraction::Dense(r) if V::WIDE && R > GROUP => {
                 for (sums, e) in sums.as_chunks_mut::<GROUP>().0.iter_mut().zip(e.chunks_exact(GROUP * stride)) {
                     *sums = group::dense_int8(v, e, stride, r, num_fields, dim, scratch);
                 }

@@ -397,7 +397,7 @@ impl Deep<'_> {
     #[inline(always)]
     fn group<V: Vector>(&self) -> usize {
         match self {
-            _ if self.most_inputs() <= V::MATRIX_INPUTS && self.widest() >= MATRIX_OUTPUTS => WIDE_GROUP,
+            _ if V::MATRIX_INPUTS > 0 && self.is_for_matrices::<V>() => WIDE_GROUP,
             _ if V::WIDE => GROUP,
             Deep::Static(mlp) if mlp.layout() == Layout::Dsp => PAIR,
             _ => 1,
@@ -414,12 +414,13 @@ impl Deep<'_> {
     }
 
     #[inline(always)]
-    fn most_inputs(&self) -> usize {
-        match self {
+    fn is_for_matrices<V: Vector>(&self) -> bool {
+        let most_inputs = match self {
             Deep::None => 0,
             Deep::Static(mlp) => mlp.most_inputs(),
             Deep::Dynamic(mlp) => mlp.most_inputs(),
-        }
+        };
+        most_inputs <= V::MATRIX_INPUTS && self.widest() >= MATRIX_OUTPUTS
     }
 
     #[inline(always)]
