@@ -27,12 +27,12 @@ const ROWS: [(&str, &str); 7] = [
         "title = 'S'\ntable = 'B'\nteacher = ['teacher:1-2']\n[train]\nquantize = true\nquantize_epochs = 3\n[pack]\nmode = 'int8'\n",
     ),
     ("4-dynamic", "title = 'D'\ntable = 'B'\nmodel = 'teacher'\n[pack]\nmode = 'dynamic'\ncalibrate = true\n"),
+    ("5-pruned", "title = 'P'\ntable = 'B'\nfrom = 'teacher'\n[train]\nprune_layers = 0.5\nprune_epochs = 2\n"),
     // Users have 40 training rows each, give or take 6.
     (
         "6-few",
         "title = 'F'\ntable = 'B'\nteacher = ['teacher']\nmin_count = 40\n[train]\nhidden = [4]\n[pack]\nmode = 'int8'\ncalibrate = true\n",
     ),
-    ("5-pruned", "title = 'P'\ntable = 'B'\nfrom = 'teacher'\n[train]\nprune_layers = 0.5\nprune_epochs = 2\n"),
 ];
 
 struct Table {

@@ -127,11 +127,6 @@ impl<'a, W: Weight, B: Bias, M: Copy> Mlp<'a, W, B, M> {
     pub(crate) fn widest(&self) -> usize {
         self.hidden().iter().map(|record| shape::<W>(record).0).max().unwrap_or(0)
     }
-
-    /// Inputs of the hidden layer that has most, those of a context included; 0 where there is none.
-    pub(crate) fn most_inputs(&self) -> usize {
-        self.hidden().iter().map(|record| record.inputs.get() as usize).max().unwrap_or(0)
-    }
 }
 
 impl<'a, W, B, M> Mlp<'a, W, B, M>

@@ -176,7 +176,7 @@ impl Task for Integers<'_, '_> {
             |scratch, turn, scores| integers::<V, 1>(v, model, turn, scores, scratch),
             #[inline(always)]
             |scratch, turn, scores| match V::WIDE {
-                true if V::MATRIX_INPUTS > 0 && turn.rows.len() > GROUP => {
+                true if V::MATRIX && turn.rows.len() > GROUP => {
                     integers::<V, WIDE_GROUP>(v, model, turn, scores, scratch)
                 }
                 true => integers::<V, GROUP>(v, model, turn, scores, scratch),
@@ -397,7 +397,7 @@ impl Deep<'_> {
     #[inline(always)]
     fn group<V: Vector>(&self) -> usize {
         match self {
-            _ if V::MATRIX_INPUTS > 0 && self.is_for_matrices::<V>() => WIDE_GROUP,
+            _ if V::MATRIX && self.widest() >= MATRIX_OUTPUTS => WIDE_GROUP,
             _ if V::WIDE => GROUP,
             Deep::Static(mlp) if mlp.layout() == Layout::Dsp => PAIR,
             _ => 1,
@@ -411,16 +411,6 @@ impl Deep<'_> {
             Deep::Static(mlp) => mlp.steps(),
             Deep::Dynamic(mlp) => mlp.steps(),
         }
-    }
-
-    #[inline(always)]
-    fn is_for_matrices<V: Vector>(&self) -> bool {
-        let most_inputs = match self {
-            Deep::None => 0,
-            Deep::Static(mlp) => mlp.most_inputs(),
-            Deep::Dynamic(mlp) => mlp.most_inputs(),
-        };
-        most_inputs <= V::MATRIX_INPUTS && self.widest() >= MATRIX_OUTPUTS
     }
 
     #[inline(always)]

@@ -12,8 +12,6 @@ use super::vector::{LANES, Quad, RUN, WeightQuads};
 use crate::Aligned;
 use crate::format::layout::tile::DEPTH;
 
-/// Most inputs of a layer: beyond it nothing was measured.
-pub(super) const INPUTS: usize = 4096;
 /// Tiles of a layer at once: the sums of one would wait for each product.
 const TILES: usize = 4;
 
@@ -22,7 +20,7 @@ const TILES: usize = 4;
 pub(super) struct Amx(());
 
 /// What LDTILECFG reads.
-#[derive(Debug, Default)]
+#[derive(Default)]
 #[repr(C, align(64))]
 struct Config {
     palette: u8,

@@ -5,7 +5,7 @@
 use core::arch::x86_64::*;
 
 use super::Task;
-use super::amx::{self, Amx};
+use super::amx::Amx;
 use super::vector::{LANES, Quad, Vector, WeightQuads};
 
 /// Exists only where the CPU has AVX-512 F, BW, DQ, VL and VNNI. `AMX`: it has that too.
@@ -60,7 +60,7 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
 
     const UNSIGNED: bool = true;
     const REGISTER_TILE: (usize, usize) = (8, 2);
-    const MATRIX_INPUTS: usize = if AMX { amx::INPUTS } else { 0 };
+    const MATRIX: bool = AMX;
 
     #[inline]
     fn run<T: Task>(self, task: T) -> T::Output {

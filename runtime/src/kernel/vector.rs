@@ -41,8 +41,8 @@ pub(crate) trait Vector: Copy {
     const UNSIGNED: bool;
     /// Rows of a group whose sums fit the registers, with how many tiles: (8, 2), (8, 1), (4, 1), (2, 1) or (1, 1).
     const REGISTER_TILE: (usize, usize);
-    /// Most inputs of a layer that [`Vector::matrix`] computes; 0 where there is no such instruction.
-    const MATRIX_INPUTS: usize = 0;
+    /// Whether there are instructions for [`Vector::matrix`].
+    const MATRIX: bool = false;
 
     /// Runs `task`, compiled for this back end's instructions.
     fn run<T: Task>(self, task: T) -> T::Output;
@@ -202,16 +202,13 @@ pub(crate) const RUN: usize = 16;
 
 /// Whether the layers of R rows are products of [matrices](Vector::matrix).
 pub(crate) const fn is_matrix<V: Vector, const R: usize>() -> bool {
-    V::MATRIX_INPUTS > 0 && R == WIDE_GROUP
+    V::MATRIX && R == WIDE_GROUP
 }
 
-/// Where a row's quad lies among the `quads` of a layer's inputs, `[quads, R]`; for products of matrices in runs, `[quads / RUN, R, RUN]`,
-/// the last as long as what is left.
+/// Where a row's quad lies among the `quads` of a layer's inputs for products of matrices: in runs, `[quads / RUN, R, RUN]`, the last as
+/// long as what is left.
 #[inline(always)]
-pub(crate) fn place<V: Vector, const R: usize>(quad: usize, row: usize, quads: usize) -> usize {
-    if !is_matrix::<V, R>() {
-        return quad * R + row;
-    }
+pub(crate) fn place<const R: usize>(quad: usize, row: usize, quads: usize) -> usize {
     let run = quad / RUN * RUN;
     run * R + row * RUN.min(quads - run) + quad % RUN
 }
@@ -224,7 +221,8 @@ pub(crate) trait Finish<V: Vector> {
     fn row(&mut self, v: V, channels: Self::Channels, tile: usize, row: usize, acc: V::I32);
 }
 
-/// w \[tiles, depth\], x \[depth, R\] with R 1 or [`GROUP`], or \[depth and more, R\] in [runs](place) for products of matrices: gives `finish` the sums of every tile for every row
+/// w \[tiles, depth\], x \[depth, R\] with R 1 or [`GROUP`], or \[depth and more, R\] in [runs](place) for products of matrices: gives
+/// `finish` the sums of every tile for every row
 #[inline(always)]
 pub(crate) fn layer_int8<V: Vector, const R: usize>(
     v: V,
@@ -494,4 +492,22 @@ pub(crate) fn total_f32(mut values: [f32; LANES]) -> f32 {
         }
     }
     values[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_fill_their_place_and_are_consecutive() {
+        for quads in 1..70 {
+            let mut taken = [false; 70 * 3];
+            for (quad, row) in (0..quads).flat_map(|quad| (0..3).map(move |row| (quad, row))) {
+                let at = place::<3>(quad, row, quads);
+                assert!(at < 3 * quads && !core::mem::replace(&mut taken[at], true), "{quad} of {quads}, row {row}");
+                let is_first = quad % RUN == 0;
+                assert!(is_first || at == place::<3>(quad - 1, row, quads) + 1, "{quad} of {quads}, row {row}");
+            }
+        }
+    }
 }

@@ -58,7 +58,7 @@ impl<V: Vector, const R: usize> Finish<V> for Store<'_, '_, R> {
 pub(super) fn store_quads<V: Vector, const R: usize>(bytes: [u8; LANES], tile: usize, row: usize, y: &mut [[Quad; R]]) {
     let flipped = |bytes: &Quad| (u32::from_ne_bytes(*bytes) ^ flip::<V>(false)).to_ne_bytes();
     if is_matrix::<V, R>() {
-        let at = place::<V, R>(tile * (LANES / tile::DEPTH), row, y.len());
+        let at = place::<R>(tile * (LANES / tile::DEPTH), row, y.len());
         let quads = &mut y.as_flattened_mut()[at..at + LANES / tile::DEPTH];
         quads.iter_mut().zip(bytes.as_chunks().0).for_each(|(quad, bytes)| *quad = flipped(bytes));
         return;
@@ -104,7 +104,7 @@ pub(crate) fn interleave<V: Vector, const R: usize>(e: &[i8], stride: usize, x: 
         let e = e.as_chunks().0;
         if is_matrix::<V, R>() {
             for (first, e) in (0..quads).step_by(RUN).zip(e.chunks(RUN)) {
-                let at = place::<V, R>(first, row, quads);
+                let at = place::<R>(first, row, quads);
                 let run = &mut x.as_flattened_mut()[at..at + RUN.min(quads - first)];
                 run.iter_mut().zip(e).for_each(|(x, quad)| *x = flipped(quad));
             }

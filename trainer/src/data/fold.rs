@@ -42,7 +42,7 @@ pub struct Args {
 /// What was folded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// The rows that were read: name, bytes and time of the last change (nanoseconds) of each file.
+    /// The rows that were read: path, bytes and time of the last change (nanoseconds) of each file.
     inputs: Vec<(String, u64, u128)>,
     /// The minimum count.
     pub min_count: u64,
@@ -85,7 +85,9 @@ pub fn run(args: &Args) -> Result<()> {
 /// Rows that cannot be read or written; `out` is `data`.
 pub fn fold(data: &Path, min_count: u64, out: &Path) -> Result<Report> {
     fs::create_dir_all(out).with_context(|| out.display().to_string())?;
-    let is_same = fs::canonicalize(data).ok() == fs::canonicalize(out).ok();
+    // So that the same rows are known by any path.
+    let data = &fs::canonicalize(data).with_context(|| data.display().to_string())?;
+    let is_same = fs::canonicalize(out).is_ok_and(|out| out == *data);
     ensure!(!is_same, "{}: these rows would be replaced by their own; choose another --out", out.display());
     let inputs = inputs(data)?;
     if let Some(report) = there(out, &inputs, min_count) {

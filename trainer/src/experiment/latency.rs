@@ -58,7 +58,9 @@ pub fn measure(experiments: &Experiments, plan: &Plan, tools: &Tools) -> Result<
     for name in &experiments.asked {
         let Some(unit) = plan.units.iter().find(|unit| unit.row == *name) else { continue };
         let folder = tools.folder(unit);
-        let rows = tools.data(experiments.rows[name].min_count).join(ROWS);
+        let min_count = experiments.rows[name].min_count;
+        tools.fold(min_count)?;
+        let rows = tools.data(min_count).join(ROWS);
         let mut latency = Latency { host: host(), ..Latency::default() };
         if folder.join(PACKED).exists() {
             measure_packed(unit, tools, &folder, &rows, &mut latency)?;
