@@ -16,6 +16,7 @@ use crate::run::run;
 use crate::scratch::{Scratch, blocks_of};
 
 pub(crate) use int8::{TileScratch, interleave, shifted};
+pub(crate) use real::interleave_rows;
 pub(crate) use strips::{Strips, read_len};
 
 /// All layers: W weights, B biases, M multipliers.

@@ -7,9 +7,9 @@ use crate::error::{BatchError, ScoreError};
 use crate::format::layout::tile;
 use crate::format::{Layout, Terms};
 use crate::interaction::FieldPair;
-use crate::kernel::vector::{GROUP, LANES, MATRIX_OUTPUTS, Quad, Vector, WIDE_GROUP};
+use crate::kernel::vector::{GROUP, GROUPS, LANES, MATRIX_OUTPUTS, Quad, Vector, WIDE_GROUP};
 use crate::kernel::{HAS_PAIRS, PAIR, Task};
-use crate::mlp::TileScratch;
+use crate::mlp::{TileScratch, interleave_rows};
 use crate::model::{Deep, Model, Parts, Shallow};
 use crate::quant::{logit_from_steps, logit_steps, sigmoid, steps_of};
 use crate::rank::{IntegerContext, RealContext};
@@ -124,7 +124,12 @@ fn in_turn<'r, S>(
     let (mut done, mut end, mut failed) = (0, rows.len(), Ok(()));
     while done < end {
         let left = end - done;
-        let count = if most > 1 && left >= LEAST_GROUP.min(most) { left.min(most) } else { 1 };
+        let count = match left.min(most) {
+            count if count < LEAST_GROUP.min(most) => 1,
+            // Groups that go together are whole.
+            count if count > WIDE_GROUP => count / WIDE_GROUP * WIDE_GROUP,
+            count => count,
+        };
         let (rows, next) = rows[done..].split_at(count);
         let turn = Turn { rows, next: &next[..next.len().min(count)], is_first: done == 0 };
         let run = &mut scores[done..done + count];
@@ -448,17 +453,18 @@ impl Task for Reals<'_, '_> {
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> Self::Output {
         let Reals { model, rows, scores, mut scratch, in_groups } = self;
+        let groups = model.mlp.map_or(1, |mlp| mlp.groups::<V>());
         in_turn(
             rows,
             scores,
-            if V::WIDE && in_groups { WIDE_GROUP } else { 1 },
+            if V::WIDE && in_groups { groups * WIDE_GROUP } else { 1 },
             &mut scratch,
             #[inline(always)]
-            |scratch, turn, scores| reals::<V, 1>(v, model, turn, scores, scratch),
+            |scratch, turn, scores| reals::<V, 1, 1>(v, model, turn, scores, scratch),
             #[inline(always)]
             |scratch, turn, scores| match (V::WIDE, turn.rows.len() > GROUP) {
-                (true, true) => reals::<V, WIDE_GROUP>(v, model, turn, scores, scratch),
-                (true, false) => reals::<V, GROUP>(v, model, turn, scores, scratch),
+                (true, true) => reals::<V, WIDE_GROUP, GROUPS>(v, model, turn, scores, scratch),
+                (true, false) => reals::<V, GROUP, 1>(v, model, turn, scores, scratch),
                 // Never called, and not in the program.
                 (false, _) => Ok(()),
             },
@@ -466,9 +472,9 @@ impl Task for Reals<'_, '_> {
     }
 }
 
-/// scores \[1 to R\]: the scores of rows that go through the layers together
+/// scores \[1 to R, or whole groups of R\]: the scores of rows that go through the layers together
 #[inline(always)]
-fn reals<V: Vector, const R: usize>(
+fn reals<V: Vector, const R: usize, const G: usize>(
     v: V,
     model: RealModel<'_>,
     turn: Turn<'_, '_>,
@@ -481,46 +487,57 @@ fn reals<V: Vector, const R: usize>(
     let inputs = num_fields * dim;
     let stride = stride::<f32>(inputs);
     let widest = mlp.map_or(0, |mlp| mlp.widest());
+    let tiled = mlp.filter(|mlp| mlp.has_tiles_for::<V>());
+    let Turn { rows, next, is_first } = turn;
+    let groups = rows.len().div_ceil(R).clamp(1, G);
     let mut scratch = Scratch::new(scratch);
     let e = scratch.take::<f32>(R * stride).map_err(whole)?;
-    let Turn { rows, next, is_first } = turn;
+    let blocks = scratch.take(shallow.interaction.scratch_len(num_fields, dim, R)).map_err(whole)?;
+    // Of each group the inputs and outputs of a layer, interleaved; or those of a row.
+    let apart = inputs.max(widest);
+    let count = if tiled.is_some() { groups * R * apart } else { widest };
+    let (x, y) = (scratch.take(count).map_err(whole)?, scratch.take(count).map_err(whole)?);
     if R == 1 || is_first {
         Ahead::new(&shallow.embedding, rows, 1).finish(v);
     }
-    let steps = mlp.map_or(0, |mlp| mlp.steps());
+    let steps = groups * mlp.map_or(0, |mlp| mlp.steps());
     let mut ahead = Ahead::new(&shallow.embedding, if R == 1 { &[] } else { next }, steps);
     let (vectors, carry, start) = match &context {
         Some(context) => (Some(context.vectors), context.carry, Some(context.start)),
         None => (shallow.field_vector.map(|vectors| vectors.0), &[][..], None),
     };
-    let mut sums = [context.as_ref().map_or(bias, |context| context.sum); R];
-    for (r, (row, e)) in rows.iter().zip(e.chunks_exact_mut(stride)).enumerate() {
-        let gathered = v.run(GatherReals { shallow, row: *row, sum: sums[r], e });
-        sums[r] = gathered.map_err(|error| BatchError { row: r, error })?;
-    }
-    let blocks = scratch.take(shallow.interaction.scratch_len(num_fields, dim, R)).map_err(whole)?;
-    let of_pairs = v.run(PairsOfReals::<R> { shallow, e, stride, vectors, carry, blocks });
-    for (sum, of_pairs) in sums.iter_mut().zip(of_pairs) {
-        *sum += of_pairs;
-    }
-    let mlp = match mlp {
-        None => [0.0; R],
-        Some(mlp) if mlp.has_tiles_for::<V>() => {
-            let count = inputs.max(widest);
-            let (x, y) = (scratch.take(count).map_err(whole)?, scratch.take(count).map_err(whole)?);
-            mlp.tiles::<V, R>(v, e, stride, start, x, y, &mut ahead)
+    let mut sums = [[context.as_ref().map_or(bias, |context| context.sum); R]; G];
+    let mut of_mlp = [[0.0; R]; G];
+    for (group, rows) in rows.chunks(R).take(G).enumerate() {
+        let (sums, of_mlp) = (&mut sums[group], &mut of_mlp[group]);
+        for (r, (row, e)) in rows.iter().zip(e.chunks_exact_mut(stride)).enumerate() {
+            let gathered = v.run(GatherReals { shallow, row: *row, sum: sums[r], e });
+            sums[r] = gathered.map_err(|error| BatchError { row: group * R + r, error })?;
         }
-        Some(mlp) => {
-            let (h0, h1) = (scratch.take(widest).map_err(whole)?, scratch.take(widest).map_err(whole)?);
-            let mut out = [0.0; R];
-            for (out, e) in out.iter_mut().zip(e.chunks_exact(stride)) {
-                *out = mlp.rows(&e[..inputs], start, h0, h1);
+        let of_pairs = v.run(PairsOfReals::<R> { shallow, e, stride, vectors, carry, blocks });
+        for (sum, of_pairs) in sums.iter_mut().zip(of_pairs) {
+            *sum += of_pairs;
+        }
+        match mlp {
+            None => (),
+            Some(_) if tiled.is_some() => {
+                interleave_rows(v, e, stride, &mut x.as_chunks_mut::<R>().0[group * apart..][..inputs]);
             }
-            out
+            Some(mlp) => {
+                for (out, e) in of_mlp.iter_mut().zip(e.chunks_exact(stride)) {
+                    *out = mlp.rows(&e[..inputs], start, x, y);
+                }
+            }
         }
-    };
+    }
+    if let Some(mlp) = tiled {
+        let (x, y) = (x.as_chunks_mut().0, y.as_chunks_mut().0);
+        of_mlp = mlp.tiles::<V, R, G>(v, groups, start, x, y, &mut ahead);
+    }
     ahead.finish(v);
-    for (r, ((score, sum), mlp)) in scores.iter_mut().zip(sums).zip(mlp).enumerate() {
+    for (r, (score, (sum, mlp))) in
+        scores.iter_mut().zip(sums.as_flattened().iter().zip(of_mlp.as_flattened())).enumerate()
+    {
         score.logit = sum + mlp;
         if !score.logit.is_finite() {
             return Err(BatchError { row: r, error: ScoreError::NotFinite });
@@ -626,12 +643,15 @@ impl Task for ScratchBlocks<'_> {
             }
             Parts::F32 { shallow, mlp, .. } => {
                 let rows = if V::WIDE && self.groups { WIDE_GROUP } else { 1 };
+                let groups = if rows > 1 { mlp.as_ref().map_or(1, |mlp| mlp.groups::<V>()) } else { 1 };
                 let (num_fields, dim) = (shallow.embedding.fields.len(), shallow.embedding.dim);
                 let inputs = num_fields * dim;
                 let pairs = blocks_of::<[f32; LANES]>(shallow.interaction.scratch_len(num_fields, dim, rows));
                 let layers = match mlp {
                     None => 0,
-                    Some(mlp) if mlp.has_tiles_for::<V>() => 2 * blocks_of::<f32>(rows * inputs.max(mlp.widest())),
+                    Some(mlp) if mlp.has_tiles_for::<V>() => {
+                        2 * blocks_of::<f32>(groups * rows * inputs.max(mlp.widest()))
+                    }
                     Some(mlp) => 2 * blocks_of::<f32>(mlp.widest()),
                 };
                 blocks_of::<f32>(rows * stride::<f32>(inputs)) + pairs + layers

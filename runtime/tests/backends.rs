@@ -227,6 +227,46 @@ fn f32_scores_are_close_everywhere() {
     check_mode(Mode::F32);
 }
 
+/// Layers so wide that several groups of rows take turns at them in f32 mode: the same scores, and the same errors.
+#[test]
+fn groups_that_take_turns_have_the_bits_of_single_rows() {
+    let mut rng = Rng(5);
+    let shape = Shape {
+        num_fields: 6,
+        dim: 7,
+        hidden: Some(vec![601, 523]),
+        pairs: Pairs::Dense,
+        extreme: false,
+        ..Shape::random(&mut rng, Mode::F32)
+    };
+    let file = shape.draft_in(Layout::Rows, &mut rng).write();
+    let model = Model::from_bytes(file.as_bytes()).unwrap();
+    // Four groups together, then one, then a small one; and a row that has no score in a group between others.
+    let mut samples = samples(&model, &mut rng, 64 + 16 + 5);
+    let every_field: Vec<usize> = (0..shape.num_fields).collect();
+    let good = Rows::new(&samples, &every_field);
+    let wrong = 41;
+    samples[wrong][3][0] = u32::MAX;
+    let bad = Rows::new(&samples, &every_field);
+    for backend in available() {
+        let model = model.with_backend(backend).unwrap();
+        let mut room = memory(model.prepared_blocks());
+        let model = model.prepare(&mut room).unwrap();
+        let mut scratch = memory(model.scratch_blocks());
+        let mut scorer = Scorer::new(&model, &mut scratch).unwrap();
+        let singles: Vec<Score> = good.all().into_iter().map(|row| scorer.score(row).unwrap()).collect();
+        let mut scratch = memory(model.batch_scratch_blocks());
+        let mut scorer = Scorer::new(&model, &mut scratch).unwrap();
+        let mut scores = vec![Score::default(); singles.len()];
+        scorer.score_batch(&good.all(), &mut scores).unwrap();
+        assert_eq!(scores, singles, "{}", backend.name());
+        scores.fill(Score::default());
+        let error = scorer.score_batch(&bad.all(), &mut scores).unwrap_err();
+        assert_eq!(error.row, wrong, "{}: {error}", backend.name());
+        assert_eq!(scores[..wrong], singles[..wrong], "{}: rows before the wrong one", backend.name());
+    }
+}
+
 /// One model for all threads, scratch for each: `Model` is `Sync`, and nothing of it changes.
 #[test]
 fn threads_share_a_model() {

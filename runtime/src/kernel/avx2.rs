@@ -5,7 +5,7 @@
 use core::arch::x86_64::*;
 
 use super::Task;
-use super::vector::{LANES, Quad, Vector, WeightQuads};
+use super::vector::{FEW, LANES, Quad, Vector, WeightQuads};
 
 /// Exists only where the CPU has AVX2 and FMA, and AVX-VNNI too where `VNNI` says so.
 #[derive(Clone, Copy, Debug)]
@@ -269,6 +269,34 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
             _mm256_storeu_ps(halves[1].as_mut_ptr(), lanes[1]);
         });
         values
+    }
+
+    #[inline(always)]
+    fn columns(self, rows: [Self::F32; FEW]) -> [[f32; FEW]; LANES] {
+        let mut columns = [[0.0; FEW]; LANES];
+        let [a, b, c, d] = rows;
+        for (half, columns) in columns.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            // Quarters of a row stay where they are: `fours[l]` has lanes l and 4 + l of the four rows.
+            let fours = instruction!({
+                let (a, b, c, d) = (a[half], b[half], c[half], d[half]);
+                let low = (_mm256_castps_pd(_mm256_unpacklo_ps(a, b)), _mm256_castps_pd(_mm256_unpacklo_ps(c, d)));
+                let high = (_mm256_castps_pd(_mm256_unpackhi_ps(a, b)), _mm256_castps_pd(_mm256_unpackhi_ps(c, d)));
+                [
+                    _mm256_unpacklo_pd(low.0, low.1),
+                    _mm256_unpackhi_pd(low.0, low.1),
+                    _mm256_unpacklo_pd(high.0, high.1),
+                    _mm256_unpackhi_pd(high.0, high.1),
+                ]
+            });
+            for (l, four) in fours.into_iter().enumerate() {
+                instruction!({
+                    let four = _mm256_castpd_ps(four);
+                    _mm_storeu_ps(columns[l].as_mut_ptr(), _mm256_castps256_ps128(four));
+                    _mm_storeu_ps(columns[4 + l].as_mut_ptr(), _mm256_extractf128_ps::<1>(four));
+                });
+            }
+        }
+        columns
     }
 
     #[inline(always)]

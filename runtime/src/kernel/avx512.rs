@@ -6,7 +6,7 @@ use core::arch::x86_64::*;
 
 use super::Task;
 use super::amx::Amx;
-use super::vector::{LANES, Quad, Vector, WeightQuads};
+use super::vector::{FEW, LANES, Quad, Vector, WeightQuads};
 
 /// Exists only where the CPU has AVX-512 F, BW, DQ, VL and VNNI. `AMX`: it has that too.
 #[derive(Clone, Copy, Debug)]
@@ -227,6 +227,33 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
         let mut values = [0.0; LANES];
         instruction!(_mm512_storeu_ps(values.as_mut_ptr(), lanes));
         values
+    }
+
+    #[inline(always)]
+    fn columns(self, rows: [__m512; FEW]) -> [[f32; FEW]; LANES] {
+        // Quarters of a register stay where they are: `fours[l]` has lanes l, 4 + l, 8 + l and 12 + l of the four rows.
+        let fours = instruction!({
+            let [a, b, c, d] = rows;
+            let low = (_mm512_castps_pd(_mm512_unpacklo_ps(a, b)), _mm512_castps_pd(_mm512_unpacklo_ps(c, d)));
+            let high = (_mm512_castps_pd(_mm512_unpackhi_ps(a, b)), _mm512_castps_pd(_mm512_unpackhi_ps(c, d)));
+            [
+                _mm512_unpacklo_pd(low.0, low.1),
+                _mm512_unpackhi_pd(low.0, low.1),
+                _mm512_unpacklo_pd(high.0, high.1),
+                _mm512_unpackhi_pd(high.0, high.1),
+            ]
+        });
+        let mut columns = [[0.0; FEW]; LANES];
+        for (l, four) in fours.into_iter().enumerate() {
+            instruction!({
+                let four = _mm512_castpd_ps(four);
+                _mm_storeu_ps(columns[l].as_mut_ptr(), _mm512_extractf32x4_ps::<0>(four));
+                _mm_storeu_ps(columns[4 + l].as_mut_ptr(), _mm512_extractf32x4_ps::<1>(four));
+                _mm_storeu_ps(columns[8 + l].as_mut_ptr(), _mm512_extractf32x4_ps::<2>(four));
+                _mm_storeu_ps(columns[12 + l].as_mut_ptr(), _mm512_extractf32x4_ps::<3>(four));
+            });
+        }
+        columns
     }
 
     #[inline(always)]

@@ -16,6 +16,11 @@ pub(crate) const GROUP: usize = 8;
 /// products of [matrices](Vector::matrix).
 pub(crate) const WIDE_GROUP: usize = 2 * GROUP;
 
+/// Rows that are interleaved at once in f32 mode: what N and every group is a multiple of, but for a single row.
+pub(crate) const FEW: usize = 4;
+/// Groups of [`WIDE_GROUP`] rows that take turns at the weights of a wide layer in f32 mode.
+pub(crate) const GROUPS: usize = 4;
+
 /// Four i8 or u8 inputs of a layer.
 pub(crate) type Quad = [u8; DEPTH];
 /// The weights of sixteen outputs for four inputs: `[OUTPUTS][DEPTH]`.
@@ -117,6 +122,17 @@ pub(crate) trait Vector: Copy {
     fn splat_f32(self, value: f32) -> Self::F32;
     fn load_f32(self, values: &[f32; LANES]) -> Self::F32;
     fn store_f32(self, lanes: Self::F32) -> [f32; LANES];
+    /// Of each lane its number in every row.
+    #[inline(always)]
+    fn columns(self, rows: [Self::F32; FEW]) -> [[f32; FEW]; LANES] {
+        let mut columns = [[0.0; FEW]; LANES];
+        for (row, lanes) in rows.into_iter().enumerate() {
+            for (column, value) in columns.iter_mut().zip(self.store_f32(lanes)) {
+                column[row] = value;
+            }
+        }
+        columns
+    }
     fn add_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
     fn mul_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// a * b + c, rounded once where the back end has such an instruction.
@@ -337,28 +353,50 @@ fn two_tiles<V: Vector, const R: usize, const N: usize>(
     acc
 }
 
-/// What becomes of a tile's sums in f32 mode.
-pub(crate) trait FinishReal<V: Vector> {
-    fn row(&mut self, v: V, tile: usize, row: usize, acc: V::F32);
+/// y \[LANES, R\] = rows FIRST to FIRST + N of it, a multiple of [`FEW`] or one
+#[inline(always)]
+pub(crate) fn interleave_f32<V: Vector, const R: usize, const N: usize>(
+    v: V,
+    rows: [V::F32; N],
+    first: usize,
+    y: &mut [[f32; R]; LANES],
+) {
+    if N == 1 {
+        for (y, value) in y.iter_mut().zip(v.store_f32(rows[0])) {
+            y[first] = value;
+        }
+    }
+    for (n, &rows) in rows.as_chunks().0.iter().enumerate() {
+        for (y, column) in y.iter_mut().zip(v.columns(rows)) {
+            if let Some(y) = y.get_mut(first + FEW * n..).and_then(<[f32]>::first_chunk_mut) {
+                *y = column;
+            }
+        }
+    }
 }
 
-/// w \[tiles, inputs\], start \[tiles\], x \[inputs, R\] with R 1, [`GROUP`] or [`WIDE_GROUP`]: gives `finish` the sums of every tile for
-/// every row
+/// What becomes of a tile's sums in f32 mode.
+pub(crate) trait FinishReal<V: Vector> {
+    /// acc: of rows `first` to `first` + N of the group.
+    fn rows<const N: usize>(&mut self, v: V, group: usize, tile: usize, first: usize, acc: [V::F32; N]);
+}
+
+/// w \[tiles, inputs\], start \[tiles\], of each group x \[inputs, R\] with R 1, [`GROUP`] or [`WIDE_GROUP`]: gives `finish` the sums of
+/// every tile for every row
 ///
-/// Each sum begins with its number of `start` and takes the inputs in their order, whatever the tile, the group or the CPU.
+/// Each sum begins with its number of `start` and takes the inputs in their order, whatever the tile, the group or the CPU. Groups take
+/// turns at a tile, so that its weights come from far away once for all of them.
 #[inline(always)]
-pub(crate) fn layer_f32<V: Vector, const R: usize>(
+pub(crate) fn layer_f32<'x, V: Vector, const R: usize>(
     v: V,
     w: &[[f32; LANES]],
     start: &[[f32; LANES]],
-    x: &[[f32; R]],
+    groups: impl Iterator<Item = &'x [[f32; R]]> + Clone,
     finish: &mut impl FinishReal<V>,
     ahead: &mut Ahead<'_, '_, f32>,
 ) {
+    let Some(x) = groups.clone().next().filter(|x| !x.is_empty()) else { return };
     let inputs = x.len();
-    if inputs == 0 {
-        return;
-    }
     let mut tile = 0;
     if R == 1 {
         // Several tiles side by side: each sum alone would wait for its last product.
@@ -379,13 +417,12 @@ pub(crate) fn layer_f32<V: Vector, const R: usize>(
                 acc[3] = v.mul_add_f32(x, v.load_f32(w3), acc[3]);
             }
             for (t, acc) in acc.into_iter().enumerate() {
-                finish.row(v, tile + t, 0, acc);
+                finish.rows(v, 0, tile + t, 0, [acc]);
             }
             tile += 4;
         }
         for w in four.remainder().chunks_exact(inputs) {
-            let [acc] = one_tile_f32::<V, R, 0, 1>(v, w, &start[tile], x);
-            finish.row(v, tile, 0, acc);
+            rows_f32::<V, R, 0, 1>(v, w, start, x, 0, tile, finish);
             tile += 1;
         }
         return;
@@ -394,28 +431,32 @@ pub(crate) fn layer_f32<V: Vector, const R: usize>(
     if V::REGISTER_TILE == (8, 2) {
         let mut two = w.chunks_exact(2 * inputs);
         for w in &mut two {
-            ahead.step(v);
-            two_tiles_f32::<V, R, 0>(v, w, start, x, tile, finish);
-            if R == WIDE_GROUP {
-                two_tiles_f32::<V, R, GROUP>(v, w, start, x, tile, finish);
+            for (group, x) in groups.clone().enumerate() {
+                ahead.step(v);
+                two_tiles_f32::<V, R, 0>(v, w, start, x, group, tile, finish);
+                if R == WIDE_GROUP {
+                    two_tiles_f32::<V, R, GROUP>(v, w, start, x, group, tile, finish);
+                }
             }
             tile += 2;
         }
         rest = two.remainder();
     }
     for w in rest.chunks_exact(inputs) {
-        ahead.step(v);
-        if V::REGISTER_TILE.0 == 8 {
-            rows_f32::<V, R, 0, 8>(v, w, start, x, tile, finish);
-            if R == WIDE_GROUP {
-                rows_f32::<V, R, 8, 8>(v, w, start, x, tile, finish);
-            }
-        } else {
-            rows_f32::<V, R, 0, 4>(v, w, start, x, tile, finish);
-            rows_f32::<V, R, 4, 4>(v, w, start, x, tile, finish);
-            if R == WIDE_GROUP {
-                rows_f32::<V, R, 8, 4>(v, w, start, x, tile, finish);
-                rows_f32::<V, R, 12, 4>(v, w, start, x, tile, finish);
+        for (group, x) in groups.clone().enumerate() {
+            ahead.step(v);
+            if V::REGISTER_TILE.0 == 8 {
+                rows_f32::<V, R, 0, 8>(v, w, start, x, group, tile, finish);
+                if R == WIDE_GROUP {
+                    rows_f32::<V, R, 8, 8>(v, w, start, x, group, tile, finish);
+                }
+            } else {
+                rows_f32::<V, R, 0, 4>(v, w, start, x, group, tile, finish);
+                rows_f32::<V, R, 4, 4>(v, w, start, x, group, tile, finish);
+                if R == WIDE_GROUP {
+                    rows_f32::<V, R, 8, 4>(v, w, start, x, group, tile, finish);
+                    rows_f32::<V, R, 12, 4>(v, w, start, x, group, tile, finish);
+                }
             }
         }
         tile += 1;
@@ -429,6 +470,7 @@ fn two_tiles_f32<V: Vector, const R: usize, const FIRST: usize>(
     w: &[[f32; LANES]],
     start: &[[f32; LANES]],
     x: &[[f32; R]],
+    group: usize,
     tile: usize,
     finish: &mut impl FinishReal<V>,
 ) {
@@ -443,9 +485,7 @@ fn two_tiles_f32<V: Vector, const R: usize, const FIRST: usize>(
         }
     }
     for (t, acc) in acc.into_iter().enumerate() {
-        for (row, acc) in acc.into_iter().enumerate() {
-            finish.row(v, tile + t, FIRST + row, acc);
-        }
+        finish.rows(v, group, tile + t, FIRST, acc);
     }
 }
 
@@ -456,13 +496,12 @@ fn rows_f32<V: Vector, const R: usize, const FIRST: usize, const N: usize>(
     w: &[[f32; LANES]],
     start: &[[f32; LANES]],
     x: &[[f32; R]],
+    group: usize,
     tile: usize,
     finish: &mut impl FinishReal<V>,
 ) {
     let acc = one_tile_f32::<V, R, FIRST, N>(v, w, &start[tile], x);
-    for (row, acc) in acc.into_iter().enumerate() {
-        finish.row(v, tile, FIRST + row, acc);
-    }
+    finish.rows(v, group, tile, FIRST, acc);
 }
 
 /// The sums of one tile for rows FIRST to FIRST + N.

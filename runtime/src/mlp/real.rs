@@ -2,80 +2,115 @@
 
 use super::Mlp;
 use crate::embedding::Ahead;
-use crate::kernel::vector::{FinishReal, LANES, Vector, layer_f32, load_f32};
+use crate::kernel::vector::{FEW, FinishReal, GROUPS, LANES, Vector, interleave_f32, layer_f32, load_f32};
 use crate::kernel::{portable, vector};
 
-/// y \[outputs, R\] = max(0, acc): a hidden layer of f32 mode
+/// x \[inputs, R\] = e \[R, stride\], interleaved
+#[inline(always)]
+pub(crate) fn interleave_rows<V: Vector, const R: usize>(v: V, e: &[f32], stride: usize, x: &mut [[f32; R]]) {
+    if R == 1 {
+        for (x, &e) in x.iter_mut().zip(e) {
+            x[0] = e;
+        }
+        return;
+    }
+    let (tiles, rest) = x.as_chunks_mut();
+    for (few, e) in e.chunks_exact(FEW * stride).enumerate() {
+        for (n, tile) in tiles.iter_mut().enumerate() {
+            let mut rows = [v.splat_f32(0.0); FEW];
+            for (row, e) in rows.iter_mut().zip(e.chunks_exact(stride)) {
+                *row = load_f32(v, e, n * LANES);
+            }
+            interleave_f32::<V, R, FEW>(v, rows, few * FEW, tile);
+        }
+    }
+    for (row, e) in e.chunks_exact(stride).enumerate() {
+        for (x, &e) in rest.iter_mut().zip(&e[tiles.len() * LANES..]) {
+            x[row] = e;
+        }
+    }
+}
+
+/// y \[groups, apart, R\] = max(0, acc): a hidden layer of f32 mode
 struct StoreReal<'y, const R: usize> {
     y: &'y mut [[f32; R]],
+    apart: usize,
 }
 
 impl<V: Vector, const R: usize> FinishReal<V> for StoreReal<'_, R> {
     #[inline(always)]
-    fn row(&mut self, v: V, tile: usize, row: usize, acc: V::F32) {
-        let values = v.store_f32(v.at_least(acc, 0.0));
-        let outputs = &mut self.y.as_chunks_mut::<LANES>().0[tile];
-        for (y, value) in outputs.iter_mut().zip(values) {
-            y[row] = value;
+    fn rows<const N: usize>(&mut self, v: V, group: usize, tile: usize, first: usize, mut acc: [V::F32; N]) {
+        for acc in &mut acc {
+            *acc = v.at_least(*acc, 0.0);
+        }
+        let outputs = self.y[group * self.apart..].as_chunks_mut().0;
+        interleave_f32(v, acc, first, &mut outputs[tile]);
+    }
+}
+
+/// out \[G, R\] += sum_o w_o y_o in sixteen lanes: the last hidden layer of f32 mode, whose outputs are not kept
+struct OutputReal<'l, V: Vector, const R: usize, const G: usize> {
+    /// \[outputs\] of the output layer.
+    w: &'l [f32],
+    out: [[V::F32; R]; G],
+}
+
+impl<V: Vector, const R: usize, const G: usize> FinishReal<V> for OutputReal<'_, V, R, G> {
+    #[inline(always)]
+    fn rows<const N: usize>(&mut self, v: V, group: usize, tile: usize, first: usize, acc: [V::F32; N]) {
+        let w = load_f32(v, self.w, tile * LANES);
+        for (out, acc) in self.out[group][first..].iter_mut().zip(acc) {
+            *out = v.mul_add_f32(v.at_least(acc, 0.0), w, *out);
         }
     }
 }
 
-/// out \[R\] += sum_o w_o y_o in sixteen lanes: the last hidden layer of f32 mode, whose outputs are not kept
-struct OutputReal<'l, V: Vector, const R: usize> {
-    /// \[outputs\] of the output layer.
-    w: &'l [f32],
-    out: [V::F32; R],
-}
-
-impl<V: Vector, const R: usize> FinishReal<V> for OutputReal<'_, V, R> {
-    #[inline(always)]
-    fn row(&mut self, v: V, tile: usize, row: usize, acc: V::F32) {
-        let w = load_f32(v, self.w, tile * LANES);
-        self.out[row] = v.mul_add_f32(v.at_least(acc, 0.0), w, self.out[row]);
-    }
-}
+/// Weights of layers whose groups go through them [`GROUPS`] at a time: what a second-level cache may have no room for.
+const FAR_WEIGHTS: usize = 1 << 18;
 
 impl Mlp<'_, f32, f32, f32> {
-    /// e \[R, stride\], x and y \[inputs or outputs, R\] of the widest layer: the outputs, by layers in tiles
+    /// Groups of [`vector::WIDE_GROUP`] rows that go through the layers together, at most.
+    #[inline(always)]
+    pub(crate) fn groups<V: Vector>(&self) -> usize {
+        if self.has_tiles_for::<V>() && self.weights.len() > FAR_WEIGHTS { GROUPS } else { 1 }
+    }
+
+    /// x and y \[groups, inputs or outputs of the widest layer, R\]: the outputs of up to G groups, by layers in tiles
     ///
     /// `start`: what the sums of the first layer begin with in place of its biases.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments, reason = "a layer's equation and its scratch")]
-    pub(crate) fn tiles<'s, V: Vector, const R: usize>(
+    pub(crate) fn tiles<'s, V: Vector, const R: usize, const G: usize>(
         &self,
         v: V,
-        e: &[f32],
-        stride: usize,
+        groups: usize,
         start: Option<&[f32]>,
         mut x: &'s mut [[f32; R]],
         mut y: &'s mut [[f32; R]],
         ahead: &mut Ahead<'_, '_, f32>,
-    ) -> [f32; R] {
+    ) -> [[f32; R]; G] {
         let (hidden, output) = self.split();
-        for (row, e) in e.chunks(stride.max(1)).take(R).enumerate() {
-            for (x, &e) in x.iter_mut().zip(e) {
-                x[row] = e;
-            }
-        }
+        let apart = (x.len() / groups.max(1)).max(1);
         for n in 0..hidden {
             let layer = self.layer(n);
-            let (w, inputs) = (layer.weights.as_chunks().0, &x[..layer.inputs]);
+            let inputs = x.chunks_exact(apart).map(#[inline(always)] |x| &x[..layer.inputs]);
+            let w = layer.weights.as_chunks().0;
             let start = start.filter(|_| n == 0).unwrap_or(layer.biases).as_chunks().0;
             if n + 1 == hidden {
-                let mut finish = OutputReal { w: output.weights, out: [v.splat_f32(0.0); R] };
+                let mut finish = OutputReal { w: output.weights, out: [[v.splat_f32(0.0); R]; G] };
                 layer_f32(v, w, start, inputs, &mut finish, ahead);
                 let bias = output.biases.iter().sum::<f32>();
-                let mut outputs = [bias; R];
-                for (output, sums) in outputs.iter_mut().zip(finish.out) {
-                    *output += vector::total_f32(v.store_f32(sums));
+                let mut outputs = [[0.0; R]; G];
+                for (outputs, sums) in outputs.iter_mut().zip(finish.out).take(groups) {
+                    for (output, sums) in outputs.iter_mut().zip(sums) {
+                        *output = bias + vector::total_f32(v.store_f32(sums));
+                    }
                 }
                 return outputs;
             }
-            layer_f32(v, w, start, inputs, &mut StoreReal { y }, ahead);
+            layer_f32(v, w, start, inputs, &mut StoreReal { y, apart }, ahead);
             (x, y) = (y, x);
         }
-        [0.0; R]
+        [[0.0; R]; G]
     }
 
     /// e \[num_fields * dim\], h0 and h1 scratch of [`Mlp::widest`]: the output, by layers in rows

@@ -2,6 +2,8 @@
 
 use zerocopy::IntoBytes;
 
+use std::iter;
+
 use crate::embedding::Ahead;
 use crate::error::ScoreError;
 use crate::format::Layout;
@@ -231,7 +233,7 @@ fn begin_f32<V: Vector>(
         return;
     }
     let (biases, (x, _)) = (first.biases.as_chunks().0, e.as_chunks::<1>());
-    layer_f32(v, first.weights.as_chunks().0, biases, x, &mut BeginReal { start }, ahead);
+    layer_f32(v, first.weights.as_chunks().0, biases, iter::once(x), &mut BeginReal { start }, ahead);
 }
 
 /// start \[outputs\] = acc
@@ -241,7 +243,7 @@ struct BeginReal<'s> {
 
 impl<V: Vector> FinishReal<V> for BeginReal<'_> {
     #[inline(always)]
-    fn row(&mut self, v: V, tile: usize, _row: usize, acc: V::F32) {
-        self.start.as_chunks_mut().0[tile] = v.store_f32(acc);
+    fn rows<const N: usize>(&mut self, v: V, _group: usize, tile: usize, _first: usize, acc: [V::F32; N]) {
+        self.start.as_chunks_mut().0[tile] = v.store_f32(acc[0]);
     }
 }
