@@ -92,7 +92,10 @@ impl Mlp<'_, f32, f32, f32> {
         let apart = (x.len() / groups.max(1)).max(1);
         for n in 0..hidden {
             let layer = self.layer(n);
-            let inputs = x.chunks_exact(apart).map(#[inline(always)] |x| &x[..layer.inputs]);
+            let inputs = x.chunks_exact(apart).map(
+                #[inline(always)]
+                |x| &x[..layer.inputs],
+            );
             let w = layer.weights.as_chunks().0;
             let start = start.filter(|_| n == 0).unwrap_or(layer.biases).as_chunks().0;
             if n + 1 == hidden {
