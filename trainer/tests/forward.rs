@@ -156,12 +156,36 @@ fn one_gather_and_matrix_products_equal_plain_loops() {
     }
 }
 
+/// Other programs train a bias before BatchNorm: it moves into the mean, and training, which leaves it out, goes on from the same function.
+#[test]
+fn biases_before_batch_norm_are_kept_in_its_mean() {
+    let (_, config) = configurations().swap_remove(0);
+    let other = random_model(config.clone(), 4);
+    let block = random_rows(&config, 30, 4);
+    let model = Model::new(config, 0.1, Device::Cpu).unwrap();
+    let saved = other.parameters.to_checkpoint(&other.layout);
+    model.parameters.load_checkpoint(&model.layout, saved.into_iter().collect()).unwrap();
+    let entries = model.entries(&block).unwrap();
+    let furthest = |a: Tensor, b: Tensor| (a - b).abs().max().double_value(&[]);
+    assert!(furthest(model.logits(&entries), other.logits(&entries)) < 1e-5);
+    for layer in &model.parameters.layers {
+        assert_eq!(layer.norm.is_some(), layer.bias.abs().max().double_value(&[]) == 0.0);
+    }
+    // A step of training takes the same means with the bias of the other program as without it.
+    for model in [&model, &other] {
+        model.train_pass(&entries, Dropout::default());
+    }
+    let means = |model: &Model| model.parameters.layers[0].norm.as_ref().unwrap().running_mean.copy();
+    let bias = &other.parameters.layers[0].bias;
+    assert!(furthest(means(&model), means(&other) - bias * 0.9) < 1e-5);
+}
+
 #[test]
 fn pairs_from_the_matrix_product_equal_pairs_one_by_one() {
     tch::manual_seed(3);
     let (n, fields, dim) = (5, 7, 4);
-    let v = Tensor::randn([n, fields, dim], (Kind::Double, Device::Cpu));
-    let w = Tensor::randn([fields, fields], (Kind::Double, Device::Cpu));
+    let v = Tensor::randn([n, fields, dim], (Kind::Double, Device::Cpu)).set_requires_grad(true);
+    let w = Tensor::randn([fields, fields], (Kind::Double, Device::Cpu)).set_requires_grad(true);
     let r = (&w + w.tr()) * 0.5 * (1.0 - Tensor::eye(fields, (Kind::Double, Device::Cpu)));
     let found = pairs(&v, &r);
     for s in 0..n {
@@ -173,6 +197,15 @@ fn pairs_from_the_matrix_product_equal_pairs_one_by_one() {
             }
         }
         assert!((found.double_value(&[s]) - expected).abs() < 1e-12);
+    }
+    // The same gradients as libtorch finds for all products of two fields.
+    let weights = Tensor::randn([n], (Kind::Double, Device::Cpu));
+    let products = v.matmul(&v.transpose(1, 2)) * &r * 0.5;
+    let plain = products.sum_dim_intlist([1, 2].as_slice(), false, None::<Kind>);
+    let [found, expected] =
+        [found, plain].map(|logits| Tensor::run_backward(&[logits.dot(&weights)], &[&v, &w], true, false));
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!((found - expected).abs().max().double_value(&[]) < 1e-12);
     }
 }
 

@@ -176,12 +176,14 @@ impl Model {
             return x.zeros_like().sum_dim_intlist([1].as_slice(), false, None);
         };
         for Linear { weight, bias, norm } in hidden {
+            // It is 0 before BatchNorm; in training two passes over the outputs less.
+            let bias = (norm.is_none() || dropout.is_none()).then_some(bias);
             x = if self.mixed_precision && dropout.is_some() {
                 // The outputs stay in bfloat16 up to the output layer; BatchNorm's sums are in f32.
-                let [x, weight, bias] = [&x, weight, bias].map(|t| t.to_kind(Kind::BFloat16));
-                x.linear(&weight, Some(&bias))
+                let bias = bias.map(|bias| bias.to_kind(Kind::BFloat16));
+                x.to_kind(Kind::BFloat16).linear(&weight.to_kind(Kind::BFloat16), bias.as_ref())
             } else {
-                x.linear(weight, Some(bias))
+                x.linear(weight, bias)
             };
             if let Some(norm) = norm {
                 x = x.batch_norm(
@@ -230,12 +232,11 @@ fn compressed(layers: &[Linear], v: &Tensor) -> Tensor {
 
 /// v `[n, F, k]`, r `[F, F]` symmetric with a diagonal of zeros -> `[n]`: sum_{i<j} r_ij <v_i, v_j> = tr(E^T R E) / 2, E = v of a sample
 pub fn pairs(v: &Tensor, r: &Tensor) -> Tensor {
-    let sum = |products: Tensor| products.sum_dim_intlist([1, 2].as_slice(), false, None::<Kind>);
     // One copy: the product would make it, and its gradient two more.
-    let e = v.detach().transpose(1, 2).contiguous();
-    let product = e.matmul(r);
-    let for_r = sum(&product * e) * 0.5;
-    // R E is the gradient of E, as R is symmetric: differentiating both factors would compute it twice.
-    let for_v = sum(product.detach().transpose(1, 2) * v);
-    for_r + (&for_v - for_v.detach())
+    let e = v.transpose(1, 2).contiguous();
+    // d/dE tr(E^T R E) / 2 = R E, as R is symmetric: differentiating both factors would compute it twice. So one of them is constant,
+    // and the sum counts once for E; the other half of its value, and of the gradient of R, is taken back.
+    let product = e.detach().matmul(&((r + r.detach()) * 0.5));
+    let twice = (product * e).sum_dim_intlist([1, 2].as_slice(), false, None::<Kind>);
+    &twice - twice.detach() * 0.5
 }

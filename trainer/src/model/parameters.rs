@@ -38,7 +38,7 @@ pub struct Parameters {
 pub struct Linear {
     /// `[outputs, inputs]`
     pub weight: Tensor,
-    /// `[outputs]`
+    /// `[outputs]`; 0 and not trained before BatchNorm, which takes it away with the mean (Ioffe and Szegedy 2015, arXiv:1502.03167, 3.2).
     pub bias: Tensor,
     /// BatchNorm of a hidden layer.
     pub norm: Option<BatchNorm>,
@@ -105,7 +105,8 @@ impl Parameters {
                     running_var: Tensor::ones([outputs], options),
                 });
                 let weight = uniform(&[outputs, inputs], bound);
-                layers.push(Linear { weight, bias: uniform(&[outputs], bound), norm });
+                let bias = if norm.is_some() { Tensor::zeros([outputs], options) } else { uniform(&[outputs], bound) };
+                layers.push(Linear { weight, bias, norm });
                 inputs = outputs;
             }
         }
@@ -175,7 +176,8 @@ impl Parameters {
         }
         for (n, layer) in self.layers.iter().enumerate() {
             add(format!("mlp.{n}.weight"), &layer.weight, Role::Matrix);
-            add(format!("mlp.{n}.bias"), &layer.bias, Role::Other);
+            let role = if layer.norm.is_some() { Role::Statistic } else { Role::Other };
+            add(format!("mlp.{n}.bias"), &layer.bias, role);
             if let Some(norm) = &layer.norm {
                 add(format!("mlp.{n}.norm.weight"), &norm.weight, Role::Other);
                 add(format!("mlp.{n}.norm.bias"), &norm.bias, Role::Other);
@@ -215,7 +217,20 @@ impl Parameters {
             check_shape(&name, saved, &tensor.size())?;
             no_grad(|| tensor.copy_(saved));
         }
+        self.move_biases();
         Ok(())
+    }
+
+    /// What a layer of another program adds before BatchNorm is kept in the mean that is subtracted there.
+    fn move_biases(&self) {
+        for Linear { bias, norm, .. } in &self.layers {
+            if let Some(norm) = norm {
+                no_grad(|| {
+                    let _ = norm.running_mean.shallow_clone().g_sub_(bias);
+                    let _ = bias.shallow_clone().zero_();
+                });
+            }
+        }
     }
 
     /// Number of trained numbers that scoring uses, BatchNorm folded, neutral and padding entries not counted.
@@ -265,6 +280,7 @@ impl Parameters {
         if let Some(name) = tensors.keys().min() {
             bail!("tensor `{name}` does not belong to this configuration");
         }
+        self.move_biases();
         Ok(())
     }
 
