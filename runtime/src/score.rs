@@ -73,7 +73,7 @@ impl<'m> Scorer<'m> {
 
     /// The scores of `rows`, with the bits that [`Scorer::score`] gives.
     ///
-    /// Rows go through the layers in groups of eight where the model is [prepared](Model::prepare) and the scratch has room; in pairs on
+    /// Rows go through the layers in groups where the model is [prepared](Model::prepare) and the scratch has room; in pairs on
     /// a Cortex-M4, M7 or M33, where the model is packed for it.
     ///
     /// # Errors
