@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use crate::cross::{self, ARM_LINUX};
+use crate::cross::{self, ARM_LINUX, Target};
 use crate::setup::torch;
 use crate::{bits, boards, callgrind, capi, command, count, firmware, fit, readme, sanitize, size, workspace};
 
@@ -123,9 +123,10 @@ fn docs() -> Result<()> {
 }
 
 fn arm() -> Result<()> {
-    for target in ARM_LINUX {
-        let toolchain = target.set_up()?;
-        let arguments = ["test", "--release", "--package", "xsfm-runtime", "--lib", "--tests"];
+    let toolchains = ARM_LINUX.into_iter().map(Target::set_up).collect::<Result<Vec<_>>>()?;
+    let arguments = ["test", "--release", "--package", "xsfm-runtime", "--lib", "--tests"];
+    cross::build_ahead(&toolchains, "", &[&arguments[..], &["--no-run"]].concat());
+    for toolchain in toolchains {
         for mut tests in toolchain.cargo_on_each_cpu("", &arguments)? {
             // A fraction of the random models: an emulator takes ten times as long, and this machine has seen them all.
             command::run(tests.env("XSFM_CASES", "25"))?;
