@@ -98,8 +98,11 @@ impl Part {
 }
 
 fn host() -> Result<()> {
-    command::run(&mut workspace::cargo(&["test", "--workspace", "--exclude", "xsfm-trainer", "--no-fail-fast"]))?;
-    command::run(&mut workspace::cargo(&["test", "--package", "xsfm-trainer", "--no-default-features"]))?;
+    // One command: cargo would build Arrow and more anew for the features that the trainer alone asks for. It does without libtorch
+    // where it has no default features; all that `std` is in the runtime's.
+    let arguments =
+        ["test", "--workspace", "--no-default-features", "--features", "xsfm-runtime/std", "--no-fail-fast"];
+    command::run(&mut workspace::cargo(&arguments))?;
     let mut examples = workspace::cargo(&["test", "--package", "example-input", "--package", "linux-arm"]);
     command::run(examples.current_dir(workspace::root().join(cross::EXAMPLES)))
 }
@@ -117,8 +120,9 @@ fn trainer() -> Result<()> {
 
 fn docs() -> Result<()> {
     // Examples in comments ran with the crates' tests.
-    let mut doc = workspace::cargo(&["doc", "--workspace", "--no-deps", "--exclude", "xsfm-trainer"]);
-    command::run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+    let torch = torch::set_up()?;
+    let mut doc = workspace::cargo(&["doc", "--workspace", "--no-deps"]);
+    command::run(torch.use_in(&mut doc).env("RUSTDOCFLAGS", "-D warnings"))?;
     readme::check()
 }
 
