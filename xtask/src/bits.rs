@@ -44,20 +44,20 @@ pub(crate) fn run() -> Result<()> {
     let subjects = subjects(&xsfm, &folder)?;
     let runners = targets::all()?;
     let here = format!("{} (xsfm score)", cross::host()?);
-    let mut lines = Vec::new();
-    for subject in &subjects {
-        let expected = host_scores(&xsfm, subject, &folder)?;
+    let lines = command::side_by_side(&subjects, |subject| {
+        let expected = host_scores(&xsfm, subject)?;
         if expected.len() < ROWS {
             bail!("{}: {} rows scored, {ROWS} expected", subject.name, expected.len());
         }
-        let mut line = |target: &str, scores: &[Score]| -> Result<()> {
+        let line = |target: &str, scores: &[Score]| -> Result<Line<'_>> {
             let difference = compare(subject, &expected, scores).with_context(|| target.to_owned())?;
-            lines.push(Line { subject, target: target.to_owned(), checksum: checksum(scores), difference });
-            Ok(())
+            Ok(Line { subject, target: target.to_owned(), checksum: checksum(scores), difference })
         };
-        line(&here, &expected)?;
-        runners.iter().try_for_each(|runner| line(&runner.name, &runner.scores(subject)?))?;
-    }
+        let mut lines = vec![line(&here, &expected)?];
+        lines.extend(command::side_by_side(&runners, |runner| line(&runner.name, &runner.scores(subject)?))?);
+        Ok(lines)
+    })?;
+    let lines: Vec<Line<'_>> = lines.into_iter().flatten().collect();
     println!("Checksums of the logits and probabilities of {ROWS} rows\n");
     println!("{}\n{}", table(&lines, true), table(&lines, false));
     let wrong: Vec<&Line<'_>> = lines.iter().filter(|line| !line.difference.allowed).collect();
@@ -157,12 +157,9 @@ fn subjects(xsfm: &Path, folder: &Path) -> Result<Vec<Subject>> {
     Ok(subjects)
 }
 
-fn host_scores(xsfm: &Path, subject: &Subject, folder: &Path) -> Result<Vec<Score>> {
-    let output = folder.join("host-scores.tsv");
+fn host_scores(xsfm: &Path, subject: &Subject) -> Result<Vec<Score>> {
     let mut score = Command::new(xsfm);
-    score.arg("score").arg(&subject.model).arg("--indices").arg(&subject.rows).arg("--output").arg(&output);
-    command::run(&mut score)?;
-    let text = fs::read_to_string(&output).with_context(|| output.display().to_string())?;
+    let text = command::output(score.arg("score").arg(&subject.model).arg("--indices").arg(&subject.rows))?;
     let parse = |line: &str| {
         let (logit, probability) = line.split_once('\t')?;
         Some(Score { logit: logit.parse().ok()?, probability: probability.parse().ok()? })

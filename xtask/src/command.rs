@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
+use rayon::prelude::*;
 
 use crate::workspace;
 
@@ -44,6 +45,16 @@ pub(crate) fn quiet_output(command: &mut Command) -> Result<String> {
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     let silent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     silent.status().is_ok_and(|status| status.success())
+}
+
+/// What `run` gives for each item, in the order of the items, as many at the same time as there are cores: an emulator has one thread.
+pub(crate) fn side_by_side<I: Send, T: Send>(
+    items: impl IntoIterator<Item = I>,
+    run: impl Fn(I) -> Result<T> + Send + Sync,
+) -> Result<Vec<T>> {
+    let items: Vec<I> = items.into_iter().collect();
+    // They take seconds: none is to wait behind another in one thread's share.
+    items.into_par_iter().with_max_len(1).map(run).collect()
 }
 
 /// A heading between steps.

@@ -162,15 +162,14 @@ impl Counter {
         let mut counts = Vec::new();
         for (model, hidden) in MODELS {
             for &subject in subjects {
+                let cpus = self.toolchain.cpus();
+                let cases = BATCHES.into_iter().flat_map(|batch| cpus.iter().map(move |&cpu| (batch, cpu)));
+                let count = |(batch, cpu)| Ok((batch, cpu, self.count(subject, hidden, cpu, batch)?));
                 let mut checksums = BTreeMap::new();
-                for batch in BATCHES {
-                    for cpu in self.toolchain.cpus() {
-                        let (backend, checksum, instructions) = self.count(subject, hidden, cpu, batch)?;
-                        checksums.insert(checksum, backend.clone());
-                        let Subject { engine, mode, .. } = subject;
-                        let cpu = (*cpu).to_owned();
-                        counts.push(Count { model, engine, mode, cpu, backend, batch, instructions });
-                    }
+                for (batch, cpu, (backend, checksum, instructions)) in command::side_by_side(cases, count)? {
+                    checksums.insert(checksum, backend.clone());
+                    let Subject { engine, mode, .. } = subject;
+                    counts.push(Count { model, engine, mode, cpu: cpu.to_owned(), backend, batch, instructions });
                 }
                 let same_bits = checksums.len() == 1 || subject.mode != "int8";
                 ensure!(same_bits, "{model}: back ends, or batches, give different int8 scores: {checksums:?}");
@@ -181,7 +180,9 @@ impl Counter {
 
     /// Back end, checksum of logits, instructions per sample.
     fn count(&self, subject: Subject, hidden: &str, cpu: &str, batch: usize) -> Result<(String, String, f64)> {
-        let out = self.folder.join("instructions");
+        // Each count has its own folder: others run at the same time.
+        let folder = tempfile::tempdir()?;
+        let out = folder.path().join("instructions");
         let mut totals = [0; 2];
         let mut printed = String::new();
         for (total, calls) in totals.iter_mut().zip(CALLS) {

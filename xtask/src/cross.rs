@@ -192,7 +192,7 @@ impl Toolchain {
     /// A cargo command for this target in `folder`, counted from the root; cargo runs programs in QEMU.
     pub(crate) fn cargo(&self, folder: &str, arguments: &[&str]) -> Result<Command> {
         let mut command = workspace::cargo(arguments);
-        command.current_dir(workspace::root().join(folder)).args(["--target", self.target.triple]);
+        self.add_to(command.current_dir(workspace::root().join(folder)));
         if let Std::Debian { crates, lld } = &self.std {
             command.arg(format!("-Zbuild-std={crates}"));
             // Unstable flags of a stable compiler, as the one that built Debian's sources is.
@@ -201,11 +201,16 @@ impl Toolchain {
                 workspace::search_first(&mut command, lld)?;
             }
         }
+        Ok(command)
+    }
+
+    /// Makes this target one of those that a cargo command builds for.
+    fn add_to(&self, command: &mut Command) {
+        command.args(["--target", self.target.triple]);
         if let Some(linux) = self.emulator() {
             command.env(self.target.variable("LINKER"), linux.linker);
             command.env(self.target.variable("RUNNER"), linux.on(linux.cpus[0]).join(" "));
         }
-        Ok(command)
     }
 
     /// The same command once for each of the target's CPUs.
@@ -251,9 +256,8 @@ impl Toolchain {
     /// Builds the runtime as a microcontroller has it, with `defmt` and without, and on Linux the scorer. What it gives is a program
     /// there, and a library elsewhere.
     fn build(&self) -> Result<PathBuf> {
-        let runtime = ["build", "--release", "--package", "xsfm-runtime", "--no-default-features"];
-        command::run_to_stderr(self.cargo("", &runtime)?.args(["--features", "defmt"]))?;
-        command::run_to_stderr(&mut self.cargo("", &runtime)?)?;
+        command::run_to_stderr(&mut self.cargo("", &WITH_DEFMT)?)?;
+        command::run_to_stderr(&mut self.cargo("", &WITHOUT_DEFMT)?)?;
         if self.target.linux.is_some() {
             return self.scorer();
         }
@@ -262,10 +266,34 @@ impl Toolchain {
 
     /// Builds the Linux scorer.
     pub(crate) fn scorer(&self) -> Result<PathBuf> {
-        let mut build = self.cargo(EXAMPLES, &["build", "--release", "--package", "linux-arm"])?;
-        workspace::built(&mut build, "scorer")
+        workspace::built(&mut self.cargo(EXAMPLES, &SCORER)?, "scorer")
     }
 }
+
+/// Builds for several targets in one command, so that they share the cores: the runtime is one unit of code, which one core compiles.
+///
+/// It is only done ahead. What fails is said here too, but whoever builds each target afterwards tells which it was, and compiles
+/// the standard library of those that Debian's compiler is for.
+pub(crate) fn build_ahead<'t>(toolchains: impl IntoIterator<Item = &'t Toolchain>, folder: &str, arguments: &[&str]) {
+    let installed: Vec<_> =
+        toolchains.into_iter().filter(|toolchain| matches!(toolchain.std, Std::Installed)).collect();
+    if installed.is_empty() {
+        return;
+    }
+    let mut command = workspace::cargo(arguments);
+    command.current_dir(workspace::root().join(folder)).arg("--keep-going");
+    installed.into_iter().for_each(|toolchain| toolchain.add_to(&mut command));
+    if let Err(error) = command::run_to_stderr(&mut command) {
+        eprintln!("{error:#}: each alone");
+    }
+}
+
+/// The runtime as a microcontroller has it.
+const WITHOUT_DEFMT: [&str; 5] = ["build", "--release", "--package", "xsfm-runtime", "--no-default-features"];
+const WITH_DEFMT: [&str; 7] =
+    ["build", "--release", "--package", "xsfm-runtime", "--no-default-features", "--features", "defmt"];
+/// The Linux scorer.
+const SCORER: [&str; 4] = ["build", "--release", "--package", "linux-arm"];
 
 /// Flags of `cargo xtask cross`.
 #[derive(Debug, Default, clap::Args)]
@@ -292,20 +320,30 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Builds for every target, and runs what a Linux emulator can; the firmware examples run the others.
 pub(crate) fn all() -> Result<()> {
     let mut failed = Vec::new();
+    let mut toolchains = Vec::new();
     for target in ALL {
-        command::heading(&format!("cross {}", target.triple));
-        let toolchain = match target.set_up() {
+        match target.set_up() {
+            Ok(toolchain) => toolchains.push(toolchain),
             Err(error) if target.crates.is_none() => {
                 command::heading(&format!("NOT BUILT: {}: {error:#}", target.triple));
-                continue;
             }
-            toolchain => toolchain,
-        };
-        let built = toolchain.and_then(|toolchain| {
-            let program = toolchain.build()?;
-            if target.linux.is_some() { scores_as_known(&toolchain, &program) } else { Ok(()) }
-        });
-        if let Err(error) = built {
+            Err(error) => {
+                eprintln!("error: {}: {error:#}", target.triple);
+                failed.push(target.triple);
+            }
+        }
+    }
+    command::heading("cross, together");
+    build_ahead(&toolchains, "", &WITH_DEFMT);
+    build_ahead(&toolchains, "", &WITHOUT_DEFMT);
+    build_ahead(toolchains.iter().filter(|toolchain| toolchain.target.linux.is_some()), EXAMPLES, &SCORER);
+    for toolchain in toolchains {
+        let target = toolchain.target;
+        command::heading(&format!("cross {}", target.triple));
+        let tested = toolchain
+            .build()
+            .and_then(|program| if target.linux.is_some() { scores_as_known(&toolchain, &program) } else { Ok(()) });
+        if let Err(error) = tested {
             eprintln!("error: {error:#}");
             failed.push(target.triple);
         }

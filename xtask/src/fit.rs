@@ -97,10 +97,19 @@ const CORES: [Core; 5] = [
     },
 ];
 
+impl Core {
+    /// Builds the library, and gives its folder.
+    fn library(&self) -> Result<PathBuf> {
+        capi::library(self.target, self.cpu)
+    }
+}
+
 /// Numbers of calls, as many digits each: their difference is what is counted.
 const CALLS: [u32; 2] = [16, 48];
 /// Indices of a bag in the rows of `measure.c`.
 const BAG: usize = 4;
+/// The modes of a model.
+const MODES: [&str; 3] = ["int8", "dynamic", "f32"];
 /// Models of each mode that `tests/shapes.rs` writes.
 const SHAPES: usize = 28;
 /// Those that between them have every part, small and together: no other goes deeper into the stack.
@@ -157,15 +166,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 pub(crate) fn test() -> Result<()> {
     let bench = Bench::set_up()?;
     let known = analyze::target::all()?;
-    for core in &CORES {
+    let libraries = CORES.iter().map(Core::library).collect::<Result<Vec<_>>>()?;
+    // Each core has a folder of its own.
+    command::side_by_side(CORES.iter().zip(&libraries), |(core, library)| {
         let known =
             known.get(core.name).with_context(|| format!("{}: `cargo xtask fit` has not measured it", core.name))?;
-        for mode in ["int8", "dynamic", "f32"] {
+        for mode in MODES {
             let mut models = bench.models(mode)?.split_off(SHAPES - CHECKED);
             if mode == "int8" {
                 models.push(workspace::pretrained().join("model.xsfm"));
             }
-            let samples: Vec<Sample> = models.iter().map(|model| bench.sample(core, model)).collect::<Result<_>>()?;
+            let samples = bench.samples(core, library, &models)?;
             let costs = known.modes.get(mode).with_context(|| format!("{} {mode}", core.name))?;
             check(core, mode, costs, &samples)?;
             for sample in samples {
@@ -174,7 +185,8 @@ pub(crate) fn test() -> Result<()> {
                 ensure!(sample.structs == known.structs, "{}: {} bytes of structs", core.name, sample.structs);
             }
         }
-    }
+        Ok(())
+    })?;
     Ok(())
 }
 
@@ -233,10 +245,10 @@ impl Bench {
     }
 
     fn measure(&self, core: &Core) -> Result<Measured> {
+        let library = core.library()?;
         let mut measured = Measured::default();
-        for mode in ["int8", "dynamic", "f32"] {
-            let samples: Vec<Sample> =
-                self.models(mode)?.iter().map(|model| self.sample(core, model)).collect::<Result<_>>()?;
+        for mode in MODES {
+            let samples = self.samples(core, &library, &self.models(mode)?)?;
             let (fitted, checked) = samples.split_at(samples.len() - CHECKED);
             let each = least_squares(fitted);
             let costs = Costs {
@@ -262,12 +274,13 @@ impl Bench {
 
     /// Code, structs and stack of what has been measured before.
     fn measure_sizes(&self, core: &Core, known: &mut Measured) -> Result<()> {
+        let library = core.library()?;
         known.code = 0;
         for (mode, costs) in &mut known.modes {
             let models = self.models(mode)?;
             costs.stack = 0;
             for number in SIZED {
-                let sample = self.sample(core, &models[number])?;
+                let sample = self.sample(core, &library, &models[number])?;
                 eprintln!(
                     "{} {mode}: shape {number:02}, {} bytes of stack, {} of code",
                     core.name, sample.stack, sample.code
@@ -280,8 +293,12 @@ impl Bench {
         Ok(())
     }
 
+    fn samples(&self, core: &Core, library: &Path, models: &[PathBuf]) -> Result<Vec<Sample>> {
+        models.iter().map(|model| self.sample(core, library, model)).collect()
+    }
+
     /// Builds `measure.c` with a model and runs it twice.
-    fn sample(&self, core: &Core, model: &Path) -> Result<Sample> {
+    fn sample(&self, core: &Core, library: &Path, model: &Path) -> Result<Sample> {
         let failed = |error| anyhow!("{}: {error}", model.display());
         let packed = retarget(&input::packed(model)?, analyze::target::layout(core.name)).map_err(failed)?;
         let folder = self.folder.join(core.name);
@@ -290,7 +307,6 @@ impl Bench {
         packed.write(&laid).with_context(|| laid.display().to_string())?;
         let counts = Work::of(&input::load(&laid, &packed)?, &packed, BAG, core.lanes)?.0;
 
-        let library = capi::library(core.target, core.cpu)?;
         let mut make = Command::new("make");
         make.args(["--always-make", "--silent", "measure"]).current_dir(workspace::root().join("firmware-examples/c"));
         make.arg(format!("BOARD_LIBRARY={}", library.display())).arg(format!("BOARD_OUT={}", folder.display()));

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use crate::cross::{self, ARM_LINUX};
+use crate::cross::{self, ARM_LINUX, Target};
 use crate::setup::torch;
 use crate::{bits, boards, callgrind, capi, command, count, firmware, fit, readme, sanitize, size, workspace};
 
@@ -98,8 +98,11 @@ impl Part {
 }
 
 fn host() -> Result<()> {
-    command::run(&mut workspace::cargo(&["test", "--workspace", "--exclude", "xsfm-trainer", "--no-fail-fast"]))?;
-    command::run(&mut workspace::cargo(&["test", "--package", "xsfm-trainer", "--no-default-features"]))?;
+    // One command: cargo would build Arrow and more anew for the features that the trainer alone asks for. It does without libtorch
+    // where it has no default features; all that `std` is in the runtime's.
+    let arguments =
+        ["test", "--workspace", "--no-default-features", "--features", "xsfm-runtime/std", "--no-fail-fast"];
+    command::run(&mut workspace::cargo(&arguments))?;
     let mut examples = workspace::cargo(&["test", "--package", "example-input", "--package", "linux-arm"]);
     command::run(examples.current_dir(workspace::root().join(cross::EXAMPLES)))
 }
@@ -117,15 +120,17 @@ fn trainer() -> Result<()> {
 
 fn docs() -> Result<()> {
     // Examples in comments ran with the crates' tests.
-    let mut doc = workspace::cargo(&["doc", "--workspace", "--no-deps", "--exclude", "xsfm-trainer"]);
-    command::run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+    let torch = torch::set_up()?;
+    let mut doc = workspace::cargo(&["doc", "--workspace", "--no-deps"]);
+    command::run(torch.use_in(&mut doc).env("RUSTDOCFLAGS", "-D warnings"))?;
     readme::check()
 }
 
 fn arm() -> Result<()> {
-    for target in ARM_LINUX {
-        let toolchain = target.set_up()?;
-        let arguments = ["test", "--release", "--package", "xsfm-runtime", "--lib", "--tests"];
+    let toolchains = ARM_LINUX.into_iter().map(Target::set_up).collect::<Result<Vec<_>>>()?;
+    let arguments = ["test", "--release", "--package", "xsfm-runtime", "--lib", "--tests"];
+    cross::build_ahead(&toolchains, "", &[&arguments[..], &["--no-run"]].concat());
+    for toolchain in toolchains {
         for mut tests in toolchain.cargo_on_each_cpu("", &arguments)? {
             // A fraction of the random models: an emulator takes ten times as long, and this machine has seen them all.
             command::run(tests.env("XSFM_CASES", "25"))?;

@@ -12,16 +12,16 @@ use crate::machines::{MACHINES, Machine};
 use crate::setup::debian;
 use crate::{command, workspace};
 
-/// Scores a subject somewhere.
+/// Scores a subject somewhere; several may do so at the same time, for they write no files.
 pub(super) struct Runner {
     pub(super) name: String,
     score: Box<Scoring>,
 }
 
-type Scoring = dyn Fn(&Subject) -> Result<Vec<Score>>;
+type Scoring = dyn Fn(&Subject) -> Result<Vec<Score>> + Send + Sync;
 
 impl Runner {
-    fn new(name: String, score: impl Fn(&Subject) -> Result<Vec<Score>> + 'static) -> Self {
+    fn new(name: String, score: impl Fn(&Subject) -> Result<Vec<Score>> + Send + Sync + 'static) -> Self {
         Runner { name, score: Box::new(score) }
     }
 
