@@ -1,7 +1,7 @@
 //! `inspect`, `analyze` and `bench`: the commands that tell what a packed model holds and what it costs.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use xsfm_convert::analyze::{self, Question};
@@ -31,13 +31,14 @@ pub(crate) fn analyze(path: &Path, question: &Question<'_>, json: bool) -> anyho
 }
 
 pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<()> {
-    let start = Instant::now();
-    let packed = input::packed(&arguments.model)?;
-    let read = start.elapsed();
-    let model = input::load(&arguments.model, &packed)?;
-    let rows = match &arguments.rows {
-        Some(rows) => input::first_rows(rows, input::bounds(&model), bench::MAX_ROWS)?,
-        None => bench::random(&model, bench::MAX_ROWS, 1),
+    let rows = {
+        // Closed before anything is measured: the memory is that of one model.
+        let packed = input::packed(&arguments.model)?;
+        let model = input::load(&arguments.model, &packed)?;
+        match &arguments.rows {
+            Some(rows) => input::first_rows(rows, input::bounds(&model), bench::MAX_ROWS)?,
+            None => bench::random(&model, bench::MAX_ROWS, 1),
+        }
     };
     let options = bench::Options {
         batch: arguments.batch as usize,
@@ -47,5 +48,5 @@ pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<()> {
         profile: true,
         soak: arguments.soak.map(|seconds| Duration::from_secs(seconds.into())),
     };
-    print(&bench::bench(&packed, read, &rows, &options)?, arguments.json)
+    print(&bench::bench(&arguments.model, &rows, &options)?, arguments.json)
 }
