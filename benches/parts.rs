@@ -12,6 +12,7 @@ use std::{env, fs};
 use xsfm_benches::{FULL, model, samples};
 use xsfm_convert::bench::parts;
 use xsfm_convert::calibrate::{Activations, calibrate};
+use xsfm_convert::input;
 use xsfm_convert::model::FloatModel;
 use xsfm_convert::pack::{Packed, pack_int8};
 use xsfm_convert::target::{Target, retarget};
@@ -48,11 +49,15 @@ fn write_all(folder: &Path, cpu: &str, subjects: &[String]) -> Result<(), Box<dy
 }
 
 fn write(folder: &Path, target: Target, subject: &str) -> Result<(), Box<dyn Error>> {
-    let whole = if subject.ends_with(".xsfm") { Packed::read(Path::new(subject))? } else { small(subject)? };
+    let rows = if subject.ends_with(".xsfm") {
+        retarget(&input::packed(Path::new(subject))?, Target::Neutral)?
+    } else {
+        small(subject)?
+    };
     // A path makes a name without its slashes.
     let name = subject.replace(['/', '.'], "_");
     fs::create_dir_all(folder)?;
-    for (number, (part, file)) in parts(&retarget(&whole, Target::Neutral)?)?.into_iter().enumerate() {
+    for (number, (part, file)) in parts(&rows)?.into_iter().enumerate() {
         let file = retarget(&file, target)?;
         let path = folder.join(format!("{name}-{number}.xsfm"));
         file.write(&path)?;

@@ -6,7 +6,6 @@ use std::fmt::Write;
 use xsfm_runtime::{Backend, Model, ScratchBlock};
 
 use crate::error::Error;
-use crate::pack::Packed;
 
 /// The language of the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +29,7 @@ pub struct Source {
 ///
 /// # Errors
 /// Not a model, or a name that no language could have.
-pub fn generate(packed: &Packed, model: &Model<'_>, name: &str, language: Language) -> Result<Vec<Source>, Error> {
+pub fn generate(packed: &[u8], model: &Model<'_>, name: &str, language: Language) -> Result<Vec<Source>, Error> {
     if name != identifier(name) || name.starts_with('_') {
         return Err(Error::Input(format!("{name:?} is not a name: lowercase letters, digits and _, a letter first")));
     }
@@ -68,7 +67,7 @@ struct Field {
 }
 
 impl Facts {
-    fn new(packed: &Packed, model: &Model<'_>) -> Self {
+    fn new(packed: &[u8], model: &Model<'_>) -> Self {
         // What a microcontroller needs, not this machine.
         let scratch_blocks = model.with_backend(Backend::Portable).unwrap_or(*model).scratch_blocks();
         let mut taken = BTreeSet::new();

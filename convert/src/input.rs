@@ -8,8 +8,8 @@ use xsfm_interchange::rows::{Bounds, Column, RowBlock, RowsError, RowsReader, Ts
 use xsfm_runtime::Model;
 
 use crate::error::Error;
+use crate::mapped::Mapped;
 use crate::model::FloatModel;
-use crate::pack::Packed;
 use crate::{checkpoint, golden};
 
 /// Blocks of rows, each checked against the model.
@@ -24,19 +24,19 @@ pub fn float_model(folder: &Path) -> Result<FloatModel, Error> {
     if config.get("architecture").is_some() { golden::load(folder) } else { checkpoint::load(folder) }
 }
 
-/// Reads a packed file into memory, where it suits the runtime. Its bytes are not checked: see [`load`].
+/// Opens a packed file: mapped into memory, or read where it is a pipe. Its bytes are not checked: see [`load`].
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn packed(path: &Path) -> Result<Packed, Error> {
-    Packed::read(path).map_err(Error::io(path))
+pub fn packed(path: &Path) -> Result<Mapped, Error> {
+    Mapped::open(path)
 }
 
 /// The model in a packed file's bytes; `path` is its name in errors.
 ///
 /// # Errors
 /// Not a model, or a damaged one.
-pub fn load<'a>(path: &Path, packed: &'a Packed) -> Result<Model<'a>, Error> {
+pub fn load<'a>(path: &Path, packed: &'a [u8]) -> Result<Model<'a>, Error> {
     Model::from_bytes(packed).map_err(|source| Error::Load { path: path.to_owned(), source })
 }
 

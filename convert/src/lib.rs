@@ -13,7 +13,7 @@
 //! | [`export`] | [`FloatModel`](model::FloatModel) | the bytes of an ONNX file, for other engines |
 //! | [`mod@analyze`] | a packed file, a microcontroller | whether it fits there, and what a score takes |
 //! | [`inspect`], [`validate`], [`score`], [`bench`](mod@bench) | a packed file | what it holds, what packing cost, scores, time |
-//! | [`input`] | paths | models, and rows in blocks |
+//! | [`input`], [`mapped`] | paths | models, and rows in blocks; packed files in memory |
 //! | [`reference`](mod@reference) | either model, a row | the logit, by the plainest loops: the oracle of every test |
 
 pub mod analyze;
@@ -28,6 +28,7 @@ pub mod golden;
 pub mod input;
 pub mod inspect;
 pub mod low_rank;
+pub mod mapped;
 pub mod model;
 pub mod pack;
 pub mod quantize;

@@ -1,7 +1,7 @@
 //! From a model to the bytes of an `.xsfm` file: layout only, no arithmetic (`docs/format.md`).
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io;
 use std::ops::Deref;
 use std::path::Path;
 
@@ -56,23 +56,10 @@ impl fmt::Debug for Packed {
 }
 
 impl Packed {
-    fn new(bytes: &[u8]) -> Self {
+    pub(crate) fn new(bytes: &[u8]) -> Self {
         let mut blocks = vec![ScratchBlock::ZERO; bytes.len().div_ceil(ScratchBlock::LEN)];
         blocks.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
         Packed { blocks, len: bytes.len() }
-    }
-
-    /// Reads a file whole, to an address that suits the runtime. Its bytes are not checked.
-    ///
-    /// # Errors
-    /// The file system's.
-    pub fn read(path: &Path) -> io::Result<Self> {
-        // Not `read_to_end`: the bytes go straight to where they stay.
-        let mut file = std::fs::File::open(path)?;
-        let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-        let mut blocks = vec![ScratchBlock::ZERO; len.div_ceil(ScratchBlock::LEN)];
-        file.read_exact(&mut blocks.as_mut_bytes()[..len])?;
-        Ok(Packed { blocks, len })
     }
 
     /// Writes the file whole or not at all.

@@ -43,7 +43,7 @@ impl Target {
 ///
 /// # Errors
 /// Not a model, or one whose padded layers are too large for the format.
-pub fn retarget(packed: &Packed, target: Target) -> Result<Packed, PackError> {
+pub fn retarget(packed: &[u8], target: Target) -> Result<Packed, PackError> {
     let manifest = Model::from_bytes(packed).and_then(|model| model.manifest()).map_err(PackError::Refused)?;
     let source = Source { file: packed, manifest: &manifest };
     let mut file = FileWriter::default();

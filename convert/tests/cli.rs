@@ -182,7 +182,7 @@ fn bench_tells_what_a_model_costs() {
     assert!(figure("/call/p50") <= figure("/call/p99") && figure("/call/p99") <= figure("/call/max"));
     assert_eq!(figure("/memory/file_bytes"), packed as f64);
     assert!(figure("/memory/prepared_bytes") > 0.0 && figure("/rows_per_second") > 0.0);
-    for what in ["read", "load", "checksum", "first_score"] {
+    for what in ["open", "load", "checksum", "first_score"] {
         assert!(figure(&format!("/start/{what}_ns")) > 0.0);
     }
     let parts: Vec<&str> =
@@ -200,6 +200,7 @@ fn bench_tells_what_a_model_costs() {
     assert!(random["soak"]["p99_over_p50"].as_f64().unwrap() >= 1.0);
     assert!(run(folder, "bench f32.xsfm --rows rows.tsv", "").contains("layer 1, "));
     refuse(folder, "bench int8.xsfm --backend abacus", "", &["abacus", "portable"]);
+    refuse(folder, "bench nobody.xsfm", "", &["nobody.xsfm"]);
 }
 
 #[test]

@@ -8,8 +8,8 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
-use xsfm_convert::pack::Packed;
+use anyhow::{Result, bail, ensure};
+use xsfm_convert::input;
 use xsfm_runtime::format::{Arithmetic, FieldRecord, LayerRecord, Layout, SectionKind, Terms, composition};
 use xsfm_runtime::quant::Term;
 use xsfm_runtime::{Model, ScratchBlock};
@@ -56,7 +56,7 @@ impl Floor {
     /// Takes a packed int8 model apart.
     pub(crate) fn load(path: &Path) -> Result<Self> {
         ensure!(x86::is_available(), "the floor is written for AVX-512 VNNI");
-        let packed = Packed::read(path).with_context(|| path.display().to_string())?;
+        let packed = input::packed(path)?;
         let model = Model::from_bytes(&packed)?;
         let manifest = model.manifest()?;
         let Arithmetic::Int8 { bias, terms } = manifest.arithmetic else { bail!("{}: not int8", path.display()) };

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use xsfm_convert::pack::Packed;
+use anyhow::Result;
+use xsfm_convert::input;
+use xsfm_convert::mapped::Mapped;
 use xsfm_runtime::{Model, Row, Score, Scorer, ScratchBlock};
 
 use crate::engine::Engine;
@@ -20,8 +21,7 @@ impl Ours {
     /// Loads a packed model of any mode.
     pub(crate) fn load(path: &Path, batch: usize) -> Result<Self> {
         // A few models of one run, which ends soon: leaked, so that what borrows them can be kept beside others.
-        let packed: &'static Packed =
-            Box::leak(Box::new(Packed::read(path).with_context(|| path.display().to_string())?));
+        let packed: &'static Mapped = Box::leak(Box::new(input::packed(path)?));
         let model = Model::from_bytes(packed)?;
         let blocks = |count| Box::leak(vec![ScratchBlock::ZERO; count].into_boxed_slice());
         let model = model.prepare(blocks(model.prepared_blocks()))?;

@@ -32,7 +32,7 @@ enum Upto {
 ///
 /// # Errors
 /// What packing them finds wrong.
-pub fn parts(file: &Packed) -> Result<Vec<(String, Packed)>, Error> {
+pub fn parts(file: &[u8]) -> Result<Vec<(String, Packed)>, Error> {
     let sections = Sections::new(file)?;
     let mut models = vec![("gather".to_owned(), sections.kept(Upto::Gather)?)];
     let has = |kind| sections.bytes(kind).is_some();
@@ -55,12 +55,7 @@ pub fn parts(file: &Packed) -> Result<Vec<(String, Packed)>, Error> {
 }
 
 /// The nanoseconds per row of every part, in the order in which a row goes through them.
-pub(super) fn profile(
-    file: &Packed,
-    whole: &Model<'_>,
-    rows: &[Row<'_>],
-    options: &Options,
-) -> Result<Vec<Part>, Error> {
+pub(super) fn profile(file: &[u8], whole: &Model<'_>, rows: &[Row<'_>], options: &Options) -> Result<Vec<Part>, Error> {
     let models = parts(file)?;
     let mut memories = vec![Vec::new(); models.len()];
     let mut times = vec![Vec::new(); models.len()];
@@ -109,13 +104,13 @@ fn is_of_layers(kind: u8) -> bool {
 
 /// A file's sections.
 struct Sections<'f> {
-    file: &'f Packed,
+    file: &'f [u8],
     manifest: Manifest<'f>,
     mode: Mode,
 }
 
 impl<'f> Sections<'f> {
-    fn new(file: &'f Packed) -> Result<Self, Error> {
+    fn new(file: &'f [u8]) -> Result<Self, Error> {
         let model = Model::from_bytes_skipping_checksum(file).map_err(not_loaded)?;
         let manifest = model.manifest().map_err(not_loaded)?;
         Ok(Sections { file, manifest, mode: model.mode() })

@@ -51,11 +51,11 @@ pub struct Report {
     pub checksum: String,
 }
 
-/// Nanoseconds before the first row; medians, but for `read_ns`, which is the first and only time.
+/// Nanoseconds before the first row; medians.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Start {
-    /// Reading the file into memory.
-    pub read_ns: f64,
+    /// Opening the file, which maps it into memory; its pages come with what looks at them first, mostly the checksum.
+    pub open_ns: f64,
     /// Loading it without its checksum.
     pub load_ns: f64,
     /// The checksum.
@@ -77,7 +77,7 @@ pub struct Memory {
     pub scratch_bytes: usize,
     /// All of these, with scratch for every thread.
     pub announced_bytes: usize,
-    /// The most that this process has had at once; absent where the system does not tell.
+    /// The most that this process has had at once, the pages of the file that it looked at included; absent where the system does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_bytes: Option<u64>,
 }
@@ -132,12 +132,12 @@ impl fmt::Display for Report {
         writeln!(f, "          of which {:.0} ns for the clock", self.timer_ns)?;
         let plural = if self.threads == 1 { "" } else { "s" };
         writeln!(f, "rows/s    {:.0} on {} thread{plural}", self.rows_per_second, self.threads)?;
-        let Start { read_ns, load_ns, checksum_ns, prepare_ns, first_score_ns } = self.start;
+        let Start { open_ns, load_ns, checksum_ns, prepare_ns, first_score_ns } = self.start;
         let us = |ns: f64| ns / 1e3;
         write!(
             f,
-            "start     read {:.0} µs, load {:.1} µs, checksum {:.0} µs",
-            us(read_ns),
+            "start     open {:.1} µs, load {:.1} µs, checksum {:.0} µs",
+            us(open_ns),
             us(load_ns),
             us(checksum_ns)
         )?;

@@ -2,8 +2,9 @@
 //!
 //! A [`Task`] is a piece of work written once over [`Vector`], sixteen lanes with a handful of operations. A back end is one
 //! file, `kernel/<isa>.rs`: those operations in the instructions of one extension, behind a token that exists only where the
-//! CPU has them. [`Chosen::run`] compiles the whole task for the instructions of the token, so that nothing is dispatched
-//! inside. These files are the only place where `unsafe` is allowed. [`portable`] is plain Rust, always compiled.
+//! CPU has them; NEON's loops in `asm!` are in a folder of its name. [`Chosen::run`] compiles the whole task for the instructions
+//! of the token, so that nothing is dispatched inside. These files are the only place where `unsafe` is allowed. [`portable`] is
+//! plain Rust, always compiled.
 //!
 //! Microcontrollers have the portable back end; where the compiler was told of their instructions, `dsp*.rs` and `mve.rs` add
 //! layers whose weights were packed for them ([`crate::format::Layout`]), pairs, and dot products.

@@ -1,0 +1,317 @@
+//! What can be asked: the arguments of every command.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use xsfm_convert::generate::Language;
+use xsfm_convert::model::TableBits;
+use xsfm_convert::target::Target;
+
+/// Packs click models into one .xsfm file, and looks at, checks and scores such files.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "\
+Rows are an Arrow file (*.arrow, as `xsfm-train prepare` writes it) or a TSV: one row of integer indices per line, a tab between
+fields, `|` inside a bag; `-` reads a TSV from standard input.
+
+  xsfm pack run/student --rows data/valid.arrow -o student.xsfm
+  xsfm inspect student.xsfm
+  xsfm validate student.xsfm run/student --rows data/test.arrow
+  printf '7\\t42\\t1|5\\n' | xsfm score student.xsfm --indices -"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Pack a checkpoint folder (config.json, weights.safetensors, schema.json).
+    ///
+    /// int8 mode uses the scales of quantisation-aware training where config.json has them; otherwise it calibrates on --rows.
+    /// Dynamic mode needs no rows unless the model has bags, and calibrates on them where they are given.
+    Pack {
+        /// Folder that `xsfm-train` wrote.
+        checkpoint: PathBuf,
+        /// Rows to calibrate int8 or dynamic mode on, best validation rows; the first 2048 are used.
+        #[arg(long, value_name = "FILE")]
+        rows: Option<PathBuf>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Pack a model of the original Python implementation (config.json, weights.safetensors).
+    Import {
+        /// Folder with the exported state dict.
+        folder: PathBuf,
+        /// Rows to calibrate int8 or dynamic mode on; the first 2048 are used.
+        #[arg(long, value_name = "FILE")]
+        calibrate: Option<PathBuf>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Lay the layers of a packed model out for another CPU; scores of int8 and dynamic mode keep their bits.
+    Retarget {
+        /// Packed model.
+        model: PathBuf,
+        /// The CPU that will score it.
+        #[arg(long, value_enum)]
+        target: TargetArgument,
+        /// The packed file.
+        #[arg(short, long, value_name = "N.xsfm")]
+        output: PathBuf,
+    },
+    /// Write a packed model as code to compile into a program: its bytes, aligned, with the names of the fields and its numbers.
+    Generate {
+        /// Packed model.
+        model: PathBuf,
+        /// The language.
+        #[arg(long, value_enum)]
+        lang: LanguageArgument,
+        /// What names in the code start with, and the files; the model's file name by default.
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// Folder for NAME.h and NAME.c, or NAME.rs and NAME.xsfm.
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+    },
+    /// Write a model for other engines.
+    Export {
+        /// Folder of a checkpoint, or of a model of the original Python implementation.
+        folder: PathBuf,
+        /// The format.
+        #[arg(long, value_enum)]
+        to: Format,
+        /// The exported file: from `indices`, i64 `[batch, num_fields]`, to `logit` and `probability`, f32 `[batch]`.
+        #[arg(short, long, value_name = "M.onnx")]
+        output: PathBuf,
+        /// Leave the output `probability` out.
+        #[arg(long)]
+        logit_only: bool,
+    },
+    /// Show the schema, the sections, bytes by part, parameters, and the RAM that scoring needs.
+    Inspect {
+        /// Packed model.
+        model: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell whether a model fits a microcontroller, packed for it, and what a score takes there; fails where it does not fit.
+    Analyze {
+        /// Packed model.
+        model: PathBuf,
+        /// The microcontroller's core: cortex-m0plus, cortex-m3, cortex-m4f, cortex-m7, cortex-m55.
+        #[arg(long, value_name = "CORE")]
+        target: String,
+        /// Flash for the model and the code that scores, such as 1M or 256K.
+        #[arg(long, value_name = "BYTES", value_parser = xsfm_interchange::size::bytes)]
+        flash: Option<usize>,
+        /// RAM for scoring.
+        #[arg(long, value_name = "BYTES", value_parser = xsfm_interchange::size::bytes)]
+        ram: Option<usize>,
+        /// Indices of a bag, on average.
+        #[arg(long, value_name = "N", default_value_t = 4)]
+        bag: usize,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare a packed model with what it was made from: logit errors; AUC, LogLoss, PRAUC, RCE before and after.
+    Validate {
+        /// Packed model.
+        model: PathBuf,
+        /// Folder that it was packed or imported from.
+        checkpoint: PathBuf,
+        /// Rows to compare on; figures other than logit errors need labels, which Arrow files have.
+        #[arg(long, value_name = "FILE")]
+        rows: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure a packed model on labelled rows: LogLoss, AUC, PRAUC, RCE.
+    Evaluate {
+        /// Packed model.
+        model: PathBuf,
+        /// Arrow file of rows with labels.
+        #[arg(long, value_name = "FILE")]
+        rows: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print `logit<TAB>probability` of every row, with as many digits as restore the f32 bits.
+    Score {
+        /// Packed model.
+        model: PathBuf,
+        /// Rows of integer indices; `-` for standard input.
+        #[arg(long, value_name = "FILE")]
+        indices: PathBuf,
+        /// Where to write instead of standard output.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Print the rows with the highest scores.
+    Rank(RankArguments),
+    /// Measure what a packed model costs on this CPU: getting ready, calls, parts, memory.
+    ///
+    /// Pin it with `taskset -c 1` for steady figures.
+    Bench(BenchArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RankArguments {
+    /// Packed model.
+    pub(crate) model: PathBuf,
+    /// Rows of integer indices, one per candidate; `-` for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) indices: PathBuf,
+    /// Names to print, one line per row of --indices.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) names: Option<PathBuf>,
+    /// Fields that are the same in all rows, by name: what they add to the scores is computed once.
+    #[arg(long, value_name = "FIELD,…", value_delimiter = ',')]
+    pub(crate) context: Vec<String>,
+    /// How many to print.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) top: usize,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    /// Packed model.
+    pub(crate) model: PathBuf,
+    /// Rows to score, the first 1024; without them, random ones, a few features often and most rarely.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rows: Option<PathBuf>,
+    /// Rows of a call.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) batch: u32,
+    /// Threads that score at the same time, for the rows per second.
+    #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: u32,
+    /// The instructions: portable, sse4.1, avx2, avx-vnni, avx512-vnni, avx512-amx, neon, neon-dotprod, neon-i8mm; the best by default.
+    #[arg(long, value_name = "B")]
+    pub(crate) backend: Option<String>,
+    /// Score the layers as they are packed instead of laying them in tiles first.
+    #[arg(long)]
+    pub(crate) as_packed: bool,
+    /// Also watch single calls for so long, and tell how far the slowest 1 % are from the median.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) soak: Option<u32>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Output {
+    /// Arithmetic of the packed model.
+    #[arg(long, value_enum, default_value_t = ModeArgument::Int8)]
+    pub(crate) mode: ModeArgument,
+    /// Bits of a number in the tables of int8 and dynamic mode: those of training, or 8. With others than in training, scales are
+    /// found anew.
+    #[arg(long, value_enum)]
+    pub(crate) table_bits: Option<BitsArgument>,
+    /// Replace the field matrix by this many factors: cheaper than one weight per pair where it is well below half the fields.
+    #[arg(long, value_name = "K")]
+    pub(crate) rank: Option<usize>,
+    /// The CPU that the layers are laid out for. Any CPU reads any file; one packed for it starts faster and takes less memory.
+    #[arg(long, value_enum, default_value_t = TargetArgument::Neutral)]
+    pub(crate) target: TargetArgument,
+    /// The packed file.
+    #[arg(short, long, value_name = "M.xsfm")]
+    pub(crate) output: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum ModeArgument {
+    /// Weights and sums in f32.
+    F32,
+    /// Integers from the table to the logit: a quarter of the bytes, the same bits on every CPU.
+    Int8,
+    /// As int8, but the outputs of layers get a scale of their own for each row: packs without rows, closer to f32, slower.
+    Dynamic,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum BitsArgument {
+    /// One number per byte.
+    #[value(name = "8")]
+    Eight,
+    /// Two numbers per byte.
+    #[value(name = "4")]
+    Four,
+}
+
+impl From<BitsArgument> for TableBits {
+    fn from(argument: BitsArgument) -> Self {
+        match argument {
+            BitsArgument::Eight => TableBits::Eight,
+            BitsArgument::Four => TableBits::Four,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum TargetArgument {
+    /// Any CPU: layers lie row by row.
+    Neutral,
+    /// x86-64: layers lie in tiles, as vector instructions want them.
+    #[value(name = "x86-64")]
+    X86_64,
+    /// 64-bit ARM: layers lie in tiles.
+    Aarch64,
+    /// Cortex-M0+, Cortex-M3, RISC-V: layers lie row by row, without padding.
+    #[value(aliases = ["cortex-m0plus", "cortex-m3", "riscv32"])]
+    CortexM,
+    /// Cortex-M4, M7, M33: layers of int8 mode lie in strips for their DSP instructions.
+    #[value(name = "cortex-m4f", aliases = ["cortex-m4", "cortex-m7", "cortex-m33"])]
+    CortexMDsp,
+    /// Cortex-M55: layers of int8 mode lie in strips for its vector instructions.
+    #[value(name = "cortex-m55", alias = "cortex-m85")]
+    CortexMMve,
+}
+
+impl From<TargetArgument> for Target {
+    fn from(argument: TargetArgument) -> Self {
+        match argument {
+            TargetArgument::Neutral => Target::Neutral,
+            TargetArgument::X86_64 => Target::X86_64,
+            TargetArgument::Aarch64 => Target::Aarch64,
+            TargetArgument::CortexM => Target::CortexM,
+            TargetArgument::CortexMDsp => Target::CortexMDsp,
+            TargetArgument::CortexMMve => Target::CortexMMve,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LanguageArgument {
+    /// A module for xsfm-runtime.
+    Rust,
+    /// A header and a source file for xsfm.h.
+    C,
+}
+
+impl From<LanguageArgument> for Language {
+    fn from(argument: LanguageArgument) -> Self {
+        match argument {
+            LanguageArgument::Rust => Language::Rust,
+            LanguageArgument::C => Language::C,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    /// ONNX, operator set 17, f32.
+    Onnx,
+}

@@ -1,0 +1,89 @@
+//! `score`, `rank`, `evaluate` and `validate`: the commands that score rows.
+
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+
+use xsfm_convert::score::Ranked;
+use xsfm_convert::{Error, input, score, validate};
+use xsfm_interchange::atomic;
+use xsfm_interchange::metrics::Metrics;
+use xsfm_runtime::Model;
+
+use crate::cli::RankArguments;
+use crate::output::{print, print_json, progress_bar};
+
+pub(crate) fn score(path: &Path, indices: &Path, output: Option<&Path>) -> anyhow::Result<()> {
+    let packed = input::packed(path)?;
+    let model = input::load(path, &packed)?;
+    match output {
+        None => {
+            let mut stdout = BufWriter::new(io::stdout().lock());
+            write_scores(&model, indices, &mut stdout)?;
+            Ok(stdout.flush()?)
+        }
+        Some(path) => {
+            let mut pending = atomic::Pending::create(path).map_err(Error::io(path))?;
+            write_scores(&model, indices, &mut pending)?;
+            Ok(pending.commit().map_err(Error::io(path))?)
+        }
+    }
+}
+
+pub(crate) fn rank(arguments: &RankArguments) -> anyhow::Result<()> {
+    let RankArguments { model: path, indices, names, context, top, json } = arguments;
+    let packed = input::packed(path)?;
+    let names = names.as_deref().map(read_lines).transpose()?;
+    let ranked = score::rank(&input::load(path, &packed)?, indices, names.as_deref(), context, *top)?;
+    if *json { print_json(&ranked) } else { print_ranking(&ranked) }
+}
+
+pub(crate) fn evaluate(path: &Path, rows: &Path, json: bool) -> anyhow::Result<()> {
+    let packed = input::packed(path)?;
+    let metrics = score::evaluate(&input::load(path, &packed)?, rows)?;
+    if json { print_json(&metrics) } else { print_metrics(&metrics) }
+}
+
+pub(crate) fn validate(path: &Path, checkpoint: &Path, rows: &Path, json: bool) -> anyhow::Result<()> {
+    let packed = input::packed(path)?;
+    let bar = progress_bar("rows compared", None);
+    let original = input::float_model(checkpoint)?;
+    let report = validate::validate(&input::load(path, &packed)?, &original, rows, &mut |done| {
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
+    print(&report, json)
+}
+
+fn write_scores(model: &Model<'_>, indices: &Path, output: &mut impl Write) -> anyhow::Result<()> {
+    score::score_rows(model, indices, |_, scores| {
+        scores.iter().try_for_each(|&score| score::write_score(output, score)).map_err(anyhow::Error::from)
+    })
+}
+
+fn read_lines(path: &Path) -> anyhow::Result<Vec<String>> {
+    let read = || BufReader::new(std::fs::File::open(path)?).lines().collect::<io::Result<_>>();
+    Ok(read().map_err(Error::io(path))?)
+}
+
+fn print_metrics(metrics: &Metrics) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "rows     {}", metrics.rows)?;
+    writeln!(stdout, "LogLoss  {:.6}", metrics.log_loss)?;
+    for (name, figure) in [("AUC", metrics.auc), ("PRAUC", metrics.prauc), ("RCE %", metrics.rce)] {
+        match figure {
+            Some(figure) => writeln!(stdout, "{name:<7}  {figure:.6}")?,
+            None => writeln!(stdout, "{name:<7}  not defined: the labels are all the same")?,
+        }
+    }
+    Ok(())
+}
+
+fn print_ranking(ranked: &[Ranked]) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{:>4}  {:>8}  {:>11}  {:>10}  name", "rank", "row", "probability", "logit")?;
+    for entry in ranked {
+        let (rank, row, name) = (entry.rank, entry.row, entry.name.as_deref().unwrap_or_default());
+        writeln!(stdout, "{rank:>4}  {row:>8}  {:>11.6}  {:>10.6}  {name}", entry.probability, entry.logit)?;
+    }
+    Ok(())
+}
