@@ -103,16 +103,14 @@ fn reals<V: Vector, const R: usize, const G: usize>(
         for (sum, of_pairs) in sums.iter_mut().zip(of_pairs) {
             *sum += of_pairs;
         }
-        match mlp {
-            None => (),
-            Some(_) if tiled.is_some() => {
-                interleave_rows(v, e, stride, &mut x.as_chunks_mut::<R>().0[group * apart..][..inputs]);
-            }
-            Some(mlp) => {
+        match (tiled, mlp) {
+            (Some(_), _) => interleave_rows(v, e, stride, &mut x.as_chunks_mut::<R>().0[group * apart..][..inputs]),
+            (None, Some(mlp)) => {
                 for (out, e) in of_mlp.iter_mut().zip(e.chunks_exact(stride)) {
                     *out = mlp.rows(&e[..inputs], start, x, y);
                 }
             }
+            (None, None) => (),
         }
     }
     if let Some(mlp) = tiled {
