@@ -152,8 +152,8 @@ fn teachers_logits_are_kept_while_model_and_rows_stay() {
     assert_eq!(mean(), first, "without saying of what");
     std::fs::write(&kept, b"short").unwrap();
     assert_eq!(mean(), first, "damaged");
-    train_with(&data, &teachers[0], "--epochs 2 --seed 1").unwrap();
-    assert_ne!(mean(), first, "another model in the same folder");
+    train_with(&data, &teachers[0], "--epochs 1 --seed 3").unwrap();
+    assert!(mean() != first, "another model in the same folder");
 }
 
 /// A student reads the rows with fewer tokens, its teacher as they were.
