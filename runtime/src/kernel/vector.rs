@@ -16,7 +16,7 @@ pub(crate) const GROUP: usize = 8;
 /// products of [matrices](Vector::matrix).
 pub(crate) const WIDE_GROUP: usize = 2 * GROUP;
 
-/// Rows that are interleaved at once in f32 mode: what N and every group is a multiple of, but for a single row.
+/// Rows that are interleaved at once in f32 mode; groups, and the rows that registers have room for, are multiples of it.
 pub(crate) const FEW: usize = 4;
 /// Groups of [`WIDE_GROUP`] rows that take turns at the weights of a wide layer in f32 mode.
 pub(crate) const GROUPS: usize = 4;
@@ -353,7 +353,7 @@ fn two_tiles<V: Vector, const R: usize, const N: usize>(
     acc
 }
 
-/// y \[LANES, R\] = rows FIRST to FIRST + N of it, a multiple of [`FEW`] or one
+/// y \[LANES, R\]: rows `first` to `first` + N of the group, N being one or a multiple of [`FEW`]
 #[inline(always)]
 pub(crate) fn interleave_f32<V: Vector, const R: usize, const N: usize>(
     v: V,
