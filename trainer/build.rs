@@ -1,11 +1,30 @@
-//! Lets the programs find libtorch where they were built with it, without `LD_LIBRARY_PATH`.
+//! Compiles the boundary to libtorch, and lets the programs find libtorch where they were built with it, without `LD_LIBRARY_PATH`.
 
 use std::env;
 
 fn main() {
     println!("cargo::rerun-if-env-changed=LIBTORCH");
+    #[cfg(feature = "torch")]
+    compile_boundary();
     let uses_torch = env::var_os("CARGO_FEATURE_TORCH").is_some();
     if let (true, Some(folder)) = (uses_torch && cfg!(unix), env::var_os("LIBTORCH")) {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{}/lib", folder.display());
     }
+}
+
+/// As torch-sys compiles its own: headers beside the libraries that it found, threads by OpenMP.
+#[cfg(feature = "torch")]
+fn compile_boundary() {
+    const SOURCE: &str = "src/cpu/libtorch.cpp";
+    println!("cargo::rerun-if-changed={SOURCE}");
+    let libraries = env::var_os("DEP_TCH_LIBTORCH_LIB").expect("torch-sys says where libtorch is");
+    let include = std::path::Path::new(&libraries).with_file_name("include");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .warnings(false)
+        .includes([include.join("torch/csrc/api/include"), include])
+        .flag_if_supported("-fopenmp")
+        .file(SOURCE)
+        .compile("xsfm_libtorch");
 }

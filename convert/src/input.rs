@@ -81,7 +81,7 @@ pub fn first_rows(path: &Path, bounds: Bounds, max: usize) -> Result<RowBlock, E
     for block in blocks {
         let block = block?;
         for i in 0..block.len().min(max - first.len()) {
-            first.push_row(block.label(i), &block.row(i));
+            first.push_row_of(&block, i);
         }
         if first.len() == max {
             break;

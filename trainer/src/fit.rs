@@ -239,7 +239,6 @@ impl Fit<'_> {
                     // BatchNorm has no variance of a single row.
                     continue;
                 }
-                adam.zero_gradients();
                 let entries = self.model.train_entries(&distinct);
                 let output = self.train_pass(&entries)?;
                 let count = labels.len() as f64;
@@ -254,8 +253,7 @@ impl Fit<'_> {
                         step + 1
                     );
                 }
-                loss.backward();
-                adam.step(learning_rate, t.weight_decay, &entries);
+                adam.step(&loss, learning_rate, t.weight_decay, &entries);
                 if let Some(pruner) = &mut self.pruning {
                     pruner.step();
                 }

@@ -28,6 +28,8 @@ pub mod checkpoint;
 #[cfg(feature = "torch")]
 pub mod commands;
 #[cfg(feature = "torch")]
+mod cpu;
+#[cfg(feature = "torch")]
 pub mod device;
 #[cfg(feature = "torch")]
 pub mod distill;

@@ -216,19 +216,19 @@ impl<'a> Quantized<'a> {
     pub fn pass(&self, entries: &Entries, dropout: Dropout) -> Output {
         // entries of n samples, E in all; vectors [n, num_fields, embed_dim]; accumulators [n]
         let (p, layout) = (&self.model.parameters, &self.model.layout);
-        let mut used = Vec::new();
+        let (mut used, field) = (Vec::new(), entries.field());
         let mut gather = |t: &Tensor, lookup: &Lookup, scales: &Tensor| {
             let real = lookup.gather(t);
             let (max, step) = self.scales.table_bits.range();
             let step = f64::from(step);
-            let integers = integers(&real, &(scales.index_select(0, &entries.field) * step), max, self.kind) * step;
+            let integers = integers(&real, &(scales.index_select(0, &field) * step), max, self.kind) * step;
             used.push(real);
             integers
         };
         let a = gather(&p.first, &entries.first, &self.table_scales[0]);
         let second = p.second.as_ref().zip(entries.second.as_ref());
         let b = second.map(|(t, lookup)| gather(t, lookup, &self.table_scales[1]));
-        let acc = layout.sum_bags(&layout.compose(&a, b.as_ref(), &entries.field, 128.0), entries);
+        let acc = layout.sum_bags(&layout.compose(&a, b.as_ref(), entries, 128.0), entries);
         let mut vectors = self.vector.apply(&acc);
         if dropout.embedding > 0.0 {
             vectors = vectors.dropout(dropout.embedding, true);
@@ -236,8 +236,8 @@ impl<'a> Quantized<'a> {
         let mut steps = self.bias.expand([entries.samples], false);
         if let (Some(part), Some(weights), Some(lookup)) = (&self.feature_weight, &p.feature_weight, &entries.feature) {
             let weights = lookup.gather(weights).view([-1, 1]);
-            let integers = integers(&weights, &part.scales.index_select(0, &entries.field), WEIGHT_MAX, self.kind);
-            let acc = layout.sum_bags(&(integers * part.coefficients.index_select(0, &entries.field)), entries);
+            let integers = integers(&weights, &part.scales.index_select(0, &field), WEIGHT_MAX, self.kind);
+            let acc = layout.sum_bags(&(integers * part.coefficients.index_select(0, &field)), entries);
             steps = &steps + part.way.steps(&acc.sum_dim_intlist([1, 2].as_slice(), false, self.kind));
             used.push(weights);
         }

@@ -185,6 +185,16 @@ impl RowBlock {
         }
     }
 
+    /// Appends row `i` of a block with the same fields.
+    pub fn push_row_of(&mut self, block: &RowBlock, i: usize) {
+        if self.offsets.is_empty() && block.offsets.is_empty() {
+            self.labels.extend(block.label(i));
+            self.indices.extend_from_slice(&block.indices[i * block.num_fields..][..block.num_fields]);
+        } else {
+            self.push_row(block.label(i), &block.row(i));
+        }
+    }
+
     /// Forgets all rows and keeps the memory.
     pub fn clear(&mut self) {
         self.labels.clear();

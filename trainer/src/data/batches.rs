@@ -135,6 +135,7 @@ impl Pass<'_> {
     fn next_batch(&mut self) -> Result<Batch, RowsError> {
         let columns = self.reader.columns();
         let mut rows = RowBlock::new(columns.len(), columns.iter().any(|c| c.bag));
+        rows.indices.reserve(self.batch_size * columns.len());
         let mut numbers = Vec::with_capacity(self.batch_size);
         while numbers.len() < self.batch_size {
             let Some((b, r)) = self.rows.pop() else {
@@ -145,7 +146,7 @@ impl Pass<'_> {
                 continue;
             };
             let (block, row) = (&self.window[b as usize], r as usize);
-            rows.push_row(block.label(row), &block.row(row));
+            rows.push_row_of(block, row);
             numbers.push(self.first_rows[b as usize] + u64::from(r));
         }
         Ok(Batch { rows, numbers })

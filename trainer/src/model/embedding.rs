@@ -160,10 +160,11 @@ impl Layout {
     ///
     /// `a * b` for a product, `unit * (a + b)` for a sum, `unit * a` for a full table. `unit` is 1 for real numbers and 128 for
     /// the accumulators of `docs/quantization.md`.
-    pub fn compose(&self, a: &Tensor, b: Option<&Tensor>, field: &Tensor, unit: f64) -> Tensor {
+    pub fn compose(&self, a: &Tensor, b: Option<&Tensor>, entries: &Entries, unit: f64) -> Tensor {
         let Some(b) = b else {
             return if unit == 1.0 { a.shallow_clone() } else { a * unit };
         };
+        let field = &entries.field();
         let (a, b) = match &self.concat {
             None => (a.shallow_clone(), b.shallow_clone()),
             Some([first, second]) => {

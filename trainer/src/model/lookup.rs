@@ -3,8 +3,11 @@
 //! Training gathers each row of a table that a batch uses once, and the batch's vectors from those: the gradient is then that of a
 //! few thousand rows, not of a whole table with a million. A row's is the sum over its entries, which are listed for it.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
-use tch::{Device, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 use xsfm_interchange::config::{EmbeddingConfig, Operation};
 use xsfm_interchange::rows::RowBlock;
 
@@ -53,14 +56,13 @@ pub struct Indexer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
     samples: usize,
+    num_fields: usize,
     /// `[E]`: row of the first tensor.
     first: Vec<i64>,
     /// `[E]`: row of the second tensor; empty where no field is quotient-remainder.
     second: Vec<i64>,
     /// `[E]`: number of the feature over all fields; empty where features have no weights.
     feature: Vec<i64>,
-    /// `[E]`: the entry's field.
-    field: Vec<i64>,
     /// `[E]`: sample * num_fields + field; empty where no field is a bag.
     segment: Vec<i64>,
 }
@@ -72,16 +74,19 @@ impl Indexer {
     /// A row with another number of fields, an empty bag, an index outside its table.
     pub fn rows(&self, block: &RowBlock) -> Result<Rows> {
         let num_fields = self.fields.len();
+        if i32::try_from(block.indices.len()).is_err() {
+            bail!("a batch of {} indices; at most {} are trained together", block.indices.len(), i32::MAX);
+        }
         if block.num_fields != num_fields {
             bail!("rows have {} fields, the model has {num_fields}", block.num_fields);
         }
         let room = |wanted: bool| Vec::with_capacity(if wanted { block.indices.len() } else { 0 });
         let mut rows = Rows {
             samples: block.len(),
+            num_fields,
             first: room(true),
             second: room(self.has_second),
             feature: room(self.with_features),
-            field: room(true),
             segment: room(self.has_bag),
         };
         for i in 0..block.len() {
@@ -97,7 +102,6 @@ impl Indexer {
                     }
                     let (row, remainder) = field.rows_of(index);
                     rows.first.push(field.first + i64::from(row));
-                    rows.field.push(size(f));
                     if self.has_second {
                         rows.second.push(field.second + i64::from(remainder));
                     }
@@ -114,34 +118,13 @@ impl Indexer {
     }
 }
 
-/// Numbers the rows of a table that a batch uses, in the order in which it first names them.
+/// Numbers the rows of a table that batches use, in the order in which a batch first names them.
 ///
 /// A sparse set (Briggs and Torczon 1993, doi:10.1145/176454.176484): a place that was never written, or for another batch, is known by
 /// the row that it leads to, so nothing is cleared, and nothing sorted.
 #[derive(Debug, Default)]
 struct Numbering {
     place_of: Vec<u32>,
-}
-
-impl Numbering {
-    /// `[E]` rows of a table -> `[U]` rows, each once; `[E]` places in those
-    fn distinct(&mut self, rows: &mut [i64]) -> Vec<i64> {
-        let mut distinct = Vec::new();
-        for row in rows {
-            let r = *row as usize;
-            if r >= self.place_of.len() {
-                self.place_of.resize(r + 1, 0);
-            }
-            let place = &mut self.place_of[r];
-            if distinct.get(*place as usize) != Some(row) {
-                // A batch has fewer than 2^32 entries.
-                *place = u32::try_from(distinct.len()).unwrap_or(u32::MAX);
-                distinct.push(*row);
-            }
-            *row = i64::from(*place);
-        }
-        distinct
-    }
 }
 
 /// Finds the rows that batches use; it remembers where it saw a row, so that the next batch takes no new memory.
@@ -151,49 +134,101 @@ pub struct Numberings([Numbering; 3]);
 /// A batch as places among the distinct rows of tables that it uses.
 #[derive(Clone, Debug)]
 pub struct DistinctRows {
-    /// The places.
-    at: Rows,
+    samples: usize,
+    num_fields: usize,
+    segment: Vec<i64>,
     /// Of the first tensor, of the second, and of the features' weights.
-    tables: [Uses; 3],
+    tables: [Option<Arc<Uses>>; 3],
 }
 
 /// The rows of a table that a batch uses, and which entries use them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Uses {
+pub(crate) struct Uses {
     /// `[U]`: the rows, each once.
     rows: Vec<i64>,
+    /// `[E]`: each entry's place among those.
+    at: Vec<i32>,
     /// `[E]`: the entries of the first row, then those of the next, each in their order.
-    entries: Vec<i64>,
-    /// `[U]`: where a row's entries begin.
-    begins: Vec<i64>,
+    entries: Vec<i32>,
+    /// `[U + 1]`: where a row's entries begin, and where they end.
+    begins: Vec<i32>,
 }
 
-impl Uses {
-    /// `at` `[E]`: the entries' places in `rows`.
-    fn new(rows: Vec<i64>, at: &[i64]) -> Self {
-        let mut begins = vec![0; rows.len()];
-        at.iter().for_each(|&place| begins[place as usize] += 1);
+/// Places that are fetched before they are used.
+const AHEAD: usize = 64;
+
+impl Numbering {
+    /// `all` `[E]`: rows of a table.
+    fn uses(&mut self, all: &[i64]) -> Uses {
+        if let Some(&last) = all.iter().max()
+            && last as usize >= self.place_of.len()
+        {
+            self.place_of.resize(last as usize + 1, 0);
+        }
+        let (mut rows, mut at) = (Vec::new(), Vec::with_capacity(all.len()));
+        // First how many entries each row has, one place late.
+        let mut begins = vec![0, 0];
+        for block in all.chunks(AHEAD) {
+            // All are fetched at once: below, the core would wait for each before it knew whether the row is new.
+            let fetched = block.iter().fold(0, |fetched, &row| fetched ^ self.place_of[row as usize]);
+            std::hint::black_box(fetched);
+            for &row in block {
+                let place = &mut self.place_of[row as usize];
+                if rows.get(*place as usize) != Some(&row) {
+                    *place = rows.len() as u32;
+                    rows.push(row);
+                    begins.push(0);
+                }
+                at.push(place.cast_signed());
+                begins[*place as usize + 2] += 1;
+            }
+        }
+        // Then where a row's begin, one place late; each that is listed moves it on, in the end to where the next row's begin.
         let mut total = 0;
         for begin in &mut begins {
-            total += std::mem::replace(begin, total);
+            total += *begin;
+            *begin = total;
         }
-        let (mut entries, mut next) = (vec![0; at.len()], begins.clone());
-        for (entry, &place) in (0..).zip(at) {
-            let next = &mut next[place as usize];
+        let mut entries = vec![0; at.len()];
+        for (entry, &place) in (0..).zip(&at) {
+            let next: &mut i32 = &mut begins[place as usize + 1];
             entries[*next as usize] = entry;
             *next += 1;
         }
-        Uses { rows, entries, begins }
+        begins.pop();
+        Uses { rows, at, entries, begins }
+    }
+}
+
+impl Uses {
+    /// `[U]`: numbers of rows in their table, no two of which are the same.
+    pub(crate) fn rows(&self) -> &[i64] {
+        &self.rows
+    }
+
+    /// The entries that use the n-th of those.
+    pub(crate) fn entries(&self, n: usize) -> &[i32] {
+        &self.entries[self.begins[n] as usize..self.begins[n + 1] as usize]
+    }
+
+    /// The rows in `count` ranges, which have about as many entries each.
+    pub(crate) fn shares(&self, count: usize) -> impl Iterator<Item = Range<usize>> {
+        let bound = move |n: usize| {
+            let entries = self.entries.len() * n / count;
+            self.begins.partition_point(|&begin| (begin as usize) < entries)
+        };
+        (0..count).map(move |n| bound(n)..bound(n + 1))
     }
 }
 
 impl Numberings {
     /// Each row once, and the batch's places among them.
-    pub fn distinct(&mut self, mut rows: Rows) -> DistinctRows {
-        let [first, second, feature] = &mut self.0;
-        let uses = |numbering: &mut Numbering, rows: &mut [i64]| Uses::new(numbering.distinct(rows), rows);
-        let tables = [uses(first, &mut rows.first), uses(second, &mut rows.second), uses(feature, &mut rows.feature)];
-        DistinctRows { at: rows, tables }
+    pub fn distinct(&mut self, rows: Rows) -> DistinctRows {
+        let Rows { samples, num_fields, first, second, feature, segment } = rows;
+        let [of_first, of_second, of_feature] = &mut self.0;
+        let uses = |numbering: &mut Numbering, rows: &[i64]| (!rows.is_empty()).then(|| Arc::new(numbering.uses(rows)));
+        let tables = [uses(of_first, &first), uses(of_second, &second), uses(of_feature, &feature)];
+        DistinctRows { samples, num_fields, segment, tables }
     }
 }
 
@@ -202,14 +237,14 @@ impl Numberings {
 pub struct Entries {
     /// Number of samples.
     pub samples: i64,
+    /// Number of fields.
+    pub num_fields: i64,
     /// In the first tensor.
     pub first: Lookup,
     /// In the second tensor, where a field is quotient-remainder.
     pub second: Option<Lookup>,
     /// In the features' weights, where they have some.
     pub feature: Option<Lookup>,
-    /// `[E]`: the entry's field.
-    pub field: Tensor,
     /// `[E]`: sample * num_fields + field, where a field is a bag; otherwise entry e has segment e.
     pub segment: Option<Tensor>,
 }
@@ -226,40 +261,38 @@ pub struct Lookup {
 /// Rows of a table, each once, and the entries that were gathered from them.
 #[derive(Debug)]
 pub struct Gathered {
+    pub(crate) uses: Arc<Uses>,
     /// `[U]`: the rows' numbers in the table.
     pub rows: Tensor,
-    /// `[U, columns]` or `[U]`: a copy of the rows.
-    pub values: Tensor,
     /// `[E, columns]` or `[E]`: a leaf, which has the gradient.
     pub entries: Tensor,
-    /// `[E]`: the entries of the first row, then those of the next.
-    order: Tensor,
-    /// `[U]`: where a row's entries begin in that order.
-    begins: Tensor,
 }
 
 impl Gathered {
-    fn new(table: &Tensor, uses: &Uses, at: &Tensor, device: Device) -> Self {
-        let [rows, order, begins] =
-            [&uses.rows, &uses.entries, &uses.begins].map(|numbers| Tensor::from_slice(numbers).to_device(device));
-        no_grad(|| {
-            let values = table.index_select(0, &rows);
-            let entries = values.index_select(0, at).set_requires_grad(true);
-            Gathered { rows, values, entries, order, begins }
-        })
+    fn new(table: &Tensor, uses: &Arc<Uses>, at: &Tensor) -> Self {
+        let rows = Tensor::from_slice(&uses.rows).to_device(table.device());
+        let entries = no_grad(|| table.index_select(0, &rows).index_select(0, at)).set_requires_grad(true);
+        Gathered { uses: uses.clone(), rows, entries }
     }
 
-    /// `[U, columns]` or `[U]`: the sum of the gradients of a row's entries; not defined where nothing used them.
-    pub fn gradient(&self) -> Tensor {
-        let entries = self.entries.grad();
-        if !entries.defined() {
-            return entries;
-        }
+    /// By the gradient of the entries: `[U, columns]` or `[U]`, the sum of the gradients of a row's entries.
+    pub(crate) fn gradient(&self, entries: &Tensor) -> Tensor {
         let columns = entries.view([entries.size()[0], -1]);
+        let Uses { entries: order, begins, rows, .. } = &*self.uses;
+        let [order, begins] =
+            [order, &begins[..rows.len()]].map(|numbers| Tensor::from_slice(numbers).to_device(entries.device()));
         let sum = 0;
-        let (sums, ..) =
-            Tensor::embedding_bag(&columns, &self.order, &self.begins, false, sum, false, None::<&Tensor>, false);
-        sums.view_as(&self.values)
+        let (sums, ..) = Tensor::embedding_bag(&columns, &order, &begins, false, sum, false, None::<&Tensor>, false);
+        if entries.dim() == 1 { sums.squeeze_dim(1) } else { sums }
+    }
+}
+
+impl Entries {
+    /// `[E]`: each entry's field.
+    pub fn field(&self) -> Tensor {
+        let device = self.first.at.device();
+        let all = Tensor::arange(self.first.at.size()[0], (Kind::Int64, device));
+        self.segment.as_ref().unwrap_or(&all).remainder(self.num_fields)
     }
 }
 
@@ -276,24 +309,14 @@ impl Lookup {
 impl Rows {
     /// The tensors of a batch that reads whole tables.
     pub fn entries(&self, device: Device) -> Entries {
-        self.tensors(device, |_, _| None)
-    }
-
-    /// `gather`: from a table, by its number, what the entries at these places need.
-    fn tensors(&self, device: Device, gather: impl Fn(usize, &Tensor) -> Option<Gathered>) -> Entries {
-        let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(device);
-        let lookup = |n: usize, at: &[i64]| {
-            let at = tensor(at);
-            Lookup { gathered: gather(n, &at), at }
-        };
-        let optional = |n: usize, at: &[i64]| (!at.is_empty()).then(|| lookup(n, at));
+        let lookup = |at: &[i64]| Lookup { at: Tensor::from_slice(at).to_device(device), gathered: None };
         Entries {
             samples: size(self.samples),
-            first: lookup(0, &self.first),
-            second: optional(1, &self.second),
-            feature: optional(2, &self.feature),
-            field: tensor(&self.field),
-            segment: (!self.segment.is_empty()).then(|| tensor(&self.segment)),
+            num_fields: size(self.num_fields),
+            first: lookup(&self.first),
+            second: (!self.second.is_empty()).then(|| lookup(&self.second)),
+            feature: (!self.feature.is_empty()).then(|| lookup(&self.feature)),
+            segment: (!self.segment.is_empty()).then(|| Tensor::from_slice(&self.segment).to_device(device)),
         }
     }
 }
@@ -301,7 +324,30 @@ impl Rows {
 impl DistinctRows {
     /// The tensors of a batch that trains: `tables` are the first tensor, the second and the features' weights.
     pub fn entries(&self, tables: [Option<&Tensor>; 3], device: Device) -> Entries {
-        self.at.tensors(device, |n, at| Some(Gathered::new(tables[n]?, &self.tables[n], at, device)))
+        let [first, second, feature] = [0, 1, 2].map(|n| {
+            let at = self.tables[n].as_ref().map_or(&[][..], |uses| &uses.at);
+            let at = Tensor::from_slice(at).to_device(device);
+            let gathered = tables[n].zip(self.tables[n].as_ref()).map(|(table, uses)| Gathered::new(table, uses, &at));
+            Lookup { at, gathered }
+        });
+        let used = |lookup: Lookup| lookup.gathered.is_some().then_some(lookup);
+        Entries {
+            samples: size(self.samples),
+            num_fields: size(self.num_fields),
+            first,
+            second: used(second),
+            feature: used(feature),
+            segment: (!self.segment.is_empty()).then(|| Tensor::from_slice(&self.segment).to_device(device)),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Gathered {
+    /// As a batch with these rows.
+    pub(crate) fn of(table: &Tensor, rows: &[i64]) -> Self {
+        let uses = Arc::new(Numbering::default().uses(rows));
+        Gathered::new(table, &uses, &Tensor::from_slice(&uses.at))
     }
 }
 
@@ -312,23 +358,32 @@ mod tests {
     #[test]
     fn rows_are_numbered_in_the_order_in_which_a_batch_names_them() {
         let mut numbering = Numbering::default();
-        for (batch, distinct, places) in [
-            (vec![7, 2, 7, 0, 2], vec![7, 2, 0], [0, 1, 0, 2, 1]),
+        for (batch, rows, at) in [
+            (&[7, 2, 7, 0, 2], vec![7, 2, 0], vec![0, 1, 0, 2, 1]),
             // Places of the batch before mean nothing.
-            (vec![0, 2, 9, 9, 0], vec![0, 2, 9], [0, 1, 2, 2, 0]),
-            (vec![9, 9, 9, 9, 7], vec![9, 7], [0, 0, 0, 0, 1]),
+            (&[0, 2, 9, 9, 0], vec![0, 2, 9], vec![0, 1, 2, 2, 0]),
+            (&[9, 9, 9, 9, 7], vec![9, 7], vec![0, 0, 0, 0, 1]),
         ] {
-            let mut rows = batch;
-            assert_eq!(numbering.distinct(&mut rows), distinct);
-            assert_eq!(rows, places);
+            let uses = numbering.uses(batch);
+            assert_eq!((uses.rows, uses.at), (rows, at));
         }
-        assert!(numbering.distinct(&mut []).is_empty());
     }
 
     #[test]
     fn a_row_has_its_entries_in_their_order() {
-        let uses = Uses::new(vec![7, 2, 0], &[0, 1, 0, 2, 1]);
-        assert_eq!((uses.entries, uses.begins), (vec![0, 2, 1, 4, 3], vec![0, 2, 4]));
-        assert!(Uses::new(Vec::new(), &[]).entries.is_empty());
+        let uses = Numbering::default().uses(&[7, 2, 7, 0, 2]);
+        assert_eq!([0, 1, 2].map(|n| uses.entries(n)), [&[0, 2][..], &[1, 4], &[3]]);
+        assert!(Numbering::default().uses(&[]).rows().is_empty());
+    }
+
+    #[test]
+    fn shares_have_all_rows_once() {
+        for batch in [vec![], vec![5], vec![7, 2, 7, 0, 2, 7, 7, 7], (0..100).collect()] {
+            let uses = Numbering::default().uses(&batch);
+            for count in [1, 3, 8] {
+                let all: Vec<usize> = uses.shares(count).flatten().collect();
+                assert_eq!(all, (0..uses.rows().len()).collect::<Vec<_>>(), "{batch:?} in {count} shares");
+            }
+        }
     }
 }

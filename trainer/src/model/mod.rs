@@ -14,10 +14,11 @@ use xsfm_interchange::rows::RowBlock;
 use self::embedding::Layout;
 use self::lookup::{DistinctRows, Entries};
 use self::parameters::{Linear, Parameters};
+use crate::cpu;
 use crate::tensors::size;
 
 /// Momentum of BatchNorm's running statistics, as in PyTorch.
-const BATCH_NORM_MOMENTUM: f64 = 0.1;
+pub(crate) const BATCH_NORM_MOMENTUM: f64 = 0.1;
 
 /// A model on a device.
 #[derive(Debug)]
@@ -121,7 +122,7 @@ impl Model {
         let p = &self.parameters;
         let a = entries.first.gather(&p.first);
         let b = p.second.as_ref().zip(entries.second.as_ref()).map(|(table, lookup)| lookup.gather(table));
-        let mut vectors = self.layout.sum_bags(&self.layout.compose(&a, b.as_ref(), &entries.field, 1.0), entries);
+        let mut vectors = self.layout.sum_bags(&self.layout.compose(&a, b.as_ref(), entries, 1.0), entries);
         if let Some(trace) = &mut trace {
             trace.vectors = Some(vectors.shallow_clone());
         }
@@ -136,11 +137,19 @@ impl Model {
                 + self.layout.sum_bags(&weights, entries).sum_dim_intlist([1, 2].as_slice(), false, Kind::Float);
             used.push(weights);
         }
-        if let Some(field_vectors) = &p.field_vector {
-            logits = &logits + vectors.flatten(1, 2).mv(&field_vectors.flatten(0, 1));
-        }
-        if let Some(r) = self.pair_matrix() {
-            logits = &logits + pairs(&vectors, &r);
+        match (&p.field_vector, self.pair_matrix()) {
+            // Both in one, with its gradient.
+            (Some(field_vectors), Some(r)) if dropout.is_some() && cpu::takes(&vectors) => {
+                logits = &logits + cpu::pairs::interactions(&vectors, &r, field_vectors);
+            }
+            (field_vectors, r) => {
+                if let Some(field_vectors) = field_vectors {
+                    logits = &logits + vectors.flatten(1, 2).mv(&field_vectors.flatten(0, 1));
+                }
+                if let Some(r) = r {
+                    logits = &logits + pairs(&vectors, &r);
+                }
+            }
         }
         if !p.compressed.is_empty() {
             logits = &logits + compressed(&p.compressed, &vectors);
@@ -175,6 +184,12 @@ impl Model {
         let Some((output, hidden)) = self.parameters.layers.split_last() else {
             return x.zeros_like().sum_dim_intlist([1].as_slice(), false, None);
         };
+        let normed: Option<Vec<_>> = hidden.iter().map(|layer| Some((layer, layer.norm.as_ref()?))).collect();
+        if let (Some(hidden), Some(dropout), false) = (normed, dropout, self.mixed_precision)
+            && cpu::takes(&x)
+        {
+            return cpu::mlp::mlp(&x, &hidden, output, dropout.hidden);
+        }
         for Linear { weight, bias, norm } in hidden {
             // It is 0 before BatchNorm; in training two passes over the outputs less.
             let bias = (norm.is_none() || dropout.is_none()).then_some(bias);
