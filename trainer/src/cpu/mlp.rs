@@ -10,7 +10,7 @@ use super::norm::{Columns, GradientSums, Moments};
 use crate::model::parameters::{BatchNorm, Linear};
 
 /// Rows of a part: multiplied as fast as a whole batch. Sums over parts are in f64, and their bits do not depend on the number of threads.
-const ROWS: i64 = 256;
+const ROWS: i64 = 128;
 
 /// x `[n, inputs]`, n >= 2 -> `[n]`. The running statistics of the hidden layers' BatchNorm move.
 pub(crate) fn mlp(x: &Tensor, hidden: &[(&Linear, &BatchNorm)], output: &Linear, dropout: f64) -> Tensor {
