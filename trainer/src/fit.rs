@@ -33,8 +33,8 @@ use crate::tensors;
 pub const STATE_FILE: &str = "training-state.safetensors";
 /// Rows of a batch in evaluation.
 pub const EVALUATION_ROWS: usize = 4096;
-/// Batches that are ready and wait to be trained on.
-const WAITING: usize = 3;
+/// Batches that are ready and wait to be trained on: enough while the next window of rows is read.
+const WAITING: usize = 8;
 
 /// One training run: a model, what it learns, and where it is kept.
 #[derive(Debug)]

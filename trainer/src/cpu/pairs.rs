@@ -4,19 +4,20 @@
 //! rest is here. The gradient of v is `f + R E`, as R is symmetric: what the forward pass computed.
 
 use multiversion::multiversion;
-use tch::{Tensor, no_grad};
+use tch::{Kind, Tensor, no_grad};
 
 use super::libtorch::{for_each, map, numbers, numbers_mut, with_gradient};
+use crate::tensors::size;
 
-/// Samples that a thread takes at a time.
-const SAMPLES: usize = 64;
+/// Samples of a part.
+const SAMPLES: usize = 128;
 /// Sums side by side, for vector instructions.
 const LANES: usize = 16;
 
 /// What a pass leaves for the gradients.
 #[derive(Debug)]
 struct Pass {
-    /// `[n, embed_dim, F]`: v with the fields last, and its products with R.
+    /// `[n * embed_dim, F]`: v with the fields last, and its products with R.
     e: Tensor,
     products: Tensor,
     /// `[embed_dim, F]`
@@ -25,52 +26,53 @@ struct Pass {
 
 /// v `[n, F, embed_dim]`, r `[F, F]` symmetric with a diagonal of zeros, f `[F, embed_dim]` -> `[n]`
 pub(crate) fn interactions(v: &Tensor, r: &Tensor, field_vectors: &Tensor) -> Tensor {
-    let (sum, pass) = no_grad(|| {
-        let v = v.contiguous();
-        let (n, num_fields, dim) = v.size3().expect("samples, fields, numbers");
-        let mut e = Tensor::empty([n, dim, num_fields], (v.kind(), v.device()));
-        let width = (num_fields * dim) as usize;
-        let chunks = numbers_mut(&mut e).chunks_mut(SAMPLES * width).zip(numbers(&v).chunks(SAMPLES * width));
-        for_each(chunks, |(e, v)| transpose(v, dim as usize, width, e));
-        let products = e.matmul(r);
-        let field_vectors = field_vectors.tr().contiguous();
-        let mut sum = Tensor::empty([n], (v.kind(), v.device()));
-        let factors = numbers(&e).chunks(SAMPLES * width).zip(numbers(&products).chunks(SAMPLES * width));
-        let f = numbers(&field_vectors);
-        for_each(numbers_mut(&mut sum).chunks_mut(SAMPLES).zip(factors), |(sum, (e, products))| {
-            sum_products(e, products, f, sum);
-        });
-        (sum, Pass { e, products, field_vectors })
-    });
+    let (sum, pass) = no_grad(|| Pass::new(&v.contiguous(), &r.detach(), field_vectors));
     with_gradient(&sum, &[v, r, field_vectors], |gradient| pass.gradients(gradient))
 }
 
+/// The rows of a matrix that belong to the samples of each part.
+fn parts(all: &Tensor, dim: usize) -> impl Iterator<Item = Tensor> {
+    let (count, rows) = (all.size()[0], size(SAMPLES * dim));
+    (0..count).step_by(SAMPLES * dim).map(move |from| all.narrow(0, from, rows.min(count - from)))
+}
+
 impl Pass {
+    fn new(v: &Tensor, r: &Tensor, field_vectors: &Tensor) -> (Tensor, Self) {
+        let field_vectors = field_vectors.tr().contiguous();
+        let (f, dim) = (numbers(&field_vectors), field_vectors.size()[0] as usize);
+        let (n, options) = (v.size()[0], (Kind::Float, v.device()));
+        let [e, products] = [(); 2].map(|()| Tensor::empty([n * size(dim), r.size()[0]], options));
+        let mut sum = Tensor::empty([n], options);
+        let all = numbers(v).chunks(SAMPLES * f.len()).zip(numbers_mut(&mut sum).chunks_mut(SAMPLES));
+        let all = all.zip(parts(&e, dim)).zip(parts(&products, dim)).map(|part| (part, r.shallow_clone()));
+        for_each(all, |((((v, sum), mut e), products), r)| {
+            transpose(v, dim, f.len(), numbers_mut(&mut e));
+            let _ = e.mm_out(&products, &r);
+            sum_products(numbers(&e), numbers(&products), f, sum);
+        });
+        (sum, Pass { e, products, field_vectors })
+    }
+
     /// Those of v, of r and of the field vectors, by the gradient of the sum.
     fn gradients(self, gradient: &Tensor) -> Vec<Tensor> {
-        let Pass { mut products, e, field_vectors } = self;
-        let (n, dim, num_fields) = e.size3().expect("samples, numbers, fields");
-        let width = (num_fields * dim) as usize;
-        let gradient = gradient.contiguous();
-        let mut of_v = Tensor::empty([n, num_fields, dim], (e.kind(), e.device()));
-        // The products are needed no more: in their place comes g e.
-        let chunks = numbers_mut(&mut products).chunks_mut(SAMPLES * width).zip(numbers(&e).chunks(SAMPLES * width));
-        let chunks = chunks.zip(numbers_mut(&mut of_v).chunks_mut(SAMPLES * width));
-        let chunks = chunks.zip(numbers(&gradient).chunks(SAMPLES));
-        let f = numbers(&field_vectors);
-        let partial = map(chunks, |(((products, e), of_v), gradient)| {
-            let mut sums = vec![0.0; width];
-            gradients_of_samples(products, e, f, dim as usize, gradient, of_v, &mut sums);
-            sums
+        let (f, dim) = (numbers(&self.field_vectors), self.field_vectors.size()[0] as usize);
+        let (gradient, num_fields) = (gradient.contiguous(), self.e.size()[1]);
+        let mut of_v = Tensor::empty([gradient.size()[0], num_fields, size(dim)], (Kind::Float, self.e.device()));
+        let all = numbers_mut(&mut of_v).chunks_mut(SAMPLES * f.len()).zip(numbers(&gradient).chunks(SAMPLES));
+        let all = all.zip(parts(&self.e, dim)).zip(parts(&self.products, dim));
+        let partial = map(all, |(((of_v, gradient), e), mut products)| {
+            let mut sums = vec![0.0; f.len()];
+            // The products are needed no more: in their place comes g e.
+            gradients_of_samples(numbers_mut(&mut products), numbers(&e), f, dim, gradient, of_v, &mut sums);
+            (products.tr().mm(&e), sums)
         });
-        let weighted = products.view([-1, num_fields]);
-        let of_r = weighted.tr().matmul(&e.view([-1, num_fields])) * 0.5;
-        let mut sums = vec![0.0; width];
-        for partial in &partial {
-            sums.iter_mut().zip(partial).for_each(|(sum, partial)| *sum += partial);
+        let (of_r, sums): (Vec<Tensor>, Vec<Vec<f32>>) = partial.into_iter().unzip();
+        let mut of_field_vectors = vec![0.0; f.len()];
+        for sums in sums {
+            of_field_vectors.iter_mut().zip(sums).for_each(|(all, part)| *all += part);
         }
-        let of_field_vectors = Tensor::from_slice(&sums).view([dim, num_fields]).tr();
-        vec![of_v, of_r, of_field_vectors]
+        let of_field_vectors = Tensor::from_slice(&of_field_vectors).view([size(dim), num_fields]).tr();
+        vec![of_v, of_r.into_iter().sum::<Tensor>() * 0.5, of_field_vectors]
     }
 }
 

@@ -189,14 +189,18 @@ impl RowsReader {
             return Err(self.malformed(format!("block {i} has {total} indices, at most {} allowed", u32::MAX)));
         }
         let mut block = RowBlock::new(self.columns.len(), self.columns.iter().any(|c| c.bag));
-        block.indices.reserve_exact(total);
-        for row in 0..place.rows {
-            for (values, starts) in &cells {
-                if starts.is_empty() {
-                    block.push_field(&values[row..=row]);
-                } else {
-                    let at = |r: usize| (starts[r] - starts[0]) as usize;
-                    block.push_field(&values[at(row)..at(row + 1)]);
+        if block.offsets.is_empty() {
+            block.indices = transposed(&cells, total);
+        } else {
+            block.indices.reserve_exact(total);
+            for row in 0..place.rows {
+                for (values, starts) in &cells {
+                    if starts.is_empty() {
+                        block.push_field(&values[row..=row]);
+                    } else {
+                        let at = |r: usize| (starts[r] - starts[0]) as usize;
+                        block.push_field(&values[at(row)..at(row + 1)]);
+                    }
                 }
             }
         }
@@ -297,6 +301,20 @@ impl RowsReader {
         let row = place.first_row + row as u64;
         RowsError::Value { path: self.path.clone(), row, field: field.to_owned(), what }
     }
+}
+
+/// Rows from columns of one index each, `total` in all.
+fn transposed(columns: &[(Vec<u32>, Vec<u32>)], total: usize) -> Vec<u32> {
+    /// Row by row, columns that begin in the same place of a page would push each other out of the cache.
+    const ROWS: usize = 64;
+    let mut rows = vec![0; total];
+    for (tile, from) in rows.chunks_mut((ROWS * columns.len()).max(1)).zip((0..).step_by(ROWS)) {
+        for (f, (values, _)) in columns.iter().enumerate() {
+            let column = tile.iter_mut().skip(f).step_by(columns.len());
+            column.zip(&values[from..]).for_each(|(index, value)| *index = *value);
+        }
+    }
+    rows
 }
 
 /// The caller has checked that the bytes lie in the file, so that the allocation is no larger than the file.
