@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Batches of a pass.
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 100)]
     steps: usize,
     /// Rows of a batch.
     #[arg(long, default_value_t = 2048)]
