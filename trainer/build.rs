@@ -12,13 +12,19 @@ fn main() {
     }
 }
 
-/// As torch-sys compiles its own: headers beside the libraries that it found, threads by OpenMP.
+/// As torch-sys compiles its own: headers where it looks for them, threads by OpenMP.
 #[cfg(feature = "torch")]
 fn compile_boundary() {
     const SOURCE: &str = "src/cpu/libtorch.cpp";
     println!("cargo::rerun-if-changed={SOURCE}");
-    let libraries = env::var_os("DEP_TCH_LIBTORCH_LIB").expect("torch-sys says where libtorch is");
-    let include = std::path::Path::new(&libraries).with_file_name("include");
+    println!("cargo::rerun-if-env-changed=LIBTORCH_INCLUDE");
+    let include = match env::var_os("LIBTORCH_INCLUDE") {
+        Some(folder) => std::path::Path::new(&folder).join("include"),
+        None => {
+            let libraries = env::var_os("DEP_TCH_LIBTORCH_LIB").expect("torch-sys says where libtorch is");
+            std::path::Path::new(&libraries).with_file_name("include")
+        }
+    };
     cc::Build::new()
         .cpp(true)
         .std("c++17")

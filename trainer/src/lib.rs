@@ -5,6 +5,7 @@
 //! | [`data`] | raw rows | `schema.json`, encoded rows, shuffled batches |
 //! | [`settings`] | flags, settings files | what to train and how |
 //! | [`model`] | batches | logits in real numbers |
+//! | `cpu` | layers, pairs and parameters on a CPU | a training step in parts that stay in its cache |
 //! | [`qat`], [`quantized`] | a trained model | its integers, trained further; logits in int8 |
 //! | [`teacher`] | teachers' checkpoints, training rows | their mean logits, kept for the next student |
 //! | [`distill`] | logits of student and teachers | the loss |
