@@ -281,7 +281,11 @@ pub(crate) fn build_ahead<'t>(toolchains: impl IntoIterator<Item = &'t Toolchain
         return;
     }
     let mut command = workspace::cargo(arguments);
-    command.current_dir(workspace::root().join(folder)).arg("--keep-going");
+    command.current_dir(workspace::root().join(folder));
+    // `cargo test` has no such flag.
+    if arguments.first() == Some(&"build") {
+        command.arg("--keep-going");
+    }
     installed.into_iter().for_each(|toolchain| toolchain.add_to(&mut command));
     if let Err(error) = command::run_to_stderr(&mut command) {
         eprintln!("{error:#}: each alone");
