@@ -61,7 +61,7 @@ pub(crate) fn apply_to_rows(step: Step, tables: [&mut Tensor; 3], uses: &Uses, g
     for_each(shares(tables, uses, SHARES), |share| move_rows(factors, share, gradient));
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn move_rows(factors: Factors, mut share: Share<'_, 3>, gradient: &[f32]) {
     // Rows come from memory, each from elsewhere: copying several before one of them is used lets the core wait for all at once.
     let (mut rows, mut copies, mut sums) = (Vec::with_capacity(ROWS), [const { Vec::new() }; 3], Vec::new());
@@ -93,7 +93,7 @@ fn move_rows(factors: Factors, mut share: Share<'_, 3>, gradient: &[f32]) {
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn go(factors: Factors, parameter: &mut [f32], mean: &mut [f32], square: &mut [f32], gradient: &[f32]) {
     for (((p, m), v), g) in parameter.iter_mut().zip(mean).zip(square).zip(gradient) {
         number(factors, p, m, v, *g);
@@ -101,7 +101,7 @@ fn go(factors: Factors, parameter: &mut [f32], mean: &mut [f32], square: &mut [f
 }
 
 /// A step where all gradients are 0.
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn go_on(factors: Factors, parameter: &mut [f32], mean: &mut [f32], square: &mut [f32]) {
     for ((p, m), v) in parameter.iter_mut().zip(mean).zip(square) {
         number(factors, p, m, v, 0.0);

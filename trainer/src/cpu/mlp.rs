@@ -7,18 +7,25 @@ use tch::{Kind, Tensor, no_grad};
 
 use super::libtorch::{for_each, map, numbers, numbers_mut, with_gradient};
 use super::norm::{Columns, GradientSums, Moments};
+use super::{SAMPLES, parts};
 use crate::model::parameters::{BatchNorm, Linear};
-
-/// Rows of a part: multiplied as fast as a whole batch. Sums over parts are in f64, and their bits do not depend on the number of threads.
-const ROWS: i64 = 128;
 
 /// x `[n, inputs]`, n >= 2 -> `[n]`. The running statistics of the hidden layers' BatchNorm move.
 pub(crate) fn mlp(x: &Tensor, hidden: &[(&Linear, &BatchNorm)], output: &Linear, dropout: f64) -> Tensor {
     let mut inputs = vec![x];
     hidden.iter().for_each(|(layer, norm)| inputs.extend([&layer.weight, &norm.weight, &norm.bias]));
     inputs.extend([&output.weight, &output.bias]);
-    let (logits, pass) = no_grad(|| Pass::new(x, hidden, output, dropout));
+    let (logits, pass) = no_grad(|| Pass::new(x, hidden, output, masks(x.size()[0], hidden, dropout)));
     with_gradient(&logits, &inputs, |gradient| pass.gradients(gradient))
+}
+
+/// Dropout's factors of each hidden layer of `n` samples, 0 or `1 / (1 - dropout)`.
+pub(super) fn masks(n: i64, hidden: &[(&Linear, &BatchNorm)], dropout: f64) -> Vec<Option<Tensor>> {
+    let mask = |(layer, _): &(&Linear, &BatchNorm)| {
+        let mut mask = Tensor::empty([n, layer.weight.size()[0]], (Kind::Float, layer.weight.device()));
+        (dropout > 0.0).then(|| mask.bernoulli_float_(1.0 - dropout) / (1.0 - dropout))
+    };
+    hidden.iter().map(mask).collect()
 }
 
 /// What the forward pass leaves for the gradients.
@@ -39,7 +46,7 @@ struct Hidden {
     /// `[n, outputs]`: x W^T
     z: Tensor,
     columns: Columns,
-    /// `[n, outputs]`: dropout's factors, 0 or `1 / (1 - dropout)`.
+    /// `[n, outputs]`: dropout's factors.
     mask: Option<Tensor>,
 }
 
@@ -51,16 +58,9 @@ struct Outputs<'a> {
     mask: Option<&'a [f32]>,
 }
 
-/// The parts of a batch.
-fn parts(all: &Tensor) -> impl Iterator<Item = Tensor> {
-    let rows = all.size()[0];
-    (0..rows).step_by(ROWS as usize).map(move |from| all.narrow(0, from, ROWS.min(rows - from)))
-}
-
-/// The same, in numbers.
+/// The parts of a batch, in numbers.
 fn chunks(all: &Tensor) -> impl Iterator<Item = &[f32]> {
-    let width = all.size()[1..].iter().product::<i64>();
-    numbers(all).chunks((ROWS * width) as usize)
+    numbers(all).chunks(SAMPLES * all.size()[1] as usize)
 }
 
 /// Of each part of a batch; without end where there is no hidden layer.
@@ -93,14 +93,19 @@ impl Outputs<'_> {
 }
 
 impl Pass {
-    pub(super) fn new(x: &Tensor, hidden: &[(&Linear, &BatchNorm)], output: &Linear, dropout: f64) -> (Tensor, Self) {
+    pub(super) fn new(
+        x: &Tensor,
+        hidden: &[(&Linear, &BatchNorm)],
+        output: &Linear,
+        masks: Vec<Option<Tensor>>,
+    ) -> (Tensor, Self) {
         let options = (Kind::Float, x.device());
         let mut done: Vec<Hidden> = Vec::with_capacity(hidden.len());
         let mut x = x.detach().contiguous();
-        for (layer, norm) in hidden {
+        for ((layer, norm), mask) in hidden.iter().zip(masks) {
             let (weight, width) = (layer.weight.detach(), layer.weight.size()[0]);
             let z = Tensor::empty([x.size()[0], width], options);
-            let all = parts(&x).zip(parts(&z)).zip(outputs(done.last())).map(|part| (part, weight.tr()));
+            let all = parts(&x, 1).zip(parts(&z, 1)).zip(outputs(done.last())).map(|part| (part, weight.tr()));
             let moments = map(all, |(((mut x, z), below), weight)| {
                 if let Some(below) = below {
                     below.write(numbers_mut(&mut x));
@@ -110,14 +115,13 @@ impl Pass {
             });
             let columns = Columns::new(&moments, norm);
             let next = z.empty_like();
-            // As libtorch draws it.
-            let mask = (dropout > 0.0).then(|| z.empty_like().bernoulli_float_(1.0 - dropout) / (1.0 - dropout));
             done.push(Hidden { weight, x, z, columns, mask });
             x = next;
         }
         let weight = output.weight.detach().squeeze_dim(0);
         let logits = Tensor::empty([x.size()[0]], options);
-        let all = parts(&x).zip(parts(&logits)).zip(outputs(done.last())).map(|part| (part, weight.shallow_clone()));
+        let all =
+            parts(&x, 1).zip(parts(&logits, 1)).zip(outputs(done.last())).map(|part| (part, weight.shallow_clone()));
         for_each(all, |(((mut x, logits), below), weight)| {
             if let Some(below) = below {
                 below.write(numbers_mut(&mut x));
@@ -134,7 +138,7 @@ impl Pass {
             vec![gradient.sum_dim_intlist([0].as_slice(), true, None::<Kind>), self.x.tr().mv(&gradient).unsqueeze(0)];
         // Of the outputs of the layer below, and their sums for its BatchNorm.
         let mut of_x = self.x.empty_like();
-        let all = parts(&of_x).zip(parts(&gradient)).zip(outputs(self.hidden.last()));
+        let all = parts(&of_x, 1).zip(parts(&gradient, 1)).zip(outputs(self.hidden.last()));
         let mut sums =
             map(all.map(|part| (part, self.weight.shallow_clone())), |(((mut of_x, gradient), below), weight)| {
                 let _ = gradient.outer_out(&of_x, &weight);
@@ -143,7 +147,7 @@ impl Pass {
         while let Some(Hidden { weight, x, z, columns, .. }) = self.hidden.pop() {
             let (of_z, lines) = (of_x, columns.gradient(sums.iter().flatten(), z.size()[0]));
             of_x = x.empty_like();
-            let all = parts(&of_z).zip(chunks(&z)).zip(parts(&of_x)).zip(outputs(self.hidden.last()));
+            let all = parts(&of_z, 1).zip(chunks(&z)).zip(parts(&of_x, 1)).zip(outputs(self.hidden.last()));
             sums =
                 map(all.map(|part| (part, weight.shallow_clone())), |((((mut of_z, z), mut of_x), below), weight)| {
                     lines.apply(&columns, z, numbers_mut(&mut of_z));
@@ -160,10 +164,6 @@ impl Pass {
 
 #[cfg(test)]
 impl Pass {
-    pub(super) fn masks(&self) -> Vec<Option<Tensor>> {
-        self.hidden.iter().map(|hidden| hidden.mask.as_ref().map(Tensor::shallow_clone)).collect()
-    }
-
     pub(super) fn inputs_of_output(&self) -> &Tensor {
         &self.x
     }

@@ -137,7 +137,7 @@ impl Lines {
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn sum_differences(z: &[f32], shift: &[f32], sums: &mut [f32], squares: &mut [f32]) {
     for z in z.chunks_exact(shift.len()) {
         for (((z, shift), sum), square) in z.iter().zip(shift).zip(&mut *sums).zip(&mut *squares) {
@@ -148,7 +148,7 @@ fn sum_differences(z: &[f32], shift: &[f32], sums: &mut [f32], squares: &mut [f3
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn normalize(z: &[f32], columns: &Columns, y: &mut [f32]) {
     let width = columns.mean.len();
     let (mean, scale, offset) = (&columns.mean[..width], &columns.scale[..width], &columns.offset[..width]);
@@ -161,7 +161,7 @@ fn normalize(z: &[f32], columns: &Columns, y: &mut [f32]) {
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn sum_gradients(z: &[f32], gradient: &[f32], columns: &Columns, sums: &mut GradientSums) {
     let width = columns.mean.len();
     let (mean, scale, offset) = (&columns.mean[..width], &columns.scale[..width], &columns.offset[..width]);
@@ -176,7 +176,7 @@ fn sum_gradients(z: &[f32], gradient: &[f32], columns: &Columns, sums: &mut Grad
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn gradient_of_input(z: &[f32], columns: &Columns, lines: &Lines, gradient: &mut [f32]) {
     let width = columns.mean.len();
     let (mean, scale, offset) = (&columns.mean[..width], &columns.scale[..width], &columns.offset[..width]);

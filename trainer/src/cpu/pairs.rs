@@ -7,10 +7,9 @@ use multiversion::multiversion;
 use tch::{Kind, Tensor, no_grad};
 
 use super::libtorch::{for_each, map, numbers, numbers_mut, with_gradient};
+use super::{SAMPLES, parts};
 use crate::tensors::size;
 
-/// Samples of a part.
-const SAMPLES: usize = 128;
 /// Sums side by side, for vector instructions.
 const LANES: usize = 16;
 
@@ -28,12 +27,6 @@ struct Pass {
 pub(crate) fn interactions(v: &Tensor, r: &Tensor, field_vectors: &Tensor) -> Tensor {
     let (sum, pass) = no_grad(|| Pass::new(&v.contiguous(), &r.detach(), field_vectors));
     with_gradient(&sum, &[v, r, field_vectors], |gradient| pass.gradients(gradient))
-}
-
-/// The rows of a matrix that belong to the samples of each part.
-fn parts(all: &Tensor, dim: usize) -> impl Iterator<Item = Tensor> {
-    let (count, rows) = (all.size()[0], size(SAMPLES * dim));
-    (0..count).step_by(SAMPLES * dim).map(move |from| all.narrow(0, from, rows.min(count - from)))
 }
 
 impl Pass {
@@ -77,7 +70,7 @@ impl Pass {
 }
 
 /// v `[n, F, dim]` -> e `[n, dim, F]`; `width = F * dim`
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn transpose(v: &[f32], dim: usize, width: usize, e: &mut [f32]) {
     let num_fields = width / dim;
     for (v, e) in v.chunks_exact(width).zip(e.chunks_exact_mut(width)) {
@@ -88,7 +81,7 @@ fn transpose(v: &[f32], dim: usize, width: usize, e: &mut [f32]) {
 }
 
 /// Of each sample: the sum of `e (p / 2 + f)`.
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn sum_products(e: &[f32], products: &[f32], field_vectors: &[f32], sums: &mut [f32]) {
     let width = field_vectors.len();
     for ((e, products), sum) in e.chunks_exact(width).zip(products.chunks_exact(width)).zip(sums) {
@@ -104,7 +97,7 @@ fn sum_products(e: &[f32], products: &[f32], field_vectors: &[f32], sums: &mut [
 }
 
 /// By the gradient g of each sample: `g (p + f)` to `of_v`, `g e` in place of p, and the sums of g e.
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn gradients_of_samples(
     products: &mut [f32],
     e: &[f32],

@@ -61,9 +61,9 @@ fn mlp_by_libtorch(x: &Tensor, layers: &[Linear], masks: &[Option<Tensor>]) -> T
 
 fn check(what: &str, found: &Tensor, expected: &Tensor) {
     assert_eq!(found.size(), expected.size(), "{what}");
-    let largest = expected.abs().max().double_value(&[]).max(1e-3);
-    let error = (found - expected).abs().max().double_value(&[]) / largest;
-    assert!(error < 1e-4, "{what}: {error} of the largest");
+    // Of all numbers together: where one lies beside ReLU's corner, rounding may choose another side.
+    let error = (found - expected).norm().double_value(&[]) / expected.norm().double_value(&[]).max(1e-3);
+    assert!(error < 1e-3, "{what}: {error} off");
 }
 
 /// Values, gradients of everything, running statistics; parts that are full, that are not, and a last one of a single row.
@@ -88,8 +88,11 @@ fn layers_and_their_gradients_are_those_of_libtorch() {
                 all.flat_map(|(_, norm)| [norm.running_mean.copy(), norm.running_var.copy()]).collect::<Vec<_>>()
             };
             let before = statistics();
-            let (value, pass) = no_grad(|| mlp::Pass::new(&x, &hidden(&layers), &layers[widths.len()], dropout));
-            let masks = pass.masks();
+            let kept = |(n, &width): (u64, &usize)| random(&[rows, width], seed + 50 + n).gt(2.0 * dropout - 1.0);
+            let mask = |at| (dropout > 0.0).then(|| kept(at).to_kind(Kind::Float) / (1.0 - dropout));
+            let masks: Vec<Option<Tensor>> = (0..).zip(widths).map(mask).collect();
+            let copies = masks.iter().map(|mask| mask.as_ref().map(Tensor::copy)).collect();
+            let (value, pass) = no_grad(|| mlp::Pass::new(&x, &hidden(&layers), &layers[widths.len()], copies));
             let weights = random(&[rows], seed + 7);
             let found = no_grad(|| pass.gradients(&weights));
             let moved = statistics();
@@ -117,8 +120,8 @@ fn layers_and_their_gradients_are_those_of_libtorch() {
 #[test]
 fn dropout_keeps_the_mean() {
     let layers = layers(8, &[50, 50], 1);
-    let (_, pass) = no_grad(|| mlp::Pass::new(&random(&[1000, 8], 2), &hidden(&layers), &layers[2], 0.2));
-    let masks: Vec<Tensor> = pass.masks().into_iter().flatten().collect();
+    let masks: Vec<Tensor> = mlp::masks(1000, &hidden(&layers), 0.2).into_iter().flatten().collect();
+    assert!(mlp::masks(1000, &hidden(&layers), 0.0).iter().all(Option::is_none));
     for mask in &masks {
         let kept = mask.gt(0.0).to_kind(Kind::Float);
         assert!((kept.mean(Kind::Float).double_value(&[]) - 0.8).abs() < 0.01);
@@ -148,13 +151,14 @@ fn hard_columns() {
     no_grad(|| layers[0].weight.shallow_clone().copy_(&Tensor::eye(2, (Kind::Float, Device::Cpu))));
     let varied = random(&[300, 1], 2) * 0.5 + 1000.0;
     let x = Tensor::cat(&[varied, Tensor::full([300, 1], -7.0, (Kind::Float, Device::Cpu))], 1);
-    let (_, pass) = no_grad(|| mlp::Pass::new(&x, &hidden(&layers), &layers[1], 0.0));
+    let (_, pass) = no_grad(|| mlp::Pass::new(&x, &hidden(&layers), &layers[1], vec![None]));
     let double = x.to_kind(Kind::Double);
     let normalized = (&double - double.mean_dim([0].as_slice(), false, Kind::Double))
         / (double.var_dim([0].as_slice(), false, false) + 1e-5).sqrt();
     let norm = layers[0].norm.as_ref().expect("a norm");
     let expected = (normalized * &norm.weight + &norm.bias).relu().to_kind(Kind::Float);
-    check("a mean of a thousand deviations", pass.inputs_of_output(), &expected);
+    let error = (pass.inputs_of_output() - expected).abs().max().double_value(&[]);
+    assert!(error < 1e-4, "a mean of thousands of deviations: {error} off");
 
     let _ = x.get(17).fill_(f64::NAN);
     let value = mlp::mlp(&x, &hidden(&layers), &layers[1], 0.0);
@@ -194,6 +198,30 @@ fn field_vectors_and_pairs_are_those_of_libtorch() {
                 check(&format!("{what}: gradient {n}"), found, expected);
                 check(&format!("{what}: gradient {n} of libtorch"), of_libtorch, expected);
             }
+        }
+    }
+}
+
+#[test]
+fn bits_do_not_depend_on_the_number_of_threads() {
+    let layers = layers(20, &[30, 12], 1);
+    let (x, weights) = (random(&[900, 20], 2), random(&[900], 3));
+    let (v, r, field_vectors) = (trained(&[900, 7, 5], 4), random(&[7, 7], 5), random(&[7, 5], 6));
+    let r = &r + r.tr();
+    let run = |threads| {
+        tch::set_num_threads(threads);
+        let (value, pass) = no_grad(|| mlp::Pass::new(&x, &hidden(&layers), &layers[2], vec![None, None]));
+        let mut all = no_grad(|| pass.gradients(&weights));
+        let sum = pairs::interactions(&v, &r, &field_vectors);
+        all.extend([value, sum.detach()]);
+        all.extend(Tensor::run_backward(&[(sum * &weights).sum(Kind::Float)], &[&v], false, false));
+        all
+    };
+    let one = run(1);
+    for threads in [2, 3, 5] {
+        for (n, (found, expected)) in run(threads).iter().zip(&one).enumerate() {
+            // Matrices' gradients are sums over all samples, which libtorch divides as it likes.
+            assert!(found == expected || [1, 4, 7].contains(&n), "tensor {n} on {threads} threads");
         }
     }
 }
