@@ -40,6 +40,7 @@ pub fn model(hidden: Option<&[usize]>, embedding: EmbeddingConfig, seed: u64) ->
         |(f, &features): (usize, &u32)| FieldConfig { name: format!("field_{f}"), features, bag: false, embedding };
     let config = ModelConfig {
         version: ModelConfig::VERSION,
+        vocabulary: None,
         fields: FEATURES.iter().enumerate().map(field).collect(),
         embed_dim: EMBED_DIM,
         feature_weight: false,

@@ -101,6 +101,7 @@ pub fn float_model(shape: &Shape) -> FloatModel {
     FloatModel {
         config: ModelConfig {
             version: ModelConfig::VERSION,
+            vocabulary: None,
             fields,
             embed_dim: dim,
             feature_weight: shape.feature_weight,

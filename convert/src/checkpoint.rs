@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use xsfm_interchange::checkpoint::file;
 use xsfm_interchange::config::{EmbeddingConfig, Interaction, ModelConfig, Operation, Scales};
+use xsfm_interchange::fingerprint::Vocabulary;
 use xsfm_interchange::schema::{FieldKind, Schema};
 use xsfm_runtime::format::limit;
 
@@ -29,6 +30,7 @@ pub fn load(folder: &Path) -> Result<FloatModel, Error> {
     let label = if schema_path.exists() {
         let schema = Schema::load(&schema_path)?;
         check_schema(&config, &schema, &schema_path)?;
+        config.vocabulary = Some(Vocabulary::of(&schema));
         schema.label
     } else {
         String::new()
@@ -166,6 +168,12 @@ fn check_schema(config: &ModelConfig, schema: &Schema, path: &Path) -> Result<()
             let message = format!("field `{name}` has {found} features, but {expected} in {}", file::CONFIG);
             return Err(Error::config(path, message));
         }
+    }
+    if let Some(trained) = config.vocabulary.as_ref().filter(|trained| **trained != Vocabulary::of(schema)) {
+        let field = trained.first_difference(&Vocabulary::of(schema)).and_then(|f| config.fields.get(f));
+        let field = field.map_or("the vocabulary".to_owned(), |field| format!("field `{}`", field.name));
+        let message = format!("{field} has other tokens than the model was trained with, as {} says", file::CONFIG);
+        return Err(Error::config(path, message));
     }
     Ok(())
 }

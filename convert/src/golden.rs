@@ -141,6 +141,7 @@ fn model_config(python: &PythonConfig, path: &Path) -> Result<ModelConfig, Error
     });
     Ok(ModelConfig {
         version: ModelConfig::VERSION,
+        vocabulary: None,
         fields: fields.collect(),
         embed_dim: python.embed_dim,
         feature_weight,

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, stdin};
 use std::path::Path;
 
 use xsfm_interchange::checkpoint::file;
+use xsfm_interchange::fingerprint::Vocabulary;
 use xsfm_interchange::rows::{Bounds, Column, RowBlock, RowsError, RowsReader, TsvReader};
 use xsfm_runtime::Model;
 
@@ -40,10 +41,20 @@ pub fn load<'a>(path: &Path, packed: &'a [u8]) -> Result<Model<'a>, Error> {
     Model::from_bytes(packed).map_err(|source| Error::Load { path: path.to_owned(), source })
 }
 
+/// The fingerprint of the vocabulary that a packed model was trained with, where the file has it.
+pub fn vocabulary(model: &Model<'_>) -> Option<Vocabulary> {
+    // Loading has read the same manifest.
+    model.manifest().ok().and_then(|manifest| Vocabulary::from_bytes(manifest.vocabulary))
+}
+
 /// What a packed model asks of its rows.
 pub fn bounds(model: &Model<'_>) -> Bounds {
     let columns = model.fields().map(|field| Column { name: field.name.to_owned(), bag: field.bag });
-    Bounds { columns: columns.collect(), features: model.fields().map(|field| field.features).collect() }
+    Bounds {
+        columns: columns.collect(),
+        features: model.fields().map(|field| field.features).collect(),
+        vocabulary: vocabulary(model),
+    }
 }
 
 /// Opens rows: an Arrow file by its ending, a TSV of indices otherwise, `-` for a TSV from standard input.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use xsfm_interchange::atomic;
 use xsfm_interchange::config::{FieldConfig, ModelConfig, Operation};
+use xsfm_interchange::fingerprint::Vocabulary;
 use xsfm_runtime::format::{
     Arithmetic, CRC, FieldRecord, LayerRecord, Layout, MAGIC, MAX_SECTIONS, Manifest, Prefix, SECTION_ALIGNMENT,
     Section, SectionKind, Terms, VERSION, composition,
@@ -314,6 +315,7 @@ impl FileWriter {
             arithmetic,
             field_names: &field_names,
             sections: heapless::Vec::new(),
+            vocabulary: &config.vocabulary.as_ref().map(Vocabulary::to_bytes).unwrap_or_default(),
         })
     }
 

@@ -291,7 +291,7 @@ fn labelled_rows_give_figures_before_and_after() {
     let mut sorted = logits.clone();
     sorted.sort_unstable_by(f32::total_cmp);
     let path = folder.join("rows.arrow");
-    let mut writer = RowsWriter::create(&path, &Bounds::from(&config).columns).unwrap();
+    let mut writer = RowsWriter::create(&path, &Bounds::from(&config)).unwrap();
     for (i, logit) in logits.iter().enumerate() {
         writer.push(u8::from(*logit > sorted[150]), &rows.row(i)).unwrap();
     }

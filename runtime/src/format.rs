@@ -27,7 +27,9 @@ compile_error!("sections are borrowed in place as little-endian numbers; big-end
 /// First bytes of every file. The high bit and the line ends catch transfers that treat it as text, as PNG's do.
 pub const MAGIC: [u8; 8] = *b"\x89XSFM\r\n\x1a";
 /// The version of the format that this code writes, and the newest that it reads.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
+/// The first version whose manifest has the vocabulary's fingerprint.
+pub const FIRST_WITH_VOCABULARY: u16 = 4;
 /// Sections start at multiples of this many bytes.
 pub const SECTION_ALIGNMENT: usize = 64;
 /// Section kinds from this one on may be ignored by a reader that does not know them.
@@ -95,6 +97,9 @@ pub struct Manifest<'a> {
     pub field_names: &'a [u8],
     /// Where the sections are, in the order of their offsets.
     pub sections: heapless::Vec<Section, MAX_SECTIONS>,
+    /// The fingerprint of the vocabulary that the indices are of, for programs that see both; scoring has no use for it. Empty where it
+    /// is not known, and in files of versions before [`FIRST_WITH_VOCABULARY`].
+    pub vocabulary: &'a [u8],
 }
 
 /// The arithmetic of a file, with the numbers that stand alone.

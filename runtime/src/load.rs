@@ -56,7 +56,7 @@ pub(crate) fn head(bytes: &[u8], body: Body) -> Result<(&[u8], Head<'_>), LoadEr
             return Err(LoadError::Checksum { stored, computed });
         }
     }
-    let head = Head::read(manifest).ok_or(LoadError::Manifest)?;
+    let head = Head::read(manifest, prefix.version.get()).ok_or(LoadError::Manifest)?;
     check_sections(&head, end, needed)?;
     Ok((file, head))
 }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::{ArgAction, Args, ValueEnum};
 use serde::Serialize;
 use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, MlpConfig, ModelConfig, Operation};
+use xsfm_interchange::fingerprint::Vocabulary;
 use xsfm_interchange::quantization::TableBits;
 use xsfm_interchange::schema::{FieldKind, Schema};
 
@@ -316,6 +317,7 @@ impl Architecture {
         };
         ModelConfig {
             version: ModelConfig::VERSION,
+            vocabulary: Some(Vocabulary::of(schema)),
             fields: schema.fields.iter().map(field).collect(),
             embed_dim: self.embed_dim,
             feature_weight: self.feature_weight,

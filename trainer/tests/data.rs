@@ -341,8 +341,9 @@ fn bad_movielens_files_are_named() {
 /// A file of `rows` rows with one index per row, its number.
 fn numbered(folder: &Path, rows: u32) -> (PathBuf, Bounds) {
     let path = folder.join("rows.arrow");
-    let bounds = Bounds { columns: vec![Column { name: "n".to_owned(), bag: false }], features: vec![rows] };
-    let mut writer = RowsWriter::create(&path, &bounds.columns).unwrap();
+    let bounds =
+        Bounds { columns: vec![Column { name: "n".to_owned(), bag: false }], features: vec![rows], vocabulary: None };
+    let mut writer = RowsWriter::create(&path, &bounds).unwrap();
     (0..rows).for_each(|i| writer.push((i % 2) as u8, &Row::new(&[i])).unwrap());
     writer.commit().unwrap();
     (path, bounds)
@@ -386,8 +387,9 @@ fn batches_keep_bags() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("rows.arrow");
     let column = |name: &str, bag| Column { name: name.to_owned(), bag };
-    let bounds = Bounds { columns: vec![column("a", false), column("b", true)], features: vec![1000, 1004] };
-    let mut writer = RowsWriter::create(&path, &bounds.columns).unwrap();
+    let bounds =
+        Bounds { columns: vec![column("a", false), column("b", true)], features: vec![1000, 1004], vocabulary: None };
+    let mut writer = RowsWriter::create(&path, &bounds).unwrap();
     for i in 0..1000_u32 {
         let indices = [i, i, i + 1, i + 2, i + 3];
         writer.push(1, &Row::with_bags(&indices, &[0, 1, 2 + i % 4])).unwrap();

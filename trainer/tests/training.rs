@@ -195,7 +195,7 @@ fn a_student_may_have_smaller_vocabularies_than_its_teacher() {
     let mut rows = Batches::open(&data.join("train.arrow"), bounds.clone(), 4000).unwrap();
     let mut block = rows.pass(Order::Sequential).next().unwrap().unwrap().rows;
     block.labels[3210] ^= 1;
-    let mut writer = RowsWriter::create(&data.join("train.arrow"), &bounds.columns).unwrap();
+    let mut writer = RowsWriter::create(&data.join("train.arrow"), &bounds).unwrap();
     writer.push_block(&block).unwrap();
     writer.commit().unwrap();
     let words = message(distill_with(&folded, &at("x"), &student));

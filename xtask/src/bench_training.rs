@@ -180,7 +180,7 @@ impl Bench {
         for (name, count, seed) in [("train", count, 1), ("valid", VALIDATION_ROWS, 2)] {
             let rows = samples(count, seed);
             let labels = labels(&rows, seed);
-            let mut writer = RowsWriter::create(&at(&format!("{name}.arrow")), &bounds.columns)?;
+            let mut writer = RowsWriter::create(&at(&format!("{name}.arrow")), &bounds)?;
             for (row, &label) in rows.chunks(FEATURES.len()).zip(&labels) {
                 writer.push(label, &Row::new(row))?;
             }

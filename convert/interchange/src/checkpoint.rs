@@ -25,7 +25,7 @@ pub mod file {
     /// The architecture: [`ModelConfig`](crate::config::ModelConfig).
     pub const CONFIG: &str = "config.json";
     /// The fields: [`Schema`](crate::schema::Schema).
-    pub const SCHEMA: &str = "schema.json";
+    pub const SCHEMA: &str = crate::dataset::SCHEMA;
     /// What training measured.
     pub const METRICS: &str = "metrics.json";
 }

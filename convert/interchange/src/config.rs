@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fingerprint::Vocabulary;
 use crate::quantization::TableBits;
 
 /// Architecture of one model:
@@ -13,6 +14,9 @@ pub struct ModelConfig {
     pub version: u32,
     /// One entry per field, in the order of a row.
     pub fields: Vec<FieldConfig>,
+    /// What the fields' indices mean; absent where nobody knows: in models of other programs, and of older ones without a `schema.json`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<Vocabulary>,
     /// Length of a field's vector.
     pub embed_dim: usize,
     /// First-order term with one scalar per feature ("LW").

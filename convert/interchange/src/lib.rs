@@ -5,6 +5,8 @@
 //! | [`schema`] | `schema.json`: the fields, and how raw values become indices |
 //! | [`bucket`], [`tokens`] | the token of a number; a fast map from tokens |
 //! | [`rows`] | `*.arrow`, `*.tsv`: encoded rows, streamed in blocks |
+//! | [`dataset`] | a folder of them: the parts, and what tells it from others |
+//! | [`fingerprint`] | which vocabulary, which rows |
 //! | [`config`] | `config.json`: the architecture of a checkpoint, and its quantisation scales |
 //! | [`checkpoint`] | `weights.safetensors`: names and shapes of the parameters |
 //! | [`quantization`] | how a real number becomes the integer that the runtime uses (`docs/quantization.md`) |
@@ -18,6 +20,8 @@ pub mod atomic;
 pub mod bucket;
 pub mod checkpoint;
 pub mod config;
+pub mod dataset;
+pub mod fingerprint;
 pub mod metrics;
 pub mod quantization;
 pub mod rows;

@@ -5,6 +5,9 @@
 //! | Arrow IPC file: `label` UInt8, then per field UInt32, or List of UInt32 for a bag | [`RowsReader`] | [`RowsWriter`] |
 //! | TSV: one row per line, a tab between fields, a bar inside a bag, no label | [`TsvReader`] | [`write_tsv_row`] |
 //!
+//! An Arrow file says which vocabulary its indices mean (`xsfm.vocabulary` in the metadata of its schema), and which rows they are
+//! (`xsfm.rows` in the metadata of its footer): [`fingerprint`](crate::fingerprint).
+//!
 //! Record batches have at most [`BLOCK_ROWS`] rows and can be read in any order. Index 0 is the out-of-vocabulary row;
 //! a bag has 1 to [`MAX_BAG`] indices.
 
@@ -19,6 +22,7 @@ use xsfm_runtime::row::Row;
 pub use self::arrow::{RowsReader, RowsWriter};
 pub use self::tsv::{TsvReader, write_tsv_row};
 use crate::config::ModelConfig;
+use crate::fingerprint::Vocabulary;
 use crate::schema::{FieldKind, Schema};
 
 /// Most rows in a block.
@@ -46,6 +50,8 @@ pub struct Bounds {
     pub columns: Vec<Column>,
     /// Valid indices of column `f` are `0..features[f]`.
     pub features: Vec<u32>,
+    /// What the indices mean, where that is known.
+    pub vocabulary: Option<Vocabulary>,
 }
 
 impl From<&ModelConfig> for Bounds {
@@ -53,6 +59,7 @@ impl From<&ModelConfig> for Bounds {
         Bounds {
             columns: config.fields.iter().map(|f| Column { name: f.name.clone(), bag: f.bag }).collect(),
             features: config.fields.iter().map(|f| f.features).collect(),
+            vocabulary: config.vocabulary.clone(),
         }
     }
 }
@@ -63,6 +70,7 @@ impl From<&Schema> for Bounds {
         Bounds {
             columns: schema.fields.iter().map(column).collect(),
             features: schema.fields.iter().map(crate::schema::Field::features).collect(),
+            vocabulary: Some(Vocabulary::of(schema)),
         }
     }
 }
@@ -87,6 +95,20 @@ impl Bounds {
             }
         }
         Ok(())
+    }
+
+    /// Checks that rows were made with this vocabulary, where both are known.
+    ///
+    /// # Errors
+    /// [`RowsError::Vocabulary`] names the file and the first field that differs.
+    pub fn check_vocabulary(&self, path: &Path, found: Option<&Vocabulary>) -> Result<(), RowsError> {
+        let (Some(wanted), Some(found)) = (&self.vocabulary, found) else { return Ok(()) };
+        if wanted == found {
+            return Ok(());
+        }
+        let column = wanted.first_difference(found).and_then(|f| self.columns.get(f));
+        let field = column.map(|column| column.name.clone());
+        Err(RowsError::Vocabulary { path: path.to_owned(), field, found: found.clone(), wanted: wanted.clone() })
     }
 
     /// Checks that a block's indices are within the tables. `first_row`: the number of its first row in the file, from 0.
@@ -230,6 +252,22 @@ pub enum RowsError {
         path: PathBuf,
         /// What differs.
         what: String,
+    },
+    /// The indices mean other tokens than the model's.
+    #[error(
+        "{path}: encoded with another vocabulary ({found}) than is expected ({wanted}): {} has other tokens, or another order of \
+         them; prepare the rows with the vocabulary that the model was trained with, or train it anew",
+        field.as_ref().map_or("a field".to_owned(), |name| format!("field {name:?}"))
+    )]
+    Vocabulary {
+        /// The file.
+        path: PathBuf,
+        /// The first field that differs, where that is known.
+        field: Option<String>,
+        /// The vocabulary of the file.
+        found: Vocabulary,
+        /// The model's, or the schema's.
+        wanted: Vocabulary,
     },
     /// An index outside its table.
     #[error(

@@ -50,6 +50,17 @@ pub enum FieldKind {
     Numeric,
 }
 
+impl FieldKind {
+    /// Its name in files and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            FieldKind::Categorical => "categorical",
+            FieldKind::Bag => "bag",
+            FieldKind::Numeric => "numeric",
+        }
+    }
+}
+
 /// Why a schema could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -108,6 +119,39 @@ impl Schema {
             output.write_all(b"\n")
         })
         .map_err(|source| SchemaError::Io { path: path.to_owned(), source })
+    }
+
+    /// The first thing in which the vocabularies differ: number, order and kinds of fields, then tokens by their indices; `None` where
+    /// they are the same. `ours` and `theirs` name the two.
+    pub fn difference(&self, other: &Schema, ours: &str, theirs: &str) -> Option<String> {
+        if self.fields.len() != other.fields.len() {
+            let (here, there) = (self.fields.len(), other.fields.len());
+            return Some(format!("{here} fields in {ours}, {there} in {theirs}"));
+        }
+        for (f, (a, b)) in self.fields.iter().zip(&other.fields).enumerate() {
+            if a.name != b.name {
+                return Some(format!("field {f} is {:?} in {ours}, {:?} in {theirs}", a.name, b.name));
+            }
+            if a.kind != b.kind {
+                let (name, here, there) = (&a.name, a.kind.name(), b.kind.name());
+                return Some(format!("field {name:?} is {here} in {ours}, {there} in {theirs}"));
+            }
+            let longest = a.vocabulary.len().max(b.vocabulary.len());
+            if let Some(t) = (0..longest).find(|&t| a.vocabulary.get(t) != b.vocabulary.get(t)) {
+                let token = |field: &Field| match field.vocabulary.get(t) {
+                    Some(token) => format!("{token:?}"),
+                    None => format!("none (it has {} tokens)", field.vocabulary.len()),
+                };
+                return Some(format!(
+                    "field {:?}: the first token that differs is that of index {}, {} in {ours}, {} in {theirs}",
+                    a.name,
+                    t + 1,
+                    token(a),
+                    token(b)
+                ));
+            }
+        }
+        None
     }
 
     fn problem(&self) -> Option<String> {

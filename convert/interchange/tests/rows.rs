@@ -12,7 +12,11 @@ use xsfm_runtime::row::Row;
 
 fn bounds(bags: &[bool], features: u32) -> Bounds {
     let column = |(f, &bag): (usize, &bool)| Column { name: format!("f{f}"), bag };
-    Bounds { columns: bags.iter().enumerate().map(column).collect(), features: vec![features; bags.len()] }
+    Bounds {
+        columns: bags.iter().enumerate().map(column).collect(),
+        features: vec![features; bags.len()],
+        vocabulary: None,
+    }
 }
 
 /// Row `i` of a made-up file, and its label.
@@ -27,7 +31,7 @@ fn sample(i: u32, bags: &[bool]) -> (u8, RowBlock) {
 }
 
 fn write(path: &Path, rows: u32, bags: &[bool]) {
-    let mut writer = RowsWriter::create(path, &bounds(bags, 100).columns).unwrap();
+    let mut writer = RowsWriter::create(path, &bounds(bags, 100)).unwrap();
     for i in 0..rows {
         let (label, row) = sample(i, bags);
         writer.push(label, &row.row(0)).unwrap();
@@ -91,7 +95,7 @@ fn blocks_are_written_as_their_rows_are() {
         let file = |name| folder.path().join(format!("{name}-{}.arrow", bags.len()));
         let (by_row, by_block) = (file("rows"), file("blocks"));
         write(&by_row, rows, &bags);
-        let mut writer = RowsWriter::create(&by_block, &bounds(&bags, 100).columns).unwrap();
+        let mut writer = RowsWriter::create(&by_block, &bounds(&bags, 100)).unwrap();
         let mut written = 0;
         for size in [1, 1000, 66_000].into_iter().cycle() {
             let mut block = RowBlock::new(bags.len(), bags.contains(&true));
@@ -111,7 +115,7 @@ fn blocks_are_written_as_their_rows_are() {
         assert_eq!(std::fs::read(&by_row).unwrap(), std::fs::read(&by_block).unwrap());
     }
     // A label that no row may have is named, with its row.
-    let mut writer = RowsWriter::create(&folder.path().join("none.arrow"), &bounds(&[false], 100).columns).unwrap();
+    let mut writer = RowsWriter::create(&folder.path().join("none.arrow"), &bounds(&[false], 100)).unwrap();
     let block = RowBlock { labels: vec![0, 2], indices: vec![1, 2], offsets: vec![], num_fields: 1 };
     let error = writer.push_block(&block).unwrap_err().to_string();
     assert!(error.contains("row 1, field \"label\": label 2"), "{error}");
@@ -122,7 +126,7 @@ fn long_bags_make_shorter_blocks() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("rows.arrow");
     let bag: Vec<u32> = (0..MAX_BAG as u32).collect();
-    let mut writer = RowsWriter::create(&path, &bounds(&[true], 2000).columns).unwrap();
+    let mut writer = RowsWriter::create(&path, &bounds(&[true], 2000)).unwrap();
     for _ in 0..10_000 {
         writer.push(1, &Row::with_bags(&bag, &[0, MAX_BAG as u32])).unwrap();
     }
@@ -145,7 +149,7 @@ fn no_rows_is_a_valid_file() {
 fn an_abandoned_writer_leaves_nothing() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("rows.arrow");
-    let mut writer = RowsWriter::create(&path, &bounds(&[false], 9).columns).unwrap();
+    let mut writer = RowsWriter::create(&path, &bounds(&[false], 9)).unwrap();
     writer.push(0, &Row::new(&[1])).unwrap();
     drop(writer);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -155,8 +159,8 @@ fn an_abandoned_writer_leaves_nothing() {
 fn the_writer_refuses_what_no_row_may_have() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("rows.arrow");
-    assert!(RowsWriter::create(&path, &[]).is_err());
-    let mut writer = RowsWriter::create(&path, &bounds(&[false, true], 9).columns).unwrap();
+    assert!(RowsWriter::create(&path, &bounds(&[], 9)).is_err());
+    let mut writer = RowsWriter::create(&path, &bounds(&[false, true], 9)).unwrap();
     let long = vec![1; MAX_BAG + 2];
     let rows: [(u8, Row<'_>, &str); 5] = [
         (2, Row::new(&[1, 2]), "label 2"),

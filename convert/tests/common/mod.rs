@@ -73,6 +73,7 @@ pub(crate) fn config_with_everything() -> ModelConfig {
     };
     ModelConfig {
         version: ModelConfig::VERSION,
+        vocabulary: None,
         fields: vec![
             field("user", 50, false, None),
             field("item", 33, false, Some(Operation::Mult)),

@@ -3,7 +3,7 @@
 //! Writers use the crate of that name. What it generates for reading is several times as large as this, and would be the largest
 //! part of a small program. The tests below compare both on any bytes.
 
-use super::{Arithmetic, MAX_SECTIONS, Manifest, Section, Terms};
+use super::{Arithmetic, FIRST_WITH_VOCABULARY, MAX_SECTIONS, Manifest, Section, Terms};
 use crate::model::Mode;
 use crate::quant::Term;
 
@@ -105,11 +105,12 @@ pub(crate) struct Head<'a> {
     pub(crate) terms: Terms,
     pub(crate) field_names: &'a [u8],
     sections: Reader<'a>,
+    vocabulary: &'a [u8],
 }
 
 impl<'a> Head<'a> {
-    /// `None` where the bytes are not a manifest and nothing else. Its strings may still be none.
-    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
+    /// `None` where the bytes are not a manifest of this version and nothing else. Its strings may still be none.
+    pub(crate) fn read(bytes: &'a [u8], version: u16) -> Option<Self> {
         let mut reader = Reader(bytes);
         let (producer, label) = (reader.bytes()?, reader.bytes()?);
         let (num_fields, embed_dim) = (reader.u16()?, reader.u16()?);
@@ -129,6 +130,7 @@ impl<'a> Head<'a> {
         for _ in 0..count {
             reader.section()?;
         }
+        let vocabulary = if version < FIRST_WITH_VOCABULARY { &[] } else { reader.bytes()? };
         reader.0.is_empty().then_some(Head {
             producer,
             label,
@@ -139,6 +141,7 @@ impl<'a> Head<'a> {
             terms,
             field_names,
             sections,
+            vocabulary,
         })
     }
 
@@ -178,6 +181,7 @@ impl<'a> Head<'a> {
             arithmetic: self.arithmetic(),
             field_names: self.field_names,
             sections,
+            vocabulary: self.vocabulary,
         })
     }
 }
@@ -186,6 +190,7 @@ impl<'a> Head<'a> {
 mod tests {
     use std::vec::Vec;
 
+    use super::super::VERSION;
     use super::*;
 
     /// Numbers that look random.
@@ -244,12 +249,13 @@ mod tests {
             arithmetic,
             field_names: &names[..random.below(names.len())],
             sections: (0..random.below(MAX_SECTIONS + 1)).map(|_| section(random)).collect(),
+            vocabulary: &names[..random.below(20)],
         }
     }
 
     /// Both readers on the same bytes, of which all must be the manifest's: whether there is one, and the same.
     fn agreed(bytes: &[u8]) -> bool {
-        let ours = Head::read(bytes).and_then(|head| head.manifest());
+        let ours = Head::read(bytes, VERSION).and_then(|head| head.manifest());
         let theirs = postcard::take_from_bytes::<Manifest<'_>>(bytes).ok().filter(|(_, rest)| rest.is_empty());
         // As text, because a bias may be not a number.
         let text = |manifest: &Manifest<'_>| std::format!("{manifest:?}");
@@ -284,6 +290,22 @@ mod tests {
             }
         }
         assert!(read > 1000 && refused > 1000, "{read} read, {refused} refused");
+    }
+
+    /// Version 3 ended with the section table.
+    #[test]
+    fn older_manifests_are_read_without_a_vocabulary() {
+        let mut random = Random(4);
+        let names: Vec<u8> = (0..200).map(|_| random.next() as u8).collect();
+        for _ in 0..100 {
+            let manifest = Manifest { vocabulary: &[], ..manifest(&mut random, &names) };
+            let bytes = postcard::to_extend(&manifest, Vec::new()).expect("written");
+            // Its length, 0, is the last byte.
+            let (_, older) = bytes.split_last().expect("not empty");
+            let read = Head::read(older, FIRST_WITH_VOCABULARY - 1).and_then(|head| head.manifest());
+            assert_eq!(read.map(|read| std::format!("{read:?}")), Some(std::format!("{manifest:?}")));
+            assert!(Head::read(older, VERSION).is_none() && Head::read(&bytes, FIRST_WITH_VOCABULARY - 1).is_none());
+        }
     }
 
     #[test]

@@ -122,6 +122,7 @@ impl Draft {
             arithmetic: self.arithmetic,
             field_names: &self.names,
             sections: table,
+            vocabulary: &[],
         };
         let room = &mut file[Prefix::LEN..FIRST_SECTION as usize];
         let manifest_len = postcard::to_slice(&manifest, room).unwrap().len() as u32;

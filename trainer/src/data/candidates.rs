@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use xsfm_interchange::atomic::Pending;
-use xsfm_interchange::rows::{Bounds, RowBlock, RowsReader, write_tsv_row};
-use xsfm_interchange::schema::{Encoder, Field, Schema};
+use xsfm_interchange::dataset::{Part, SCHEMA};
+use xsfm_interchange::rows::{RowBlock, write_tsv_row};
+use xsfm_interchange::schema::{Encoder, Field};
 
+use super::dataset;
 use super::movielens::{ITEM, MovieLens, USER};
-use super::prepare::file;
 use super::source::{RawRow, Source};
 
 /// Writes what a user has not seen in training as rows of indices, with a title for each.
@@ -53,19 +54,19 @@ struct MovieLensArgs {
 pub fn run(args: &Args) -> Result<()> {
     let SourceArgs::Movielens(args) = &args.source;
     let source = MovieLens::open(&args.source)?;
-    let schema_path = args.data.join(file::SCHEMA);
-    let schema = Schema::load(&schema_path)?;
+    let data = dataset::open(&args.data)?;
+    let schema = data.schema();
     let fields = source.fields().iter().map(|f| (&f.name, f.kind));
     if !fields.eq(schema.fields.iter().map(|f| (&f.name, f.kind))) {
-        bail!("{}: not the fields of MovieLens", schema_path.display());
+        bail!("{}: not the fields of MovieLens", args.data.join(SCHEMA).display());
     }
     let encoders: Vec<Encoder> = schema.fields.iter().map(Field::encoder).collect();
     let user = encoders[USER].index_of(&args.user);
     if user == 0 {
-        bail!("user {:?} has no row in {}", args.user, args.data.join(file::TRAIN).display());
+        bail!("user {:?} has no row in {}", args.user, data.path(Part::Train).display());
     }
 
-    let mut reader = RowsReader::open(&args.data.join(file::TRAIN))?.expecting(Bounds::from(&schema))?;
+    let mut reader = data.rows(Part::Train)?;
     let mut rated = HashSet::<u32>::new();
     for block in reader.blocks() {
         let block = block?;

@@ -5,16 +5,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use xsfm_interchange::atomic;
+use xsfm_interchange::dataset::{Dataset, Part, SCHEMA};
+use xsfm_interchange::fingerprint::{self, Fingerprint, Vocabulary};
 use xsfm_interchange::rows::{Bounds, RowBlock, RowsReader, RowsWriter};
 use xsfm_interchange::schema::{Field, Schema};
 
-use super::prepare::file;
+use super::dataset;
 
 /// What was folded, in the output folder.
 const FILE: &str = "fold.json";
@@ -42,12 +43,14 @@ pub struct Args {
 /// What was folded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// The rows that were read: path, bytes and time of the last change (nanoseconds) of each file.
-    inputs: Vec<(String, u64, u128)>,
+    /// Which rows were read.
+    source: Fingerprint,
     /// The minimum count.
     pub min_count: u64,
     /// The fields.
     pub fields: Vec<FieldReport>,
+    /// What tells the rows that were written from others.
+    pub fingerprint: Fingerprint,
 }
 
 /// What became of a field.
@@ -85,16 +88,15 @@ pub fn run(args: &Args) -> Result<()> {
 /// Rows that cannot be read or written; `out` is `data`.
 pub fn fold(data: &Path, min_count: u64, out: &Path) -> Result<Report> {
     fs::create_dir_all(out).with_context(|| out.display().to_string())?;
-    // So that the same rows are known by any path.
-    let data = &fs::canonicalize(data).with_context(|| data.display().to_string())?;
-    let is_same = fs::canonicalize(out).is_ok_and(|out| out == *data);
+    let folder = fs::canonicalize(data).with_context(|| data.display().to_string())?;
+    let is_same = fs::canonicalize(out).is_ok_and(|out| out == folder);
     ensure!(!is_same, "{}: these rows would be replaced by their own; choose another --out", out.display());
-    let inputs = inputs(data)?;
-    if let Some(report) = there(out, &inputs, min_count) {
+    let data = dataset::open(data)?;
+    if let Some(report) = there(out, data.fingerprint(), min_count) {
         return Ok(report);
     }
-    let schema = Schema::load(&data.join(file::SCHEMA))?;
-    let counts = count(&data.join(file::TRAIN), &schema)?;
+    let schema = data.schema();
+    let counts = count(&data)?;
     let is_kept = |f: usize, index: usize| counts[f][index] >= min_count;
     // By field: the new index of each old one.
     let new_indices: Vec<Vec<u32>> = (0..counts.len())
@@ -112,16 +114,19 @@ pub fn fold(data: &Path, min_count: u64, out: &Path) -> Result<Report> {
     let folded = Schema { fields: schema.fields.iter().enumerate().map(fold_field).collect(), ..schema.clone() };
 
     // The schema is what makes a folder whole.
-    let schema_path = out.join(file::SCHEMA);
+    let schema_path = out.join(SCHEMA);
     if schema_path.try_exists().with_context(|| schema_path.display().to_string())? {
         fs::remove_file(&schema_path).with_context(|| schema_path.display().to_string())?;
     }
-    for part in parts(data)? {
-        encode(&data.join(part), &schema, &new_indices, &out.join(part))?;
+    let mut rows = [None; 3];
+    for part in Part::ALL.into_iter().filter(|&part| part != Part::Test || data.has(part)) {
+        rows[part as usize] = Some(encode(&data, part, &folded, &new_indices, &out.join(part.file()))?);
     }
+    let [train, valid, test] = rows;
     let fields = schema.fields.iter().zip(&folded.fields);
     let report = Report {
-        inputs,
+        source: data.fingerprint().clone(),
+        fingerprint: Fingerprint { vocabulary: Vocabulary::of(&folded), train, valid, test },
         min_count,
         fields: fields
             .map(|(old, new)| FieldReport { name: old.name.clone(), before: old.features(), features: new.features() })
@@ -134,39 +139,18 @@ pub fn fold(data: &Path, min_count: u64, out: &Path) -> Result<Report> {
     Ok(report)
 }
 
-/// The files of rows in a folder: test rows may be absent.
-fn parts(data: &Path) -> Result<Vec<&'static str>> {
-    let mut parts = vec![file::TRAIN, file::VALID];
-    let test = data.join(file::TEST);
-    if test.try_exists().with_context(|| test.display().to_string())? {
-        parts.push(file::TEST);
-    }
-    Ok(parts)
-}
-
-fn inputs(data: &Path) -> Result<Vec<(String, u64, u128)>> {
-    let mut inputs = Vec::new();
-    for name in parts(data)?.into_iter().chain([file::SCHEMA]) {
-        let path = data.join(name);
-        let at = || path.display().to_string();
-        let metadata = fs::metadata(&path).with_context(at)?;
-        let changed = metadata.modified().with_context(at)?.duration_since(UNIX_EPOCH).unwrap_or_default();
-        inputs.push((path.display().to_string(), metadata.len(), changed.as_nanos()));
-    }
-    Ok(inputs)
-}
-
-/// What a folder says that it has, where it is whole.
-fn there(out: &Path, inputs: &[(String, u64, u128)], min_count: u64) -> Option<Report> {
+/// What a folder says that it has, where it is whole and has it still.
+fn there(out: &Path, source: &Fingerprint, min_count: u64) -> Option<Report> {
     let report: Report = serde_json::from_slice(&fs::read(out.join(FILE)).ok()?).ok()?;
-    let is_whole = out.join(file::SCHEMA).exists();
-    (is_whole && report.inputs == inputs && report.min_count == min_count).then_some(report)
+    let is_known = source.train.is_some() && source.valid.is_some();
+    let is_same = report.source == *source && report.min_count == min_count;
+    (is_known && is_same && *Dataset::open(out).ok()?.fingerprint() == report.fingerprint).then_some(report)
 }
 
 /// By field: how often each index is in the training rows.
-fn count(train: &Path, schema: &Schema) -> Result<Vec<Vec<u64>>> {
-    let mut counts: Vec<Vec<u64>> = schema.fields.iter().map(|f| vec![0; f.features() as usize]).collect();
-    let mut rows = RowsReader::open(train)?.expecting(Bounds::from(schema))?;
+fn count(data: &Dataset) -> Result<Vec<Vec<u64>>> {
+    let mut counts: Vec<Vec<u64>> = data.schema().fields.iter().map(|f| vec![0; f.features() as usize]).collect();
+    let mut rows = data.rows(Part::Train)?;
     let bar = progress(&rows, "counting");
     for block in rows.blocks() {
         let block = block?;
@@ -182,11 +166,17 @@ fn count(train: &Path, schema: &Schema) -> Result<Vec<Vec<u64>>> {
     Ok(counts)
 }
 
-fn encode(from: &Path, schema: &Schema, new_indices: &[Vec<u32>], to: &Path) -> Result<()> {
-    let bounds = Bounds::from(schema);
+fn encode(
+    data: &Dataset,
+    part: Part,
+    folded: &Schema,
+    new_indices: &[Vec<u32>],
+    to: &Path,
+) -> Result<fingerprint::Rows> {
+    let bounds = Bounds::from(folded);
     let has_bag = bounds.columns.iter().any(|column| column.bag);
-    let mut writer = RowsWriter::create(to, &bounds.columns)?;
-    let mut rows = RowsReader::open(from)?.expecting(bounds)?;
+    let mut writer = RowsWriter::create(to, &bounds)?;
+    let mut rows = data.rows(part)?;
     let bar = progress(&rows, "encoding");
     let mut indices = Vec::new();
     for block in rows.blocks() {

@@ -12,6 +12,7 @@ use serde::Serialize;
 use xsfm_interchange::atomic::{self, Pending};
 use xsfm_interchange::bucket;
 use xsfm_interchange::metrics::Metrics;
+use xxhash_rust::xxh3::Xxh3Default;
 
 use super::criteo::NUMERIC_FIELDS;
 use super::parallel::in_order;
@@ -88,6 +89,8 @@ struct Truth<'a> {
     click_rate: f64,
     /// Of the truth's logits on all rows.
     metrics: Metrics,
+    /// XXH3 (64 bits) of the bytes of rows.tsv: which rows the logits belong to.
+    rows: String,
 }
 
 /// Rows of one block.
@@ -185,6 +188,7 @@ pub fn run(args: &Args) -> Result<()> {
     let context = |path: &Path| format!("cannot write {}", path.display());
     let [rows_path, logits_path, schema_path, truth_path] =
         [file::ROWS, file::LOGITS, file::SCHEMA, file::TRUTH].map(|name| args.out.join(name));
+    let mut hash = Xxh3Default::new();
     let mut rows = Pending::create(&rows_path).with_context(|| context(&rows_path))?;
     let mut logits_file = Pending::create(&logits_path).with_context(|| context(&logits_path))?;
 
@@ -196,6 +200,7 @@ pub fn run(args: &Args) -> Result<()> {
     let blocks = (0..args.rows.div_ceil(BLOCK_ROWS)).map(Ok);
     let make = |block| args.block(&planted, block, block * BLOCK_ROWS..args.rows.min((block + 1) * BLOCK_ROWS));
     in_order(args.threads.unwrap_or(Reading::default().threads), blocks, make, |block| {
+        hash.update(&block.text);
         rows.write_all(&block.text).with_context(|| context(&rows_path))?;
         for &logit in &block.logits {
             writeln!(logits_file, "{}", logit as f32).with_context(|| context(&logits_path))?;
@@ -209,7 +214,16 @@ pub fn run(args: &Args) -> Result<()> {
 
     let metrics = Metrics::from_logits(&labels, &logits)?;
     let &Args { seed, numeric, numeric_size, ref categories, strength, click_rate, .. } = args;
-    let truth = Truth { seed, numeric, numeric_size, categories, strength, click_rate, metrics };
+    let truth = Truth {
+        seed,
+        numeric,
+        numeric_size,
+        categories,
+        strength,
+        click_rate,
+        metrics,
+        rows: format!("{:016x}", hash.digest()),
+    };
     let truth = serde_json::to_string_pretty(&truth)? + "\n";
     rows.commit().with_context(|| context(&rows_path))?;
     logits_file.commit().with_context(|| context(&logits_path))?;

@@ -7,6 +7,7 @@
 //! | [`split`] | which rows are for training, validation and test |
 //! | [`pass`], [`parallel`] | all rows, on all cores, in order; the policy for malformed ones |
 //! | [`prepare`], [`report`], [`command`] | vocabularies from the training rows, then `schema.json` and three files of encoded rows |
+//! | [`dataset`] | opens a folder of encoded rows |
 //! | [`fold`] | the same rows with smaller vocabularies |
 //! | [`generate`] | rows of a planted truth |
 //! | [`batches`] | encoded rows, shuffled in a bounded window |
@@ -19,6 +20,7 @@ pub mod candidates;
 pub mod command;
 pub mod criteo;
 pub mod csv;
+pub mod dataset;
 mod description;
 pub mod export;
 pub mod fold;

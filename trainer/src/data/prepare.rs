@@ -9,6 +9,8 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 use xsfm_interchange::atomic;
+use xsfm_interchange::dataset::SCHEMA;
+use xsfm_interchange::fingerprint::{Fingerprint, Vocabulary};
 use xsfm_interchange::rows::{Bounds, RowBlock, RowsWriter};
 use xsfm_interchange::schema::{Encoder, Field, Schema};
 use xsfm_interchange::tokens::TokenMap;
@@ -19,16 +21,8 @@ use super::report::{FieldReport, PartReport, Report};
 use super::source::{DataError, RawField, Source};
 use super::split::{Part, Plan, Split};
 
-/// Names of the files in an output folder.
+/// Names of the files in an output folder, beside those of a [`Dataset`](xsfm_interchange::dataset::Dataset).
 pub mod file {
-    /// The fields and their vocabularies.
-    pub const SCHEMA: &str = "schema.json";
-    /// Training rows.
-    pub const TRAIN: &str = "train.arrow";
-    /// Validation rows.
-    pub const VALID: &str = "valid.arrow";
-    /// Test rows.
-    pub const TEST: &str = "test.arrow";
     /// What was prepared, malformed rows counted.
     pub const REPORT: &str = "prepare.json";
     /// What the first pass found, until the second has ended.
@@ -169,8 +163,8 @@ fn encode(source: &dyn Source, reading: Reading, counted: &Counted, out: &Path) 
     let Counted { plan, schema, .. } = counted;
     let bounds = Bounds::from(schema);
     let encoders: Vec<Encoder> = schema.fields.iter().map(Field::encoder).collect();
-    let create = |name| RowsWriter::create(&out.join(name), &bounds.columns);
-    let mut writers = [create(file::TRAIN)?, create(file::VALID)?, create(file::TEST)?];
+    let create = |part: Part| RowsWriter::create(&out.join(part.file()), &bounds);
+    let mut writers = [create(Part::Train)?, create(Part::Valid)?, create(Part::Test)?];
     let mut parts = [PartReport::default(); 3];
     let of_field =
         |f: &Field| FieldReport { name: f.name.clone(), kind: f.kind, features: f.features(), unseen: 0, cut_bags: 0 };
@@ -218,16 +212,16 @@ fn encode(source: &dyn Source, reading: Reading, counted: &Counted, out: &Path) 
         Ok(())
     })?;
 
-    let [train, valid, test] = parts;
-    let report =
-        Report { train, valid, test, malformed_rows: walk.malformed, malformed_examples: walk.examples, fields };
-    let (schema_path, report_path) = (out.join(file::SCHEMA), out.join(file::REPORT));
+    let (schema_path, report_path) = (out.join(SCHEMA), out.join(file::REPORT));
     if schema_path.exists() {
         fs::remove_file(&schema_path).map_err(DataError::io(&schema_path))?;
     }
-    for writer in writers {
-        writer.commit()?;
-    }
+    let [train, valid, test] = writers.map(RowsWriter::commit);
+    let (train, valid, test) = (Some(train?), Some(valid?), Some(test?));
+    let fingerprint = Fingerprint { vocabulary: Vocabulary::of(schema), train, valid, test };
+    let [train, valid, test] = parts;
+    let (malformed_rows, malformed_examples) = (walk.malformed, walk.examples);
+    let report = Report { train, valid, test, malformed_rows, malformed_examples, fields, fingerprint };
     atomic::write(&report_path, |output| {
         serde_json::to_writer_pretty(&mut *output, &report)?;
         output.write_all(b"\n")

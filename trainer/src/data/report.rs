@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
+use xsfm_interchange::fingerprint::Fingerprint;
 use xsfm_interchange::schema::FieldKind;
 
 use super::split::Part;
@@ -22,6 +23,8 @@ pub struct Report {
     pub malformed_examples: Vec<String>,
     /// The fields.
     pub fields: Vec<FieldReport>,
+    /// What tells these rows and their vocabulary from others.
+    pub fingerprint: Fingerprint,
 }
 
 /// Size of one part.
@@ -66,7 +69,7 @@ impl Report {
             "field", "kind", "features", "unseen", "cut bags"
         )?;
         for f in &self.fields {
-            let kind = format!("{:?}", f.kind).to_lowercase();
+            let kind = f.kind.name();
             writeln!(output, "{:<width$} {kind:<11} {:>10} {:>10} {:>10}", f.name, f.features, f.unseen, f.cut_bags)?;
         }
         Ok(())

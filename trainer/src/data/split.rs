@@ -10,31 +10,10 @@ use foldhash::fast::RandomState;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
+pub use xsfm_interchange::dataset::Part;
 
 use super::pass::{Reading, Rows, pass, progress};
 use super::source::{DataError, RawRow, Source};
-
-/// What a row is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// Training.
-    Train,
-    /// Validation: early stopping, calibration.
-    Valid,
-    /// Test.
-    Test,
-}
-
-impl Part {
-    /// The part's name in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Part::Train => "training",
-            Part::Valid => "validation",
-            Part::Test => "test",
-        }
-    }
-}
 
 /// How many of a thousand rows are for validation and for test; the others are for training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

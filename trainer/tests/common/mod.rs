@@ -44,6 +44,7 @@ pub(crate) fn all_kinds() -> Vec<FieldConfig> {
 pub(crate) fn config(fields: Vec<FieldConfig>, embed_dim: usize) -> ModelConfig {
     ModelConfig {
         version: ModelConfig::VERSION,
+        vocabulary: None,
         fields,
         embed_dim,
         feature_weight: true,
@@ -133,7 +134,7 @@ pub(crate) fn planted_data(folder: &Path, rows: usize) -> Schema {
     };
     for (name, rows) in [("train", rows), ("valid", rows / 4), ("test", rows / 4)] {
         let bounds = Bounds::from(&schema);
-        let mut writer = RowsWriter::create(&folder.join(format!("{name}.arrow")), &bounds.columns).unwrap();
+        let mut writer = RowsWriter::create(&folder.join(format!("{name}.arrow")), &bounds).unwrap();
         for _ in 0..rows {
             let (user, item) = (rng.random_range(0..40), rng.random_range(0..30));
             let tags: Vec<u32> = (0..rng.random_range(1..4)).map(|_| rng.random_range(0..10)).collect();

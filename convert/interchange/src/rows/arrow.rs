@@ -4,11 +4,13 @@
 //! some malformed files and allocates what they ask for). The layout of our three column types is a few buffers, so they
 //! are read straight into the block, each length checked against the rows and the file first.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, UInt8Array, UInt32Array};
@@ -18,8 +20,13 @@ use xsfm_runtime::row::Row;
 
 use super::{BLOCK_INDICES, BLOCK_ROWS, Bounds, Column, LABEL_COLUMN, MAX_BAG, RowBlock, RowsError, cell_problem};
 use crate::atomic::Pending;
+use crate::fingerprint::{self, RowsHash, Vocabulary};
 
 const MAGIC: &[u8; 6] = b"ARROW1";
+/// Where a file says what its indices mean: in the metadata of its schema.
+const VOCABULARY_KEY: &str = "xsfm.vocabulary";
+/// Where it says which rows it has: in the metadata of its footer, since they are known in the end.
+const ROWS_KEY: &str = "xsfm.rows";
 /// Most bytes of a footer or of a batch's description: those of a few thousand fields and a million batches fit.
 const METADATA_MAX: u64 = 64 << 20;
 
@@ -32,6 +39,8 @@ pub struct RowsReader {
     columns: Vec<Column>,
     blocks: Vec<BlockPlace>,
     num_rows: u64,
+    vocabulary: Option<Vocabulary>,
+    fingerprint: Option<fingerprint::Rows>,
     bounds: Option<Bounds>,
 }
 
@@ -81,6 +90,9 @@ impl RowsReader {
         let footer = arrow_ipc::root_as_footer(&footer)
             .map_err(|e| RowsError::malformed(path, format!("damaged footer: {e}")))?;
         let columns = columns(&footer).map_err(|what| RowsError::malformed(path, what))?;
+        let of_schema = footer.schema().and_then(|schema| schema.custom_metadata());
+        let vocabulary = metadata(of_schema, VOCABULARY_KEY).map_err(|what| RowsError::malformed(path, what))?;
+        let of_rows = metadata(footer.custom_metadata(), ROWS_KEY).map_err(|what| RowsError::malformed(path, what))?;
 
         let mut reader = RowsReader {
             file,
@@ -89,6 +101,8 @@ impl RowsReader {
             columns,
             blocks: Vec::new(),
             num_rows: 0,
+            vocabulary,
+            fingerprint: of_rows,
             bounds: None,
         };
         for (i, block) in footer.recordBatches().iter().flatten().enumerate() {
@@ -100,9 +114,10 @@ impl RowsReader {
     /// Makes every later read check its rows against a model or a schema.
     ///
     /// # Errors
-    /// The file's columns are not the expected ones.
+    /// The file's columns or their vocabulary are not the expected ones.
     pub fn expecting(mut self, bounds: Bounds) -> Result<Self, RowsError> {
         bounds.check_columns(&self.path, &self.columns)?;
+        bounds.check_vocabulary(&self.path, self.vocabulary.as_ref())?;
         self.bounds = Some(bounds);
         Ok(self)
     }
@@ -115,6 +130,16 @@ impl RowsReader {
     /// The fields, without the label.
     pub fn columns(&self) -> &[Column] {
         &self.columns
+    }
+
+    /// What the indices mean; absent in files of older programs.
+    pub fn vocabulary(&self) -> Option<&Vocabulary> {
+        self.vocabulary.as_ref()
+    }
+
+    /// Which rows these are; absent in files of older programs.
+    pub fn fingerprint(&self) -> Option<fingerprint::Rows> {
+        self.fingerprint
     }
 
     /// Number of rows in the file.
@@ -333,6 +358,15 @@ fn record_batch(bytes: &[u8]) -> Result<arrow_ipc::RecordBatch<'_>, String> {
         .ok_or_else(|| format!("a {:?} in the place of a record batch", message.header_type()))
 }
 
+/// A value that a writer of ours put beside the rows.
+fn metadata<'a, T: FromStr<Err = String>>(
+    pairs: Option<impl IntoIterator<Item = arrow_ipc::KeyValue<'a>>>,
+    key: &str,
+) -> Result<Option<T>, String> {
+    let found = pairs.into_iter().flatten().find(|pair| pair.key() == Some(key));
+    found.map(|pair| pair.value().unwrap_or_default().parse()).transpose().map_err(|what| format!("{key}: {what}"))
+}
+
 /// The fields behind the label.
 fn columns(footer: &arrow_ipc::Footer<'_>) -> Result<Vec<Column>, String> {
     let schema = footer.schema().ok_or("it has no schema")?;
@@ -370,6 +404,7 @@ pub struct RowsWriter {
     schema: Arc<Schema>,
     block: RowBlock,
     num_rows: u64,
+    hash: RowsHash,
 }
 
 impl fmt::Debug for RowsWriter {
@@ -384,11 +419,12 @@ impl fmt::Debug for RowsWriter {
 }
 
 impl RowsWriter {
-    /// Opens a temporary file beside `path`.
+    /// Opens a temporary file beside `path`, for rows of the bounds' columns, whose indices mean its vocabulary.
     ///
     /// # Errors
     /// Whatever the file system reports; a file without fields.
-    pub fn create(path: &Path, columns: &[Column]) -> Result<Self, RowsError> {
+    pub fn create(path: &Path, bounds: &Bounds) -> Result<Self, RowsError> {
+        let columns = &bounds.columns;
         if columns.is_empty() {
             return Err(RowsError::malformed(path, "rows need at least one field"));
         }
@@ -397,7 +433,8 @@ impl RowsWriter {
             let kind = if column.bag { DataType::List(list_item()) } else { DataType::UInt32 };
             fields.push(Field::new(&column.name, kind, false));
         }
-        let schema = Arc::new(Schema::new(fields));
+        let metadata = bounds.vocabulary.iter().map(|v| (VOCABULARY_KEY.to_owned(), v.to_string()));
+        let schema = Arc::new(Schema::new_with_metadata(fields, metadata.collect::<HashMap<_, _>>()));
         let pending = Pending::create(path).map_err(RowsError::io(path))?;
         let writer = FileWriter::try_new(pending, &schema).map_err(|e| arrow_error(path, e))?;
         Ok(RowsWriter {
@@ -407,6 +444,7 @@ impl RowsWriter {
             schema,
             block: RowBlock::new(columns.len(), columns.iter().any(|c| c.bag)),
             num_rows: 0,
+            hash: RowsHash::default(),
         })
     }
 
@@ -472,20 +510,24 @@ impl RowsWriter {
         Ok(())
     }
 
-    /// Writes the last block and the footer, and puts the file in its place.
+    /// Writes the last block and the footer, puts the file in its place, and gives the rows' fingerprint.
     ///
     /// # Errors
     /// Whatever the file system reports; the place is then untouched.
-    pub fn commit(mut self) -> Result<(), RowsError> {
+    pub fn commit(mut self) -> Result<fingerprint::Rows, RowsError> {
         self.flush()?;
+        let fingerprint = self.hash.finish();
+        self.writer.write_metadata(ROWS_KEY, fingerprint.to_string());
         let pending = self.writer.into_inner().map_err(|e| arrow_error(&self.path, e))?;
-        pending.commit().map_err(RowsError::io(&self.path))
+        pending.commit().map_err(RowsError::io(&self.path))?;
+        Ok(fingerprint)
     }
 
     fn flush(&mut self) -> Result<(), RowsError> {
         if self.block.is_empty() {
             return Ok(());
         }
+        self.hash.push(&self.block);
         let rows = self.block.len();
         let mut arrays: Vec<ArrayRef> = vec![Arc::new(UInt8Array::from(self.block.labels.clone()))];
         for (f, column) in self.columns.iter().enumerate() {

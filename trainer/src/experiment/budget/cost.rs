@@ -204,7 +204,7 @@ fn first_rows(data: &Path, schema: &Schema, output: &Path) -> Result<()> {
     let mut rows = RowsReader::open(&data.join(prepare::file::VALID))?.expecting(Bounds::from(schema))?;
     ensure!(rows.num_rows() > 0, "{}: no validation rows", data.display());
     let block = rows.read_block(0)?;
-    let mut writer = RowsWriter::create(output, &Bounds::from(schema).columns)?;
+    let mut writer = RowsWriter::create(output, &Bounds::from(schema))?;
     for i in 0..block.len().min(ROWS) {
         writer.push(block.label(i).unwrap_or(0), &block.row(i))?;
     }
