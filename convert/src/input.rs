@@ -3,9 +3,11 @@
 use std::io::{BufRead, BufReader, stdin};
 use std::path::Path;
 
-use xsfm_interchange::checkpoint::file;
+use xsfm_interchange::checkpoint::{file, trained_on};
+use xsfm_interchange::dataset::{Dataset, SCHEMA};
 use xsfm_interchange::fingerprint::Vocabulary;
 use xsfm_interchange::rows::{Bounds, Column, RowBlock, RowsError, RowsReader, TsvReader};
+use xsfm_interchange::schema::Schema;
 use xsfm_runtime::Model;
 
 use crate::error::Error;
@@ -47,6 +49,32 @@ pub fn vocabulary(model: &Model<'_>) -> Option<Vocabulary> {
     model.manifest().ok().and_then(|manifest| Vocabulary::from_bytes(manifest.vocabulary))
 }
 
+/// Compares the data set of an Arrow file of rows with that of a checkpoint, where both say what they are. Gives what to tell the user:
+/// other rows of the same vocabulary do no harm, but may not be those that were meant.
+///
+/// # Errors
+/// Another vocabulary; the message names the field and the first token that differs.
+pub fn compare_data(rows: &Path, checkpoint: &Path) -> Result<Option<String>, Error> {
+    let folder = rows.parent().unwrap_or(Path::new(""));
+    if !is_arrow(rows) || !folder.join(SCHEMA).exists() || !checkpoint.join(SCHEMA).exists() {
+        return Ok(None);
+    }
+    let data = Dataset::open(folder).map_err(|error| Error::Input(error.to_string()))?;
+    if let Some(problem) = data.vocabulary_problem(&Schema::load(&checkpoint.join(SCHEMA))?, checkpoint) {
+        return Err(Error::Input(format!(
+            "{}: {problem}: the model would take one token for another; prepare the rows with the vocabulary that it was trained with, \
+             or train it anew",
+            rows.display()
+        )));
+    }
+    let trained = trained_on(checkpoint).ok().flatten();
+    Ok(trained.and_then(|trained| data.problem(&trained, checkpoint)))
+}
+
+fn is_arrow(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("arrow"))
+}
+
 /// What a packed model asks of its rows.
 pub fn bounds(model: &Model<'_>) -> Bounds {
     let columns = model.fields().map(|field| Column { name: field.name.to_owned(), bag: field.bag });
@@ -68,8 +96,16 @@ pub fn rows(path: &Path, bounds: Bounds) -> Result<(Blocks, Option<u64>), Error>
         let input: Box<dyn BufRead> = Box::new(BufReader::new(stdin()));
         return Ok((Box::new(TsvReader::new(input, Path::new("standard input"), bounds)), None));
     }
-    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("arrow")) {
+    if is_arrow(path) {
+        let is_known = bounds.vocabulary.is_some();
         let mut reader = RowsReader::open(path)?.expecting(bounds)?;
+        if reader.vocabulary().is_some() != is_known {
+            let which = if is_known { "the rows do" } else { "the model does" };
+            let path = path.display();
+            eprintln!(
+                "NOTE: {path}: {which} not say which vocabulary its indices are of; nothing can tell whether it is the same"
+            );
+        }
         let rows = reader.num_rows();
         let mut next = 0;
         let blocks = std::iter::from_fn(move || {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use xsfm_interchange::fingerprint::Vocabulary;
 use xsfm_runtime::embedding::Composition;
 use xsfm_runtime::format::{Arithmetic, Layout, Prefix, SectionKind};
 use xsfm_runtime::{Backend, LoadError, Mode, Model, ScratchBlock};
@@ -14,6 +15,9 @@ pub struct Report {
     pub producer: String,
     /// What a label of 1 means, in words.
     pub label: String,
+    /// The fingerprint of the vocabulary that the indices are of; absent where the file does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<Vocabulary>,
     /// `f32`, `int8` or `dynamic`.
     pub mode: &'static str,
     /// Bytes of the file: what it takes in flash.
@@ -139,6 +143,7 @@ pub fn inspect(model: &Model<'_>) -> Result<Report, LoadError> {
     Ok(Report {
         producer: manifest.producer.to_owned(),
         label: manifest.label.to_owned(),
+        vocabulary: Vocabulary::from_bytes(manifest.vocabulary),
         mode: mode_name(statistics.mode),
         file_bytes: statistics.file_bytes,
         // One sign, a byte, for each.
@@ -195,6 +200,8 @@ pub fn mode_name(mode: Mode) -> &'static str {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "mode                  {}", self.mode)?;
+        let vocabulary = self.vocabulary.as_ref().map_or("not stated".to_owned(), Vocabulary::to_string);
+        writeln!(f, "vocabulary            {vocabulary}")?;
         writeln!(f, "label                 {}", if self.label.is_empty() { "not stated" } else { &self.label })?;
         writeln!(f, "producer              {}", self.producer)?;
         writeln!(f, "file (flash)          {} bytes", self.file_bytes)?;

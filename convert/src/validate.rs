@@ -98,6 +98,15 @@ fn check_fields(packed: &Model<'_>, original: &FloatModel) -> Result<(), Error> 
             return Err(Error::Input(format!("field {f} of the packed model is {found}, of the original {expected}")));
         }
     }
+    if let (Some(found), Some(wanted)) = (&found.vocabulary, &expected.vocabulary)
+        && found != wanted
+    {
+        let column = found.first_difference(wanted).and_then(|f| expected.columns.get(f));
+        let field = column.map_or("the vocabulary".to_owned(), |column| format!("field {:?}", column.name));
+        return Err(Error::Input(format!(
+            "{field} of the packed model has other tokens than the original ({found}, {wanted}): it was not packed from it"
+        )));
+    }
     Ok(())
 }
 

@@ -7,12 +7,13 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tch::Device;
 use xsfm_interchange::atomic;
+use xsfm_interchange::dataset::{Dataset, Part};
 use xsfm_interchange::rows::{Bounds, RowBlock};
-use xsfm_interchange::schema::Schema;
 
 use crate::allocator;
 use crate::checkpoint;
 use crate::data::batches::{Batches, Order};
+use crate::data::{dataset, same};
 use crate::device;
 use crate::distill::Objective;
 use crate::evaluate::Scorer;
@@ -22,6 +23,7 @@ use crate::prune::Pruner;
 use crate::qat;
 use crate::settings::{Architecture, Distillation, Place, Pruning, Quantization, Training};
 use crate::teacher;
+use crate::warm;
 
 /// Flags of `train`.
 #[derive(Args, Clone, Debug)]
@@ -73,6 +75,9 @@ pub struct EvaluateArgs {
     /// Which rows
     #[arg(long, value_enum, default_value = "test")]
     split: Split,
+    /// The rows may be others than those that the checkpoint was trained beside; their vocabulary is the same
+    #[arg(long)]
+    other_rows: bool,
     /// Figures as JSON on standard output
     #[arg(long)]
     json: bool,
@@ -98,7 +103,7 @@ enum Split {
 /// Settings out of range, files that cannot be read or written, training that diverges.
 pub fn train(args: &TrainArgs) -> Result<()> {
     let device = args.device()?;
-    run(args, &Objective::Labels, None, device)
+    run(args, &dataset::open(&args.place.data)?, &Objective::Labels, None, device)
 }
 
 /// Runs `distill`.
@@ -115,13 +120,15 @@ pub fn distill(args: &DistillArgs) -> Result<()> {
     }
     let device = args.train.device()?;
     tch::set_num_threads(i32::from(args.train.place.threads.max(1)));
-    let data = &args.train.place.data;
-    if let Some(teacher_data) = teacher_data {
-        teacher::check_rows(teacher_data, data)?;
+    let Place { data, other_rows, .. } = &args.train.place;
+    let data = dataset::open(data)?;
+    let others = teacher_data.as_deref().map(dataset::open).transpose()?;
+    if let Some(others) = &others {
+        same::check_rows(others, &data)?;
     }
-    let teacher = teacher::mean_logits(teacher, teacher_data.as_ref().unwrap_or(data), device)?;
+    let teacher = teacher::mean_logits(teacher, others.as_ref().unwrap_or(&data), *other_rows, device)?;
     let objective = Objective::Distill { teacher, alpha: *alpha, temperature: *temperature };
-    run(&args.train, &objective, Some(&args.distillation), device)
+    run(&args.train, &data, &objective, Some(&args.distillation), device)
 }
 
 /// Every setting that decides a result.
@@ -133,22 +140,27 @@ struct Settings<'a> {
     distillation: Option<&'a Distillation>,
 }
 
-fn run(args: &TrainArgs, objective: &Objective, distillation: Option<&Distillation>, device: Device) -> Result<()> {
+fn run(
+    args: &TrainArgs,
+    data: &Dataset,
+    objective: &Objective,
+    distillation: Option<&Distillation>,
+    device: Device,
+) -> Result<()> {
     let TrainArgs { place, architecture, training, quantization } = args;
     training.check()?;
     allocator::keep_freed_memory();
     tch::set_num_threads(i32::from(place.threads.max(1)));
-    let schema = Schema::load(&place.data.join("schema.json"))?;
     let is_direct = quantization.from.is_some() || !quantization.quantize;
     let float_out = if is_direct { place.out.clone() } else { place.out.join("float") };
 
     if !quantization.quantize || quantization.from.is_none() {
         let model = match &quantization.from {
-            Some(folder) => start_from(folder, device)?,
+            Some(folder) => start_from(folder, args, data, device)?,
             None => {
                 seed_torch(training.seed, 0);
                 architecture.check()?;
-                Model::new(architecture.model_config(&schema), architecture.init_std, device)?
+                Model::new(architecture.model_config(data.schema()), architecture.init_std, device)?
             }
         };
         let settings = Settings {
@@ -158,14 +170,13 @@ fn run(args: &TrainArgs, objective: &Objective, distillation: Option<&Distillati
             distillation,
         };
         let settings = serde_json::to_value(settings)?;
-        let (data, out) = (&place.data, &float_out);
+        let out = &float_out;
         let pruning = Pruner::gradual(&model, &training.pruning);
-        Fit { data, out, schema: &schema, model, scales: None, objective, training, pruning, settings }
-            .run(place.resume)?;
+        Fit { data, out, model, scales: None, objective, training, pruning, settings }.run(place.resume)?;
     }
     if quantization.quantize {
         let from = quantization.from.as_ref().unwrap_or(&float_out);
-        let model = start_from(from, device)?;
+        let model = start_from(from, args, data, device)?;
         if !qat::has_integers(&model.config) {
             bail!("--quantize: {}", qat::NO_INTEGERS);
         }
@@ -179,7 +190,7 @@ fn run(args: &TrainArgs, objective: &Objective, distillation: Option<&Distillati
             ..training.clone()
         };
         training.check()?;
-        let blocks = calibration_blocks(&place.data, &schema, quantization.calibration_rows, training.seed)?;
+        let blocks = calibration_blocks(data, quantization.calibration_rows, training.seed)?;
         let scales = Some(qat::calibrate(&model, quantization.bits(), &blocks)?);
         let pruning = training.pruning.is_some().then(|| Pruner::constant(&model));
         let settings = Settings {
@@ -189,21 +200,27 @@ fn run(args: &TrainArgs, objective: &Objective, distillation: Option<&Distillati
             distillation,
         };
         let settings = serde_json::to_value(settings)?;
-        let (data, out, training) = (&place.data, &place.out, &training);
-        Fit { data, out, schema: &schema, model, scales, objective, training, pruning, settings }.run(place.resume)?;
+        let (out, training) = (&place.out, &training);
+        Fit { data, out, model, scales, objective, training, pruning, settings }.run(place.resume)?;
     }
     Ok(())
 }
 
 /// A checkpoint as the start of training: in real numbers, whatever it was before.
-fn start_from(folder: &Path, device: Device) -> Result<Model> {
-    let mut model = checkpoint::load(folder, device)?;
+fn start_from(folder: &Path, args: &TrainArgs, data: &Dataset, device: Device) -> Result<Model> {
+    let mut model = if args.quantization.map_tokens {
+        warm::load(folder, data, device)?
+    } else {
+        checkpoint::check_data(folder, data, args.place.other_rows)
+            .context("--from (--map-tokens lets tokens keep their rows)")?;
+        checkpoint::load(folder, device)?
+    };
     model.config.quantization = None;
     Ok(model)
 }
 
-fn calibration_blocks(data: &Path, schema: &Schema, rows: usize, seed: u64) -> Result<Vec<RowBlock>> {
-    let mut train = Batches::open(&data.join("train.arrow"), Bounds::from(schema), EVALUATION_ROWS.min(rows.max(1)))?;
+fn calibration_blocks(data: &Dataset, rows: usize, seed: u64) -> Result<Vec<RowBlock>> {
+    let mut train = Batches::open(&data.path(Part::Train), data.bounds(), EVALUATION_ROWS.min(rows.max(1)))?;
     let batches = rows.div_ceil(EVALUATION_ROWS).max(1);
     let pass = train.pass(Order::Shuffled { seed, epoch: 0 });
     pass.take(batches).map(|batch| Ok(batch?.rows)).collect()
@@ -235,12 +252,14 @@ fn mean_logits(checkpoints: &[PathBuf], rows: &Path, device: Device) -> Result<(
 pub fn evaluate(args: &EvaluateArgs) -> Result<()> {
     tch::set_num_threads(1);
     let device = device::parse(&args.device)?;
-    let split = match args.split {
-        Split::Train => "train.arrow",
-        Split::Valid => "valid.arrow",
-        Split::Test => "test.arrow",
+    let part = match args.split {
+        Split::Train => Part::Train,
+        Split::Valid => Part::Valid,
+        Split::Test => Part::Test,
     };
-    let (labels, logits) = mean_logits(&args.checkpoint, &args.data.join(split), device)?;
+    let data = dataset::open(&args.data)?;
+    args.checkpoint.iter().try_for_each(|folder| checkpoint::check_data(folder, &data, args.other_rows))?;
+    let (labels, logits) = mean_logits(&args.checkpoint, &data.path(part), device)?;
     let metrics = xsfm_interchange::metrics::Metrics::from_logits(&labels, &logits)?;
     if let Some(path) = &args.logits {
         // An integer logit is exact in f32, and Rust prints the shortest digits that restore an f32.

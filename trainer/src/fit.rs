@@ -11,9 +11,11 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
+use xsfm_interchange::checkpoint::file;
 use xsfm_interchange::config::Scales;
+use xsfm_interchange::dataset::{Dataset, Part};
+use xsfm_interchange::fingerprint::Fingerprint;
 use xsfm_interchange::metrics::Metrics;
-use xsfm_interchange::rows::Bounds;
 use xsfm_interchange::schema::Schema;
 
 use crate::checkpoint;
@@ -31,6 +33,8 @@ use crate::tensors;
 
 /// The state of an unfinished run, in its checkpoint folder.
 pub const STATE_FILE: &str = "training-state.safetensors";
+/// The fields of the rows that an unfinished run learns from, in its checkpoint folder.
+const SCHEMA_FILE: &str = "training-schema.json";
 /// Rows of a batch in evaluation.
 pub const EVALUATION_ROWS: usize = 4096;
 /// Batches that are ready and wait to be trained on: enough while the next window of rows is read.
@@ -39,12 +43,10 @@ const WAITING: usize = 8;
 /// One training run: a model, what it learns, and where it is kept.
 #[derive(Debug)]
 pub struct Fit<'a> {
-    /// Folder of encoded rows.
-    pub data: &'a Path,
+    /// The rows.
+    pub data: &'a Dataset,
     /// Checkpoint folder.
     pub out: &'a Path,
-    /// The data's fields.
-    pub schema: &'a Schema,
     /// The model at the start.
     pub model: Model,
     /// Scales wanted of the integers, to train in int8; tables follow their weights.
@@ -64,6 +66,9 @@ pub struct Fit<'a> {
 pub struct Report {
     /// Every setting that decided the result.
     pub settings: serde_json::Value,
+    /// On which data; absent in reports of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Fingerprint>,
     /// Trained numbers that scoring uses.
     pub parameters: usize,
     /// Those of them that are not 0, where some were pruned.
@@ -101,6 +106,7 @@ pub struct Epoch {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct State {
     settings: serde_json::Value,
+    data: Option<Fingerprint>,
     epochs: Vec<Epoch>,
     best_epoch: u64,
     scales: Option<Scales>,
@@ -126,11 +132,12 @@ impl Fit<'_> {
     /// # Errors
     /// Files that cannot be read or written, data that do not fit, a state of other settings, a loss that is not finite.
     pub fn run(mut self, resume: bool) -> Result<()> {
-        let bounds = || Bounds::from(self.schema);
-        let mut train = Batches::open(&self.data.join("train.arrow"), bounds(), self.training.batch_size)?;
-        let mut valid = Batches::open(&self.data.join("valid.arrow"), bounds(), EVALUATION_ROWS)?;
+        let data = self.data;
+        let mut train = Batches::open(&data.path(Part::Train), data.bounds(), self.training.batch_size)?;
+        let mut valid = Batches::open(&data.path(Part::Valid), data.bounds(), EVALUATION_ROWS)?;
         if train.num_rows() < 2 || valid.num_rows() == 0 {
-            bail!("{}: {} training and {} validation rows", self.data.display(), train.num_rows(), valid.num_rows());
+            let folder = data.folder().display();
+            bail!("{folder}: {} training and {} validation rows", train.num_rows(), valid.num_rows());
         }
         let _lock = checkpoint::lock(self.out)?;
         self.model.mixed_precision = self.training.mixed_precision;
@@ -138,6 +145,7 @@ impl Fit<'_> {
         let mut best = self.model.parameters.snapshot();
         let mut state = State {
             settings: self.settings.clone(),
+            data: Some(data.fingerprint().clone()),
             epochs: Vec::new(),
             best_epoch: 0,
             scales: self.scales.clone(),
@@ -156,6 +164,8 @@ impl Fit<'_> {
             eprintln!("{}: going on after epoch {}", self.out.display(), saved.epochs.len());
             state = saved;
         }
+        // To name what differs, should other data come with --resume.
+        data.schema().save(&self.out.join(SCHEMA_FILE))?;
 
         if let Some(pruner) = &mut self.pruning {
             pruner.start(state.epochs.len() as u64 * train.num_batches(), train.num_batches());
@@ -175,7 +185,7 @@ impl Fit<'_> {
             let Some(valid_auc) = valid.auc else {
                 bail!(
                     "{}: all validation rows have the same label, so there is no AUC to stop by",
-                    self.data.display()
+                    self.data.folder().display()
                 );
             };
             let best_auc = self.candidates(&state.epochs).map(|e| e.valid_auc).fold(f64::NEG_INFINITY, f64::max);
@@ -291,13 +301,16 @@ impl Fit<'_> {
 
     fn finish(self, mut state: State, best: HashMap<String, Tensor>, valid: &mut Batches) -> Result<()> {
         self.model.parameters.restore(&best)?;
-        let test = self.data.join("test.arrow");
-        let test = match test.try_exists().with_context(|| test.display().to_string())? {
+        let test = match self.data.has(Part::Test) {
             false => None,
-            true => Some(self.measure(&mut Batches::open(&test, Bounds::from(self.schema), EVALUATION_ROWS)?)?),
+            true => {
+                let path = self.data.path(Part::Test);
+                Some(self.measure(&mut Batches::open(&path, self.data.bounds(), EVALUATION_ROWS)?)?)
+            }
         };
         let report = Report {
             settings: state.settings.clone(),
+            data: Some(self.data.fingerprint().clone()),
             parameters: self.model.parameters.count(&self.model.config),
             nonzero: self
                 .pruning
@@ -308,9 +321,11 @@ impl Fit<'_> {
             valid: self.measure(valid)?,
             test,
         };
-        checkpoint::save(self.out, &self.model, self.current_scales()?.as_ref(), self.schema, &report)?;
+        checkpoint::save(self.out, &self.model, self.current_scales()?.as_ref(), self.data.schema(), &report)?;
         state.finished = true;
         tensors::write(&self.state_path(), &[], Some(serde_json::to_string(&state)?))?;
+        let path = self.out.join(SCHEMA_FILE);
+        std::fs::remove_file(&path).with_context(|| path.display().to_string())?;
         let figures = |m: &Metrics| format!("AUC {:.5}  LogLoss {:.5}", m.auc.unwrap_or(f64::NAN), m.log_loss);
         eprintln!(
             "{}: epoch {} kept, {} parameters, valid {}{}",
@@ -355,7 +370,27 @@ impl Fit<'_> {
                 difference(&state.settings, &self.settings)
             );
         }
+        match &state.data {
+            None => eprintln!(
+                "NOTE: {}: an older program's, which did not say on which rows; they are not compared",
+                path.display()
+            ),
+            Some(data) => self.check_data(data, &path)?,
+        }
         Ok(Some((state, tensors)))
+    }
+}
+
+impl Fit<'_> {
+    /// A run goes on with the rows that it began with.
+    fn check_data(&self, before: &Fingerprint, state: &Path) -> Result<()> {
+        let Some(problem) = self.data.problem(before, state) else { return Ok(()) };
+        let kept = [SCHEMA_FILE, file::SCHEMA].map(|name| self.out.join(name));
+        let schema = kept.iter().find_map(|path| Schema::load(path).ok());
+        let tokens = schema.and_then(|schema| self.data.vocabulary_problem(&schema, self.out));
+        let (tokens, folder) =
+            (tokens.map(|text| format!(" ({text})")).unwrap_or_default(), self.data.folder().display());
+        bail!("{problem}{tokens}: bring the rows back to {folder}, or train without --resume")
     }
 }
 

@@ -11,6 +11,7 @@
 //! | [`distill`] | logits of student and teachers | the loss |
 //! | [`fit`], [`optimizer`], [`prune`] | model, loss, batches | the best epoch; a state to go on from |
 //! | [`checkpoint`], [`tensors`] | a trained model | its folder, and back |
+//! | [`warm`] | a checkpoint of another vocabulary | the model that goes on with today's |
 //! | [`evaluate`] | a checkpoint, rows | LogLoss, AUC, PRAUC, RCE, logits |
 //! | [`mod@bench`] | a checkpoint, rows | the time of calls in libtorch |
 //! | [`commands`], [`device`], [`allocator`] | a command line | a run |
@@ -55,3 +56,5 @@ pub mod settings;
 pub mod teacher;
 #[cfg(feature = "torch")]
 pub mod tensors;
+#[cfg(feature = "torch")]
+pub mod warm;

@@ -35,6 +35,9 @@ pub struct Place {
     /// Go on where a killed run with the same settings stopped; the result is that of an unbroken run
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     pub resume: bool,
+    /// Checkpoints of --from and --teacher may have been trained on other rows than those of --data; their vocabulary is the same
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    pub other_rows: bool,
 }
 
 /// What the model is made of.
@@ -194,6 +197,10 @@ pub struct Quantization {
     /// Start from this checkpoint and its architecture
     #[arg(long)]
     pub from: Option<PathBuf>,
+    /// With --from: the data have another vocabulary; every token keeps its row, a new one starts from the out-of-vocabulary row
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub map_tokens: bool,
     /// Most epochs of fine-tuning in int8
     #[arg(long, default_value_t = 10)]
     pub quantize_epochs: u64,

@@ -12,10 +12,11 @@ use clap::Parser;
 use common::planted_data;
 use tch::{Device, Kind, Tensor};
 use xsfm_interchange::checkpoint::file;
+use xsfm_interchange::dataset::{Dataset, Part};
 use xsfm_interchange::metrics::Metrics;
 use xsfm_interchange::rows::{Bounds, RowsWriter};
 use xsfm_trainer::commands::{DistillArgs, TrainArgs, distill, train};
-use xsfm_trainer::data::batches::{Batches, Order};
+use xsfm_trainer::data::batches::Batches;
 use xsfm_trainer::data::csv::CsvSource;
 use xsfm_trainer::data::fold::fold;
 use xsfm_trainer::data::generate;
@@ -113,6 +114,16 @@ fn runs_learn_the_planted_truth() {
     );
 }
 
+/// The same training rows but for one label.
+fn change_label(folder: &Path, row: usize) {
+    let data = Dataset::open(folder).unwrap();
+    let mut block = data.rows(Part::Train).unwrap().read_block(0).unwrap();
+    block.labels[row] ^= 1;
+    let mut writer = RowsWriter::create(&data.path(Part::Train), &data.bounds()).unwrap();
+    writer.push_block(&block).unwrap();
+    writer.commit().unwrap();
+}
+
 /// Logits are computed once, and again where the model or the rows are others.
 #[test]
 fn teachers_logits_are_kept_while_model_and_rows_stay() {
@@ -124,7 +135,7 @@ fn teachers_logits_are_kept_while_model_and_rows_stay() {
     for (teacher, seed) in teachers.iter().zip([1, 2]) {
         train_with(&data, teacher, &format!("--epochs 1 --seed {seed}")).unwrap();
     }
-    let mean = || mean_logits(&teachers, &data, Device::Cpu).unwrap();
+    let mean = || mean_logits(&teachers, &Dataset::open(&data).unwrap(), true, Device::Cpu).unwrap();
     let first = mean();
     let rows = data.join("train.arrow");
     let logits_of = |teacher: &Path| {
@@ -147,7 +158,9 @@ fn teachers_logits_are_kept_while_model_and_rows_stay() {
 
     std::fs::copy(&rows, at("copy")).unwrap();
     std::fs::rename(at("copy"), &rows).unwrap();
-    assert_eq!(mean(), first, "rows written again: kept logits are not trusted");
+    assert_eq!(mean(), halves, "the same rows in another file");
+    change_label(&data, 1234);
+    assert_eq!(mean(), first, "other rows: kept logits are not trusted");
     tensors::write(&kept, &zeros, None).unwrap();
     assert_eq!(mean(), first, "without saying of what");
     std::fs::write(&kept, b"short").unwrap();
@@ -162,7 +175,7 @@ fn a_student_may_have_smaller_vocabularies_than_its_teacher() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let (data, folded) = (at("data"), at("folded"));
-    let schema = planted_data(&data, 4000);
+    planted_data(&data, 4000);
     // Users have 100 rows each, give or take 10.
     let report = fold(&data, 100, &folded).unwrap();
     assert!((10..35).contains(&report.fields[0].features), "{report:?}");
@@ -186,18 +199,12 @@ fn a_student_may_have_smaller_vocabularies_than_its_teacher() {
 
     let message = |result: anyhow::Result<()>| format!("{:#}", result.unwrap_err());
     let words = message(distill_with(&folded, &at("x"), &format!("--teacher {}", at("teacher").display())));
-    assert!(words.contains("`user` with 40 features") && words.contains("--teacher-data"), "{words}");
+    assert!(words.contains("\"user\": the first token that differs") && words.contains("--teacher-data"), "{words}");
     planted_data(&at("longer"), 4001);
     let longer = student.replace(data.to_str().unwrap(), at("longer").to_str().unwrap());
     let words = message(distill_with(&folded, &at("x"), &longer));
     assert!(words.contains("4001 and 4000 training rows"), "{words}");
-    let bounds = Bounds::from(&schema);
-    let mut rows = Batches::open(&data.join("train.arrow"), bounds.clone(), 4000).unwrap();
-    let mut block = rows.pass(Order::Sequential).next().unwrap().unwrap().rows;
-    block.labels[3210] ^= 1;
-    let mut writer = RowsWriter::create(&data.join("train.arrow"), &bounds).unwrap();
-    writer.push_block(&block).unwrap();
-    writer.commit().unwrap();
+    change_label(&data, 3210);
     let words = message(distill_with(&folded, &at("x"), &student));
     assert!(words.contains("training row 3210 has label"), "{words}");
 }

@@ -15,6 +15,13 @@
 //!
 //! `F` is the number of the field from 0.
 
+use std::io;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::fingerprint::Fingerprint;
+
 /// Epsilon of every BatchNorm, as in PyTorch.
 pub const BATCH_NORM_EPSILON: f64 = 1e-5;
 
@@ -28,4 +35,17 @@ pub mod file {
     pub const SCHEMA: &str = crate::dataset::SCHEMA;
     /// What training measured.
     pub const METRICS: &str = "metrics.json";
+}
+
+/// Which data a checkpoint was trained on, as its `metrics.json` says; `None` where an older program wrote it.
+///
+/// # Errors
+/// There is no such file, or it is not JSON.
+pub fn trained_on(folder: &Path) -> io::Result<Option<Fingerprint>> {
+    #[derive(Deserialize)]
+    struct Metrics {
+        data: Option<Fingerprint>,
+    }
+    let metrics: Metrics = serde_json::from_slice(&std::fs::read(folder.join(file::METRICS))?)?;
+    Ok(metrics.data)
 }

@@ -33,6 +33,15 @@ impl Part {
         }
     }
 
+    /// The part's name on command lines and in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Part::Train => "train",
+            Part::Valid => "valid",
+            Part::Test => "test",
+        }
+    }
+
     /// The name of its file.
     pub fn file(self) -> &'static str {
         match self {
@@ -171,13 +180,4 @@ impl Dataset {
             self.path(part).display()
         ))
     }
-}
-
-/// As [`Dataset::vocabulary_problem`], of a file of rows and a checkpoint's folder, where both have their schemas beside them: the words
-/// to add to [`RowsError::Vocabulary`], which cannot know tokens.
-pub fn vocabulary_problem(rows: &Path, checkpoint: &Path) -> Option<String> {
-    let folder = rows.parent().unwrap_or(Path::new(""));
-    let ours = Schema::load(&folder.join(SCHEMA)).ok()?;
-    let theirs = Schema::load(&checkpoint.join(SCHEMA)).ok()?;
-    ours.difference(&theirs, &rows.display().to_string(), &checkpoint.display().to_string())
 }

@@ -8,6 +8,7 @@
 //! | [`pass`], [`parallel`] | all rows, on all cores, in order; the policy for malformed ones |
 //! | [`prepare`], [`report`], [`command`] | vocabularies from the training rows, then `schema.json` and three files of encoded rows |
 //! | [`dataset`] | opens a folder of encoded rows |
+//! | [`same`] | whether two folders have the same rows |
 //! | [`fold`] | the same rows with smaller vocabularies |
 //! | [`generate`] | rows of a planted truth |
 //! | [`batches`] | encoded rows, shuffled in a bounded window |
@@ -34,5 +35,6 @@ mod planted;
 pub mod prepare;
 pub mod recsys;
 pub mod report;
+pub mod same;
 pub mod source;
 pub mod split;

@@ -7,20 +7,18 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use xsfm_interchange::dataset::Part;
 
 use super::plan::{Plan, Unit};
 use super::row::Experiments;
 use super::tools::{CHECKPOINT, PACKED, Tools, host};
 use crate::bench::{Batch, Libtorch};
 use crate::checkpoint::write_json;
-use crate::data::prepare;
 
 /// Name of the file.
 pub const FILE: &str = "latency.json";
 /// Rows of a call.
 const BATCHES: [u32; 5] = [1, 8, 64, 512, 1024];
-/// Rows to score.
-const ROWS: &str = prepare::file::TEST;
 
 /// Times of one model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -60,7 +58,7 @@ pub fn measure(experiments: &Experiments, plan: &Plan, tools: &Tools) -> Result<
         let folder = tools.folder(unit);
         let min_count = experiments.rows[name].min_count;
         tools.fold(min_count)?;
-        let rows = tools.data(min_count).join(ROWS);
+        let rows = tools.data(min_count).join(Part::Test.file());
         let mut latency = Latency { host: host(), ..Latency::default() };
         if folder.join(PACKED).exists() {
             measure_packed(unit, tools, &folder, &rows, &mut latency)?;

@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use xsfm_interchange::dataset::Dataset;
+use xsfm_interchange::fingerprint::Fingerprint;
 use xsfm_interchange::metrics::Metrics;
 
 use super::row::{Experiments, Row};
@@ -21,6 +23,9 @@ pub struct Outcome {
     pub row: String,
     /// The seed.
     pub seed: u64,
+    /// On which data; absent in outcomes of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Fingerprint>,
     /// Figures on the validation rows: of the packed model, or of the checkpoints where there is none.
     pub valid: Metrics,
     /// Figures on the test rows.
@@ -80,6 +85,27 @@ impl Outcome {
     pub fn made(experiments: &Experiments, row: &Row, folder: &Path) -> Result<Option<Self>> {
         let definition = definition(experiments, row)?;
         Ok(Self::read(folder)?.filter(|outcome| outcome.definition == definition))
+    }
+
+    /// As [`made`](Self::made), of these data.
+    ///
+    /// # Errors
+    /// Those of `made`; an outcome of other data.
+    pub fn made_of(data: &Dataset, experiments: &Experiments, row: &Row, folder: &Path) -> Result<Option<Self>> {
+        let Some(outcome) = Self::made(experiments, row, folder)? else { return Ok(None) };
+        let path = folder.join(FILE);
+        match &outcome.data {
+            None => eprintln!(
+                "NOTE: {}: an older program made it and did not say of which rows; they are not compared",
+                path.display()
+            ),
+            Some(recorded) => {
+                if let Some(problem) = data.problem(recorded, &path) {
+                    bail!("{problem}: these are results of other data; choose another --out, or delete that folder");
+                }
+            }
+        }
+        Ok(Some(outcome))
     }
 
     fn read(folder: &Path) -> Result<Option<Self>> {

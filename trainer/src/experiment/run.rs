@@ -45,7 +45,8 @@ pub fn run(args: &Args) -> Result<()> {
     let tools = Tools::find(&args.means)?;
     if args.dry_run {
         for unit in &plan.units {
-            if Outcome::made(&experiments, &experiments.rows[&unit.row], &tools.folder(unit))?.is_none() {
+            let row = &experiments.rows[&unit.row];
+            if Outcome::made_of(&tools.data, &experiments, row, &tools.folder(unit))?.is_none() {
                 println!("{} seed {}", unit.row, unit.seed);
             }
         }
@@ -71,7 +72,8 @@ struct Progress {
 pub fn make_all(experiments: &Experiments, plan: &Plan, tools: &Tools, jobs: usize) -> Result<()> {
     let mut there = BTreeSet::new();
     for unit in &plan.units {
-        if Outcome::made(experiments, &experiments.rows[&unit.row], &tools.folder(unit))?.is_some() {
+        let row = &experiments.rows[&unit.row];
+        if Outcome::made_of(&tools.data, experiments, row, &tools.folder(unit))?.is_some() {
             there.insert(unit.clone());
         }
     }

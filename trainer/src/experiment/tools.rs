@@ -11,12 +11,13 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use xsfm_interchange::atomic;
 use xsfm_interchange::checkpoint::file;
+use xsfm_interchange::dataset::{Dataset, Part};
 use xsfm_interchange::metrics::Metrics;
 
 use super::outcome::{Origin, Outcome, Packed, Training, definition};
 use super::plan::Unit;
 use super::row::{Experiments, Mode, Row, resolve};
-use crate::data::{fold, prepare};
+use crate::data::{dataset, fold};
 
 /// The packed model in a unit's folder.
 pub const PACKED: &str = "model.xsfm";
@@ -65,8 +66,8 @@ pub struct Tools {
     pub trainer: PathBuf,
     /// `xsfm`.
     pub xsfm: PathBuf,
-    /// Folder of encoded rows.
-    pub data: PathBuf,
+    /// The rows.
+    pub data: Dataset,
     /// Folder of all units.
     pub out: PathBuf,
     /// `cpu`, `cuda:0`, …
@@ -100,7 +101,8 @@ impl Tools {
             );
         }
         let origin = Origin { commit: commit(), host: host(), command: String::new() };
-        let Means { data, out, device, threads, .. } = means.clone();
+        let data = dataset::open(&means.data)?;
+        let Means { out, device, threads, .. } = means.clone();
         Ok(Tools { trainer, xsfm, data, out, device, threads, teachers: Vec::new(), origin })
     }
 
@@ -112,7 +114,7 @@ impl Tools {
     /// The folder of the encoded rows whose vocabularies have a minimum count.
     pub fn data(&self, min_count: u64) -> PathBuf {
         match min_count {
-            1 => self.data.clone(),
+            1 => self.data.folder().to_owned(),
             _ => self.out.join(format!("min-count-{min_count}")),
         }
     }
@@ -123,7 +125,7 @@ impl Tools {
     /// Rows cannot be read or written.
     pub fn fold(&self, min_count: u64) -> Result<()> {
         if min_count > 1 {
-            fold::fold(&self.data, min_count, &self.data(min_count))?;
+            fold::fold(self.data.folder(), min_count, &self.data(min_count))?;
         }
         Ok(())
     }
@@ -165,16 +167,16 @@ impl Tools {
             let (packed, packing) = self.pack(row, &checkpoints[0], &folder, &data)?;
             (Some(packed), if command.is_empty() { packing } else { command })
         };
-        let test = data.join(prepare::file::TEST).exists();
-        let measure = |split: &str| match packed {
-            Some(_) => self.evaluate_packed(&folder, &data, split),
-            None => self.evaluate_checkpoints(&checkpoints, &folder, &data, split),
+        let measure = |part: Part| match packed {
+            Some(_) => self.evaluate_packed(&folder, &data, part),
+            None => self.evaluate_checkpoints(&checkpoints, &folder, &data, part),
         };
         let outcome = Outcome {
             row: row.name.clone(),
             seed: unit.seed,
-            valid: measure("valid")?,
-            test: test.then(|| measure("test")).transpose()?,
+            data: Some(self.data.fingerprint().clone()),
+            valid: measure(Part::Valid)?,
+            test: self.data.has(Part::Test).then(|| measure(Part::Test)).transpose()?,
             parameters,
             nonzero: trained[0]["nonzero"].as_u64(),
             packed,
@@ -218,7 +220,7 @@ impl Tools {
 
     fn pack(&self, row: &Row, checkpoint: &Path, folder: &Path, data: &Path) -> Result<(Packed, String)> {
         let file = folder.join(PACKED);
-        let mut pack = self.pack_command(row, checkpoint, &file, &data.join(prepare::file::VALID));
+        let mut pack = self.pack_command(row, checkpoint, &file, &data.join(Part::Valid.file()));
         let report = self.json(&mut pack, folder)?;
         let bytes = |name: &str| report[name].as_u64().with_context(|| format!("xsfm pack --json has no {name}"));
         let packed = Packed {
@@ -256,22 +258,16 @@ impl Tools {
         Ok(self.json(&mut analyze, folder)?["instructions"].as_u64())
     }
 
-    fn evaluate_packed(&self, folder: &Path, data: &Path, split: &str) -> Result<Metrics> {
+    fn evaluate_packed(&self, folder: &Path, data: &Path, part: Part) -> Result<Metrics> {
         let mut evaluate = Command::new(&self.xsfm);
         evaluate.arg("evaluate").arg(folder.join(PACKED)).arg("--json");
-        evaluate.arg("--rows").arg(data.join(format!("{split}.arrow")));
+        evaluate.arg("--rows").arg(data.join(part.file()));
         Ok(serde_json::from_value(self.json(&mut evaluate, folder)?)?)
     }
 
-    fn evaluate_checkpoints(
-        &self,
-        checkpoints: &[PathBuf],
-        folder: &Path,
-        data: &Path,
-        split: &str,
-    ) -> Result<Metrics> {
+    fn evaluate_checkpoints(&self, checkpoints: &[PathBuf], folder: &Path, data: &Path, part: Part) -> Result<Metrics> {
         let mut evaluate = Command::new(&self.trainer);
-        evaluate.arg("evaluate").arg("--data").arg(data).args(["--split", split, "--json"]);
+        evaluate.arg("evaluate").arg("--data").arg(data).args(["--split", part.word(), "--json"]);
         evaluate.args(["--device", &self.device]);
         for checkpoint in checkpoints {
             evaluate.arg("--checkpoint").arg(checkpoint);

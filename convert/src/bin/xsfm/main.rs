@@ -8,12 +8,13 @@ mod pack;
 mod score;
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 use xsfm_convert::analyze::Question;
 use xsfm_convert::export::Outputs;
-use xsfm_convert::{checkpoint, golden};
+use xsfm_convert::{checkpoint, golden, input};
 
 use cli::{Cli, Command, Format};
 
@@ -30,6 +31,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Refuses rows of another vocabulary than a checkpoint's, and says so where the rows are others.
+fn compare_data(rows: &Path, checkpoint: &Path) -> anyhow::Result<()> {
+    if let Some(note) = input::compare_data(rows, checkpoint)? {
+        eprintln!("NOTE: {note}");
+    }
+    Ok(())
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io_errors = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
     io_errors.into_iter().any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
@@ -38,6 +47,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Pack { checkpoint, rows, output } => {
+            rows.as_deref().map_or(Ok(()), |rows| compare_data(rows, &checkpoint))?;
             pack::pack(checkpoint::load(&checkpoint)?, rows.as_deref(), "--rows", &output)
         }
         Command::Import { folder, calibrate, output } => {
@@ -54,7 +64,10 @@ fn run(command: Command) -> anyhow::Result<()> {
             let question = Question { target: &target, flash, ram, bag };
             inspect::analyze(&model, &question, json)
         }
-        Command::Validate { model, checkpoint, rows, json } => score::validate(&model, &checkpoint, &rows, json),
+        Command::Validate { model, checkpoint, rows, json } => {
+            compare_data(&rows, &checkpoint)?;
+            score::validate(&model, &checkpoint, &rows, json)
+        }
         Command::Evaluate { model, rows, json } => score::evaluate(&model, &rows, json),
         Command::Score { model, indices, output } => score::score(&model, &indices, output.as_deref()),
         Command::Rank(arguments) => score::rank(&arguments),

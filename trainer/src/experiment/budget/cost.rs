@@ -9,13 +9,12 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 use tch::Device;
-use xsfm_interchange::rows::{Bounds, RowsReader, RowsWriter};
-use xsfm_interchange::schema::Schema;
+use xsfm_interchange::dataset::{Dataset, Part};
+use xsfm_interchange::rows::RowsWriter;
 
 use super::space::{Choice, Space};
 use crate::checkpoint::{self, write_json};
 use crate::commands::TrainArgs;
-use crate::data::prepare;
 use crate::experiment::row::Row;
 use crate::experiment::tools::Tools;
 use crate::fit::{progress, seed_torch};
@@ -54,7 +53,7 @@ pub struct Estimator<'a> {
 /// Fields of some minimum count.
 #[derive(Debug)]
 struct Vocabularies {
-    schema: Schema,
+    data: Dataset,
     /// Its first validation rows.
     rows: PathBuf,
 }
@@ -150,11 +149,10 @@ impl<'a> Estimator<'a> {
     fn vocabularies(&mut self, min_count: u64) -> Result<&Vocabularies> {
         if !self.vocabularies.contains_key(&min_count) {
             self.tools.fold(min_count)?;
-            let data = self.tools.data(min_count);
-            let schema = Schema::load(&data.join(prepare::file::SCHEMA))?;
+            let data = Dataset::open(&self.tools.data(min_count))?;
             let rows = self.folder.join(format!("min-count-{min_count}.arrow"));
-            first_rows(&data, &schema, &rows)?;
-            self.vocabularies.insert(min_count, Vocabularies { schema, rows });
+            first_rows(&data, &rows)?;
+            self.vocabularies.insert(min_count, Vocabularies { data, rows });
         }
         Ok(&self.vocabularies[&min_count])
     }
@@ -167,7 +165,8 @@ impl<'a> Estimator<'a> {
         let architecture = flags.train.architecture();
         seed_torch(1, 0);
         let folder = self.folder.join("checkpoint");
-        let Vocabularies { schema, rows } = self.vocabularies(row.min_count)?;
+        let Vocabularies { data, rows } = self.vocabularies(row.min_count)?;
+        let schema = data.schema();
         let model = architecture
             .check()
             .and_then(|()| Model::new(architecture.model_config(schema), architecture.init_std, Device::Cpu));
@@ -194,19 +193,20 @@ impl<'a> Estimator<'a> {
 /// Median microseconds of a call of one row.
 fn time(tools: &Tools, packed: &Path, min_count: u64, folder: &Path) -> Result<f64> {
     let mut bench = Command::new(&tools.xsfm);
-    bench.arg("bench").arg(packed).args(["--json", "--rows"]).arg(tools.data(min_count).join(prepare::file::VALID));
+    bench.arg("bench").arg(packed).args(["--json", "--rows"]).arg(tools.data(min_count).join(Part::Valid.file()));
     let report = tools.json(&mut bench, folder)?;
     Ok(report["ns_median"].as_f64().context("xsfm bench has no ns_median")? / 1e3)
 }
 
 /// Writes the first rows of the validation data to a file.
-fn first_rows(data: &Path, schema: &Schema, output: &Path) -> Result<()> {
-    let mut rows = RowsReader::open(&data.join(prepare::file::VALID))?.expecting(Bounds::from(schema))?;
-    ensure!(rows.num_rows() > 0, "{}: no validation rows", data.display());
+fn first_rows(data: &Dataset, output: &Path) -> Result<()> {
+    let mut rows = data.rows(Part::Valid)?;
+    ensure!(rows.num_rows() > 0, "{}: no validation rows", data.folder().display());
     let block = rows.read_block(0)?;
-    let mut writer = RowsWriter::create(output, &Bounds::from(schema))?;
+    let mut writer = RowsWriter::create(output, &data.bounds())?;
     for i in 0..block.len().min(ROWS) {
         writer.push(block.label(i).unwrap_or(0), &block.row(i))?;
     }
-    Ok(writer.commit()?)
+    writer.commit()?;
+    Ok(())
 }

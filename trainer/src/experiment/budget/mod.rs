@@ -16,6 +16,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use xsfm_interchange::atomic;
+use xsfm_interchange::dataset::Dataset;
+use xsfm_interchange::fingerprint::Fingerprint;
 use xsfm_interchange::size::bytes;
 
 use self::cost::{Cost, Estimator};
@@ -28,7 +30,7 @@ use super::report::{deviation, mean};
 use super::row::{Defaults, Experiments};
 use super::run::make_all;
 use super::tools::{CHECKPOINT, Means, PACKED, Tools};
-use crate::checkpoint::write_json;
+use crate::checkpoint::{self, write_json};
 
 /// Finds the best student that packs under a number of bytes.
 #[derive(Debug, clap::Args)]
@@ -93,12 +95,16 @@ struct Report {
     best: Vec<Found>,
     /// Of all that were tried, those that nothing smaller beats on the validation rows.
     frontier: Vec<Found>,
+    /// On which data.
+    data: Fingerprint,
 }
 
 /// What every model of a folder has in common: another search there would mix figures of different things.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Common {
     data: PathBuf,
+    /// Absent in searches of older programs, which go by the folder's name.
+    fingerprint: Option<Fingerprint>,
     teachers: Vec<PathBuf>,
     train: toml::Table,
 }
@@ -113,7 +119,7 @@ pub fn run(args: &Args) -> Result<()> {
     let space = Space::load(args.space.as_deref())?;
     let mut tools = Tools::find(&args.means)?;
     // As absolute paths: a search that goes on from another folder has the same teachers.
-    tools.teachers = common(args, &space)?.teachers;
+    tools.teachers = common(args, &space, &tools.data)?.teachers;
     let mut estimator = Estimator::open(&space, &tools)?;
     let choices = space.choices();
     let costs = estimator.bytes(&choices)?;
@@ -136,7 +142,8 @@ pub fn run(args: &Args) -> Result<()> {
         best.push(students.found(choice, &args.seeds, Some(budget), &estimator)?);
         finalists.extend(found.into_iter().map(|(choice, _)| choice));
     }
-    let report = Report { frontier: students.frontier(&estimator)?, best };
+    let data = tools.data.fingerprint().clone();
+    let report = Report { frontier: students.frontier(&estimator)?, best, data };
     write_json(&args.means.out.join("fit.json"), &report)?;
     let tried = students.all(&estimator)?;
     let mut points = points(&tried);
@@ -158,10 +165,12 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// What the models of this search have in common, which is what those of the folder have.
-fn common(args: &Args, space: &Space) -> Result<Common> {
+fn common(args: &Args, space: &Space, data: &Dataset) -> Result<Common> {
+    args.teacher.iter().try_for_each(|teacher| checkpoint::check_data(teacher, data, false))?;
     let absolute = |path: &PathBuf| std::fs::canonicalize(path).with_context(|| path.display().to_string());
     let now = Common {
         data: absolute(&args.means.data)?,
+        fingerprint: Some(data.fingerprint().clone()),
         teachers: args.teacher.iter().map(absolute).collect::<Result<_>>()?,
         train: space.train.clone(),
     };
@@ -170,10 +179,18 @@ fn common(args: &Args, space: &Space) -> Result<Common> {
     std::fs::create_dir_all(&args.means.out).with_context(|| args.means.out.display().to_string())?;
     if path.try_exists().with_context(at)? {
         let before: Common = serde_json::from_slice(&std::fs::read(&path).with_context(at)?).with_context(at)?;
+        let problem = match &before.fingerprint {
+            Some(recorded) => data.problem(recorded, &path),
+            None if before.data != now.data => Some(format!("data were {}", before.data.display())),
+            None => None,
+        };
+        let out = args.means.out.display();
+        if let Some(problem) = problem {
+            bail!("{problem}: models in {out} are of other data; choose another --out");
+        }
         ensure!(
-            before == now,
-            "{}: models there have other data, teachers or flags of [train] ({before:?}, now {now:?}); choose another --out",
-            args.means.out.display()
+            before.teachers == now.teachers && before.train == now.train,
+            "{out}: models there have other teachers or flags of [train] ({before:?}, now {now:?}); choose another --out"
         );
     }
     write_json(&path, &now)?;

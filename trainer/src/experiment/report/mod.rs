@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use tch::{Device, Kind};
 use xsfm_interchange::atomic;
+use xsfm_interchange::fingerprint::Fingerprint;
 use xsfm_interchange::metrics::Metrics;
 
 use super::latency::Latency;
@@ -79,6 +80,8 @@ struct Entry {
     batches: Vec<Batch>,
     /// The same in libtorch.
     libtorch: Option<Libtorch>,
+    /// The data of each seed, where they are known.
+    data: Vec<Fingerprint>,
 }
 
 /// Runs the command.
@@ -94,6 +97,7 @@ pub fn run(args: &Args) -> Result<()> {
             entries.push(entry(&experiments, row, &args.out)?);
         }
     }
+    check_data(&entries)?;
     let lines: Vec<&Line> = entries.iter().map(|entry| &entry.line).collect();
     write(&args.to.join("report.md"), &tables::markdown(&experiments, &lines))?;
     write(&args.to.join("report.csv"), &tables::csv(&lines)?)?;
@@ -113,6 +117,20 @@ pub fn run(args: &Args) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&lines)?);
     }
     Ok(())
+}
+
+/// A table is of one data set.
+fn check_data(entries: &[Entry]) -> Result<()> {
+    let mut known = entries.iter().flat_map(|entry| entry.data.iter().map(move |data| (&entry.line.row, data)));
+    let Some((first, of_first)) = known.next() else { return Ok(()) };
+    match known.find(|(_, data)| *data != of_first) {
+        None => Ok(()),
+        Some((other, data)) => bail!(
+            "rows `{first}` and `{other}` were made of other data ({} and {}): nothing can be compared",
+            serde_json::to_string(of_first)?,
+            serde_json::to_string(data)?
+        ),
+    }
 }
 
 /// The field matrix of the first row that trained one, and whose checkpoint was not removed to save space.
@@ -184,7 +202,8 @@ fn entry(experiments: &Experiments, row: &Row, out: &Path) -> Result<Entry> {
     };
     let log_losses = first.training.as_ref().map(|training| training.valid_log_loss.clone()).unwrap_or_default();
     let Latency { batches, libtorch, .. } = latency.unwrap_or_default();
-    Ok(Entry { line, log_losses, batches, libtorch })
+    let data = outcomes.iter().filter_map(|outcome| outcome.data.clone()).collect();
+    Ok(Entry { line, log_losses, batches, libtorch, data })
 }
 
 /// What makes a row, and what it needs.

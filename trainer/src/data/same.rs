@@ -1,0 +1,132 @@
+//! Whether two folders have the same training rows with other vocabularies: every label, and every token that both know.
+
+use std::path::Path;
+
+use anyhow::{Result, bail, ensure};
+use xsfm_interchange::dataset::{Dataset, Part};
+use xsfm_interchange::rows::{RowBlock, RowsReader};
+use xsfm_interchange::schema::{Field, Schema};
+
+/// Checks that row for row the training rows of a teacher's folder are those of a student's.
+///
+/// # Errors
+/// Other fields, another number of rows, another label or token; the message names both folders, and the first row that differs.
+pub fn check_rows(teacher: &Dataset, student: &Dataset) -> Result<()> {
+    if teacher.fingerprint() == student.fingerprint() && teacher.fingerprint().train.is_some() {
+        return Ok(());
+    }
+    let files = || format!("{} and {}", teacher.folder().display(), student.folder().display());
+    check_fields(teacher, student)?;
+    let fields = teacher.schema().fields.iter().zip(&student.schema().fields);
+    let known: Vec<Known<'_>> = fields.map(|(theirs, ours)| Known::of(theirs, ours)).collect();
+    let (mut theirs, mut ours) = (teacher.rows(Part::Train)?, student.rows(Part::Train)?);
+    let (their_rows, our_rows) = (theirs.num_rows(), ours.num_rows());
+    ensure!(their_rows == our_rows, "{}: {their_rows} and {our_rows} training rows", files());
+    let (mut theirs, mut ours) = (Cursor::new(&mut theirs), Cursor::new(&mut ours));
+    for number in 0..our_rows {
+        let (their, our) = (theirs.next()?, ours.next()?);
+        let ((their, t), (our, o)) = (their, our);
+        let (their_label, our_label) = (their.label(t).unwrap_or(0), our.label(o).unwrap_or(0));
+        if their_label != our_label {
+            bail!(
+                "{}: training row {number} has label {their_label} and {our_label}; rows are the same, in the same order",
+                files()
+            );
+        }
+        for (f, known) in known.iter().enumerate() {
+            let (their, our) = (their.row(t), our.row(o));
+            let (their, our) = (their.field(f).unwrap_or_default(), our.field(f).unwrap_or_default());
+            if !known.is_same(their, our) {
+                bail!(
+                    "{}: training row {number}, field {:?} has {} and {}; rows are the same, in the same order",
+                    files(),
+                    known.theirs.name,
+                    words(known.theirs, their),
+                    words(known.ours, our)
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the indices of a field of two vocabularies have to do with each other.
+struct Known<'a> {
+    theirs: &'a Field,
+    ours: &'a Field,
+    /// For each of their indices ours of the same token; 0 where we do not know it.
+    our_index: Vec<u32>,
+    /// For each of our indices whether they know the token.
+    they_know: Vec<bool>,
+}
+
+impl<'a> Known<'a> {
+    fn of(theirs: &'a Field, ours: &'a Field) -> Self {
+        let index_of = |field: &Field, others: &Field| -> Vec<u32> {
+            let encoder = field.encoder();
+            std::iter::once(0).chain(others.vocabulary.iter().map(|token| encoder.index_of(token))).collect()
+        };
+        let they_know = index_of(theirs, ours).into_iter().map(|index| index > 0).collect();
+        Known { theirs, ours, our_index: index_of(ours, theirs), they_know }
+    }
+
+    /// Whether the indices may be of the same tokens: only one that neither knows is not compared.
+    fn is_same(&self, theirs: &[u32], ours: &[u32]) -> bool {
+        let is_same = |(&their, &our): (&u32, &u32)| match (their as usize, our as usize) {
+            (0, our) => !self.they_know[our],
+            (their, _) => self.our_index[their] == our,
+        };
+        theirs.len() == ours.len() && theirs.iter().zip(ours).all(is_same)
+    }
+}
+
+fn words(field: &Field, indices: &[u32]) -> String {
+    let word = |&index: &u32| match (index as usize).checked_sub(1).and_then(|t| field.vocabulary.get(t)) {
+        Some(token) => format!("{token:?}"),
+        None => "an unknown token".to_owned(),
+    };
+    indices.iter().map(word).collect::<Vec<_>>().join(", ")
+}
+
+/// Tokens may differ, and nothing else.
+pub fn check_fields(theirs: &Dataset, ours: &Dataset) -> Result<()> {
+    match fields_problem(theirs.schema(), theirs.folder(), ours) {
+        Some(problem) => bail!("{problem}"),
+        None => Ok(()),
+    }
+}
+
+/// The first thing but tokens in which a schema differs from the data's: number, order, names and kinds of the fields.
+pub fn fields_problem(schema: &Schema, owner: &Path, data: &Dataset) -> Option<String> {
+    let without_tokens = |schema: &Schema| {
+        let fields = schema.fields.iter().map(|field| Field { vocabulary: Vec::new(), ..field.clone() });
+        Schema { fields: fields.collect(), ..schema.clone() }
+    };
+    let (ours, theirs) = (data.folder().display().to_string(), owner.display().to_string());
+    without_tokens(data.schema()).difference(&without_tokens(schema), &ours, &theirs)
+}
+
+/// One row after another, whatever the blocks.
+struct Cursor<'a> {
+    reader: &'a mut RowsReader,
+    block: RowBlock,
+    next_block: usize,
+    next_row: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(reader: &'a mut RowsReader) -> Self {
+        Cursor { reader, block: RowBlock::default(), next_block: 0, next_row: 0 }
+    }
+
+    /// The next row: its block, and its number there.
+    fn next(&mut self) -> Result<(&RowBlock, usize)> {
+        while self.next_row == self.block.len() {
+            self.block = self.reader.read_block(self.next_block)?;
+            self.next_block += 1;
+            self.next_row = 0;
+        }
+        self.next_row += 1;
+        Ok((&self.block, self.next_row - 1))
+    }
+}
