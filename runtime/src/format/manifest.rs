@@ -126,10 +126,11 @@ impl<'a> Head<'a> {
         };
         let field_names = reader.bytes()?;
         let count = reader.len().filter(|&count| count <= MAX_SECTIONS)?;
-        let sections = reader;
+        let table = reader.0;
         for _ in 0..count {
             reader.section()?;
         }
+        let sections = Reader(table.get(..table.len() - reader.0.len())?);
         let vocabulary = if version < FIRST_WITH_VOCABULARY { &[] } else { reader.bytes()? };
         reader.0.is_empty().then_some(Head {
             producer,

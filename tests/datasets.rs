@@ -1,0 +1,310 @@
+//! Data sets that look alike are told apart by every command that two of them meet in.
+//!
+//! Needs `XSFM_TRAIN` and `XSFM`, the two programs; `cargo xtask test` sets them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use xsfm_interchange::dataset::{Dataset, Part};
+use xsfm_interchange::rows::RowsWriter;
+use xsfm_tests::trainer::program;
+
+const SCHEMA: [&str; 3] = ["user", "item", "tags"];
+
+/// Programs, and a folder with data sets and what was made of the first.
+struct Bench {
+    train: PathBuf,
+    xsfm: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A command line: `train …` or `xsfm …`, run in the folder.
+    fn run(&self, line: &str) -> Output {
+        let mut words = line.split_whitespace();
+        let program = if words.next() == Some("xsfm") { &self.xsfm } else { &self.train };
+        let mut command = Command::new(program);
+        command.current_dir(self.folder.path()).args(words).output().unwrap()
+    }
+
+    fn succeed(&self, line: &str) -> String {
+        let output = self.run(line);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{line}: {said}");
+        said
+    }
+
+    /// What a command that must fail says.
+    fn refused(&self, line: &str) -> String {
+        let output = self.run(line);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !output.status.success() && !said.contains("panicked"),
+            "{line}: exit {:?}: {said}",
+            output.status.code()
+        );
+        said
+    }
+
+    fn prepare(&self, name: &str, rows: &str, fields: [&str; 3], seed: u64) {
+        fs::write(self.at("rows.csv"), rows).unwrap();
+        let field = |name| {
+            format!("[[fields]]\nname = '{name}'\nkind = '{}'\n", if name == "tags" { "bag" } else { "categorical" })
+        };
+        let schema = "[label]\ncolumn = 'label'\n".to_owned() + &fields.map(field).concat();
+        fs::write(self.at("rows.toml"), schema).unwrap();
+        self.succeed(&format!("train prepare csv --input rows.csv --schema rows.toml --out {name} --seed {seed}"));
+    }
+}
+
+/// 1,200 rows: users of one parity like items of the same. Frequencies of the users differ, so that their order is known.
+fn rows() -> String {
+    let mut rng = StdRng::seed_from_u64(5);
+    let mut text = String::from("label,user,item,tags\n");
+    for _ in 0..1200 {
+        let (user, item) = (rng.random_range(0..20_u32).min(rng.random_range(0..20)), rng.random_range(0..15));
+        let (tag, noise) = (rng.random_range(0..6), rng.random_bool(0.1));
+        text += &format!("{},u{user},i{item},t{tag}|t{}\n", u8::from((user % 2 == item % 2) ^ noise), tag / 2);
+    }
+    text
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+/// The folders of data sets that differ from `base`: in the vocabulary, with the words that say where; or in their rows, with the file.
+const VOCABULARIES: [(&str, &str); 4] = [
+    ("order", "\"user\": the first token that differs is that of index 1"),
+    ("more", "\"item\": the first token that differs is that of index 16"),
+    ("fields", "field 0 is"),
+    ("renamed", "field 1 is"),
+];
+const ROWS: [(&str, &str); 2] = [("split", ".arrow: other rows"), ("row", "train.arrow: other rows")];
+
+fn bench() -> Option<Bench> {
+    let (train, xsfm) = (program("XSFM_TRAIN")?, program("XSFM")?);
+    let bench = Bench { train, xsfm, folder: tempfile::tempdir().unwrap() };
+    let base = rows();
+    bench.prepare("base", &base, SCHEMA, 1);
+    // The two most frequent users, the one for the other.
+    bench.prepare("order", &base.replace(",u0,", ",x,").replace(",u1,", ",u0,").replace(",x,", ",u1,"), SCHEMA, 1);
+    bench.prepare("more", &(base.clone() + &"1,u0,new,t1\n".repeat(8)), SCHEMA, 1);
+    bench.prepare("fields", &base, ["item", "user", "tags"], 1);
+    bench.prepare("renamed", &base.replace(",item,", ",thing,"), ["user", "thing", "tags"], 1);
+    // The same rows and vocabulary, but others for validation; and one label in the training rows.
+    copy(&bench.at("base"), &bench.at("split"));
+    let split =
+        |from: Part, to: Part| fs::copy(bench.at("base").join(from.file()), bench.at("split").join(to.file())).unwrap();
+    split(Part::Valid, Part::Test);
+    split(Part::Test, Part::Valid);
+    copy(&bench.at("base"), &bench.at("row"));
+    let data = Dataset::open(&bench.at("row")).unwrap();
+    let mut block = data.rows(Part::Train).unwrap().read_block(0).unwrap();
+    block.labels[77] ^= 1;
+    let mut writer = RowsWriter::create(&data.path(Part::Train), &data.bounds()).unwrap();
+    writer.push_block(&block).unwrap();
+    writer.commit().unwrap();
+    bench.succeed(&format!("train train --data base --out model {FLAGS}"));
+    bench.succeed("xsfm pack model -o model.xsfm");
+    Some(bench)
+}
+
+const FLAGS: &str = "--epochs 1 --embed-dim 4 --hidden 8 --batch-size 128";
+
+#[test]
+fn other_vocabularies_and_rows_are_refused_by_name() {
+    let Some(bench) = bench() else { return };
+    // What names a field and a token, since it has both schemas.
+    for command in [
+        "train evaluate --checkpoint model --data DATA".to_owned(),
+        format!("train train --from model --data DATA --out out {FLAGS}"),
+        format!("train distill --teacher model --data DATA --out out {FLAGS}"),
+        format!("train train --from model --quantize --data DATA --out out {FLAGS}"),
+    ] {
+        for (data, words) in VOCABULARIES.into_iter().chain(ROWS) {
+            let said = bench.refused(&command.replace("DATA", data));
+            assert!(said.contains(words) && said.contains(data) && said.contains("model"), "{command}, {data}: {said}");
+        }
+        assert!(!bench.at("out").exists(), "{command}: a run that never began wrote something");
+        for (data, _) in ROWS {
+            bench.succeed(&command.replace("DATA", &format!("{data} --other-rows")));
+        }
+        bench.succeed(&command.replace("DATA", "base"));
+        let _ = fs::remove_dir_all(bench.at("out"));
+    }
+    for command in [
+        "xsfm pack model --mode int8 --rows DATA/valid.arrow -o x.xsfm",
+        "xsfm validate model.xsfm model --rows DATA/test.arrow",
+    ] {
+        for (data, words) in VOCABULARIES {
+            let said = bench.refused(&command.replace("DATA", data));
+            assert!(said.contains(words) && said.contains(data) && said.contains("model"), "{command}, {data}: {said}");
+        }
+        for (data, words) in ROWS {
+            let said = bench.succeed(&command.replace("DATA", data));
+            assert!(said.contains("NOTE") && said.contains(words), "{command}, {data}: {said}");
+        }
+        assert!(!bench.succeed(&command.replace("DATA", "base")).contains("NOTE"));
+    }
+    // A packed file has no tokens, but it knows the field.
+    for command in [
+        "xsfm evaluate model.xsfm --rows DATA/test.arrow",
+        "xsfm score model.xsfm --indices DATA/test.arrow",
+        "xsfm rank model.xsfm --indices DATA/test.arrow --top 3",
+        "xsfm bench model.xsfm --rows DATA/test.arrow",
+    ] {
+        for (data, words) in
+            [("order", "\"user\""), ("more", "\"item\""), ("fields", "field 0 is"), ("renamed", "field 1 is")]
+        {
+            let said = bench.refused(&command.replace("DATA", data));
+            assert!(said.contains(words) && said.contains(data), "{command}, {data}: {said}");
+        }
+    }
+    assert!(!bench.succeed("xsfm evaluate model.xsfm --rows row/test.arrow").contains("NOTE"));
+}
+
+/// A folder is prepared anew while something that was begun with it waits.
+#[test]
+fn what_was_begun_with_other_data_does_not_go_on() {
+    let Some(bench) = bench() else { return };
+    let becomes = |name: &str| {
+        let _ = fs::remove_dir_all(bench.at("live"));
+        copy(&bench.at(name), &bench.at("live"));
+    };
+    becomes("base");
+    fs::write(
+        bench.at("defaults.toml"),
+        "dataset = 'D'\nseeds = [1]\n[train]\nepochs = 1\nembed_dim = 4\nhidden = [8]\n",
+    )
+    .unwrap();
+    fs::write(bench.at("1-row.toml"), "title = 'R'\n").unwrap();
+    fs::write(bench.at("space.toml"), "[train]\nepochs = 1\n[try]\nembed_dim = [2]\nhidden = ['none']\n").unwrap();
+    let xsfm = bench.xsfm.display();
+    let resume = format!("train train --data live --out begun {FLAGS} --resume");
+    let run = format!("train run 1-row.toml --data live --out runs --xsfm {xsfm}");
+    let fit = format!(
+        "train fit --data live --out fit --space space.toml --budget 100KiB --trials 1 --seeds 1 --xsfm {xsfm}"
+    );
+    let commands = [(&resume, "begun"), (&run, "outcome.json"), (&fit, "common.json")];
+    commands.iter().for_each(|(command, _)| drop(bench.succeed(command)));
+    let field = [("order", "\"user\""), ("more", "\"item\""), ("fields", "\"item\""), ("renamed", "\"thing\"")];
+    for (data, words) in field.into_iter().chain(ROWS) {
+        becomes(data);
+        for (command, owner) in &commands {
+            let said = bench.refused(command);
+            assert!(said.contains(words) && said.contains("live") && said.contains(owner), "{command}, {data}: {said}");
+        }
+    }
+    // The state remembers the tokens.
+    becomes("order");
+    assert!(bench.refused(&resume).contains("first token that differs is that of index 1"));
+    becomes("base");
+    commands.iter().for_each(|(command, _)| drop(bench.succeed(command)));
+}
+
+/// Rows of a folder that are not of its schema, and rows of older programs.
+#[test]
+fn a_folder_is_one_data_set() {
+    let Some(bench) = bench() else { return };
+    copy(&bench.at("base"), &bench.at("mixed"));
+    fs::copy(bench.at("order/valid.arrow"), bench.at("mixed/valid.arrow")).unwrap();
+    for command in [
+        format!("train train --data mixed --out out {FLAGS}"),
+        "train evaluate --checkpoint model --data mixed".to_owned(),
+        "train fold --data mixed --min-count 2 --out folded".to_owned(),
+    ] {
+        let said = bench.refused(&command);
+        assert!(said.contains("mixed/valid.arrow") && said.contains("\"user\""), "{said}");
+    }
+    copy(&bench.at("base"), &bench.at("old"));
+    for part in Part::ALL {
+        let data = Dataset::open(&bench.at("base")).unwrap();
+        let block = data.rows(part).unwrap().read_block(0).unwrap();
+        let bounds = xsfm_interchange::rows::Bounds { vocabulary: None, ..data.bounds() };
+        let mut writer = RowsWriter::create(&bench.at("old").join(part.file()), &bounds).unwrap();
+        writer.push_block(&block).unwrap();
+        writer.commit().unwrap();
+    }
+    let said = bench.succeed(&format!("train train --data old --out old-model {FLAGS}"));
+    assert!(said.contains("NOTE") && said.contains("without a fingerprint"), "{said}");
+    let said = bench.succeed("xsfm evaluate model.xsfm --rows old/test.arrow");
+    assert!(said.contains("NOTE") && said.contains("the rows do not say"), "{said}");
+}
+
+/// Yesterday's model goes on with today's vocabulary: every token keeps its row.
+#[test]
+fn tokens_keep_their_rows() {
+    let Some(bench) = bench() else { return };
+    for flags in ["", "--feature-weight=true", "--hidden none"] {
+        bench.succeed(&format!(
+            "train train --data base --out before {FLAGS} {flags} --epochs 4 --learning-rate 0.01 --batch-norm=false"
+        ));
+        // Without BatchNorm, whose averages move, so small a step changes nothing that these digits show.
+        let still = format!("{FLAGS} {flags} --learning-rate 1e-12");
+        bench.succeed(&format!("train train --from before --map-tokens --data more --out after {still}"));
+        bench.succeed("train evaluate --checkpoint before --data base --logits before.txt");
+        bench.succeed("train evaluate --checkpoint after --data more --logits after.txt");
+        let logits = |name: &str| -> Vec<f64> {
+            fs::read_to_string(bench.at(name)).unwrap().lines().map(|line| line.parse().unwrap()).collect()
+        };
+        // The rows that both have come first in the random split of both, as long as the file's order is the same.
+        let (before, after) = (logits("before.txt"), logits("after.txt"));
+        assert!(before.len() > 80 && after.len() >= before.len());
+        for (row, (before, after)) in before.iter().zip(&after).enumerate() {
+            assert!((before - after).abs() < 1e-5 * before.abs().max(1.0), "{flags}: row {row}: {before} and {after}");
+        }
+    }
+    let said = bench.succeed(&format!("train train --from model --map-tokens --data order --out x {FLAGS}"));
+    assert!(!said.contains("are new, 0") && said.contains("0 are new, 0 are gone"), "{said}");
+    let said = bench.refused(&format!("train train --from model --map-tokens --data fields --out y {FLAGS}"));
+    assert!(said.contains("field 0 is"), "{said}");
+    bench.succeed(&format!("train train --data base --out shared {FLAGS} --qr-collisions 3 --qr-threshold 5"));
+    let said = bench.refused(&format!("train train --from shared --map-tokens --data order --out y {FLAGS}"));
+    assert!(said.contains("\"user\" has other tokens, which share rows"), "{said}");
+}
+
+/// Two days of the same tokens in another order, and one with fewer, as `../shared/troubles` has them.
+#[test]
+fn days_of_the_same_tokens_are_told_apart() {
+    let Some(bench) = bench() else { return };
+    let make = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/troubles/make.py");
+    if !make.exists() {
+        eprintln!("NOT TESTED: {} is absent", make.display());
+        return;
+    }
+    assert!(Command::new("python3").arg(make).arg(bench.at("troubles")).status().unwrap().success());
+    for day in ["1", "2", "small"] {
+        bench.succeed(&format!(
+            "train prepare csv --input troubles/days/{day}.csv --schema troubles/base.toml --out day-{day}"
+        ));
+    }
+    bench.succeed(&format!("train train --data day-1 --out on-1 {FLAGS}"));
+    bench.succeed("xsfm pack on-1 -o on-1.xsfm");
+    for day in ["2", "small"] {
+        for command in [
+            "train evaluate --checkpoint on-1 --data DAY".to_owned(),
+            format!("train train --from on-1 --data DAY --out out {FLAGS}"),
+            format!("train distill --teacher on-1 --data DAY --out out {FLAGS}"),
+            format!("train train --data DAY --out on-1 --resume {FLAGS}"),
+            "xsfm validate on-1.xsfm on-1 --rows DAY/test.arrow".to_owned(),
+        ] {
+            let said = bench.refused(&command.replace("DAY", &format!("day-{day}")));
+            assert!(said.contains("field \"user\": the first token that differs"), "{command}, {day}: {said}");
+        }
+        let said = bench.refused(&format!("xsfm evaluate on-1.xsfm --rows day-{day}/test.arrow"));
+        assert!(said.contains("\"user\" has other tokens"), "{said}");
+    }
+}
