@@ -13,6 +13,7 @@ use xsfm_interchange::rows::{Bounds, RowBlock, RowsWriter};
 use xsfm_interchange::schema::{Encoder, Field, Schema};
 use xsfm_interchange::tokens::TokenMap;
 
+use super::checks;
 use super::parallel::lock;
 use super::pass::{Reading, Rows, pass};
 use super::report::{FieldReport, PartReport, Report};
@@ -43,6 +44,7 @@ struct Counted {
     of: String,
     plan: Plan,
     schema: Schema,
+    warnings: Vec<String>,
 }
 
 /// Prepares a data set in the folder `out`.
@@ -60,7 +62,7 @@ pub fn prepare(source: &dyn Source, split: &Split, reading: Reading, out: &Path)
         }
         None => {
             let plan = Plan::new(split, source, reading)?;
-            let vocabularies = count(source, reading, &plan)?;
+            let (vocabularies, warnings) = count(source, reading, &plan)?;
             let fields = source.fields().iter().zip(vocabularies);
             let schema = Schema {
                 version: Schema::VERSION,
@@ -69,7 +71,7 @@ pub fn prepare(source: &dyn Source, split: &Split, reading: Reading, out: &Path)
                     .map(|(f, vocabulary)| Field { name: f.name.clone(), kind: f.kind, vocabulary })
                     .collect(),
             };
-            let counted = Counted { of, plan, schema };
+            let counted = Counted { of, plan, schema, warnings };
             atomic::write(&counted_path, |output| Ok(serde_json::to_writer(output, &counted)?))
                 .map_err(DataError::io(&counted_path))?;
             counted
@@ -109,24 +111,25 @@ impl Tokens {
     }
 }
 
-/// First pass: the vocabulary of each field, frequent tokens first, equally frequent ones in alphabetical order.
+/// First pass: the vocabulary of each field, frequent tokens first, equally frequent ones in alphabetical order; and warnings.
 ///
 /// There is one map for each field, whatever the number of threads: a thread gathers the tokens of a block, and counts a
 /// field at a time. Maps of its own would multiply the memory by the number of threads.
-fn count(source: &dyn Source, reading: Reading, plan: &Plan) -> Result<Vec<Vec<String>>, DataError> {
+fn count(source: &dyn Source, reading: Reading, plan: &Plan) -> Result<(Vec<Vec<String>>, Vec<String>), DataError> {
     let fields = source.fields();
     let counts: Vec<Mutex<TokenMap<u64>>> = fields.iter().map(|_| Mutex::default()).collect();
-    let mut train_rows = 0_u64;
+    let (mut train_rows, mut labels) = (0_u64, [0_u64; 2]);
     let work = |rows: &mut Rows<'_>| {
-        let mut train_rows = 0;
+        let (mut train_rows, mut labels) = (0, [0; 2]);
         let mut gathered = vec![Tokens::default(); fields.len()];
         rows.each(|part, row| {
+            labels[usize::from(row.label)] += 1;
             if part != Part::Train {
                 return;
             }
             train_rows += 1;
             for (f, (field, tokens)) in fields.iter().zip(&mut gathered).enumerate() {
-                for token in row.field(f).take(field.max_bag) {
+                for token in row.kept(f, field).0 {
                     tokens.text.push_str(token);
                     tokens.ends.push(tokens.text.len());
                 }
@@ -136,23 +139,26 @@ fn count(source: &dyn Source, reading: Reading, plan: &Plan) -> Result<Vec<Vec<S
             let mut counts = lock(counts);
             tokens.iter().for_each(|token| counts.update(token, |count| *count += 1));
         }
-        train_rows
+        (train_rows, labels)
     };
-    let walk = pass(source, reading, "counting", plan.assigner()?, work, |rows| {
+    let walk = pass(source, reading, "counting", plan.assigner()?, work, |(rows, [negative, positive])| {
         train_rows += rows;
+        labels = [labels[0] + negative, labels[1] + positive];
         Ok(())
     })?;
     if train_rows == 0 {
         let what = format!("{} rows, none of them for training", walk.rows - walk.malformed);
         return Err(DataError::file(source.path(), what));
     }
-    let vocabulary = |(field, counts): (&RawField, Mutex<TokenMap<u64>>)| {
-        let counts = std::mem::take(&mut *lock(&counts));
+    checks::labels(source, reading, labels)?;
+    let counts: Vec<TokenMap<u64>> = counts.into_iter().map(|counts| std::mem::take(&mut *lock(&counts))).collect();
+    let warnings = checks::numbers_of_one_token(source, reading, &counts)?;
+    let vocabulary = |(field, counts): (&RawField, TokenMap<u64>)| {
         let mut kept = counts.filtered(|count| count >= field.min_count);
         kept.sort_unstable_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then_with(|| a.cmp(b)));
         kept.into_iter().map(|(token, _)| token).collect()
     };
-    Ok(fields.iter().zip(counts).map(vocabulary).collect())
+    Ok((fields.iter().zip(counts).map(vocabulary).collect(), warnings))
 }
 
 /// The rows of a block, encoded, by part.
@@ -166,7 +172,7 @@ struct Encoded {
 
 /// Last pass: writes the rows, and the schema last, so that a folder with a schema is whole.
 fn encode(source: &dyn Source, reading: Reading, counted: &Counted, out: &Path) -> Result<Report, DataError> {
-    let Counted { plan, schema, .. } = counted;
+    let Counted { plan, schema, warnings, .. } = counted;
     let bounds = Bounds::from(schema);
     let encoders: Vec<Encoder> = schema.fields.iter().map(Field::encoder).collect();
     let create = |name| RowsWriter::create(&out.join(name), &bounds.columns);
@@ -190,9 +196,9 @@ fn encode(source: &dyn Source, reading: Reading, counted: &Counted, out: &Path) 
             let block = &mut encoded.rows[part as usize];
             for (f, (raw, encoder)) in source.fields().iter().zip(&encoders).enumerate() {
                 indices.clear();
-                let mut tokens = row.field(f);
-                indices.extend(tokens.by_ref().take(raw.max_bag).map(|token| encoder.index_of(token)));
-                encoded.cut_bags[f] += u64::from(tokens.next().is_some());
+                let (tokens, is_cut) = row.kept(f, raw);
+                indices.extend(tokens.map(|token| encoder.index_of(token)));
+                encoded.cut_bags[f] += u64::from(is_cut);
                 if indices.is_empty() {
                     indices.push(0);
                 } else if part != Part::Train {
@@ -219,8 +225,10 @@ fn encode(source: &dyn Source, reading: Reading, counted: &Counted, out: &Path) 
     })?;
 
     let [train, valid, test] = parts;
-    let report =
-        Report { train, valid, test, malformed_rows: walk.malformed, malformed_examples: walk.examples, fields };
+    let mut warnings = warnings.clone();
+    warnings.extend(checks::parts_of_one_class(&parts));
+    let (malformed_rows, malformed_examples) = (walk.malformed, walk.examples);
+    let report = Report { train, valid, test, malformed_rows, malformed_examples, warnings, fields };
     let (schema_path, report_path) = (out.join(file::SCHEMA), out.join(file::REPORT));
     if schema_path.exists() {
         fs::remove_file(&schema_path).map_err(DataError::io(&schema_path))?;

@@ -4,8 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
 use xsfm_interchange::rows::RowsError;
 use xsfm_interchange::schema::{FieldKind, SchemaError};
+
+use super::files::Files;
+use super::time::Time;
 
 /// A raw data set. Every pass gives the same rows.
 pub trait Source: Sync {
@@ -15,12 +19,17 @@ pub trait Source: Sync {
     /// What a label of 1 means, in words.
     fn label(&self) -> &str;
 
-    /// The file that the rows come from.
-    fn path(&self) -> &Path;
+    /// The files that the rows come from.
+    fn files(&self) -> &Files;
+
+    /// What the rows come from, as it was asked for: a file, a folder, or a pattern.
+    fn path(&self) -> &Path {
+        self.files().name()
+    }
 
     /// All files that decide what the rows are.
     fn inputs(&self) -> Vec<PathBuf> {
-        vec![self.path().to_owned()]
+        self.files().parts().to_vec()
     }
 
     /// Whether rows say when they happened.
@@ -28,11 +37,8 @@ pub trait Source: Sync {
         false
     }
 
-    /// Begins a pass over the rows in the order of the file. `progress` counts bytes of [`path`](Self::path).
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    fn blocks(&self, progress: &ProgressBar) -> Result<Blocks<'_>, DataError>;
+    /// Begins a pass over the rows in the order of the files. `progress` counts bytes of [`files`](Self::files).
+    fn blocks(&self, progress: &ProgressBar) -> Blocks<'_>;
 }
 
 /// The rows of one pass; an error ends it.
@@ -40,6 +46,9 @@ pub type Blocks<'a> = Box<dyn Iterator<Item = Result<Box<dyn Block + 'a>, DataEr
 
 /// Consecutive rows, read but not yet taken apart: what one thread works on at a time.
 pub trait Block: Send {
+    /// The file that the rows stand in.
+    fn path(&self) -> &Path;
+
     /// Number of rows, malformed ones included.
     fn rows(&self) -> usize;
 
@@ -62,19 +71,38 @@ pub struct RawField {
     pub kind: FieldKind,
     /// A token that occurs less often in the training rows shares the out-of-vocabulary row.
     pub min_count: u64,
-    /// A longer bag is cut to its first tokens.
+    /// A longer bag is cut.
     pub max_bag: usize,
+    /// What is kept of it.
+    pub keep: Keep,
+}
+
+/// Which tokens of a bag stay where it is longer than allowed; their order stays too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// The first.
+    #[default]
+    First,
+    /// The last: of histories whose oldest come first.
+    Last,
 }
 
 /// One row: its label and its tokens, all in one string that is reused from row to row.
 #[derive(Clone, Debug, Default)]
 pub struct RawRow {
-    /// Number of the row in the file from 0, malformed rows counted too.
+    /// Number of the row in the files from 0, malformed rows counted too.
     pub number: u64,
     /// 0 or 1.
     pub label: u8,
+    /// What the label was, where that is more than 0 or 1.
+    pub(super) label_text: String,
     /// When it happened, where the data set says so.
-    pub time: Option<f64>,
+    pub time: Option<Time>,
+    /// Whether numbers are their own tokens, not yet in buckets: to see whether they differ.
+    pub(super) plain_numbers: bool,
+    /// Room for whoever fills it: where values end in a line.
+    pub(super) ends: Vec<usize>,
     text: String,
     /// End of each token in `text`.
     tokens: Vec<usize>,
@@ -86,6 +114,7 @@ impl RawRow {
     /// Forgets the tokens and the time.
     pub fn clear(&mut self) {
         self.time = None;
+        self.label_text.clear();
         self.text.clear();
         self.tokens.clear();
         self.fields.clear();
@@ -108,11 +137,24 @@ impl RawRow {
         self.end_field();
     }
 
+    /// Adds a field of one number, whose bucket is `token`.
+    pub(super) fn push_number(&mut self, value: &str, token: &str) {
+        self.push_field(if self.plain_numbers { value } else { token });
+    }
+
     /// The tokens of field `f`.
     pub fn field(&self, f: usize) -> impl Iterator<Item = &str> {
         let end_before = |ends: &[usize], i: usize| if i == 0 { 0 } else { ends[i - 1] };
         (end_before(&self.fields, f)..self.fields[f])
             .map(move |t| &self.text[end_before(&self.tokens, t)..self.tokens[t]])
+    }
+
+    /// The tokens of field `f` that are kept, and whether there are others.
+    pub fn kept(&self, f: usize, field: &RawField) -> (impl Iterator<Item = &str>, bool) {
+        let tokens = self.fields[f] - if f == 0 { 0 } else { self.fields[f - 1] };
+        let others = tokens.saturating_sub(field.max_bag);
+        let skipped = if field.keep == Keep::Last { others } else { 0 };
+        (self.field(f).skip(skipped).take(field.max_bag), others > 0)
     }
 }
 
