@@ -121,10 +121,11 @@ fn each_engagement_has_its_folder() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
     let tweet = |i: u32| {
-        let reply = if i.is_multiple_of(2) { "1581515300" } else { "" };
+        let engaged = |every| if i.is_multiple_of(every) { "1581515300" } else { "" };
+        let engaged = [2, 4, 5, 3].map(engaged).join("|");
         let author = format!("a{}|3|4|true|1500000000", i % 3);
         let row =
-            format!("1||t|Photo|||Quote|en|{}|{author}|r|5|6|false|1500000000|true|{reply}|||\n", 1_581_515_200 + i);
+            format!("1||t|Photo|||Quote|en|{}|{author}|r|5|6|false|1500000000|true|{engaged}\n", 1_581_515_200 + i);
         row.replace('|', "\u{1}")
     };
     fs::write(folder.join("training.tsv"), (0..100).map(tweet).collect::<String>()).unwrap();
@@ -132,9 +133,9 @@ fn each_engagement_has_its_folder() {
     let report = |label: &str| -> serde_json::Value {
         serde_json::from_slice(&fs::read(folder.join(format!("data/{label}/prepare.json"))).unwrap()).unwrap()
     };
-    assert_eq!(report("reply")["train"]["positives"].as_u64(), Some(40));
-    for label in ["retweet", "retweet-with-comment", "like"] {
-        assert_eq!((&report(label)["train"]["rows"], &report(label)["train"]["positives"]), (&80.into(), &0.into()));
+    for (label, positives) in [("reply", 40), ("retweet", 20), ("retweet-with-comment", 16), ("like", 27)] {
+        let train = &report(label)["train"];
+        assert_eq!((&train["rows"], &train["positives"]), (&80.into(), &positives.into()), "{label}");
     }
     succeed(folder, "prepare recsys2020 --source training.tsv --label reply --out reply --min-count 1");
     assert_eq!(

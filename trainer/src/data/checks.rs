@@ -110,8 +110,8 @@ pub(super) fn numbers_of_one_token(
         let name = &source.fields()[suspect.field].name;
         let token = suspect.first.get().and_then(|first| bucket(&first.to_string())).unwrap_or_default();
         format!(
-            "field {name:?}: its values differ, but all have one token, {token:?}: numbers up to 2 are floored; multiply such values, \
-             or make them categorical"
+            "field {name:?}: its values differ, but all have one token, {token:?} (a number is floored up to 2, and beyond has the \
+             bucket floor(ln(v)^2)): rescale them, or make them categorical"
         )
     };
     Ok(suspects.iter().filter(|suspect| suspect.differs.load(Ordering::Relaxed)).map(warning).collect())

@@ -89,8 +89,8 @@ impl Header {
             }
         };
         let label = find(&description.label_column)?;
-        let fields = description.field_columns.iter().map(find).collect::<Result<Vec<_>, _>>()?;
         let time = description.time_column.as_ref().map(find).transpose()?;
+        let fields = description.field_columns.iter().map(find).collect::<Result<Vec<_>, _>>()?;
         description.check_columns(label, &fields).map_err(|what| self.error(what))?;
         Ok(Columns { label, time, fields, width })
     }
@@ -149,7 +149,9 @@ impl Header {
             Some((delimiter, columns)) if self.names.len() == 1 && columns > 1 => {
                 format!("; with delimiter = {} it has {columns}", shown_delimiter(delimiter))
             }
-            _ if description.header => "; a file without a header needs header = false".to_owned(),
+            _ if description.header && wanted.iter().any(|column| matches!(column, ColumnName::Name(_))) => {
+                "; a file without a header needs header = false".to_owned()
+            }
             _ => String::new(),
         }
     }

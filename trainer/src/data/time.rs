@@ -31,16 +31,17 @@ impl Time {
         let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let are_digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-        // 18 digits fit 64 bits. Behind the point they are as many as 64 bits tell apart.
-        if whole.is_empty() || whole.len() > 18 || !are_digits(whole) || !are_digits(fraction) {
+        if whole.is_empty() || !are_digits(whole) || !are_digits(fraction) {
             return None;
         }
+        let whole: i64 = whole.parse().ok()?;
+        // More digits than 64 bits tell apart.
         let fraction = &fraction[..fraction.len().min(18)];
         let behind = match fraction.len() {
             0 => 0,
             n => fraction.parse::<i128>().ok()? * ONE / 10_i128.pow(n as u32),
         };
-        let value = whole.parse::<i128>().ok()? * ONE + behind;
+        let value = i128::from(whole) * ONE + behind;
         Some(Time(if negative { -value } else { value }))
     }
 
