@@ -11,7 +11,7 @@ use xsfm_interchange::tokens::TokenMap;
 use super::pass::{Reading, Rows, pass};
 use super::report::PartReport;
 use super::source::{DataError, Source};
-use super::split::{Assigner, Part};
+use super::split::{Assigner, Part, Split};
 
 /// How many labels a message shows.
 const SHOWN: usize = 8;
@@ -117,16 +117,23 @@ pub(super) fn numbers_of_one_token(
     Ok(suspects.iter().filter(|suspect| suspect.differs.load(Ordering::Relaxed)).map(warning).collect())
 }
 
-/// A warning for each part whose rows have one class.
-pub(super) fn parts_of_one_class(parts: &[PartReport; 3]) -> Vec<String> {
-    let warning = |(part, report): (Part, &PartReport)| {
-        let PartReport { rows, positives } = *report;
-        let class = match positives {
-            0 => 0,
-            n if n == rows => 1,
-            _ => return None,
-        };
-        (rows > 0).then(|| format!("the label of all {rows} {} rows is {class}", part.name()))
+/// A warning for each part that has a share and no row, or rows of one class.
+pub(super) fn parts(parts: &[PartReport; 3], split: &Split) -> Vec<String> {
+    let shares = match split {
+        Split::Random { shares, .. } | Split::Chronological(shares) => [0, shares.valid, shares.test],
+        Split::File(_) => [0; 3],
     };
-    [Part::Train, Part::Valid, Part::Test].into_iter().zip(parts).filter_map(warning).collect()
+    let warning = |((part, share), report): ((Part, u16), &PartReport)| {
+        let (name, PartReport { rows, positives }) = (part.name(), *report);
+        match positives {
+            _ if rows == 0 && share > 0 => {
+                Some(format!("no row is for {name}, whose share is {} %", f64::from(share) / 10.0))
+            }
+            _ if rows == 0 => None,
+            0 => Some(format!("the label of all {rows} {name} rows is 0")),
+            n if n == rows => Some(format!("the label of all {rows} {name} rows is 1")),
+            _ => None,
+        }
+    };
+    [Part::Train, Part::Valid, Part::Test].into_iter().zip(shares).zip(parts).filter_map(warning).collect()
 }

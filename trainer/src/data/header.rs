@@ -14,6 +14,8 @@ use super::source::DataError;
 const DELIMITERS: [u8; 7] = *b",\t;|\x01: ";
 /// How many columns a message names.
 const SHOWN: usize = 30;
+/// How many letters of each.
+const LETTERS: usize = 60;
 
 /// The first record of a file.
 #[derive(Debug)]
@@ -113,7 +115,11 @@ impl Header {
 
     /// The names, as they were found.
     fn shown(&self) -> String {
-        let names = self.names.iter().take(SHOWN).map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+        let name = |name: &String| match name.char_indices().nth(LETTERS) {
+            Some((end, _)) => format!("{:?}…", &name[..end]),
+            None => format!("{name:?}"),
+        };
+        let names = self.names.iter().take(SHOWN).map(name).collect::<Vec<_>>().join(", ");
         match self.names.len() {
             1 => format!("one column, {names}"),
             n if n > SHOWN => format!("{names} and {} more", n - SHOWN),

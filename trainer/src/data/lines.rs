@@ -272,8 +272,6 @@ impl Block for LineBlock<'_> {
             return Err(TRUNCATED.to_owned());
         }
         let start = if i == 0 { 0 } else { self.ends[i - 1] };
-        let line = without_end(&self.text[start..self.ends[i]], self.line_end);
-        check_bytes(line)?;
-        self.parser.parse(line, row)
+        self.parser.parse(without_end(&self.text[start..self.ends[i]], self.line_end), row)
     }
 }

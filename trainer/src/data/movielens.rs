@@ -11,7 +11,7 @@ use xsfm_interchange::rows::MAX_BAG;
 use xsfm_interchange::schema::FieldKind;
 
 use super::files::Files;
-use super::lines::{self, LineParser};
+use super::lines::{self, LineParser, check_bytes};
 use super::open::open;
 use super::source::{Blocks, DataError, Keep, RawField, RawRow, Source};
 use super::time::Time;
@@ -285,6 +285,7 @@ impl Table {
 
 impl LineParser for MovieLens {
     fn parse(&self, line: &[u8], row: &mut RawRow) -> Result<(), String> {
+        check_bytes(line)?;
         let text = str::from_utf8(line).map_err(|e| format!("not UTF-8: {e}"))?;
         let cells = self.ratings.cells(text)?;
         let number = |name: &str, cell: &str| {

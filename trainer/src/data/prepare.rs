@@ -77,7 +77,7 @@ pub fn prepare(source: &dyn Source, split: &Split, reading: Reading, out: &Path)
             counted
         }
     };
-    let report = encode(source, reading, &counted, out)?;
+    let report = encode(source, split, reading, &counted, out)?;
     fs::remove_file(&counted_path).map_err(DataError::io(&counted_path))?;
     Ok(report)
 }
@@ -171,7 +171,13 @@ struct Encoded {
 }
 
 /// Last pass: writes the rows, and the schema last, so that a folder with a schema is whole.
-fn encode(source: &dyn Source, reading: Reading, counted: &Counted, out: &Path) -> Result<Report, DataError> {
+fn encode(
+    source: &dyn Source,
+    split: &Split,
+    reading: Reading,
+    counted: &Counted,
+    out: &Path,
+) -> Result<Report, DataError> {
     let Counted { plan, schema, warnings, .. } = counted;
     let bounds = Bounds::from(schema);
     let encoders: Vec<Encoder> = schema.fields.iter().map(Field::encoder).collect();
@@ -226,7 +232,7 @@ fn encode(source: &dyn Source, reading: Reading, counted: &Counted, out: &Path) 
 
     let [train, valid, test] = parts;
     let mut warnings = warnings.clone();
-    warnings.extend(checks::parts_of_one_class(&parts));
+    warnings.extend(checks::parts(&parts, split));
     let (malformed_rows, malformed_examples) = (walk.malformed, walk.examples);
     let report = Report { train, valid, test, malformed_rows, malformed_examples, warnings, fields };
     let (schema_path, report_path) = (out.join(file::SCHEMA), out.join(file::REPORT));

@@ -7,7 +7,7 @@ use xsfm_interchange::bucket::bucket;
 use xsfm_interchange::schema::FieldKind;
 
 use super::files::Files;
-use super::lines::{self, LineParser};
+use super::lines::{self, LineParser, check_bytes};
 use super::source::{Blocks, Keep, RawField, RawRow, Source};
 use super::time::Time;
 
@@ -121,6 +121,7 @@ impl RecSys {
 
 impl LineParser for RecSys {
     fn parse(&self, line: &[u8], row: &mut RawRow) -> Result<(), String> {
+        check_bytes(line)?;
         let text = str::from_utf8(line).map_err(|e| format!("not UTF-8: {e}"))?;
         let mut cells = [""; COLUMNS];
         let mut columns = 0;

@@ -1,6 +1,7 @@
 //! The interface of a raw data set: its fields, and passes over its rows in the order of the file.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
@@ -144,17 +145,29 @@ impl RawRow {
 
     /// The tokens of field `f`.
     pub fn field(&self, f: usize) -> impl Iterator<Item = &str> {
-        let end_before = |ends: &[usize], i: usize| if i == 0 { 0 } else { ends[i - 1] };
-        (end_before(&self.fields, f)..self.fields[f])
-            .map(move |t| &self.text[end_before(&self.tokens, t)..self.tokens[t]])
+        self.tokens(self.places(f))
     }
 
     /// The tokens of field `f` that are kept, and whether there are others.
     pub fn kept(&self, f: usize, field: &RawField) -> (impl Iterator<Item = &str>, bool) {
-        let tokens = self.fields[f] - if f == 0 { 0 } else { self.fields[f - 1] };
-        let others = tokens.saturating_sub(field.max_bag);
-        let skipped = if field.keep == Keep::Last { others } else { 0 };
-        (self.field(f).skip(skipped).take(field.max_bag), others > 0)
+        let all = self.places(f);
+        let is_cut = all.len() > field.max_bag;
+        let kept = match field.keep {
+            _ if !is_cut => all,
+            Keep::First => all.start..all.start + field.max_bag,
+            Keep::Last => all.end - field.max_bag..all.end,
+        };
+        (self.tokens(kept), is_cut)
+    }
+
+    /// Which tokens are those of field `f`.
+    fn places(&self, f: usize) -> Range<usize> {
+        (if f == 0 { 0 } else { self.fields[f - 1] })..self.fields[f]
+    }
+
+    fn tokens(&self, places: Range<usize>) -> impl Iterator<Item = &str> {
+        let end_before = |t: usize| if t == 0 { 0 } else { self.tokens[t - 1] };
+        places.map(move |t| &self.text[end_before(t)..self.tokens[t]])
     }
 }
 

@@ -145,6 +145,13 @@ fn another_delimiter_is_guessed() {
         folder.write("advised.toml", format!("delimiter = {shown}\n{schema}"));
         folder.prepare("csv --input rows.csv --schema advised.toml --out out");
     }
+    // So it is where columns are found by their places.
+    let by_place =
+        "header = false\n[label]\ncolumn = 3\n[[fields]]\nname = \"user\"\ncolumn = 0\nkind = \"categorical\"\n";
+    folder.write("places.toml", by_place);
+    folder.write("places.csv", text[HEADER.len()..].replace(',', ";"));
+    let error = folder.fails("csv --input places.csv --schema places.toml");
+    assert!(error.contains("column 3 is wanted, but the first line has 1 (from 0); with delimiter = \";\""), "{error}");
     // A header that lacks a column is shown; so is a row where a header should be.
     let error = folder.csv_fails("rows.csv", text.replacen("label", "clicked", 1));
     assert!(error.contains("no column \"label\"; it is \"user\", \"tags\", \"views\", \"clicked\""), "{error}");

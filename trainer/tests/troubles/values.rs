@@ -92,6 +92,8 @@ fn one_class_in_one_part_is_a_warning() {
     let said = folder.csv("rows.csv", text, " --split file --split-file letters.txt");
     assert_eq!(said.warnings(), ["the label of all 12 validation rows is 0", "the label of all 8 test rows is 0"]);
     assert!(said.stderr.contains("warning: the label of all 12 validation rows is 0"), "{}", said.stderr);
+    let said = folder.csv("few.csv", labelled(7, |i, _| (i % 2).to_string()), " --split chronological --shares 98:1:1");
+    assert_eq!(said.warnings()[0], "no row is for validation, whose share is 1 %");
 }
 
 /// Rows with a time each.
