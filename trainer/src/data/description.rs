@@ -284,7 +284,7 @@ impl Description {
             let value = match (field.kind, cell(f).map_err(|what| format!("field {name:?}: {what}"))?) {
                 (FieldKind::Bag, Cell::List(tokens)) => {
                     tokens.iter().filter(|token| !token.is_empty()).for_each(|token| row.push_token(token));
-                    row.end_field();
+                    row.end_bag(field);
                     continue;
                 }
                 (_, cell) => text(Ok(cell), name)?,
@@ -304,7 +304,7 @@ impl Description {
                 FieldKind::Bag => {
                     let tokens = value.split(cut.separator.as_str()).filter(|token| !token.is_empty());
                     tokens.for_each(|token| row.push_token(token));
-                    row.end_field();
+                    row.end_bag(field);
                 }
             }
         }

@@ -101,13 +101,6 @@ impl From<&PathBuf> for Files {
     }
 }
 
-/// One file.
-impl From<PathBuf> for Files {
-    fn from(path: PathBuf) -> Self {
-        Files::from(path.as_path())
-    }
-}
-
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut parts = Vec::new();
     for entry in fs::read_dir(folder).map_err(DataError::io(folder))? {

@@ -48,6 +48,8 @@ const FIELDS: [&str; 7] = ["user", "item", "age", "gender", "occupation", "relea
 pub const USER: usize = 0;
 /// Place of the film in a row.
 pub const ITEM: usize = 1;
+/// Place of the genres in a row.
+const GENRES_FIELD: usize = FIELDS.len() - 1;
 
 /// A film.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,7 +195,7 @@ impl MovieLens {
             row.push_field(token);
         }
         film.genres.iter().for_each(|genre| row.push_token(genre));
-        row.end_field();
+        row.end_bag(&self.fields[GENRES_FIELD]);
         true
     }
 }

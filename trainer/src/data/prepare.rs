@@ -128,8 +128,8 @@ fn count(source: &dyn Source, reading: Reading, plan: &Plan) -> Result<(Vec<Vec<
                 return;
             }
             train_rows += 1;
-            for (f, (field, tokens)) in fields.iter().zip(&mut gathered).enumerate() {
-                for token in row.kept(f, field).0 {
+            for (f, tokens) in gathered.iter_mut().enumerate() {
+                for token in row.field(f) {
                     tokens.text.push_str(token);
                     tokens.ends.push(tokens.text.len());
                 }
@@ -200,11 +200,9 @@ fn encode(
         let mut indices = Vec::new();
         rows.each(|part, row| {
             let block = &mut encoded.rows[part as usize];
-            for (f, (raw, encoder)) in source.fields().iter().zip(&encoders).enumerate() {
+            for (f, encoder) in encoders.iter().enumerate() {
                 indices.clear();
-                let (tokens, is_cut) = row.kept(f, raw);
-                indices.extend(tokens.map(|token| encoder.index_of(token)));
-                encoded.cut_bags[f] += u64::from(is_cut);
+                indices.extend(row.field(f).map(|token| encoder.index_of(token)));
                 if indices.is_empty() {
                     indices.push(0);
                 } else if part != Part::Train {
@@ -212,6 +210,7 @@ fn encode(
                 }
                 block.push_field(&indices);
             }
+            row.cut_fields().iter().for_each(|&f| encoded.cut_bags[f] += 1);
             block.labels.push(row.label);
             encoded.positives[part as usize] += u64::from(row.label);
         });

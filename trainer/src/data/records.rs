@@ -32,6 +32,8 @@ pub(super) struct Records<'a> {
     text: Vec<u8>,
     first_line: u64,
     records: Vec<Record>,
+    /// Where values end in records with quotes, from the record's beginning.
+    ends: Vec<usize>,
     /// Whether the file has no more.
     pub(super) last: bool,
 }
@@ -41,8 +43,18 @@ struct Record {
     place: Range<usize>,
     /// Lines between the first of all and its own.
     line: u64,
+    /// Where its values end, where there is a quote: places in the `ends` of all.
+    ends: Range<usize>,
     /// Why it is malformed, where its bytes alone say so.
     problem: Option<String>,
+}
+
+/// What [`scan`] goes by.
+#[derive(Clone, Copy)]
+struct Format {
+    delimiter: u8,
+    line_end: u8,
+    width: Option<usize>,
 }
 
 /// Where a record ends that begins a text.
@@ -69,8 +81,9 @@ pub(super) fn read<'a>(
     most: usize,
 ) -> Result<Records<'a>, DataError> {
     let line_end = buffer.line_end();
+    let format = Format { delimiter: dialect.delimiter, line_end, width };
     let end = buffer.whole_lines()?;
-    let mut records = Vec::new();
+    let (mut records, mut ends) = (Vec::new(), Vec::new());
     // The next record, its line, and the first quote that is not before it.
     let (mut at, mut line, mut next_quote) = (0, 0, None);
     // Where the last of the records ends, its line's end included.
@@ -85,14 +98,16 @@ pub(super) fn read<'a>(
             false => usize::MAX,
         });
         let is_plain = quote >= stop;
-        let scan = if is_plain { Scan::Ends(stop - at) } else { scan(&rest[at..], dialect, line_end, width, ended) };
+        let ends_before = ends.len();
+        let scan =
+            if is_plain { Scan::Ends(stop - at) } else { scan(&rest[at..], stop - at, format, ended, &mut ends) };
         let malformed = match scan {
             Scan::Ends(length) => {
                 let next = at + length;
                 let place = at..at + without_end(&rest[at..next], line_end).len();
                 // Empty lines are no records.
                 if !place.is_empty() {
-                    records.push(Record { place, line, problem: None });
+                    records.push(Record { place, line, ends: ends_before..ends.len(), problem: None });
                     stopped = next;
                 }
                 line += if is_plain { 1 } else { line_ends(at..next) + u64::from(rest[next - 1] != line_end) };
@@ -104,11 +119,12 @@ pub(super) fn read<'a>(
             Scan::Columns { quote, columns } => Some((quote, other_columns(columns, width))),
             Scan::Unfinished => None,
         };
+        ends.truncate(ends_before);
         // Where the line ends in which the quote opened.
         let next = malformed.as_ref().and_then(|(quote, _)| behind_line(at + quote).or(ended.then_some(rest.len())));
         if let (Some((quote, problem)), Some(next)) = (malformed, next) {
             line += line_ends(at..at + quote);
-            records.push(Record { place: next..next, line, problem: Some(problem) });
+            records.push(Record { place: next..next, line, ends: 0..0, problem: Some(problem) });
             (at, line, next_quote, stopped) = (next, line + 1, None, next);
         } else if at > 0 {
             break;
@@ -126,12 +142,12 @@ pub(super) fn read<'a>(
         let is_whole = buffer.rest().last().is_none_or(|&byte| byte == line_end);
         match records.last_mut().filter(|_| !is_whole && stopped == at) {
             Some(record) => record.problem = problem,
-            None => records.push(Record { place: at..at, line: line - u64::from(!is_whole), problem }),
+            None => records.push(Record { place: at..at, line: line - u64::from(!is_whole), ends: 0..0, problem }),
         }
     }
     let (path, first_line) = (buffer.path(), buffer.line());
     let text = buffer.take(at, line);
-    Ok(Records { path, dialect, text, first_line, records, last })
+    Ok(Records { path, dialect, text, first_line, records, ends, last })
 }
 
 /// Reads one record; none where the file has no more.
@@ -157,8 +173,10 @@ fn other_columns(columns: usize, width: Option<usize>) -> String {
     format!("{columns}{more} columns, {width} expected, with the value of several lines that a quote opens here")
 }
 
-/// Finds the end of the record that begins `text`; `all` says that no more text follows.
-fn scan(text: &[u8], dialect: Dialect, line_end: u8, width: Option<usize>, all: bool) -> Scan {
+/// Finds the end of the record that begins `text`, whose first line has `first_line` bytes, and adds to `ends` where its
+/// values end; `all` says that no more text follows.
+fn scan(text: &[u8], first_line: usize, format: Format, all: bool, ends: &mut Vec<usize>) -> Scan {
+    let Format { delimiter, line_end, width } = format;
     // The first quote whose value has several lines, and its column.
     let mut across = None;
     let (mut at, mut column) = (0, 0);
@@ -170,19 +188,26 @@ fn scan(text: &[u8], dialect: Dialect, line_end: u8, width: Option<usize>, all: 
         }
         if text.get(at) == Some(&QUOTE) {
             let quote = at;
-            match closing(text, quote, dialect.delimiter, line_end, all) {
+            match closing(text, quote, delimiter, line_end, all) {
                 Closing::Before(place) => at = place,
                 Closing::Never => return Scan::Stray { quote, column },
                 Closing::Unfinished => return Scan::Unfinished,
             }
-            if across.is_none() && memchr::memchr(line_end, &text[quote..at]).is_some() {
+            if across.is_none() && at > first_line {
                 across = Some((quote, column));
             }
         } else {
-            at += memchr::memchr2(dialect.delimiter, line_end, &text[at..]).unwrap_or(text.len() - at);
+            at = find(
+                text,
+                at,
+                |byte| byte == delimiter || byte == line_end,
+                |rest| memchr::memchr2(delimiter, line_end, rest),
+            )
+            .unwrap_or(text.len());
         }
+        ends.push(at);
         let end = match text.get(at) {
-            Some(&byte) if byte == dialect.delimiter => {
+            Some(&byte) if byte == delimiter => {
                 at += 1;
                 continue;
             }
@@ -215,10 +240,10 @@ enum Closing {
 fn closing(text: &[u8], quote: usize, delimiter: u8, line_end: u8, all: bool) -> Closing {
     let mut at = quote + 1;
     loop {
-        let Some(place) = memchr::memchr(QUOTE, &text[at..]) else {
+        let Some(place) = find(text, at, |byte| byte == QUOTE, |rest| memchr::memchr(QUOTE, rest)) else {
             return if all || text.len() > LINE_MAX { Closing::Never } else { Closing::Unfinished };
         };
-        at += place + 1;
+        at = place + 1;
         if at > LINE_MAX {
             return Closing::Never;
         }
@@ -230,6 +255,22 @@ fn closing(text: &[u8], quote: usize, delimiter: u8, line_end: u8, all: bool) ->
             Some([]) | Some([b'\r']) | None => return Closing::Unfinished,
             Some(_) => return Closing::Never,
         }
+    }
+}
+
+/// The first byte from `from` on that is wanted. Values are short: a few bytes are looked at one by one, before a search that takes many at a
+/// time pays.
+fn find(
+    text: &[u8],
+    from: usize,
+    is_wanted: impl Fn(u8) -> bool,
+    far: impl Fn(&[u8]) -> Option<usize>,
+) -> Option<usize> {
+    const NEAR: usize = 12;
+    let near = &text[from..text.len().min(from + NEAR)];
+    match near.iter().position(|&byte| is_wanted(byte)) {
+        Some(place) => Some(from + place),
+        None => far(&text[from + near.len()..]).map(|place| from + near.len() + place),
     }
 }
 
@@ -257,36 +298,30 @@ impl Records<'_> {
     /// # Errors
     /// What makes it malformed, whatever columns are wanted.
     pub(super) fn split(&self, i: usize, ends: &mut Vec<usize>) -> Result<(), String> {
-        if let Some(problem) = &self.records[i].problem {
+        ends.clear();
+        let record = &self.records[i];
+        if let Some(problem) = &record.problem {
             return Err(problem.clone());
         }
         let text = self.text(i);
-        let Dialect { delimiter, quoting } = self.dialect;
-        ends.clear();
-        if !quoting || memchr::memchr(QUOTE, text).is_none() {
+        if record.ends.is_empty() {
             check_bytes(text)?;
-            ends.extend(memchr::memchr_iter(delimiter, text));
+            ends.extend(memchr::memchr_iter(self.dialect.delimiter, text));
             ends.push(text.len());
             return Ok(());
         }
-        let mut at = 0;
-        loop {
-            if text.get(at) == Some(&QUOTE) {
-                at = match closing(text, at, delimiter, b'\n', true) {
-                    Closing::Before(place) => place,
-                    Closing::Never | Closing::Unfinished => text.len(),
-                };
-            } else {
-                let end = memchr::memchr(delimiter, &text[at..]).map_or(text.len(), |place| at + place);
-                check_bytes(&text[at..end])?;
-                at = end;
+        ends.extend(&self.ends[record.ends.clone()]);
+        // The last one may stand behind the carriage return of a line's end.
+        let mut start = 0;
+        for end in ends.iter_mut() {
+            *end = text.len().min(*end);
+            // A quoted value may have line breaks.
+            if text.get(start) != Some(&QUOTE) {
+                check_bytes(&text[start..*end])?;
             }
-            ends.push(at);
-            if at >= text.len() {
-                return Ok(());
-            }
-            at += 1;
+            start = *end + 1;
         }
+        Ok(())
     }
 
     /// Value `column` of record `i`, whose values end at `ends`.

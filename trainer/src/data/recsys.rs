@@ -155,7 +155,7 @@ impl LineParser for RecSys {
                 Rule::Text => row.push_field(value),
                 Rule::Bag => {
                     value.split('\t').filter(|token| !token.is_empty()).for_each(|token| row.push_token(token));
-                    row.end_field();
+                    row.end_bag(field);
                 }
                 Rule::Count => {
                     let token = bucket(value).filter(|_| value.bytes().all(|b| b.is_ascii_digit()));

@@ -1,7 +1,6 @@
 //! The interface of a raw data set: its fields, and passes over its rows in the order of the file.
 
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
@@ -109,6 +108,7 @@ pub struct RawRow {
     tokens: Vec<usize>,
     /// End of each field in `tokens`.
     fields: Vec<usize>,
+    cut_fields: Vec<usize>,
 }
 
 impl RawRow {
@@ -119,6 +119,7 @@ impl RawRow {
         self.text.clear();
         self.tokens.clear();
         self.fields.clear();
+        self.cut_fields.clear();
     }
 
     /// Adds a token to the current field.
@@ -127,15 +128,31 @@ impl RawRow {
         self.tokens.push(self.text.len());
     }
 
-    /// Ends the current field.
-    pub fn end_field(&mut self) {
+    /// Ends the current field, a bag, of which no more is kept than `field` allows.
+    pub fn end_bag(&mut self, field: &RawField) {
+        let start = self.fields.last().copied().unwrap_or(0);
+        let others = (self.tokens.len() - start).saturating_sub(field.max_bag);
+        if others > 0 {
+            self.cut_fields.push(self.fields.len());
+            match field.keep {
+                Keep::First => self.tokens.truncate(start + field.max_bag),
+                Keep::Last => {
+                    let text_start = if start == 0 { 0 } else { self.tokens[start - 1] };
+                    let bytes = self.tokens[start + others - 1] - text_start;
+                    self.text.drain(text_start..text_start + bytes);
+                    self.tokens.drain(start..start + others);
+                    self.tokens[start..].iter_mut().for_each(|end| *end -= bytes);
+                }
+            }
+            self.text.truncate(self.tokens.last().copied().unwrap_or(0));
+        }
         self.fields.push(self.tokens.len());
     }
 
     /// Adds a field of one token.
     pub fn push_field(&mut self, token: &str) {
         self.push_token(token);
-        self.end_field();
+        self.fields.push(self.tokens.len());
     }
 
     /// Adds a field of one number, whose bucket is `token`.
@@ -145,29 +162,14 @@ impl RawRow {
 
     /// The tokens of field `f`.
     pub fn field(&self, f: usize) -> impl Iterator<Item = &str> {
-        self.tokens(self.places(f))
+        let end_before = |ends: &[usize], i: usize| if i == 0 { 0 } else { ends[i - 1] };
+        (end_before(&self.fields, f)..self.fields[f])
+            .map(move |t| &self.text[end_before(&self.tokens, t)..self.tokens[t]])
     }
 
-    /// The tokens of field `f` that are kept, and whether there are others.
-    pub fn kept(&self, f: usize, field: &RawField) -> (impl Iterator<Item = &str>, bool) {
-        let all = self.places(f);
-        let is_cut = all.len() > field.max_bag;
-        let kept = match field.keep {
-            _ if !is_cut => all,
-            Keep::First => all.start..all.start + field.max_bag,
-            Keep::Last => all.end - field.max_bag..all.end,
-        };
-        (self.tokens(kept), is_cut)
-    }
-
-    /// Which tokens are those of field `f`.
-    fn places(&self, f: usize) -> Range<usize> {
-        (if f == 0 { 0 } else { self.fields[f - 1] })..self.fields[f]
-    }
-
-    fn tokens(&self, places: Range<usize>) -> impl Iterator<Item = &str> {
-        let end_before = |t: usize| if t == 0 { 0 } else { self.tokens[t - 1] };
-        places.map(move |t| &self.text[end_before(t)..self.tokens[t]])
+    /// The fields whose bags were cut.
+    pub fn cut_fields(&self) -> &[usize] {
+        &self.cut_fields
     }
 }
 

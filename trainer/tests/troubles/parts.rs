@@ -89,7 +89,7 @@ fn parts_that_do_not_fit_are_named() {
         "parts",
         "parts/2.csv:1: the header is \"tags\", \"user\", \"views\", \"label\", and that of parts/1.csv is \"user\"",
     );
-    fails("parts/2.csv", text[HEADER.len()..].as_bytes(), "parts", "parts/2.csv:1: the header is \"u");
+    fails("parts/2.csv", &text.as_bytes()[HEADER.len()..], "parts", "parts/2.csv:1: the header is \"u");
     fails("parts/2.csv", b"", "parts", "parts/2.csv: an empty file");
     fails("parts/2.csv", b"PK\x03\x04\x14\0\0\0", "parts", "parts/2.csv: this is a zip");
     fails("parts/more/2.csv", text.as_bytes(), "parts", "parts/more: a folder among the files");
@@ -166,7 +166,8 @@ fn an_interrupted_run_goes_on_with_the_same_parts_alone() {
     let folder = Folder::new();
     let well = rows(400, 24);
     let write = |name: &str, rows: &[String]| folder.write(&format!("parts/{name}.csv"), with_header(rows));
-    (write("a", &well[..200]), write("b", &well[200..]));
+    write("a", &well[..200]);
+    write("b", &well[200..]);
     // A folder where a file must go ends the run behind its last pass.
     let interrupt = || {
         drop(fs::remove_file(folder.path("out/train.arrow")));
