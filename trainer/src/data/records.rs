@@ -312,16 +312,19 @@ impl Records<'_> {
         }
         ends.extend(&self.ends[record.ends.clone()]);
         // The last one may stand behind the carriage return of a line's end.
-        let mut start = 0;
-        for end in ends.iter_mut() {
+        if let Some(end) = ends.last_mut() {
             *end = text.len().min(*end);
-            // A quoted value may have line breaks.
-            if text.get(start) != Some(&QUOTE) {
-                check_bytes(&text[start..*end])?;
-            }
-            start = *end + 1;
         }
-        Ok(())
+        if check_bytes(text).is_ok() {
+            return Ok(());
+        }
+        // A quoted value may have line breaks.
+        let starts = [0].into_iter().chain(ends.iter().map(|&end| end + 1));
+        let values = starts.zip(ends.iter()).map(|(start, &end)| &text[start..end]);
+        values.into_iter().try_for_each(|value| match value.first() {
+            Some(&QUOTE) if !value.contains(&0) => Ok(()),
+            _ => check_bytes(value),
+        })
     }
 
     /// Value `column` of record `i`, whose values end at `ends`.

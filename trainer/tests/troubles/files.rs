@@ -182,6 +182,8 @@ fn bytes_that_no_text_has_are_malformed() {
     let well = rows(400, 5);
     for (bad, expected) in [
         (&b"u1,\0\0\0,1,0\n"[..], "a zero byte"),
+        (b"\"u\0\n1\",t1,1,0\n", "a zero byte"),
+        (b"\"u1\",t\r1,1,0\n", "a carriage return inside of a line"),
         (b"u1,t\r1,1,0\n", "a carriage return inside of a line"),
         (b"u\xff,t1,1,0\n", "field \"user\": not UTF-8"),
         (b"u1,t1,1\n", "3 columns, 4 expected"),
@@ -192,6 +194,8 @@ fn bytes_that_no_text_has_are_malformed() {
         assert_eq!((said.rows(), said.malformed()), (400, 1));
         assert!(said.examples()[0].starts_with(&format!("rows.csv:11: {expected}")), "{:?}", said.examples());
     }
+    let said = folder.csv("quoted.csv", format!("{}\"u\r\n1\",\"t\r1\",1,0\r\n", with_header(&well)), "");
+    assert_eq!((said.rows(), said.malformed()), (401, 0), "{:?}", said.examples());
     // Lines may end in carriage returns alone, the last one in nothing.
     folder.csv("plain.csv", with_header(&well), "");
     let expected = folder.outputs("out");
