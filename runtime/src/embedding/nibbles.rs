@@ -131,9 +131,10 @@ impl Embedding<'_, i8> {
             } else if let Composition::Mult { .. } = composition {
                 add_product(acc, first, second);
             } else {
-                add_row(acc, first);
+                // A last half without a number adds nothing to what lies behind.
+                add_row(run_mut(acc, 0, columns), first);
                 if !second.is_empty() {
-                    add_row(acc.get_mut(behind..).unwrap_or_default(), second);
+                    add_row(run_mut(acc, behind, columns), second);
                 }
             }
         }
