@@ -5,7 +5,7 @@ use std::path::Path;
 
 use xsfm_interchange::checkpoint::file;
 use xsfm_interchange::rows::{Bounds, Column, RowBlock, RowsError, RowsReader, TsvReader};
-use xsfm_runtime::Model;
+use xsfm_runtime::{LoadOptions, Model};
 
 use crate::error::Error;
 use crate::mapped::Mapped;
@@ -37,7 +37,15 @@ pub fn packed(path: &Path) -> Result<Mapped, Error> {
 /// # Errors
 /// Not a model, or a damaged one.
 pub fn load<'a>(path: &Path, packed: &'a [u8]) -> Result<Model<'a>, Error> {
-    Model::from_bytes(packed).map_err(|source| Error::Load { path: path.to_owned(), source })
+    load_with(path, packed, LoadOptions::default())
+}
+
+/// The same with what is chosen before, so that a back end that is not wanted is not asked for.
+///
+/// # Errors
+/// As [`load`], and a back end that this CPU lacks.
+pub fn load_with<'a>(path: &Path, packed: &'a [u8], options: LoadOptions) -> Result<Model<'a>, Error> {
+    Model::from_bytes_with(packed, options).map_err(|source| Error::Load { path: path.to_owned(), source })
 }
 
 /// What a packed model asks of its rows.

@@ -7,6 +7,7 @@ use anyhow::{anyhow, bail};
 use xsfm_convert::analyze::{self, Question};
 use xsfm_convert::target::retarget;
 use xsfm_convert::{bench, input, inspect};
+use xsfm_runtime::{Backend, LoadOptions};
 
 use crate::cli::BenchArguments;
 use crate::output::print;
@@ -34,7 +35,8 @@ pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<()> {
     let rows = {
         // Closed before anything is measured: the memory is that of one model.
         let packed = input::packed(&arguments.model)?;
-        let model = input::load(&arguments.model, &packed)?;
+        // Nothing is scored with it: the back end that was chosen is the only one that is asked for.
+        let model = input::load_with(&arguments.model, &packed, LoadOptions::on(Backend::Portable))?;
         match &arguments.rows {
             Some(rows) => input::first_rows(rows, input::bounds(&model), bench::MAX_ROWS)?,
             None => bench::random(&model, bench::MAX_ROWS, 1),
