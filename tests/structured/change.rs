@@ -16,8 +16,8 @@ pub(super) fn change(base: &Base, file: &mut [u8], numbers: &mut Numbers<'_>) {
     }
     // What is left wrong must be refused, by all alike.
     if !numbers.one_in(16) {
-        let zero_padding = !numbers.one_in(8);
-        repair(base, file, zero_padding);
+        let (zero_padding, clip_biases) = (!numbers.one_in(8), !numbers.one_in(8));
+        repair(base, file, zero_padding, clip_biases);
     }
 }
 
@@ -163,7 +163,7 @@ fn terms(base: &Base, file: &mut [u8], numbers: &mut Numbers<'_>) {
 }
 
 /// What makes most files whole again: sums within their limits, and the numbers that others decide.
-fn repair(base: &Base, file: &mut [u8], zero_padding: bool) {
+fn repair(base: &Base, file: &mut [u8], zero_padding: bool, clip_biases: bool) {
     let records = records(base, file);
     if base.mode == Mode::F32 {
         if zero_padding && base.has(Layers) {
@@ -203,7 +203,7 @@ fn repair(base: &Base, file: &mut [u8], zero_padding: bool) {
             zero_channels(&records, numbers_of::<i32>(base, file, LayerBiases));
         }
         let biases = numbers_of::<i32>(base, file, LayerBiases);
-        for (n, layer) in records.iter().enumerate() {
+        for (n, layer) in records.iter().enumerate().filter(|_| clip_biases) {
             for o in 0..layer.outputs {
                 let added = i64::from(layer.layout.shift(n == 0, &weights[layer.first_weight..], layer.inputs, o));
                 let bias = &mut biases[layer.first_channel + o];

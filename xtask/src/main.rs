@@ -14,6 +14,7 @@
 //! | [`count`] | counts the instructions of a score on the CPUs of QEMU |
 //! | [`callgrind`] | counts them on x86-64, and compares with what is committed |
 //! | [`fit`] | measures what a score takes on each Cortex-M, for `xsfm analyze` |
+//! | [`fuzz`] | changes the numbers of valid files, and compares all that read them |
 //! | [`record`] | figures that are kept in files |
 //! | [`rows`] | random rows for a model |
 //! | [`demo`] | ratings to ranked films |
@@ -37,6 +38,7 @@ mod cross;
 mod demo;
 mod firmware;
 mod fit;
+mod fuzz;
 mod machines;
 mod readme;
 mod record;
@@ -84,6 +86,8 @@ enum Task {
     Count(count::Args),
     /// Measure on QEMU what a score takes on each Cortex-M, and write it for `xsfm analyze`.
     Fit(fit::Args),
+    /// Change the numbers of valid packed files, and compare all that read and score them: every back end, layout and mode.
+    Fuzz(fuzz::Args),
     /// Write random valid rows for a packed model.
     Rows(rows::Args),
     /// Install one thing that the other tasks would install when they need it.
@@ -112,6 +116,7 @@ fn main() -> ExitCode {
         Task::BenchTraining(args) => bench_training::run(&args),
         Task::Count(args) => count::run(&args),
         Task::Fit(args) => fit::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Rows(args) => rows::run(&args),
         Task::Setup(Setup::Torch) => setup::torch::set_up().map(|torch| println!("{}", torch.folder.display())),
         Task::Setup(Setup::Movielens) => setup::movielens::set_up().map(|folder| println!("{}", folder.display())),
