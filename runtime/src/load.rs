@@ -541,7 +541,8 @@ fn check_static(mlp: &Mlp<'_, i8, i32, i32>) -> Result<(), LoadError> {
         let Layer { inputs, layout, weights, biases, multipliers, .. } = mlp.layer(n);
         for (o, (&bias, &multiplier)) in biases.iter().zip(multipliers).enumerate() {
             let channel = record.channel_offset.get() as usize + o;
-            let own = i64::from(bias) - i64::from(layout.shift(n == 0, weights, inputs, o));
+            // Wraps to magnitudes beyond the limit alone: what the layout adds is at most 2^29.
+            let own = bias.shifted(-layout.shift(n == 0, weights, inputs, o));
             within("magnitude of layer bias in channel", channel, 0, limit::BIAS, own.unsigned_abs())?;
             within("multiplier of channel", channel, 0, i32::MAX, multiplier)?;
         }
