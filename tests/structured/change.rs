@@ -188,7 +188,8 @@ fn repair(base: &Base, file: &mut [u8], zero_padding: bool, clip_biases: bool) {
     let weights = weights.to_vec();
     if base.mode == Mode::Dynamic {
         let biases = numbers_of::<f32>(base, file, LayerBiases);
-        biases.iter_mut().for_each(|bias| *bias = bias.max(-limit::DYNAMIC).min(limit::DYNAMIC));
+        let most = limit::DYNAMIC;
+        biases.iter_mut().for_each(|bias| *bias = if bias.is_nan() { -most } else { bias.clamp(-most, most) });
         let multipliers = numbers_of::<f32>(base, file, LayerMultipliers);
         multipliers.iter_mut().for_each(|scale| *scale = scale.abs().min(limit::DYNAMIC));
         if zero_padding {

@@ -95,7 +95,7 @@ fn fields(sections: &Sections<'_>, config: &ModelConfig, dim: usize) -> Vec<Quan
             at += rows * bytes;
             let number = |row: usize, column: usize| match record.bits {
                 0 => own[row * bytes + column],
-                _ if column % 2 == 0 => own[row * bytes + column / 2] << 4,
+                _ if column.is_multiple_of(2) => own[row * bytes + column / 2] << 4,
                 _ => own[row * bytes + column / 2] & !0x0F,
             };
             let values = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));

@@ -121,20 +121,30 @@ pub enum XsfmBackend {
 }
 
 impl XsfmBackend {
-    /// All, and what the runtime is told for each.
-    const CHOICES: [(XsfmBackend, fn() -> Option<Backend>); 11] = [
-        (XsfmBackend::Fastest, || None),
-        (XsfmBackend::FastestWithoutAmx, || Some(Backend::detect_without_amx())),
-        (XsfmBackend::Portable, || Some(Backend::Portable)),
-        (XsfmBackend::Sse41, || Some(Backend::Sse41)),
-        (XsfmBackend::Avx2, || Some(Backend::Avx2)),
-        (XsfmBackend::AvxVnni, || Some(Backend::AvxVnni)),
-        (XsfmBackend::Avx512Vnni, || Some(Backend::Avx512Vnni)),
-        (XsfmBackend::Avx512Amx, || Some(Backend::Avx512Amx)),
-        (XsfmBackend::Neon, || Some(Backend::Neon)),
-        (XsfmBackend::NeonDotprod, || Some(Backend::NeonDotprod)),
-        (XsfmBackend::NeonI8mm, || Some(Backend::NeonI8mm)),
+    /// Those that have a name in the runtime.
+    const NAMED: [(XsfmBackend, Backend); 9] = [
+        (XsfmBackend::Portable, Backend::Portable),
+        (XsfmBackend::Sse41, Backend::Sse41),
+        (XsfmBackend::Avx2, Backend::Avx2),
+        (XsfmBackend::AvxVnni, Backend::AvxVnni),
+        (XsfmBackend::Avx512Vnni, Backend::Avx512Vnni),
+        (XsfmBackend::Avx512Amx, Backend::Avx512Amx),
+        (XsfmBackend::Neon, Backend::Neon),
+        (XsfmBackend::NeonDotprod, Backend::NeonDotprod),
+        (XsfmBackend::NeonI8mm, Backend::NeonI8mm),
     ];
+
+    /// What the runtime is told for a number.
+    fn chosen(number: i32) -> Result<Option<Backend>, Problem> {
+        if number == XsfmBackend::Fastest as i32 {
+            return Ok(None);
+        }
+        if number == XsfmBackend::FastestWithoutAmx as i32 {
+            return Ok(Some(Backend::detect_without_amx()));
+        }
+        let named = Self::NAMED.into_iter().find(|&(code, _)| code as i32 == number);
+        named.map(|(_, backend)| Some(backend)).ok_or(Problem::NoSuchBackend { number })
+    }
 }
 
 /// How xsfm_load_with loads a model; all zeros: as xsfm_load.
@@ -242,9 +252,8 @@ pub unsafe extern "C" fn xsfm_load_with(
         }
         // SAFETY: the caller's promise.
         let XsfmLoadOptions { backend, skip_checksum } = *unsafe { pointer::shared("options", options) }?;
-        let wrong = Error::argument("options.backend", Problem::NoSuchBackend { number: backend });
-        let (_, of) = XsfmBackend::CHOICES.into_iter().find(|&(choice, _)| choice as i32 == backend).ok_or(wrong)?;
-        Ok(LoadOptions { skip_checksum: skip_checksum != 0, backend: of() })
+        let backend = XsfmBackend::chosen(backend).map_err(|problem| Error::argument("options.backend", problem))?;
+        Ok(LoadOptions { skip_checksum: skip_checksum != 0, backend })
     };
     // SAFETY: the caller's promise.
     unsafe { load(model, bytes, len, error, chosen) }
