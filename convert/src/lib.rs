@@ -16,6 +16,8 @@
 //! | [`input`], [`mapped`] | paths | models, and rows in blocks; packed files in memory |
 //! | [`reference`](mod@reference) | either model, a row | the logit, by the plainest loops: the oracle of every test |
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic; `xsfm_interchange::output` does not")]
+
 pub mod analyze;
 pub mod bench;
 pub mod calibrate;

@@ -12,6 +12,7 @@ use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xsfm_benches::{EMBED_DIM, FEATURES, samples};
+use xsfm_interchange::output;
 use xsfm_interchange::rows::{Bounds, RowsWriter};
 use xsfm_interchange::schema::{Field, FieldKind, Schema};
 use xsfm_runtime::Row;
@@ -113,7 +114,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 None => bench.train(engine, &trainer, &torch)?,
                 Some(script) => bench.python(engine, &python, script)?,
             };
-            eprintln!("{}: loss {:.5}, {:.0} rows/s", engine.name(), pass.loss, pass.rows_per_second);
+            output::say(format_args!("{}: loss {:.5}, {:.0} rows/s", engine.name(), pass.loss, pass.rows_per_second));
             passes[n].push(pass);
         }
     }
@@ -123,9 +124,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bail!("losses of the first pass are {least} to {most}: the engines do not train the same model");
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&lines)?);
+        output::json(&lines)?;
     } else {
-        print!("{}", table(&lines));
+        output::print(table(&lines))?;
     }
     Ok(())
 }

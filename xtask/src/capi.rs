@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use xsfm_interchange::output;
 
 use crate::cross::{self, AARCH64, CORTEX_M4F, CORTEX_M33, Target, X86_64};
 use crate::{command, workspace};
@@ -42,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     };
     for target in targets {
-        println!("{}", library(target, args.cpu.as_deref())?.display());
+        output::line(format_args!("{}", library(target, args.cpu.as_deref())?.display()))?;
     }
     if args.bless { examples::test(true) } else { Ok(()) }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask ci`: what `.ci/run` calls.
 
 use anyhow::Result;
+use xsfm_interchange::output;
 
 use crate::boards::BOARDS;
 use crate::cross::{self, WASM32};
@@ -45,7 +46,7 @@ pub(crate) fn check() -> Result<()> {
         if toolchain.has_clippy() {
             command::run(toolchain.cargo(&folder, &["clippy", "--release"])?.args(DENY))?;
         } else {
-            eprintln!("NOTE: no rustup standard library for {}: {folder} is not linted", target.triple);
+            output::say(format_args!("NOTE: no rustup standard library for {}: {folder} is not linted", target.triple));
         }
     }
 

@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use xsfm_interchange::output;
 
 use crate::setup::{movielens, torch};
 use crate::{command, workspace};
@@ -117,9 +118,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let saved = demo.folder.join("report.json");
     fs::write(&saved, &json).with_context(|| saved.display().to_string())?;
     if args.json {
-        println!("{json}")
+        output::line(json)?;
     } else {
-        println!("\n{report}")
+        output::line(format_args!("\n{report}"))?;
     }
     Ok(())
 }

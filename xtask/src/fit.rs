@@ -12,6 +12,7 @@ use xsfm_convert::analyze::target::{Costs, Target as Measured};
 use xsfm_convert::analyze::work::{KINDS, Work};
 use xsfm_convert::target::retarget;
 use xsfm_convert::{analyze, input};
+use xsfm_interchange::output;
 
 use crate::cross::{CORTEX_M0PLUS, CORTEX_M3, CORTEX_M4F, CORTEX_M33, Target};
 use crate::setup::debian;
@@ -195,12 +196,12 @@ fn check(core: &Core, mode: &str, costs: &Costs, samples: &[Sample]) -> Result<(
     for sample in samples {
         let predicted = costs.instructions(&sample.counts);
         let off = predicted / sample.instructions - 1.0;
-        eprintln!(
+        output::say(format_args!(
             "{} {mode}: {predicted:.0} predicted, {:.0} counted, {:+.1} %",
             core.name,
             sample.instructions,
             100.0 * off
-        );
+        ));
         ensure!(
             off.abs() <= TOLERANCE,
             "{} {mode}: the prediction is off: measure anew by `cargo xtask fit`",
@@ -258,10 +259,10 @@ impl Bench {
             };
             for (number, sample) in fitted.iter().enumerate() {
                 let off = 100.0 * (costs.instructions(&sample.counts) / sample.instructions - 1.0);
-                eprintln!(
+                output::say(format_args!(
                     "{} {mode}: shape {number:02}, {:.0} counted, fitted {off:+.1} %, {} bytes of stack",
                     core.name, sample.instructions, sample.stack
-                );
+                ));
             }
             check(core, mode, &costs, checked)?;
             measured.code = measured.code.max(samples[0].code);
@@ -281,10 +282,10 @@ impl Bench {
             costs.stack = 0;
             for number in SIZED {
                 let sample = self.sample(core, &library, &models[number])?;
-                eprintln!(
+                output::say(format_args!(
                     "{} {mode}: shape {number:02}, {} bytes of stack, {} of code",
                     core.name, sample.stack, sample.code
-                );
+                ));
                 costs.stack = costs.stack.max(sample.stack.next_multiple_of(8));
                 known.code = known.code.max(sample.code);
                 known.structs = sample.structs;

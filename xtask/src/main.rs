@@ -24,6 +24,8 @@
 //! | [`sanitize`] | the runtime's tests under AddressSanitizer, valgrind and Miri |
 //! | [`mod@test`], [`ci`] | everything that must hold |
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic; `xsfm_interchange::output` does not")]
+
 mod bench_peers;
 mod bench_training;
 mod bits;
@@ -47,9 +49,12 @@ mod size;
 mod test;
 mod workspace;
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
+use xsfm_interchange::output;
 
 /// The project's tasks. Each prints the commands it runs, so that they can be run by hand.
 #[derive(Debug, Parser)]
@@ -100,7 +105,11 @@ enum Setup {
 }
 
 fn main() -> ExitCode {
-    let result = match Task::parse() {
+    let task = match Task::try_parse() {
+        Ok(task) => task,
+        Err(answer) => return output::answered(answer.print(), answer.exit_code() as u8),
+    };
+    let result = match task {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Check => ci::check(),
@@ -113,14 +122,18 @@ fn main() -> ExitCode {
         Task::Count(args) => count::run(&args),
         Task::Fit(args) => fit::run(&args),
         Task::Rows(args) => rows::run(&args),
-        Task::Setup(Setup::Torch) => setup::torch::set_up().map(|torch| println!("{}", torch.folder.display())),
-        Task::Setup(Setup::Movielens) => setup::movielens::set_up().map(|folder| println!("{}", folder.display())),
+        Task::Setup(Setup::Torch) => setup::torch::set_up().and_then(|torch| shown(&torch.folder)),
+        Task::Setup(Setup::Movielens) => setup::movielens::set_up().and_then(|folder| shown(&folder)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::say(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+fn shown(folder: &Path) -> Result<()> {
+    Ok(output::line(folder.display())?)
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
+use xsfm_interchange::output;
 
 use crate::cross::{self, ARM_LINUX, Target};
 use crate::setup::torch;
@@ -62,14 +63,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let start = Instant::now();
         let result = part.run(args.bless);
         if let Err(error) = &result {
-            eprintln!("error: {error:#}");
+            output::say(format_args!("error: {error:#}"));
             failed.push(name.clone());
         }
         let word = if result.is_ok() { "passed" } else { "FAILED" };
         summary.push(format!("{name:<10} {word} in {:.0} s", start.elapsed().as_secs_f64()));
     }
     command::heading("summary");
-    summary.iter().for_each(|line| println!("{line}"));
+    summary.iter().try_for_each(output::line)?;
     if !failed.is_empty() {
         bail!("{} of {} parts failed: {}", failed.len(), parts.len(), failed.join(", "));
     }

@@ -43,7 +43,15 @@ fn main() -> ExitCode {
     match Options::parse(&arguments).and_then(|options| run(&options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("scorer: {error}");
+            // Errors of files are texts by now: what is left is standard output's.
+            let of_output = error.downcast_ref::<io::Error>();
+            // Whoever read it has had enough: `scorer … | head`.
+            if of_output.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+                return ExitCode::SUCCESS;
+            }
+            let what = if of_output.is_some() { "standard output: " } else { "" };
+            // Nothing to be done where standard error is closed.
+            let _ = writeln!(io::stderr(), "scorer: {what}{error}");
             ExitCode::FAILURE
         }
     }

@@ -1,12 +1,12 @@
 //! `generate` and `export`: the commands that write a model as something else than a packed file.
 
-use std::io::{self, Write};
 use std::path::Path;
 
 use xsfm_convert::export::{self, Outputs};
 use xsfm_convert::generate::{self, Language};
 use xsfm_convert::{Error, input};
 use xsfm_interchange::atomic;
+use xsfm_interchange::output::line;
 
 pub(crate) fn generate(path: &Path, language: Language, name: Option<String>, folder: &Path) -> anyhow::Result<()> {
     let packed = input::packed(path)?;
@@ -17,7 +17,7 @@ pub(crate) fn generate(path: &Path, language: Language, name: Option<String>, fo
     for source in sources {
         let path = folder.join(source.name);
         atomic::write(&path, |out| out.write_all(&source.bytes)).map_err(Error::io(&path))?;
-        writeln!(io::stdout().lock(), "{}", path.display())?;
+        line(path.display())?;
     }
     Ok(())
 }
@@ -25,5 +25,5 @@ pub(crate) fn generate(path: &Path, language: Language, name: Option<String>, fo
 pub(crate) fn onnx(folder: &Path, outputs: Outputs, output: &Path) -> anyhow::Result<()> {
     let file = export::onnx(&input::float_model(folder)?, outputs)?;
     atomic::write(output, |out| out.write_all(&file)).map_err(Error::io(output))?;
-    Ok(writeln!(io::stdout().lock(), "{}: {} bytes", output.display(), file.len())?)
+    Ok(line(format_args!("{}: {} bytes", output.display(), file.len()))?)
 }

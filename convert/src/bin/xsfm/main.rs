@@ -1,5 +1,7 @@
 //! `xsfm`: packs, imports, inspects, validates and scores click models.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic; `xsfm_interchange::output` does not")]
+
 mod cli;
 mod export;
 mod inspect;
@@ -7,32 +9,29 @@ mod output;
 mod pack;
 mod score;
 
-use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
 use xsfm_convert::analyze::Question;
 use xsfm_convert::export::Outputs;
 use xsfm_convert::{checkpoint, golden};
+use xsfm_interchange::output::{answered, say};
 
 use cli::{Cli, Command, Format};
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return answered(answer.print(), answer.exit_code() as u8),
+    };
+    match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has had enough: `xsfm score … | head`.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // The libraries' errors name their causes themselves.
-            eprintln!("xsfm: {error}");
+            say(format_args!("xsfm: {error}"));
             ExitCode::FAILURE
         }
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io_errors = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
-    io_errors.into_iter().any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn run(command: Command) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! `pack`, `import` and `retarget`: the commands that write packed files.
 
-use std::io::{self, Write};
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, bail};
@@ -12,6 +12,7 @@ use xsfm_convert::pack::{Packed, pack_f32, pack_int8};
 use xsfm_convert::quantize::{quantize_dynamic, quantize_model, scales_of_weights};
 use xsfm_convert::target::{self, Target};
 use xsfm_convert::{Error, input, inspect};
+use xsfm_interchange::output::print;
 use xsfm_interchange::rows::Bounds;
 
 use crate::cli::{BitsArgument, ModeArgument, Output};
@@ -145,30 +146,26 @@ fn report_packed(
     if output.json {
         return print_json(&report);
     }
-    let mut stdout = io::stdout().lock();
+    let mut text = String::new();
     if let Some(calibration) = &report.calibration {
-        writeln!(stdout, "{:<24}  {:<24}  {:>18}", "part", "tried", "mean |logit error|")?;
+        writeln!(text, "{:<24}  {:<24}  {:>18}", "part", "tried", "mean |logit error|")?;
         for trial in &calibration.trials {
             let kept = if trial.kept { "  kept" } else { "" };
-            writeln!(stdout, "{:<24}  {:<24}  {:>18.6}{kept}", trial.part, trial.choice, trial.error)?;
+            writeln!(text, "{:<24}  {:<24}  {:>18.6}{kept}", trial.part, trial.choice, trial.error)?;
         }
         let (error, deviation) = (calibration.logit_error_mean, calibration.logit_deviation);
         let share = error / deviation;
-        writeln!(
-            stdout,
-            "on {} rows: {error:.6}, {share:.4} of the logits' deviation {deviation:.4}",
-            calibration.rows
-        )?;
+        writeln!(text, "on {} rows: {error:.6}, {share:.4} of the logits' deviation {deviation:.4}", calibration.rows)?;
     }
     if let (Some(rank), Some(error)) = (output.rank, report.rank_error) {
-        writeln!(stdout, "{rank} factors miss {error:.4} of the field matrix")?;
+        writeln!(text, "{rank} factors miss {error:.4} of the field matrix")?;
     }
     let from = report.scales.map(|scales| format!(", scales from {scales}")).unwrap_or_default();
     let (path, mode, bytes, parameters) = (report.output.display(), report.mode, report.file_bytes, report.parameters);
     let (ram, least) = (report.ram_bytes, report.ram_bytes_microcontroller);
     let ram = format!("{ram} bytes of RAM, {least} on a microcontroller");
-    writeln!(stdout, "{path}: {mode}{from}, {parameters} parameters, {bytes} bytes, {ram}")?;
-    Ok(())
+    writeln!(text, "{path}: {mode}{from}, {parameters} parameters, {bytes} bytes, {ram}")?;
+    Ok(print(text)?)
 }
 
 pub(crate) fn retarget(model: &Path, target: Target, output: &Path) -> anyhow::Result<()> {
