@@ -9,6 +9,7 @@ use tch::Device;
 use xsfm_interchange::atomic;
 use xsfm_interchange::checkpoint::file;
 use xsfm_interchange::config::{ModelConfig, Scales};
+use xsfm_interchange::output;
 use xsfm_interchange::schema::Schema;
 
 use crate::model::Model;
@@ -67,7 +68,7 @@ pub fn lock(folder: &Path) -> Result<File> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            eprintln!("{}: another training is at work here; waiting for its end", folder.display());
+            output::say(format_args!("{}: another training is at work here; waiting for its end", folder.display()));
             file.lock().with_context(at)?;
         }
         Err(TryLockError::Error(error)) => return Err(error).with_context(at),

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tch::Device;
 use xsfm_interchange::atomic;
+use xsfm_interchange::output;
 use xsfm_interchange::rows::{Bounds, RowBlock};
 use xsfm_interchange::schema::Schema;
 
@@ -248,15 +249,15 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<()> {
             .with_context(|| path.display().to_string())?;
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&metrics)?);
+        output::json(&metrics)?;
         return Ok(());
     }
     let figure = |value: Option<f64>| value.map_or("undefined".to_owned(), |v| format!("{v:.5}"));
-    println!("rows     {}", metrics.rows);
-    println!("CTR      {:.5}", metrics.positives as f64 / metrics.rows as f64);
-    println!("LogLoss  {:.5}", metrics.log_loss);
-    println!("AUC      {}", figure(metrics.auc));
-    println!("PRAUC    {}", figure(metrics.prauc));
-    println!("RCE      {}", figure(metrics.rce));
+    output::line(format_args!("rows     {}", metrics.rows))?;
+    output::line(format_args!("CTR      {:.5}", metrics.positives as f64 / metrics.rows as f64))?;
+    output::line(format_args!("LogLoss  {:.5}", metrics.log_loss))?;
+    output::line(format_args!("AUC      {}", figure(metrics.auc)))?;
+    output::line(format_args!("PRAUC    {}", figure(metrics.prauc)))?;
+    output::line(format_args!("RCE      {}", figure(metrics.rce)))?;
     Ok(())
 }

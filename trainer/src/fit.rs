@@ -10,18 +10,22 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use xsfm_interchange::config::Scales;
 use xsfm_interchange::metrics::Metrics;
-use xsfm_interchange::rows::Bounds;
+use xsfm_interchange::output;
+use xsfm_interchange::rows::{Bounds, RowsError};
 use xsfm_interchange::schema::Schema;
 
 use crate::checkpoint;
+use crate::cuda::{Tf32, upload};
 use crate::data::ahead::ahead;
 use crate::data::batches::{Batch, Batches, Order};
+use crate::device::preparing_threads;
 use crate::distill::Objective;
 use crate::evaluate::Scorer;
-use crate::model::lookup::{Entries, Numberings};
+use crate::losses::{Diverged, Losses};
+use crate::model::lookup::{DistinctRows, Entries, NumberingPool, Uploaded};
 use crate::model::{Dropout, Model, Output};
 use crate::optimizer::Adam;
 use crate::prune::Pruner;
@@ -35,6 +39,8 @@ pub const STATE_FILE: &str = "training-state.safetensors";
 pub const EVALUATION_ROWS: usize = 4096;
 /// Batches that are ready and wait to be trained on: enough while the next window of rows is read.
 const WAITING: usize = 8;
+/// Steps after which losses are read. Training in int8 reads its tables' scales in every step.
+const LOSSES_READ: [usize; 2] = [64, 1];
 
 /// One training run: a model, what it learns, and where it is kept.
 #[derive(Debug)]
@@ -120,6 +126,37 @@ pub fn seed_torch(seed: u64, epoch: u64) {
     tch::manual_seed(mix(mix(seed) ^ epoch).cast_signed());
 }
 
+/// A batch that is ready to be trained on.
+enum Ready {
+    Here { labels: Vec<u8>, teacher: Option<Vec<f32>>, rows: DistinctRows },
+    There(OnDevice),
+}
+
+/// A batch in the memory of the device that trains.
+struct OnDevice {
+    count: usize,
+    /// `[count]`, u8.
+    labels: Tensor,
+    /// `[count]`
+    teacher: Option<Tensor>,
+    rows: Uploaded,
+}
+
+impl Ready {
+    fn upload(self, device: Device) -> Result<OnDevice> {
+        let (labels, teacher, rows) = match self {
+            Ready::There(batch) => return Ok(batch),
+            Ready::Here { labels, teacher, rows } => (labels, teacher, rows),
+        };
+        Ok(OnDevice {
+            count: labels.len(),
+            labels: upload(&labels, device)?,
+            teacher: teacher.map(|teacher| upload(&teacher, device)).transpose()?,
+            rows: rows.upload(device)?,
+        })
+    }
+}
+
 impl Fit<'_> {
     /// Trains to the end and saves the best epoch. With `resume`, goes on from the state in the folder if there is one.
     ///
@@ -146,14 +183,14 @@ impl Fit<'_> {
         };
         if resume && let Some((saved, tensors)) = self.read_state()? {
             if saved.finished {
-                eprintln!("{}: already finished", self.out.display());
+                output::say(format_args!("{}: already finished", self.out.display()));
                 return Ok(());
             }
             self.model.parameters.restore(&with_prefix(&tensors, "model."))?;
             adam.restore(saved.optimizer_steps, &with_prefix(&tensors, "adam."))?;
             best = with_prefix(&tensors, "best.").into_iter().collect();
             self.scales.clone_from(&saved.scales);
-            eprintln!("{}: going on after epoch {}", self.out.display(), saved.epochs.len());
+            output::say(format_args!("{}: going on after epoch {}", self.out.display(), saved.epochs.len()));
             state = saved;
         }
 
@@ -184,10 +221,10 @@ impl Fit<'_> {
             bar.suspend(|| {
                 let mark = if is_best { " *" } else { "" };
                 let log_loss = valid.log_loss;
-                eprintln!(
+                output::say(format_args!(
                     "epoch {epoch:>3}  train loss {train_loss:.5}  valid LogLoss {log_loss:.5}  AUC {valid_auc:.5}  {seconds:.1} s  \
                      {rows_per_second:.0} rows/s{mark}"
-                );
+                ));
             });
             if is_best {
                 state.best_epoch = epoch;
@@ -224,43 +261,47 @@ impl Fit<'_> {
         seed_torch(t.seed, epoch);
         let exponent = i32::try_from(epoch - 1).unwrap_or(i32::MAX);
         let learning_rate = t.learning_rate * t.learning_rate_decay.powi(exponent);
-        let (mut sum, mut rows) = (0.0, 0.0);
-        let (indexer, mut numberings) = (self.model.layout.indexer().clone(), Numberings::default());
-        let batches = train.pass(Order::Shuffled { seed: t.seed, epoch }).map(move |batch| {
+        let is_int8 = self.scales.is_some();
+        // Sums of integers are exact, and figures are measured, without rounded inputs.
+        let _tf32 = Tf32::allow(!is_int8);
+        let mut losses = Losses::read_every(LOSSES_READ[usize::from(is_int8)]);
+        let check = |diverged: Option<Diverged>| match diverged {
+            None => Ok(()),
+            Some(Diverged { step, loss }) => bail!(
+                "the loss is {loss} in step {step} of epoch {epoch}: training diverged; lower --learning-rate (now {learning_rate:e}) or \
+                 --init-std"
+            ),
+        };
+        let (objective, device) = (self.objective, self.model.device());
+        let (indexer, numberings) = (self.model.layout.indexer().clone(), NumberingPool::default());
+        let batches = train.pass(Order::Shuffled { seed: t.seed, epoch });
+        let prepare = move |batch: Result<Batch, RowsError>| {
             let Batch { rows: block, numbers } = batch?;
-            let distinct = numberings.distinct(indexer.rows(&block)?);
-            Ok::<_, anyhow::Error>((block.labels, numbers, distinct))
-        });
+            let rows = numberings.distinct(indexer.rows(&block)?);
+            let ready = Ready::Here { labels: block.labels, teacher: objective.teacher(&numbers), rows };
+            // On a GPU they go ahead. On a CPU there is nothing to copy, and a thread that is new to libtorch costs the others time.
+            if device == Device::Cpu { anyhow::Ok(ready) } else { ready.upload(device).map(Ready::There) }
+        };
         thread::scope(|scope| {
-            for (step, batch) in ahead(scope, WAITING, batches).enumerate() {
-                let (labels, numbers, distinct) = batch?;
+            for batch in ahead(scope, WAITING, preparing_threads(device), batches, prepare) {
+                let OnDevice { count, labels, teacher, rows } = batch?.upload(device)?;
                 bar.inc(1);
-                if labels.len() < 2 {
+                if count < 2 {
                     // BatchNorm has no variance of a single row.
                     continue;
                 }
-                let entries = self.model.train_entries(&distinct);
+                let entries = self.model.gather(rows)?;
                 let output = self.train_pass(&entries)?;
-                let count = labels.len() as f64;
-                let labels = Tensor::from_slice(&labels).to_device(self.model.device()).to_kind(Kind::Float);
-                let loss = self.objective.loss(&output.logits, &labels, &numbers);
+                let loss = objective.loss(&output.logits, &labels.to_kind(Kind::Float), teacher.as_ref());
                 let loss = if t.l2 > 0.0 { loss + output.squares() * (t.l2 / 2.0) } else { loss };
-                let value = loss.double_value(&[]);
-                if !value.is_finite() {
-                    bail!(
-                        "the loss is {value} in step {} of epoch {epoch}: training diverged; lower --learning-rate \
-                         (now {learning_rate:e}) or --init-std",
-                        step + 1
-                    );
-                }
-                adam.step(&loss, learning_rate, t.weight_decay, &entries);
+                check(losses.add(&loss, count)?)?;
+                adam.step(&loss, learning_rate, t.weight_decay, &entries)?;
                 if let Some(pruner) = &mut self.pruning {
                     pruner.step();
                 }
-                sum += value * count;
-                rows += count;
             }
-            Ok(sum / rows)
+            check(losses.read()?)?;
+            Ok(losses.mean())
         })
     }
 
@@ -312,14 +353,14 @@ impl Fit<'_> {
         state.finished = true;
         tensors::write(&self.state_path(), &[], Some(serde_json::to_string(&state)?))?;
         let figures = |m: &Metrics| format!("AUC {:.5}  LogLoss {:.5}", m.auc.unwrap_or(f64::NAN), m.log_loss);
-        eprintln!(
+        output::say(format_args!(
             "{}: epoch {} kept, {} parameters, valid {}{}",
             self.out.display(),
             report.best_epoch,
             report.parameters,
             figures(&report.valid),
             report.test.map(|test| format!(", test {}", figures(&test))).unwrap_or_default()
-        );
+        ));
         Ok(())
     }
 

@@ -9,14 +9,17 @@
 //! | [`qat`], [`quantized`] | a trained model | its integers, trained further; logits in int8 |
 //! | [`teacher`] | teachers' checkpoints, training rows | their mean logits, kept for the next student |
 //! | [`distill`] | logits of student and teachers | the loss |
-//! | [`fit`], [`optimizer`], [`prune`] | model, loss, batches | the best epoch; a state to go on from |
+//! | [`fit`], [`optimizer`], [`losses`], [`prune`] | model, loss, batches | the best epoch; a state to go on from |
 //! | [`checkpoint`], [`tensors`] | a trained model | its folder, and back |
 //! | [`evaluate`] | a checkpoint, rows | LogLoss, AUC, PRAUC, RCE, logits |
 //! | [`mod@bench`] | a checkpoint, rows | the time of calls in libtorch |
 //! | [`commands`], [`device`], [`allocator`] | a command line | a run |
+//! | [`cuda`], [`devices`] | a machine | its GPUs, or why there is none to compute on |
 //! | [`experiment`] | a file for each row of a table | models, figures, tables |
 //!
 //! All but [`data`] and [`settings`] need libtorch: the cargo feature `torch`.
+
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic; `xsfm_interchange::output` does not")]
 
 pub mod data;
 
@@ -31,7 +34,11 @@ pub mod commands;
 #[cfg(feature = "torch")]
 mod cpu;
 #[cfg(feature = "torch")]
+pub mod cuda;
+#[cfg(feature = "torch")]
 pub mod device;
+#[cfg(feature = "torch")]
+pub mod devices;
 #[cfg(feature = "torch")]
 pub mod distill;
 #[cfg(feature = "torch")]
@@ -40,6 +47,8 @@ pub mod evaluate;
 pub mod experiment;
 #[cfg(feature = "torch")]
 pub mod fit;
+#[cfg(feature = "torch")]
+pub mod losses;
 #[cfg(feature = "torch")]
 pub mod model;
 #[cfg(feature = "torch")]

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 use xsfm_interchange::checkpoint::file;
 use xsfm_interchange::config::ModelConfig;
+use xsfm_interchange::output;
 use xsfm_interchange::rows::{Bounds, RowsReader};
 use xsfm_interchange::schema::Schema;
 
@@ -121,7 +122,7 @@ fn logits(teacher: &Path, schema: &Schema, rows: &Path, device: Device, place: (
     let logits = Tensor::from_slice(&logits).to_kind(Kind::Float);
     let text = serde_json::to_string(&source)?;
     if let Err(error) = tensors::write(&path, &[(LOGITS.to_owned(), logits.shallow_clone())], Some(text)) {
-        eprintln!("NOTE: the teacher's logits are not kept, and will be computed again: {error:#}");
+        output::say(format_args!("NOTE: the teacher's logits are not kept, and will be computed again: {error:#}"));
     }
     Ok(logits)
 }

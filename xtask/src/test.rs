@@ -114,8 +114,17 @@ fn trainer() -> Result<()> {
     let mut build = workspace::cargo(&["build", "--package", "xsfm-trainer"]);
     let program = workspace::built(torch.use_in(&mut build), "xsfm-train")?;
     let xsfm = workspace::built(&mut workspace::cargo(&["build", "--package", "xsfm-convert"]), "xsfm")?;
-    let mut together =
-        workspace::cargo(&["test", "--package", "xsfm-tests", "--test", "training", "--test", "experiments"]);
+    let mut together = workspace::cargo(&[
+        "test",
+        "--package",
+        "xsfm-tests",
+        "--test",
+        "training",
+        "--test",
+        "experiments",
+        "--test",
+        "output",
+    ]);
     command::run(torch.use_in(&mut together).env("XSFM_TRAIN", program).env("XSFM", xsfm))
 }
 

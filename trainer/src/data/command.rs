@@ -1,11 +1,11 @@
 //! `xsfm-train prepare`: the command line.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::RangedU64ValueParser;
+use xsfm_interchange::output;
 
 use super::criteo::Criteo;
 use super::csv::CsvSource;
@@ -207,14 +207,13 @@ impl CommonArgs {
     }
 
     fn show(&self, report: &Report) -> Result<()> {
-        let mut stdout = io::stdout().lock();
         if self.json {
-            writeln!(stdout, "{}", serde_json::to_string_pretty(report)?)?;
+            output::json(report)?;
         } else {
-            report.print(&mut stdout)?;
+            output::stream(|stdout| report.print(stdout))?;
         }
         for example in &report.malformed_examples {
-            eprintln!("malformed: {example}");
+            output::say(format_args!("malformed: {example}"));
         }
         Ok(())
     }

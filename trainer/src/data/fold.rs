@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use xsfm_interchange::atomic;
+use xsfm_interchange::output;
 use xsfm_interchange::rows::{Bounds, RowBlock, RowsReader, RowsWriter};
 use xsfm_interchange::schema::{Field, Schema};
 
@@ -68,13 +69,13 @@ pub struct FieldReport {
 pub fn run(args: &Args) -> Result<()> {
     let report = fold(&args.data, args.min_count, &args.out)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        output::json(&report)?;
         return Ok(());
     }
     let width = report.fields.iter().map(|f| f.name.chars().count()).max().unwrap_or(0).max(5);
-    println!("{:<width$} {:>10} {:>10}", "field", "before", "features");
+    output::line(format_args!("{:<width$} {:>10} {:>10}", "field", "before", "features"))?;
     for FieldReport { name, before, features } in &report.fields {
-        println!("{name:<width$} {before:>10} {features:>10}");
+        output::line(format_args!("{name:<width$} {before:>10} {features:>10}"))?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 use xsfm_interchange::atomic;
+use xsfm_interchange::output;
 use xsfm_interchange::rows::{Bounds, RowBlock, RowsWriter};
 use xsfm_interchange::schema::{Encoder, Field, Schema};
 use xsfm_interchange::tokens::TokenMap;
@@ -55,7 +56,7 @@ pub fn prepare(source: &dyn Source, split: &Split, reading: Reading, out: &Path)
     let kept = fs::read(&counted_path).ok().and_then(|text| serde_json::from_slice::<Counted>(&text).ok());
     let counted = match kept.filter(|counted| counted.of == of) {
         Some(counted) => {
-            eprintln!("{}: vocabularies of an interrupted run", counted_path.display());
+            output::say(format_args!("{}: vocabularies of an interrupted run", counted_path.display()));
             counted
         }
         None => {

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use xsfm_interchange::output;
 
 use super::plan::{Plan, Unit};
 use super::row::Experiments;
@@ -64,7 +65,7 @@ pub fn measure(experiments: &Experiments, plan: &Plan, tools: &Tools) -> Result<
         let mut latency = Latency { host: host(), ..Latency::default() };
         if folder.join(PACKED).exists() {
             measure_packed(unit, tools, &folder, &rows, &mut latency)?;
-            eprintln!("{name}: {:.0} ns for one row", latency.batches[0].ns_per_row);
+            output::say(format_args!("{name}: {:.0} ns for one row", latency.batches[0].ns_per_row));
         }
         if folder.join(CHECKPOINT).exists() {
             latency.libtorch = Some(measure_checkpoint(tools, &folder, &rows)?);

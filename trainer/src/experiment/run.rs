@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use xsfm_interchange::output;
 
 use super::latency;
 use super::outcome::Outcome;
@@ -40,13 +41,14 @@ pub struct Args {
 /// # Errors
 /// Files that are not those of rows; a unit that fails: the others are made first.
 pub fn run(args: &Args) -> Result<()> {
+    args.means.check_device()?;
     let experiments = Experiments::load(&args.rows)?;
     let plan = Plan::new(&experiments, &args.seeds)?;
     let tools = Tools::find(&args.means)?;
     if args.dry_run {
         for unit in &plan.units {
             if Outcome::made(&experiments, &experiments.rows[&unit.row], &tools.folder(unit))?.is_none() {
-                println!("{} seed {}", unit.row, unit.seed);
+                output::line(format_args!("{} seed {}", unit.row, unit.seed))?;
             }
         }
         return Ok(());
@@ -79,7 +81,7 @@ pub fn make_all(experiments: &Experiments, plan: &Plan, tools: &Tools, jobs: usi
     let min_counts: BTreeSet<u64> = missing.map(|unit| experiments.rows[&unit.row].min_count).collect();
     min_counts.into_iter().try_for_each(|min_count| tools.fold(min_count))?;
     if !there.is_empty() {
-        eprintln!("{} of {} are there already", there.len(), plan.units.len());
+        output::say(format_args!("{} of {} are there already", there.len(), plan.units.len()));
     }
     let bar = bar(plan.units.len() as u64);
     bar.set_position(there.len() as u64);
@@ -108,11 +110,11 @@ pub fn make_all(experiments: &Experiments, plan: &Plan, tools: &Tools, jobs: usi
             state.running.remove(&unit);
             match made {
                 Ok(outcome) => {
-                    bar.suspend(|| eprintln!("{}", line(&outcome)));
+                    bar.suspend(|| output::say(line(&outcome)));
                     state.done.insert(unit);
                 }
                 Err(error) => {
-                    bar.suspend(|| eprintln!("{} seed {}: {error:#}", unit.row, unit.seed));
+                    bar.suspend(|| output::say(format_args!("{} seed {}: {error:#}", unit.row, unit.seed)));
                     state.failed.push((unit, format!("{error:#}")));
                 }
             }

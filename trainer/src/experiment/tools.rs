@@ -9,14 +9,17 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use tch::Device;
 use xsfm_interchange::atomic;
 use xsfm_interchange::checkpoint::file;
 use xsfm_interchange::metrics::Metrics;
+use xsfm_interchange::output;
 
 use super::outcome::{Origin, Outcome, Packed, Training, definition};
 use super::plan::Unit;
 use super::row::{Experiments, Mode, Row, resolve};
 use crate::data::{fold, prepare};
+use crate::device;
 
 /// The packed model in a unit's folder.
 pub const PACKED: &str = "model.xsfm";
@@ -36,7 +39,7 @@ pub struct Means {
     /// Folder for checkpoints, packed models and figures: OUT/ROW/seed-N/
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Trainings at a time; one per core by default
+    /// Trainings at a time; by default one per core, on a GPU one: each has a context of its own there, and they take turns
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZero<usize>>,
     /// CPU threads of a training
@@ -51,10 +54,29 @@ pub struct Means {
 }
 
 impl Means {
+    /// Checks the device before any work, and says what several trainings on one GPU mean.
+    ///
+    /// # Errors
+    /// There is no such device.
+    pub fn check_device(&self) -> Result<()> {
+        let device = device::check(&self.device)?;
+        if device != Device::Cpu && self.jobs() > 1 {
+            output::say(format_args!(
+                "NOTE: --jobs {} on {}: each training has a context of its own there, with its memory, and they take turns",
+                self.jobs(),
+                self.device
+            ));
+        }
+        Ok(())
+    }
+
     /// Trainings at a time.
     pub fn jobs(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
-        self.jobs.map_or_else(cores, NonZero::get)
+        let usual = || match self.device == "cpu" {
+            true => std::thread::available_parallelism().map_or(1, NonZero::get),
+            false => 1,
+        };
+        self.jobs.map_or_else(usual, NonZero::get)
     }
 }
 
@@ -347,5 +369,26 @@ pub fn host() -> String {
     match model {
         Some((_, model)) => format!("{model}, {cores} cores"),
         None => format!("{} {}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_gpu_has_one_training_at_a_time_unless_more_are_asked_for() {
+        let jobs = |device: &str, jobs: Option<usize>| {
+            let jobs = jobs.map(|jobs| NonZero::new(jobs).unwrap());
+            let (data, out) = (PathBuf::new(), PathBuf::new());
+            Means { data, out, jobs, threads: 1, device: device.to_owned(), xsfm: None }.jobs()
+        };
+        let cores = std::thread::available_parallelism().unwrap().get();
+        for (device, asked, expected) in
+            [("cpu", None, cores), ("cpu", Some(3), 3), ("cuda", None, 1), ("cuda:1", None, 1), ("cuda:0", Some(4), 4)]
+        {
+            assert_eq!(jobs(device, asked), expected, "{device}, {asked:?}");
+        }
     }
 }

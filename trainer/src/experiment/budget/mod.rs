@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use xsfm_interchange::atomic;
+use xsfm_interchange::output;
 use xsfm_interchange::size::bytes;
 
 use self::cost::{Cost, Estimator};
@@ -110,6 +111,7 @@ struct Common {
 pub fn run(args: &Args) -> Result<()> {
     ensure!(args.trials > 0 && args.finalists > 0, "--trials and --finalists are at least 1");
     ensure!(args.max_us.is_none_or(|us| us > 0.0), "--max-us is more than 0");
+    args.means.check_device()?;
     let space = Space::load(args.space.as_deref())?;
     let mut tools = Tools::find(&args.means)?;
     // As absolute paths: a search that goes on from another folder has the same teachers.
@@ -129,7 +131,7 @@ pub fn run(args: &Args) -> Result<()> {
     for budget in budgets {
         let fits = fitting(args, budget, &known, &mut estimator)?;
         students.budget = budget;
-        eprintln!("{budget} bytes: {} of {} combinations fit", fits.len(), known.len());
+        output::say(format_args!("{budget} bytes: {} of {} combinations fit", fits.len(), known.len()));
         let effort = Effort { trials: args.trials, finalists: args.finalists, seed: args.seed };
         let found = search(&space, &fits, &finalists, effort, &mut students)?;
         let Some((choice, _)) = found.first() else { bail!("no model that was trained fits {budget} bytes") };
@@ -148,11 +150,11 @@ pub fn run(args: &Args) -> Result<()> {
         atomic::write(&path, |output| output.write_all(svg.as_bytes())).with_context(|| path.display().to_string())?;
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        output::json(&report)?;
     } else {
-        print!("{}", table("best", &report.best));
-        print!("{}", table("frontier of all that were tried", &report.frontier));
-        println!("\nWritten: {0}/fit.json, {0}/frontier.svg", args.means.out.display());
+        output::print(table("best", &report.best))?;
+        output::print(table("frontier of all that were tried", &report.frontier))?;
+        output::line(format_args!("\nWritten: {0}/fit.json, {0}/frontier.svg", args.means.out.display()))?;
     }
     Ok(())
 }

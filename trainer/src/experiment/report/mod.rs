@@ -18,6 +18,7 @@ use serde::Serialize;
 use tch::{Device, Kind};
 use xsfm_interchange::atomic;
 use xsfm_interchange::metrics::Metrics;
+use xsfm_interchange::output;
 
 use super::latency::Latency;
 use super::outcome::Outcome;
@@ -110,7 +111,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     write(&args.to.join("report.html"), &page::html(&experiments, &entries, overview)?)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&lines)?);
+        output::json(&lines)?;
     }
     Ok(())
 }
