@@ -18,7 +18,8 @@
 //! | [`rows`] | random rows for a model |
 //! | [`demo`] | ratings to ranked films |
 //! | [`bench_peers`] | times other engines on the same model |
-//! | [`bench_training`] | times training beside loops in PyTorch |
+//! | [`bench_training`], [`criteo`] | times training beside loops in PyTorch, on rows with the sizes of Criteo's fields |
+//! | [`gpu_check`] | what a machine with a GPU is asked, in eight minutes |
 //! | [`readme`] | checks the commands that the README shows |
 //! | [`size`] | weighs the smallest scorer |
 //! | [`sanitize`] | the runtime's tests under AddressSanitizer, valgrind and Miri |
@@ -35,10 +36,12 @@ mod capi;
 mod ci;
 mod command;
 mod count;
+mod criteo;
 mod cross;
 mod demo;
 mod firmware;
 mod fit;
+mod gpu_check;
 mod machines;
 mod readme;
 mod record;
@@ -85,6 +88,8 @@ enum Task {
     BenchPeers(bench_peers::Args),
     /// Time training beside PyTorch: the original's way of computing, and an efficient loop.
     BenchTraining(bench_training::Args),
+    /// Check training on a GPU against the CPU, measure it, and record it: at most eight minutes.
+    GpuCheck(gpu_check::Args),
     /// Count the instructions of a score on each kind of AArch64 CPU, and compare with what is known.
     Count(count::Args),
     /// Measure on QEMU what a score takes on each Cortex-M, and write it for `xsfm analyze`.
@@ -119,6 +124,7 @@ fn main() -> ExitCode {
         Task::Capi(args) => capi::run(&args),
         Task::BenchPeers(args) => bench_peers::run(&args),
         Task::BenchTraining(args) => bench_training::run(&args),
+        Task::GpuCheck(args) => gpu_check::run(&args),
         Task::Count(args) => count::run(&args),
         Task::Fit(args) => fit::run(&args),
         Task::Rows(args) => rows::run(&args),
