@@ -25,7 +25,7 @@ pub fn print(text: impl Display) -> io::Result<()> {
 /// Prints a text and ends the line.
 ///
 /// # Errors
-/// Those of [`print`].
+/// Those of [`print()`].
 pub fn line(text: impl Display) -> io::Result<()> {
     stream(|output| writeln!(output, "{text}"))
 }
@@ -33,7 +33,7 @@ pub fn line(text: impl Display) -> io::Result<()> {
 /// Prints a value as indented JSON.
 ///
 /// # Errors
-/// Those of [`print`]; the value has a key that is no text.
+/// Those of [`print()`]; the value has a key that is no text.
 pub fn json(value: &(impl Serialize + ?Sized)) -> io::Result<()> {
     line(serde_json::to_string_pretty(value)?)
 }
