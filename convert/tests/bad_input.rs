@@ -9,6 +9,7 @@ use common::{Parameters, config_with_everything, golden, parameters, random_rows
 use xsfm_convert::calibrate::{Activations, calibrate};
 use xsfm_convert::{checkpoint, golden as golden_model, input};
 use xsfm_interchange::config::{EmbeddingConfig, Interaction, ModelConfig, Operation, Scales};
+use xsfm_interchange::rows::RowBlock;
 
 /// The error of loading a checkpoint, which must contain all of `words`.
 fn refuse(config: &ModelConfig, parameters: &Parameters, words: &[&str]) {
@@ -187,12 +188,69 @@ fn calibration_needs_rows() {
     let model = checkpoint::load(folder.path()).unwrap();
     let message =
         calibrate(&model, Activations::Static, &random_rows(&config, 3, 1), &mut |_, _| ()).unwrap_err().to_string();
-    assert!(message.contains("at least 16 rows, 3 given"), "{message}");
+    assert!(message.contains("at least 16 rows") && message.contains("3 were given"), "{message}");
     let mut other = config.clone();
     other.fields[0].features = 500;
     let message =
         calibrate(&model, Activations::Static, &random_rows(&other, 100, 1), &mut |_, _| ()).unwrap_err().to_string();
     assert!(message.contains("field 0") && message.contains("50 features"), "{message}");
+}
+
+/// Rows that hardly differ, in many ways, say nothing of the others; rows of a model that says the same of everything are no such rows.
+#[test]
+fn calibration_needs_rows_that_vary() {
+    let config = config_with_everything();
+    let folder = tempfile::tempdir().unwrap();
+    write_checkpoint(folder.path(), &config, &parameters(&config, 1));
+    let model = checkpoint::load(folder.path()).unwrap();
+    let try_rows = |model, rows: &RowBlock, mode| calibrate(model, mode, rows, &mut |_, _| ());
+    let of = |row: &dyn Fn(usize) -> Vec<Vec<u32>>, count: usize| {
+        let mut block = RowBlock::new(8, true);
+        (0..count).for_each(|i| row(i).iter().for_each(|indices| block.push_field(indices)));
+        block
+    };
+    let one = |user: usize, rest: u32| -> Vec<Vec<u32>> {
+        (0..8).map(|f| vec![if f == 0 { user as u32 } else { rest }]).collect()
+    };
+    for (what, rows, words) in [
+        ("all zeros", of(&|_| one(0, 0), 20), "20 were given, 1 of them distinct"),
+        ("one row, again and again", of(&|_| one(17, 2), 300), "300 were given, 1 of them distinct"),
+        ("two rows in turn", of(&|i| one(3 + i % 2, 1), 64), "64 were given, 2 of them distinct"),
+        ("fifteen", of(&|i| one(i % 15, 1), 2048), "2048 were given, 15 of them distinct"),
+        ("a single one", of(&|_| one(1, 1), 1), "1 were given, 1 of them distinct"),
+        ("none", of(&|_| one(1, 1), 0), "0 were given, 0 of them distinct"),
+    ] {
+        for mode in [Activations::Static, Activations::Dynamic] {
+            let message = try_rows(&model, &rows, mode).expect_err(what).to_string();
+            assert!(message.contains("calibration needs") && message.contains(words), "{what}: {message}");
+        }
+    }
+    // Sixteen will do, in any order and number.
+    assert_eq!(try_rows(&model, &of(&|i| one(i % 16, 1), 40), Activations::Static).unwrap().distinct_rows, 16);
+
+    // Fifty users of whom the model says nearly the same, though it tells other rows apart.
+    let mut alike = parameters(&config, 1);
+    for name in ["embedding.0.full", "feature_weight.0"] {
+        let (shape, values) = alike.get_mut(name).unwrap();
+        let columns = if shape.len() == 2 { shape[1] } else { 1 };
+        for i in columns..values.len() {
+            values[i] = values[i % columns] + 1e-6 * (i / columns) as f32;
+        }
+    }
+    write_checkpoint(folder.path(), &config, &alike);
+    let users_alike = checkpoint::load(folder.path()).unwrap();
+    let message = try_rows(&users_alike, &of(&|i| one(i % 50, 1), 200), Activations::Static).unwrap_err().to_string();
+    assert!(message.contains("rows whose logits vary") && message.contains("50 of them distinct"), "{message}");
+
+    // A model that says the same of every row is packed, and says so.
+    let mut constant = parameters(&config, 1);
+    constant.iter_mut().filter(|(name, _)| *name != "bias").for_each(|(_, (_, values))| {
+        values.fill(0.0);
+    });
+    write_checkpoint(folder.path(), &config, &constant);
+    let constant = checkpoint::load(folder.path()).unwrap();
+    let found = try_rows(&constant, &random_rows(&config, 100, 1), Activations::Static).unwrap();
+    assert_eq!((found.logit_deviation, found.distinct_rows), (0.0, 100));
 }
 
 /// A tiny model in the layout of the original Python code.

@@ -39,6 +39,7 @@ struct PackReport {
 #[derive(Debug, Serialize)]
 struct CalibrationReport {
     rows: usize,
+    distinct_rows: usize,
     logit_error_mean: f64,
     logit_deviation: f64,
     trials: Vec<Trial>,
@@ -111,8 +112,16 @@ fn calibrate_on(model: &FloatModel, activations: Activations, rows: &Path) -> an
     let calibration = calibrate(model, activations, &samples, &mut |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
-    })?;
+    });
     bar.finish_and_clear();
+    let calibration = calibration.map_err(|error| anyhow!("{}: {error}", rows.display()))?;
+    if calibration.logit_deviation == 0.0 {
+        eprintln!(
+            "NOTE: the model says the same of all {} distinct rows of {}: was it trained?",
+            calibration.distinct_rows,
+            rows.display()
+        );
+    }
     Ok((samples.len(), calibration))
 }
 
@@ -127,6 +136,7 @@ fn report_packed(
     let statistics = model.statistics();
     let calibration = calibration.map(|(rows, found)| CalibrationReport {
         rows,
+        distinct_rows: found.distinct_rows,
         logit_error_mean: found.error,
         logit_deviation: found.logit_deviation,
         trials: found.trials,
@@ -153,11 +163,11 @@ fn report_packed(
             writeln!(stdout, "{:<24}  {:<24}  {:>18.6}{kept}", trial.part, trial.choice, trial.error)?;
         }
         let (error, deviation) = (calibration.logit_error_mean, calibration.logit_deviation);
-        let share = error / deviation;
+        let share = if error == 0.0 { 0.0 } else { error / deviation };
+        let (rows, distinct) = (calibration.rows, calibration.distinct_rows);
         writeln!(
             stdout,
-            "on {} rows: {error:.6}, {share:.4} of the logits' deviation {deviation:.4}",
-            calibration.rows
+            "on {rows} rows, {distinct} of them distinct: {error:.6}, {share:.4} of the logits' deviation {deviation:.4}"
         )?;
     }
     if let (Some(rank), Some(error)) = (output.rank, report.rank_error) {

@@ -5,11 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Parser;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use tch::Device;
-use xsfm_interchange::rows::{Bounds, RowsReader, RowsWriter};
+use xsfm_interchange::rows::{Bounds, RowBlock, RowsWriter};
 use xsfm_interchange::schema::Schema;
 
 use super::space::{Choice, Space};
@@ -55,7 +57,7 @@ pub struct Estimator<'a> {
 #[derive(Debug)]
 struct Vocabularies {
     schema: Schema,
-    /// Its first validation rows.
+    /// Rows that fit them.
     rows: PathBuf,
 }
 
@@ -153,7 +155,7 @@ impl<'a> Estimator<'a> {
             let data = self.tools.data(min_count);
             let schema = Schema::load(&data.join(prepare::file::SCHEMA))?;
             let rows = self.folder.join(format!("min-count-{min_count}.arrow"));
-            first_rows(&data, &schema, &rows)?;
+            any_rows(&schema, &rows)?;
             self.vocabularies.insert(min_count, Vocabularies { schema, rows });
         }
         Ok(&self.vocabularies[&min_count])
@@ -199,14 +201,16 @@ fn time(tools: &Tools, packed: &Path, min_count: u64, folder: &Path) -> Result<f
     Ok(report["ns_median"].as_f64().context("xsfm bench has no ns_median")? / 1e3)
 }
 
-/// Writes the first rows of the validation data to a file.
-fn first_rows(data: &Path, schema: &Schema, output: &Path) -> Result<()> {
-    let mut rows = RowsReader::open(&data.join(prepare::file::VALID))?.expecting(Bounds::from(schema))?;
-    ensure!(rows.num_rows() > 0, "{}: no validation rows", data.display());
-    let block = rows.read_block(0)?;
-    let mut writer = RowsWriter::create(output, &Bounds::from(schema).columns)?;
-    for i in 0..block.len().min(ROWS) {
-        writer.push(block.label(i).unwrap_or(0), &block.row(i))?;
+/// Writes rows of any indices that the vocabularies have to a file.
+fn any_rows(schema: &Schema, output: &Path) -> Result<()> {
+    let bounds = Bounds::from(schema);
+    let mut writer = RowsWriter::create(output, &bounds.columns)?;
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
+    let has_bag = bounds.columns.iter().any(|column| column.bag);
+    for _ in 0..ROWS {
+        let mut row = RowBlock::new(bounds.columns.len(), has_bag);
+        bounds.features.iter().for_each(|&features| row.push_field(&[random.random_range(0..features)]));
+        writer.push(0, &row.row(0))?;
     }
     Ok(writer.commit()?)
 }
