@@ -67,6 +67,11 @@ fn from_checkpoint_to_scores() {
     assert_eq!(packed["calibration"]["rows"], 200);
     let dynamic = json(folder, "pack run --mode dynamic --rows rows.tsv -o dynamic.xsfm --json");
     assert_eq!((&dynamic["mode"], &dynamic["scales"]), (&"dynamic".into(), &"calibration".into()));
+    std::fs::write(folder.join("alike.tsv"), "0\t0\t0\t0\t0\t0\t0\t0\n".repeat(20)).unwrap();
+    for mode in ["int8", "dynamic"] {
+        let pack = format!("pack run --mode {mode} --rows alike.tsv -o alike.xsfm");
+        refuse(folder, &pack, "", &["alike.tsv", "20 were given, 1 of them distinct"]);
+    }
     let table = run(folder, "pack run --mode f32 -o f32.xsfm", "");
     assert!(table.contains("f32.xsfm: f32"), "{table}");
 
@@ -298,6 +303,16 @@ fn labelled_rows_give_figures_before_and_after() {
     writer.commit().unwrap();
 
     run(folder, "pack run --rows rows.arrow -o int8.xsfm", "");
+    // An AUC says how far its rows may be off, and a change is that on the same rows.
+    let figures = json(folder, "evaluate int8.xsfm --rows rows.arrow --logits logits.txt --json");
+    let error = figures["auc_standard_error"].as_f64().unwrap();
+    let words = run(folder, "evaluate int8.xsfm --rows rows.arrow", "");
+    assert!(words.contains(&format!(" ± {error:.6}")), "{words}");
+    let packed: Vec<f32> =
+        std::fs::read_to_string(folder.join("logits.txt")).unwrap().lines().map(|l| l.parse().unwrap()).collect();
+    let of_score = run(folder, "score int8.xsfm --indices rows.arrow", "");
+    let of_score: Vec<f32> = of_score.lines().map(|l| l.split('\t').next().unwrap().parse().unwrap()).collect();
+    assert_eq!(packed, of_score);
     let report = json(folder, "validate int8.xsfm run --rows rows.arrow --json");
     assert_eq!(report["before"]["auc"], 1.0);
     assert_eq!(report["before"]["positives"], 149);
@@ -305,7 +320,10 @@ fn labelled_rows_give_figures_before_and_after() {
     assert!((0.99..=1.0).contains(&after), "{after}");
     let loss = |side: &str| report[side]["log_loss"].as_f64().unwrap();
     assert!((loss("before") - loss("after")).abs() < 0.02, "{report}");
+    let change = report["auc_difference"]["difference"].as_f64().unwrap();
+    assert!((change - (after - 1.0)).abs() < 1e-12 && report["auc_difference"]["standard_error"].is_f64(), "{report}");
     let table = run(folder, "validate int8.xsfm run --rows rows.arrow", "");
+    assert!(table.contains("AUC's change -0.") || change == 0.0, "{table}");
     assert!(["AUC", "LogLoss", "PRAUC", "RCE"].iter().all(|figure| table.contains(figure)), "{table}");
     assert_eq!(run(folder, "score f32.xsfm --indices rows.arrow", ""), scores);
 }

@@ -34,7 +34,8 @@ pub(crate) enum Command {
     Pack {
         /// Folder that `xsfm-train` wrote.
         checkpoint: PathBuf,
-        /// Rows to calibrate int8 or dynamic mode on, best validation rows; the first 2048 are used.
+        /// Rows to calibrate int8 or dynamic mode on, best validation rows; the first 2048 are used. Refused where they do not vary: at least
+        /// 16 must differ.
         #[arg(long, value_name = "FILE")]
         rows: Option<PathBuf>,
         #[command(flatten)]
@@ -137,6 +138,9 @@ pub(crate) enum Command {
         /// Arrow file of rows with labels.
         #[arg(long, value_name = "FILE")]
         rows: PathBuf,
+        /// Also write the logits, one per line in the order of the rows; their digits restore the f32 bits.
+        #[arg(long, value_name = "FILE")]
+        logits: Option<PathBuf>,
         /// Print JSON.
         #[arg(long)]
         json: bool,

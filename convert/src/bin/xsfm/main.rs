@@ -55,7 +55,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             inspect::analyze(&model, &question, json)
         }
         Command::Validate { model, checkpoint, rows, json } => score::validate(&model, &checkpoint, &rows, json),
-        Command::Evaluate { model, rows, json } => score::evaluate(&model, &rows, json),
+        Command::Evaluate { model, rows, logits, json } => score::evaluate(&model, &rows, logits.as_deref(), json),
         Command::Score { model, indices, output } => score::score(&model, &indices, output.as_deref()),
         Command::Rank(arguments) => score::rank(&arguments),
         Command::Bench(arguments) => inspect::bench(&arguments),

@@ -37,9 +37,13 @@ pub(crate) fn rank(arguments: &RankArguments) -> anyhow::Result<()> {
     if *json { print_json(&ranked) } else { print_ranking(&ranked) }
 }
 
-pub(crate) fn evaluate(path: &Path, rows: &Path, json: bool) -> anyhow::Result<()> {
+pub(crate) fn evaluate(path: &Path, rows: &Path, logits: Option<&Path>, json: bool) -> anyhow::Result<()> {
     let packed = input::packed(path)?;
-    let metrics = score::evaluate(&input::load(path, &packed)?, rows)?;
+    let (metrics, scores) = score::evaluate(&input::load(path, &packed)?, rows)?;
+    if let Some(path) = logits {
+        atomic::write(path, |output| scores.iter().try_for_each(|&logit| writeln!(output, "{}", logit as f32)))
+            .map_err(Error::io(path))?;
+    }
     if json { print_json(&metrics) } else { print_metrics(&metrics) }
 }
 
@@ -69,9 +73,11 @@ fn print_metrics(metrics: &Metrics) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "rows     {}", metrics.rows)?;
     writeln!(stdout, "LogLoss  {:.6}", metrics.log_loss)?;
-    for (name, figure) in [("AUC", metrics.auc), ("PRAUC", metrics.prauc), ("RCE %", metrics.rce)] {
+    let figure = |figure: Option<f64>| figure.map(|figure| format!("{figure:.6}"));
+    let figures = [("AUC", metrics.shown_auc(6)), ("PRAUC", figure(metrics.prauc)), ("RCE %", figure(metrics.rce))];
+    for (name, figure) in figures {
         match figure {
-            Some(figure) => writeln!(stdout, "{name:<7}  {figure:.6}")?,
+            Some(figure) => writeln!(stdout, "{name:<7}  {figure}")?,
             None => writeln!(stdout, "{name:<7}  not defined: the labels are all the same")?,
         }
     }
