@@ -1,6 +1,5 @@
 //! Checkpoint folders: `weights.safetensors`, `config.json`, `schema.json`, `metrics.json`.
 
-use std::fs::{File, TryLockError};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -53,26 +52,6 @@ pub fn save(
     write_json(&folder.join(file::METRICS), metrics)?;
     let config = ModelConfig { quantization: scales.cloned(), ..model.config.clone() };
     write_json(&folder.join(file::CONFIG), &config)
-}
-
-/// Keeps other trainings out of a folder as long as the file is open: one whose parent was killed may still be at work there.
-///
-/// # Errors
-/// Whatever the file system reports.
-pub fn lock(folder: &Path) -> Result<File> {
-    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let path = folder.join("lock");
-    let at = || path.display().to_string();
-    let file = File::create(&path).with_context(at)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            eprintln!("{}: another training is at work here; waiting for its end", folder.display());
-            file.lock().with_context(at)?;
-        }
-        Err(TryLockError::Error(error)) => return Err(error).with_context(at),
-    }
-    Ok(file)
 }
 
 /// Writes a value as indented JSON.

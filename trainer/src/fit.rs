@@ -1,9 +1,11 @@
-//! The training loop: epochs of Adam, early stopping on validation AUC, a state after each epoch from which a killed run goes on.
+//! The training loop: epochs of Adam, early stopping on validation rows, a state after each epoch from which a killed run goes on.
+//!
+//! A model that was trained before is measured before the first step, and kept where no epoch is better: fine-tuning, in integers or not,
+//! never ends below its start on the validation rows.
 //!
 //! Batches are read, shuffled and turned into rows of the tables by a thread of their own, ahead of the one that trains.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,17 +22,17 @@ use crate::checkpoint;
 use crate::data::ahead::ahead;
 use crate::data::batches::{Batch, Batches, Order};
 use crate::distill::Objective;
+use crate::divergence::{self, Diverged};
 use crate::evaluate::Scorer;
+use crate::lock::lock;
 use crate::model::lookup::{Entries, Numberings};
 use crate::model::{Dropout, Model, Output};
 use crate::optimizer::Adam;
 use crate::prune::Pruner;
 use crate::quantized::{Quantized, refresh_table_scales};
-use crate::settings::Training;
-use crate::tensors;
+use crate::settings::{StopOn, Training};
+use crate::state::{Keeper, State};
 
-/// The state of an unfinished run, in its checkpoint folder.
-pub const STATE_FILE: &str = "training-state.safetensors";
 /// Rows of a batch in evaluation.
 pub const EVALUATION_ROWS: usize = 4096;
 /// Batches that are ready and wait to be trained on: enough while the next window of rows is read.
@@ -47,6 +49,8 @@ pub struct Fit<'a> {
     pub schema: &'a Schema,
     /// The model at the start.
     pub model: Model,
+    /// Whether it was trained before: it is then kept where no epoch is better.
+    pub is_trained: bool,
     /// Scales wanted of the integers, to train in int8; tables follow their weights.
     pub scales: Option<Scales>,
     /// What is minimised.
@@ -69,9 +73,12 @@ pub struct Report {
     /// Those of them that are not 0, where some were pruned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonzero: Option<usize>,
+    /// Figures on the validation rows before the first step; absent in runs of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Metrics>,
     /// One entry per epoch.
     pub epochs: Vec<Epoch>,
-    /// The epoch that was kept.
+    /// The epoch that was kept; 0: the model before the first step.
     pub best_epoch: u64,
     /// Its figures on the validation rows.
     pub valid: Metrics,
@@ -95,17 +102,6 @@ pub struct Epoch {
     /// Training rows per second, validation not included; absent in runs of older programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_per_second: Option<f64>,
-}
-
-/// What a state file says beside its tensors.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct State {
-    settings: serde_json::Value,
-    epochs: Vec<Epoch>,
-    best_epoch: u64,
-    scales: Option<Scales>,
-    optimizer_steps: i32,
-    finished: bool,
 }
 
 /// Seeds libtorch for an epoch; epoch 0 is initialisation. A run that goes on has the random numbers of an unbroken one.
@@ -132,30 +128,27 @@ impl Fit<'_> {
         if train.num_rows() < 2 || valid.num_rows() == 0 {
             bail!("{}: {} training and {} validation rows", self.data.display(), train.num_rows(), valid.num_rows());
         }
-        let _lock = checkpoint::lock(self.out)?;
+        let _lock = lock(self.out, "training")?;
         self.model.mixed_precision = self.training.mixed_precision;
         let mut adam = Adam::new(&self.model.parameters, self.training.optimizer);
-        let mut best = self.model.parameters.snapshot();
-        let mut state = State {
-            settings: self.settings.clone(),
-            epochs: Vec::new(),
-            best_epoch: 0,
-            scales: self.scales.clone(),
-            optimizer_steps: 0,
-            finished: false,
-        };
-        if resume && let Some((saved, tensors)) = self.read_state()? {
-            if saved.finished {
-                eprintln!("{}: already finished", self.out.display());
-                return Ok(());
-            }
-            self.model.parameters.restore(&with_prefix(&tensors, "model."))?;
-            adam.restore(saved.optimizer_steps, &with_prefix(&tensors, "adam."))?;
-            best = with_prefix(&tensors, "best.").into_iter().collect();
-            self.scales.clone_from(&saved.scales);
-            eprintln!("{}: going on after epoch {}", self.out.display(), saved.epochs.len());
-            state = saved;
-        }
+        let mut keeper = Keeper::new(self.out);
+        let (mut state, mut best) =
+            match resume.then(|| keeper.read(&self.settings, &self.model, &mut adam)).transpose()? {
+                Some(Some((saved, best))) => {
+                    if saved.finished {
+                        eprintln!("{}: already finished", self.out.display());
+                        return Ok(());
+                    }
+                    self.scales.clone_from(&saved.scales);
+                    eprintln!("{}: going on after epoch {}", self.out.display(), saved.epochs.len());
+                    (saved, best)
+                }
+                _ => {
+                    keeper.forget()?;
+                    (self.begin(&mut valid)?, self.model.parameters.snapshot())
+                }
+            };
+        let start = state.start.context("a run without a start")?;
 
         if let Some(pruner) = &mut self.pruning {
             pruner.start(state.epochs.len() as u64 * train.num_batches(), train.num_batches());
@@ -164,23 +157,18 @@ impl Fit<'_> {
         bar.set_position(state.epochs.len() as u64 * train.num_batches());
         let from = state.epochs.len() as u64 + 1;
         for epoch in from..=self.training.epochs {
-            if epoch > state.best_epoch + self.training.patience && state.best_epoch > 0 {
+            if state.best_epoch.is_some_and(|best| epoch > best + self.training.patience) {
                 break;
             }
             bar.set_message(format!("epoch {epoch}/{}", self.training.epochs));
-            let start = Instant::now();
+            let begun = Instant::now();
             let train_loss = self.train_epoch(epoch, &mut train, &mut adam, &bar)?;
-            let rows_per_second = train.num_rows() as f64 / start.elapsed().as_secs_f64();
-            let valid = self.measure(&mut valid)?;
-            let Some(valid_auc) = valid.auc else {
-                bail!(
-                    "{}: all validation rows have the same label, so there is no AUC to stop by",
-                    self.data.display()
-                );
-            };
-            let best_auc = self.candidates(&state.epochs).map(|e| e.valid_auc).fold(f64::NEG_INFINITY, f64::max);
-            let is_best = epoch >= self.first_candidate() && valid_auc > best_auc;
-            let seconds = start.elapsed().as_secs_f64();
+            let rows_per_second = train.num_rows() as f64 / begun.elapsed().as_secs_f64();
+            let valid = self.measure_epoch(epoch, train_loss, &start, &mut valid)?;
+            let valid_auc = valid.auc.context("no AUC")?;
+            let is_best = epoch >= self.first_candidate()
+                && self.best_so_far(&start, &state.epochs).is_none_or(|best| self.stop_on(&valid) > best);
+            let seconds = begun.elapsed().as_secs_f64();
             bar.suspend(|| {
                 let mark = if is_best { " *" } else { "" };
                 let log_loss = valid.log_loss;
@@ -190,7 +178,7 @@ impl Fit<'_> {
                 );
             });
             if is_best {
-                state.best_epoch = epoch;
+                state.best_epoch = Some(epoch);
                 best = self.model.parameters.snapshot();
             }
             let rows_per_second = Some(rows_per_second);
@@ -202,28 +190,90 @@ impl Fit<'_> {
                 seconds,
                 rows_per_second,
             });
-            self.write_state(&mut state, &adam, &best)?;
+            keeper.write(&mut state, &self.model, &adam, &best)?;
         }
         bar.finish_and_clear();
-        self.finish(state, best.into_iter().collect(), &mut valid)
+        self.model.parameters.restore(&best.into_iter().collect())?;
+        let report = self.finish(&state, &mut valid)?;
+        keeper.finish(&mut state)?;
+        report.print(self.out);
+        Ok(())
     }
 
-    /// The first epoch that may be kept: the one at whose end all is pruned that shall be.
+    /// The state of a run before its first step.
+    fn begin(&self, valid: &mut Batches) -> Result<State> {
+        let start = self.measure(valid).context("before the first step")?;
+        let auc = start.auc.with_context(|| {
+            format!("{}: all validation rows have the same label, so there is no AUC", self.data.display())
+        })?;
+        let is_candidate = self.first_candidate() == 0;
+        if self.is_trained {
+            let mark = if is_candidate { " *" } else { "" };
+            eprintln!("epoch   0  as it was          valid LogLoss {:.5}  AUC {auc:.5}{mark}", start.log_loss);
+        }
+        Ok(State {
+            settings: self.settings.clone(),
+            start: Some(start),
+            epochs: Vec::new(),
+            best_epoch: is_candidate.then_some(0),
+            scales: self.scales.clone(),
+            optimizer_steps: 0,
+            finished: false,
+        })
+    }
+
+    /// The first epoch that may be kept: the one at whose end all is pruned that shall be; 0, before the first step, of a trained model.
     fn first_candidate(&self) -> u64 {
-        if self.training.pruning.is_some() { self.training.pruning.prune_epochs.max(1) } else { 1 }
+        let pruned = if self.training.pruning.is_some() { self.training.pruning.prune_epochs } else { 0 };
+        pruned.max(u64::from(!self.is_trained))
     }
 
-    fn candidates<'e>(&self, epochs: &'e [Epoch]) -> impl Iterator<Item = &'e Epoch> {
+    /// What chooses among epochs, the larger the better.
+    fn choice(&self, auc: f64, log_loss: f64) -> f64 {
+        match self.training.stop_on {
+            StopOn::Auc => auc,
+            StopOn::LogLoss => -log_loss,
+        }
+    }
+
+    fn stop_on(&self, valid: &Metrics) -> f64 {
+        self.choice(valid.auc.unwrap_or(f64::NEG_INFINITY), valid.log_loss)
+    }
+
+    fn best_so_far(&self, start: &Metrics, epochs: &[Epoch]) -> Option<f64> {
         let first = self.first_candidate();
-        epochs.iter().filter(move |e| e.epoch >= first)
+        let start = (first == 0).then(|| self.stop_on(start));
+        let epochs = epochs.iter().filter(|e| e.epoch >= first).map(|e| self.choice(e.valid_auc, e.valid_log_loss));
+        start.into_iter().chain(epochs).reduce(f64::max)
+    }
+
+    /// Figures on the validation rows after an epoch.
+    fn measure_epoch(&self, number: u64, train_loss: f64, start: &Metrics, valid: &mut Batches) -> Result<Metrics> {
+        let diverged = |what: String| self.diverged(what, number);
+        let valid = self.measure(valid).map_err(|error| match divergence::not_finite(&error) {
+            Some(what) => diverged(format!("after epoch {number} {what}")).into(),
+            None => error,
+        })?;
+        match (divergence::Epoch { number, train_loss, start, valid: &valid }).explosion() {
+            Some(what) => Err(diverged(what).into()),
+            None => Ok(valid),
+        }
+    }
+
+    fn diverged(&self, what: String, epoch: u64) -> Diverged {
+        Diverged { what, learning_rate: self.learning_rate(epoch) }
+    }
+
+    fn learning_rate(&self, epoch: u64) -> f64 {
+        let exponent = i32::try_from(epoch - 1).unwrap_or(i32::MAX);
+        self.training.learning_rate * self.training.learning_rate_decay.powi(exponent)
     }
 
     /// One pass over the training rows; gives the mean loss.
     fn train_epoch(&mut self, epoch: u64, train: &mut Batches, adam: &mut Adam, bar: &ProgressBar) -> Result<f64> {
         let t = self.training;
         seed_torch(t.seed, epoch);
-        let exponent = i32::try_from(epoch - 1).unwrap_or(i32::MAX);
-        let learning_rate = t.learning_rate * t.learning_rate_decay.powi(exponent);
+        let learning_rate = self.learning_rate(epoch);
         let (mut sum, mut rows) = (0.0, 0.0);
         let (indexer, mut numberings) = (self.model.layout.indexer().clone(), Numberings::default());
         let batches = train.pass(Order::Shuffled { seed: t.seed, epoch }).map(move |batch| {
@@ -240,18 +290,19 @@ impl Fit<'_> {
                     continue;
                 }
                 let entries = self.model.train_entries(&distinct);
-                let output = self.train_pass(&entries)?;
+                let output = self.train_pass(&entries).map_err(|error| match step {
+                    0 if epoch == 1 => error,
+                    // Before the first step the integers could carry the model.
+                    _ => self.diverged(format!("{error:#}, in step {} of epoch {epoch}", step + 1), epoch).into(),
+                })?;
                 let count = labels.len() as f64;
                 let labels = Tensor::from_slice(&labels).to_device(self.model.device()).to_kind(Kind::Float);
                 let loss = self.objective.loss(&output.logits, &labels, &numbers);
                 let loss = if t.l2 > 0.0 { loss + output.squares() * (t.l2 / 2.0) } else { loss };
                 let value = loss.double_value(&[]);
                 if !value.is_finite() {
-                    bail!(
-                        "the loss is {value} in step {} of epoch {epoch}: training diverged; lower --learning-rate \
-                         (now {learning_rate:e}) or --init-std",
-                        step + 1
-                    );
+                    let what = format!("the loss is {value} in step {} of epoch {epoch}", step + 1);
+                    return Err(self.diverged(what, epoch).into());
                 }
                 adam.step(&loss, learning_rate, t.weight_decay, &entries);
                 if let Some(pruner) = &mut self.pruning {
@@ -289,8 +340,8 @@ impl Fit<'_> {
         }
     }
 
-    fn finish(self, mut state: State, best: HashMap<String, Tensor>, valid: &mut Batches) -> Result<()> {
-        self.model.parameters.restore(&best)?;
+    /// Measures the model that is kept, and saves it.
+    fn finish(&self, state: &State, valid: &mut Batches) -> Result<Report> {
         let test = self.data.join("test.arrow");
         let test = match test.try_exists().with_context(|| test.display().to_string())? {
             false => None,
@@ -303,80 +354,25 @@ impl Fit<'_> {
                 .pruning
                 .as_ref()
                 .map(|pruner| self.model.parameters.count(&self.model.config) - pruner.zeros()),
+            start: state.start,
             epochs: state.epochs.clone(),
-            best_epoch: state.best_epoch,
+            best_epoch: state.best_epoch.unwrap_or(0),
             valid: self.measure(valid)?,
             test,
         };
         checkpoint::save(self.out, &self.model, self.current_scales()?.as_ref(), self.schema, &report)?;
-        state.finished = true;
-        tensors::write(&self.state_path(), &[], Some(serde_json::to_string(&state)?))?;
-        let figures = |m: &Metrics| format!("AUC {:.5}  LogLoss {:.5}", m.auc.unwrap_or(f64::NAN), m.log_loss);
-        eprintln!(
-            "{}: epoch {} kept, {} parameters, valid {}{}",
-            self.out.display(),
-            report.best_epoch,
-            report.parameters,
-            figures(&report.valid),
-            report.test.map(|test| format!(", test {}", figures(&test))).unwrap_or_default()
-        );
-        Ok(())
+        Ok(report)
     }
+}
 
-    fn state_path(&self) -> PathBuf {
-        self.out.join(STATE_FILE)
-    }
-
-    fn write_state(&self, state: &mut State, adam: &Adam, best: &[(String, Tensor)]) -> Result<()> {
-        let (steps, moments) = adam.snapshot();
-        state.optimizer_steps = steps;
-        let prefixed = |prefix: &str, tensors: &[(String, Tensor)]| -> Vec<(String, Tensor)> {
-            tensors.iter().map(|(name, t)| (format!("{prefix}{name}"), t.shallow_clone())).collect()
+impl Report {
+    fn print(&self, out: &Path) {
+        let figures = |m: &Metrics| {
+            format!("AUC {}  LogLoss {:.5}", m.shown_auc(5).unwrap_or_else(|| "undefined".to_owned()), m.log_loss)
         };
-        let mut all = prefixed("model.", &self.model.parameters.snapshot());
-        all.extend(prefixed("best.", best));
-        all.extend(prefixed("adam.", &moments));
-        tensors::write(&self.state_path(), &all, Some(serde_json::to_string(state)?))
-    }
-
-    fn read_state(&self) -> Result<Option<(State, HashMap<String, Tensor>)>> {
-        let path = self.state_path();
-        if !path.try_exists().with_context(|| path.display().to_string())? {
-            return Ok(None);
-        }
-        let (tensors, text) = tensors::read(&path)?;
-        let text = text.with_context(|| format!("{}: not a training state", path.display()))?;
-        let state: State =
-            serde_json::from_str(&text).with_context(|| format!("{}: not a training state", path.display()))?;
-        if state.settings != self.settings {
-            bail!(
-                "{}: a run with other settings ({}); repeat its settings, or train without --resume",
-                path.display(),
-                difference(&state.settings, &self.settings)
-            );
-        }
-        Ok(Some((state, tensors)))
-    }
-}
-
-fn with_prefix(tensors: &HashMap<String, Tensor>, prefix: &str) -> HashMap<String, Tensor> {
-    let named = tensors.iter().filter_map(|(name, t)| Some((name.strip_prefix(prefix)?.to_owned(), t.shallow_clone())));
-    named.collect()
-}
-
-/// The first setting that differs, with both values.
-fn difference(before: &serde_json::Value, now: &serde_json::Value) -> String {
-    let (Some(a), Some(b)) = (before.as_object(), now.as_object()) else {
-        return format!("it had {before}, now {now}");
-    };
-    let null = serde_json::Value::Null;
-    let mut names: Vec<&String> = a.keys().chain(b.keys()).collect();
-    names.sort();
-    let of = |map: &serde_json::Map<String, serde_json::Value>, name: &str| map.get(name).unwrap_or(&null).clone();
-    match names.into_iter().find(|name| of(a, name) != of(b, name)) {
-        Some(name) if of(a, name).is_object() && of(b, name).is_object() => difference(&of(a, name), &of(b, name)),
-        Some(name) => format!("{name} was {}, now {}", of(a, name), of(b, name)),
-        None => "none differs".to_owned(),
+        let test = self.test.map(|test| format!(", test {}", figures(&test))).unwrap_or_default();
+        let (epoch, parameters, valid) = (self.best_epoch, self.parameters, figures(&self.valid));
+        eprintln!("{}: epoch {epoch} kept, {parameters} parameters, valid {valid}{test}", out.display());
     }
 }
 

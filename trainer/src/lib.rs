@@ -9,14 +9,16 @@
 //! | [`qat`], [`quantized`] | a trained model | its integers, trained further; logits in int8 |
 //! | [`teacher`] | teachers' checkpoints, training rows | their mean logits, kept for the next student |
 //! | [`distill`] | logits of student and teachers | the loss |
-//! | [`fit`], [`optimizer`], [`prune`] | model, loss, batches | the best epoch; a state to go on from |
+//! | [`fit`], [`optimizer`], [`prune`] | model, loss, batches | the best epoch |
+//! | [`state`], [`lock`] | a run between two epochs | a file to go on from; one run at a time |
+//! | [`divergence`] | an epoch's losses | whether there is any use in going on |
 //! | [`checkpoint`], [`tensors`] | a trained model | its folder, and back |
 //! | [`evaluate`] | a checkpoint, rows | LogLoss, AUC, PRAUC, RCE, logits |
 //! | [`mod@bench`] | a checkpoint, rows | the time of calls in libtorch |
 //! | [`commands`], [`device`], [`allocator`] | a command line | a run |
 //! | [`experiment`] | a file for each row of a table | models, figures, tables |
 //!
-//! All but [`data`] and [`settings`] need libtorch: the cargo feature `torch`.
+//! All but [`data`], [`lock`] and [`settings`] need libtorch: the cargo feature `torch`.
 
 pub mod data;
 
@@ -35,11 +37,14 @@ pub mod device;
 #[cfg(feature = "torch")]
 pub mod distill;
 #[cfg(feature = "torch")]
+pub mod divergence;
+#[cfg(feature = "torch")]
 pub mod evaluate;
 #[cfg(feature = "torch")]
 pub mod experiment;
 #[cfg(feature = "torch")]
 pub mod fit;
+pub mod lock;
 #[cfg(feature = "torch")]
 pub mod model;
 #[cfg(feature = "torch")]
@@ -51,6 +56,8 @@ pub mod qat;
 #[cfg(feature = "torch")]
 pub mod quantized;
 pub mod settings;
+#[cfg(feature = "torch")]
+pub mod state;
 #[cfg(feature = "torch")]
 pub mod teacher;
 #[cfg(feature = "torch")]

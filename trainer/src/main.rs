@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 #[cfg(feature = "torch")]
-use xsfm_trainer::{bench, commands, experiment};
+use xsfm_trainer::{bench, commands, divergence, experiment};
 use xsfm_trainer::{data, settings};
 
 /// From click logs to trained checkpoints, which `xsfm pack` turns into one file for the runtime.
@@ -76,12 +76,22 @@ fn run() -> anyhow::Result<()> {
     }
 }
 
+/// Training that diverged has a status of its own: whoever tries several settings goes on.
+fn status_of(error: &anyhow::Error) -> ExitCode {
+    #[cfg(feature = "torch")]
+    if error.chain().any(|cause| cause.is::<divergence::Diverged>()) {
+        return ExitCode::from(divergence::EXIT_STATUS);
+    }
+    let _ = error;
+    ExitCode::FAILURE
+}
+
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            status_of(&error)
         }
     }
 }

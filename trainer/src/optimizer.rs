@@ -169,25 +169,25 @@ impl Adam {
         });
     }
 
-    /// Number of steps and all moments, for a training state.
-    pub fn snapshot(&self) -> (i32, Vec<(String, Tensor)>) {
-        let moments = self.slots.iter().flat_map(|slot| {
-            [(format!("{}.mean", slot.name), slot.mean.copy()), (format!("{}.square", slot.name), slot.square.copy())]
-        });
-        (self.steps, moments.collect())
+    /// Number of steps, and for every trained tensor its two moments: means and means of squares. They share memory with Adam's own.
+    pub fn snapshot(&self) -> (i32, [Vec<(String, Tensor)>; 2]) {
+        let moments = |of: fn(&Slot) -> &Tensor| {
+            self.slots.iter().map(|slot| (slot.name.clone(), of(slot).shallow_clone())).collect()
+        };
+        (self.steps, [moments(|slot| &slot.mean), moments(|slot| &slot.square)])
     }
 
-    /// Takes all moments from a [`snapshot`](Self::snapshot).
+    /// Takes all moments of a [`snapshot`](Self::snapshot).
     ///
     /// # Errors
     /// A moment is missing or has another shape.
-    pub fn restore(&mut self, steps: i32, moments: &HashMap<String, Tensor>) -> Result<()> {
+    pub fn restore(&mut self, steps: i32, [means, squares]: [&HashMap<String, Tensor>; 2]) -> Result<()> {
         self.steps = steps;
         for slot in &mut self.slots {
-            for (part, moment) in [("mean", &mut slot.mean), ("square", &mut slot.square)] {
-                let name = format!("{}.{part}", slot.name);
-                let saved = moments.get(&name).with_context(|| format!("moment `{name}` is missing"))?;
-                moment.f_copy_(saved).with_context(|| format!("moment `{name}`"))?;
+            let name = &slot.name;
+            for (part, moment, saved) in [("mean", &mut slot.mean, means), ("square", &mut slot.square, squares)] {
+                let saved = saved.get(name).with_context(|| format!("moment `{part}.{name}` is missing"))?;
+                moment.f_copy_(saved).with_context(|| format!("moment `{part}.{name}`"))?;
             }
         }
         Ok(())

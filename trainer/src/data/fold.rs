@@ -15,6 +15,7 @@ use xsfm_interchange::rows::{Bounds, RowBlock, RowsReader, RowsWriter};
 use xsfm_interchange::schema::{Field, Schema};
 
 use super::prepare::file;
+use crate::lock::lock;
 
 /// What was folded, in the output folder.
 const FILE: &str = "fold.json";
@@ -79,7 +80,8 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Writes the rows of the folder `data` to the folder `out`; nothing where they are there already.
+/// Writes the rows of the folder `data` to the folder `out`; nothing where they are there already. Processes that fold to one folder take
+/// turns.
 ///
 /// # Errors
 /// Rows that cannot be read or written; `out` is `data`.
@@ -89,6 +91,8 @@ pub fn fold(data: &Path, min_count: u64, out: &Path) -> Result<Report> {
     let data = &fs::canonicalize(data).with_context(|| data.display().to_string())?;
     let is_same = fs::canonicalize(out).is_ok_and(|out| out == *data);
     ensure!(!is_same, "{}: these rows would be replaced by their own; choose another --out", out.display());
+    // Another process may be folding to the same folder.
+    let _lock = lock(out, "fold")?;
     let inputs = inputs(data)?;
     if let Some(report) = there(out, &inputs, min_count) {
         return Ok(report);

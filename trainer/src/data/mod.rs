@@ -9,6 +9,7 @@
 //! | [`prepare`], [`report`], [`command`] | vocabularies from the training rows, then `schema.json` and three files of encoded rows |
 //! | [`fold`] | the same rows with smaller vocabularies |
 //! | [`generate`] | rows of a planted truth |
+//! | [`classes`] | whether there are rows of both classes |
 //! | [`batches`] | encoded rows, shuffled in a bounded window |
 //! | [`mod@ahead`] | the same on a thread of its own |
 //! | [`candidates`], [`export`] | rows as text: a user's unseen films; any encoded rows |
@@ -16,6 +17,7 @@
 pub mod ahead;
 pub mod batches;
 pub mod candidates;
+pub mod classes;
 pub mod command;
 pub mod criteo;
 pub mod csv;
