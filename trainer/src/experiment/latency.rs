@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::outcome::Outcome;
 use super::plan::{Plan, Unit};
 use super::row::Experiments;
 use super::tools::{CHECKPOINT, PACKED, Tools, host};
@@ -50,7 +51,7 @@ impl Latency {
     }
 }
 
-/// Measures every row's first unit.
+/// Measures every row's first unit, where it has a model.
 ///
 /// # Errors
 /// `xsfm bench` or `xsfm-train bench` fails.
@@ -58,6 +59,9 @@ pub fn measure(experiments: &Experiments, plan: &Plan, tools: &Tools) -> Result<
     for name in &experiments.asked {
         let Some(unit) = plan.units.iter().find(|unit| unit.row == *name) else { continue };
         let folder = tools.folder(unit);
+        if Outcome::made(experiments, &experiments.rows[name], &folder)?.is_none() {
+            continue;
+        }
         let min_count = experiments.rows[name].min_count;
         tools.fold(min_count)?;
         let rows = tools.data(min_count).join(ROWS);

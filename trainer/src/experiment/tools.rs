@@ -13,10 +13,12 @@ use xsfm_interchange::atomic;
 use xsfm_interchange::checkpoint::file;
 use xsfm_interchange::metrics::Metrics;
 
-use super::outcome::{Origin, Outcome, Packed, Training, definition};
+use super::outcome::{Divergence, Made, Origin, Outcome, Packed, Training, definition};
 use super::plan::Unit;
+use super::predictions::Predictions;
 use super::row::{Experiments, Mode, Row, resolve};
 use crate::data::{fold, prepare};
+use crate::divergence;
 
 /// The packed model in a unit's folder.
 pub const PACKED: &str = "model.xsfm";
@@ -139,8 +141,24 @@ impl Tools {
     /// Trains, packs and measures a unit whose needs are met. A training that was interrupted goes on where it was.
     ///
     /// # Errors
-    /// A command fails; the message has the end of what it said.
-    pub fn make(&self, experiments: &Experiments, unit: &Unit) -> Result<Outcome> {
+    /// A command fails, other than by diverging; the message has the end of what it said.
+    pub fn make(&self, experiments: &Experiments, unit: &Unit) -> Result<Made> {
+        let error = match self.make_outcome(experiments, unit) {
+            Ok(outcome) => return Ok(Made::Outcome(Box::new(outcome))),
+            Err(error) => error.downcast::<TrainingDiverged>()?,
+        };
+        let divergence = Divergence {
+            row: unit.row.clone(),
+            seed: unit.seed,
+            what: error.what,
+            definition: definition(experiments, &experiments.rows[&unit.row])?,
+            origin: Origin { command: error.command, ..self.origin.clone() },
+        };
+        divergence.write(&self.folder(unit))?;
+        Ok(Made::Diverged(divergence))
+    }
+
+    fn make_outcome(&self, experiments: &Experiments, unit: &Unit) -> Result<Outcome> {
         let row = &experiments.rows[&unit.row];
         let folder = self.folder(unit);
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
@@ -166,15 +184,25 @@ impl Tools {
             (Some(packed), if command.is_empty() { packing } else { command })
         };
         let test = data.join(prepare::file::TEST).exists();
-        let measure = |split: &str| match packed {
-            Some(_) => self.evaluate_packed(&folder, &data, split),
-            None => self.evaluate_checkpoints(&checkpoints, &folder, &data, split),
+        // Reports compare the logits of test rows, where there are any.
+        let measure = |split: &str, keep: bool| -> Result<Metrics> {
+            let logits = folder.join("logits.txt.part");
+            let metrics = match packed {
+                Some(_) => self.evaluate_packed(&folder, &data, split, &logits),
+                None => self.evaluate_checkpoints(&checkpoints, &folder, &data, split, &logits),
+            }?;
+            if keep {
+                Predictions::keep(&logits, &data.join(format!("{split}.arrow")), &folder)?;
+            } else {
+                fs::remove_file(&logits).with_context(|| logits.display().to_string())?;
+            }
+            Ok(metrics)
         };
         let outcome = Outcome {
             row: row.name.clone(),
             seed: unit.seed,
-            valid: measure("valid")?,
-            test: test.then(|| measure("test")).transpose()?,
+            valid: measure("valid", !test)?,
+            test: test.then(|| measure("test", true)).transpose()?,
             parameters,
             nonzero: trained[0]["nonzero"].as_u64(),
             packed,
@@ -256,9 +284,9 @@ impl Tools {
         Ok(self.json(&mut analyze, folder)?["instructions"].as_u64())
     }
 
-    fn evaluate_packed(&self, folder: &Path, data: &Path, split: &str) -> Result<Metrics> {
+    fn evaluate_packed(&self, folder: &Path, data: &Path, split: &str, logits: &Path) -> Result<Metrics> {
         let mut evaluate = Command::new(&self.xsfm);
-        evaluate.arg("evaluate").arg(folder.join(PACKED)).arg("--json");
+        evaluate.arg("evaluate").arg(folder.join(PACKED)).arg("--json").arg("--logits").arg(logits);
         evaluate.arg("--rows").arg(data.join(format!("{split}.arrow")));
         Ok(serde_json::from_value(self.json(&mut evaluate, folder)?)?)
     }
@@ -269,9 +297,11 @@ impl Tools {
         folder: &Path,
         data: &Path,
         split: &str,
+        logits: &Path,
     ) -> Result<Metrics> {
         let mut evaluate = Command::new(&self.trainer);
         evaluate.arg("evaluate").arg("--data").arg(data).args(["--split", split, "--json"]);
+        evaluate.arg("--logits").arg(logits);
         evaluate.args(["--device", &self.device]);
         for checkpoint in checkpoints {
             evaluate.arg("--checkpoint").arg(checkpoint);
@@ -297,11 +327,24 @@ impl Tools {
         let said = log.try_clone().with_context(at)?;
         let output = command.stdin(Stdio::null()).stderr(said).output();
         let output = output.with_context(|| shown(command))?;
+        if output.status.code() == Some(i32::from(divergence::EXIT_STATUS)) {
+            let said = end_of(&path)?;
+            let what = said.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or("diverged");
+            return Err(TrainingDiverged { what: what.to_owned(), command: shown(command) }.into());
+        }
         if !output.status.success() {
             bail!("{} failed ({}); {} ends with\n{}", shown(command), output.status, at(), end_of(&path)?);
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
+}
+
+/// A training ended with [`divergence::EXIT_STATUS`].
+#[derive(Debug, thiserror::Error)]
+#[error("{command}: {what}")]
+struct TrainingDiverged {
+    what: String,
+    command: String,
 }
 
 fn end_of(path: &Path) -> Result<String> {

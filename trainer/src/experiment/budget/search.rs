@@ -23,7 +23,8 @@ pub struct Effort {
     pub seed: u64,
 }
 
-/// Mean validation AUC of a choice over some seeds; `None` where its trained model does not fit after all.
+/// Mean validation AUC of a choice over some seeds; `None` where its trained model does not fit after all, or its training diverged: it
+/// counts as tried, and is worse than all others.
 pub trait Trainer {
     /// Trains all of `choices`, or finds them trained: with the first seed, or with all.
     ///
