@@ -144,8 +144,9 @@ impl Fit<'_> {
                     (saved, best)
                 }
                 _ => {
+                    let state = self.begin(&mut valid)?;
                     keeper.forget()?;
-                    (self.begin(&mut valid)?, self.model.parameters.snapshot())
+                    (state, self.model.parameters.snapshot())
                 }
             };
         let start = state.start.context("a run without a start")?;
