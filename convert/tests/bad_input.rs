@@ -188,7 +188,7 @@ fn calibration_needs_rows() {
     let model = checkpoint::load(folder.path()).unwrap();
     let message =
         calibrate(&model, Activations::Static, &random_rows(&config, 3, 1), &mut |_, _| ()).unwrap_err().to_string();
-    assert!(message.contains("at least 16 rows") && message.contains("3 were given"), "{message}");
+    assert!(message.contains("at least 16 rows, 3 given"), "{message}");
     let mut other = config.clone();
     other.fields[0].features = 500;
     let message =
@@ -217,8 +217,8 @@ fn calibration_needs_rows_that_vary() {
         ("one row, again and again", of(&|_| one(17, 2), 300), "300 were given, 1 of them distinct"),
         ("two rows in turn", of(&|i| one(3 + i % 2, 1), 64), "64 were given, 2 of them distinct"),
         ("fifteen", of(&|i| one(i % 15, 1), 2048), "2048 were given, 15 of them distinct"),
-        ("a single one", of(&|_| one(1, 1), 1), "1 were given, 1 of them distinct"),
-        ("none", of(&|_| one(1, 1), 0), "0 were given, 0 of them distinct"),
+        ("a single one", of(&|_| one(1, 1), 1), "at least 16 rows, 1 given"),
+        ("none", of(&|_| one(1, 1), 0), "at least 16 rows, 0 given"),
     ] {
         for mode in [Activations::Static, Activations::Dynamic] {
             let message = try_rows(&model, &rows, mode).expect_err(what).to_string();

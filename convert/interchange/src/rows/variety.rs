@@ -1,6 +1,7 @@
 //! Whether rows say enough to choose scales by: most of what they have, all rows of a log have.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use super::{Bounds, RowBlock};
 
@@ -8,11 +9,7 @@ use super::{Bounds, RowBlock};
 pub const MIN_ROWS: usize = 16;
 
 /// Too few rows, or too few that differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "calibration needs at least {MIN_ROWS} rows of which at least {needed} differ; {rows} were given, {distinct} of them distinct: \
-     scales that fit those few would fit no others"
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooAlike {
     /// Number of rows.
     pub rows: usize,
@@ -20,6 +17,22 @@ pub struct TooAlike {
     pub distinct: usize,
     /// How many must.
     pub needed: usize,
+}
+
+impl std::error::Error for TooAlike {}
+
+impl fmt::Display for TooAlike {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TooAlike { rows, distinct, needed } = self;
+        if *rows < MIN_ROWS {
+            return write!(f, "calibration needs at least {MIN_ROWS} rows, {rows} given");
+        }
+        write!(
+            f,
+            "calibration needs at least {needed} rows that differ; {rows} were given, {distinct} of them distinct: scales that fit \
+             those few would fit no others"
+        )
+    }
 }
 
 /// Checks that there are [`MIN_ROWS`], and that as many are distinct: or half of all that there can be, where those are few. Gives the

@@ -114,12 +114,12 @@ fn calibrate_on(model: &FloatModel, activations: Activations, rows: &Path) -> an
         bar.set_position(done as u64);
     });
     bar.finish_and_clear();
-    let calibration = calibration.map_err(|error| anyhow!("{}: {error}", rows.display()))?;
+    let from = if rows == Path::new("-") { "standard input".into() } else { rows.display().to_string() };
+    let calibration = calibration.map_err(|error| anyhow!("{from}: {error}"))?;
     if calibration.logit_deviation == 0.0 {
         eprintln!(
-            "NOTE: the model says the same of all {} distinct rows of {}: was it trained?",
-            calibration.distinct_rows,
-            rows.display()
+            "NOTE: the model says the same of all {} distinct rows of {from}: was it trained?",
+            calibration.distinct_rows
         );
     }
     Ok((samples.len(), calibration))
