@@ -13,7 +13,7 @@ use xsfm_interchange::metrics::{Metrics, MetricsError};
 pub const EXIT_STATUS: u8 = 3;
 
 /// How many times its start a loss is that has exploded.
-const EXPLODED: f64 = 5.0;
+pub const EXPLODED: f64 = 5.0;
 
 /// Training diverged.
 #[derive(Clone, Debug, thiserror::Error)]
