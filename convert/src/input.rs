@@ -10,18 +10,19 @@ use xsfm_runtime::Model;
 use crate::error::Error;
 use crate::mapped::Mapped;
 use crate::model::FloatModel;
-use crate::{checkpoint, golden};
+use crate::{checkpoint, import};
 
 /// Blocks of rows, each checked against the model.
 pub type Blocks = Box<dyn Iterator<Item = Result<RowBlock, RowsError>>>;
 
-/// Reads a folder of either layout: `config.json` of the original Python code has an `architecture`.
+/// Reads a folder of either layout: `config.json` of a model trained elsewhere has an `architecture` or a `library`.
 ///
 /// # Errors
-/// As [`checkpoint::load`] and [`golden::load`].
+/// As [`checkpoint::load`] and [`import::load`].
 pub fn float_model(folder: &Path) -> Result<FloatModel, Error> {
     let config: serde_json::Value = checkpoint::read_json(&folder.join(file::CONFIG))?;
-    if config.get("architecture").is_some() { golden::load(folder) } else { checkpoint::load(folder) }
+    let elsewhere = ["architecture", "library"].iter().any(|key| config.get(key).is_some());
+    if elsewhere { import::load(folder) } else { checkpoint::load(folder) }
 }
 
 /// Opens a packed file: mapped into memory, or read where it is a pipe. Its bytes are not checked: see [`load`].

@@ -3,7 +3,7 @@
 //! | module | takes | gives |
 //! |---|---|---|
 //! | [`checkpoint`] | checkpoint folder | [`FloatModel`](model::FloatModel), BatchNorm folded |
-//! | [`golden`] | folder in the layout of the original Python implementation | [`FloatModel`](model::FloatModel) |
+//! | [`import`] | folder of a model trained elsewhere | [`FloatModel`](model::FloatModel) |
 //! | [`calibrate`], [`rounding`] | [`FloatModel`](model::FloatModel), rows | the scales and the rounding with the smallest logit error |
 //! | [`low_rank`] | [`FloatModel`](model::FloatModel) | the same with factors in place of pairs |
 //! | [`quantize`] | [`FloatModel`](model::FloatModel), scales | [`QuantizedModel`](model::QuantizedModel) |
@@ -24,7 +24,7 @@ pub mod error;
 pub mod export;
 mod fold;
 pub mod generate;
-pub mod golden;
+pub mod import;
 pub mod input;
 pub mod inspect;
 pub mod low_rank;

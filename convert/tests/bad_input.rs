@@ -3,11 +3,9 @@
 
 mod common;
 
-use std::path::Path;
-
-use common::{Parameters, config_with_everything, golden, parameters, random_rows, write_checkpoint, write_tensors};
+use common::{Parameters, config_with_everything, golden, parameters, random_rows, write_checkpoint};
 use xsfm_convert::calibrate::{Activations, calibrate};
-use xsfm_convert::{checkpoint, golden as golden_model, input};
+use xsfm_convert::{checkpoint, input};
 use xsfm_interchange::config::{EmbeddingConfig, Interaction, ModelConfig, Operation, Scales};
 
 /// The error of loading a checkpoint, which must contain all of `words`.
@@ -17,6 +15,27 @@ fn refuse(config: &ModelConfig, parameters: &Parameters, words: &[&str]) {
     let message = checkpoint::load(folder.path()).expect_err(&format!("{words:?}")).to_string();
     assert!(words.iter().all(|word| message.contains(word)), "{words:?} expected in: {message}");
     assert!(!message.contains('\n'), "one line: {message}");
+}
+
+/// Weights that no part of the model reads would be left out silently.
+#[test]
+fn tensors_without_a_place() {
+    let config = config_with_everything();
+    let all = parameters(&config, 1);
+    let mut more = all.clone();
+    more.insert("mlp.7.weight".to_owned(), (vec![2, 3], vec![0.5; 6]));
+    refuse(&config, &more, &["weights.safetensors", "`mlp.7.weight`", "[2, 3]", "no place", "config.json"]);
+    let without: [(fn(&mut ModelConfig), &str); 4] = [
+        (|c| c.mlp = None, "mlp.0.bias"),
+        (|c| c.field_vector = false, "field_vector"),
+        (|c| c.feature_weight = false, "feature_weight.0"),
+        (|c| c.interaction = Interaction::Unit, "field_matrix"),
+    ];
+    for (change, tensor) in without {
+        let mut config = config.clone();
+        change(&mut config);
+        refuse(&config, &all, &[&format!("`{tensor}`"), "no place"]);
+    }
 }
 
 #[test]
@@ -193,81 +212,6 @@ fn calibration_needs_rows() {
     let message =
         calibrate(&model, Activations::Static, &random_rows(&other, 100, 1), &mut |_, _| ()).unwrap_err().to_string();
     assert!(message.contains("field 0") && message.contains("50 features"), "{message}");
-}
-
-/// A tiny model in the layout of the original Python code.
-fn python_folder(folder: &Path, config: &str, parameters: &Parameters) {
-    std::fs::write(folder.join("config.json"), config).unwrap();
-    write_tensors(&folder.join("weights.safetensors"), parameters);
-}
-
-fn tensor(shape: &[usize], middle: f32) -> (Vec<usize>, Vec<f32>) {
-    let count: usize = shape.iter().product();
-    (shape.to_vec(), (0..count).map(|i| middle + (i % 7) as f32 * 0.1).collect())
-}
-
-#[test]
-fn imported_models_of_every_kind() {
-    // Dropout behind each ReLU moves the numbers of the modules; the remainder table has rows that nothing reads.
-    let mut all = Parameters::new();
-    for (name, shape) in [
-        ("bias", &[1][..]),
-        ("linear.bias", &[1]),
-        ("linear.fc.weight", &[13, 1]),
-        ("fwfm_linear.weight", &[2, 4]),
-        ("fwfm.field_cov.weight", &[2, 2]),
-        ("embeddings.embeddings.0.weight", &[3, 4]),
-        ("embeddings.embeddings.1.weight_q", &[1, 4]),
-        ("embeddings.embeddings.1.weight_r", &[16, 4]),
-        ("mlp.mlp.0.weight", &[5, 8]),
-        ("mlp.mlp.0.bias", &[5]),
-        ("mlp.mlp.3.weight", &[6, 5]),
-        ("mlp.mlp.3.bias", &[6]),
-        ("mlp.mlp.6.weight", &[1, 6]),
-        ("mlp.mlp.6.bias", &[1]),
-    ] {
-        all.insert(name.to_owned(), tensor(shape, 0.1));
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let load = |architecture: &str, linear: &str, more: &str| {
-        let config = format!(
-            r#"{{"architecture": "{architecture}", "field_dims": [3, 10], "embed_dim": 4, "linear": "{linear}",
-                "qr": {{"collisions": 16, "threshold": 5, "operation": "mult"}}, "mlp_dims": [5, 6]{more}}}"#
-        );
-        python_folder(folder.path(), &config, &all);
-        golden_model::load(folder.path()).map_err(|error| error.to_string())
-    };
-    for (architecture, parts) in
-        [("lr", 0), ("fm", 1), ("fwfm", 1), ("mlp", 2), ("deepfm", 3), ("dfwfm", 3), ("DeepFwFM", 3)]
-    {
-        for (linear, first_order) in [("none", 0), ("field_vector (fwfm_linear)", 4), ("feature_weight (linear)", 8)] {
-            if architecture == "lr" && first_order != 8 {
-                continue;
-            }
-            let model = load(architecture, linear, "").unwrap();
-            let found = usize::from(model.pairs.is_some())
-                + 2 * usize::from(!model.layers.is_empty())
-                + 4 * usize::from(model.field_vectors.is_some())
-                + 8 * usize::from(model.fields[0].feature_weights.is_some());
-            assert_eq!(found, parts + first_order, "{architecture} {linear}");
-            assert_eq!(model.fields[1].tables[1].rows, 10);
-            let rows = random_rows(&model.config, 40, 3);
-            calibrate(&model, Activations::Static, &rows, &mut |_, _| ()).unwrap();
-        }
-    }
-    for (result, words) in [
-        (load("xdeepfm", "none", ""), &["architecture `xdeepfm`", "deepfwfm"][..]),
-        (load("fwfm", "wide", ""), &["linear term `wide`", "field_vector"]),
-        (load("mlp", "none", r#", "batch_norm": true"#), &["mlp.mlp.0", "lacks a BatchNorm"]),
-        (load("mlp", "none", r#", "embed_dim": 5"#), &["duplicate field"]),
-    ] {
-        let message = result.unwrap_err();
-        assert!(words.iter().all(|word| message.contains(word)), "{words:?} expected in: {message}");
-    }
-    let short = r#"{"architecture": "mlp", "field_dims": [3, 10], "embed_dim": 4, "mlp_dims": [5]}"#;
-    python_folder(folder.path(), short, &all);
-    let message = golden_model::load(folder.path()).unwrap_err().to_string();
-    assert!(message.contains("embeddings.1.weight"), "without qr the second table is a full one: {message}");
 }
 
 #[test]

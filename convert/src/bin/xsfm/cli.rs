@@ -40,9 +40,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Pack a model of the original Python implementation (config.json, weights.safetensors).
+    /// Pack a model trained elsewhere (config.json, weights.safetensors): one of the original Python implementation.
+    ///
+    /// Its LR, FM, FwFM, MLP, DeepFM and DeepFwFM are read, with any first-order term and quotient-remainder tables (mult, add, concat).
+    /// Every tensor is read or known to be of no influence; others are an error, and so is a key that contradicts another.
     Import {
-        /// Folder with the exported state dict.
+        /// Folder with the state dict and what config.json says of it.
         folder: PathBuf,
         /// Rows to calibrate int8 or dynamic mode on; the first 2048 are used.
         #[arg(long, value_name = "FILE")]
@@ -77,7 +80,7 @@ pub(crate) enum Command {
     },
     /// Write a model for other engines.
     Export {
-        /// Folder of a checkpoint, or of a model of the original Python implementation.
+        /// Folder of a checkpoint, or of a model trained elsewhere.
         folder: PathBuf,
         /// The format.
         #[arg(long, value_enum)]

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use xsfm_convert::analyze::Question;
 use xsfm_convert::export::Outputs;
-use xsfm_convert::{checkpoint, golden};
+use xsfm_convert::{checkpoint, import};
 
 use cli::{Cli, Command, Format};
 
@@ -41,7 +41,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             pack::pack(checkpoint::load(&checkpoint)?, rows.as_deref(), "--rows", &output)
         }
         Command::Import { folder, calibrate, output } => {
-            pack::pack(golden::load(&folder)?, calibrate.as_deref(), "--calibrate", &output)
+            pack::pack(import::load(&folder)?, calibrate.as_deref(), "--calibrate", &output)
         }
         Command::Retarget { model, target, output } => pack::retarget(&model, target.into(), &output),
         Command::Generate { model, lang, name, output } => export::generate(&model, lang.into(), name, &output),
