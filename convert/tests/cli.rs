@@ -254,7 +254,42 @@ fn generated_code_has_names_and_bytes() {
     for field in &config.fields {
         assert!(c.contains(&format!("{:?}", field.name)), "{}", field.name);
     }
-    refuse(folder, "generate my-model.xsfm --lang c --name My-Model -o other", "", &["My-Model"]);
+    refuse(folder, "generate my-model.xsfm --lang c --name My-Model -o other", "", &["My-Model", "--name my_model"]);
+}
+
+/// Where a file's name is none for code, the message has one that is, and it works.
+#[test]
+fn names_that_code_cannot_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = config_with_everything();
+    write_checkpoint(&folder.join("run"), &config, &parameters(&config, 5));
+    run(folder, "pack run --mode f32 -o m.xsfm", "");
+    for (file, refused_by) in [
+        ("2024.xsfm", &["rust", "c"][..]),
+        ("7-day.best.xsfm", &["rust", "c"]),
+        ("_hidden.xsfm", &["rust", "c"]),
+        ("\u{6a21}\u{578b}.xsfm", &["rust", "c"]),
+        ("match.xsfm", &["rust"]),
+        ("Type.xsfm", &["rust"]),
+        ("core.xsfm", &["rust"]),
+        ("string.xsfm", &["c"]),
+        ("xsfm.xsfm", &["c"]),
+    ] {
+        std::fs::copy(folder.join("m.xsfm"), folder.join(file)).unwrap();
+        for lang in ["rust", "c"] {
+            let generate = format!("generate {file} --lang {lang} -o code");
+            if !refused_by.contains(&lang) {
+                run(folder, &generate, "");
+                continue;
+            }
+            let message = String::from_utf8(xsfm(folder, &generate, "").stderr).unwrap();
+            assert!(message.contains(file) && message.lines().count() == 1, "{message}");
+            let (_, name) = message.trim_end().rsplit_once("--name ").unwrap();
+            let written = run(folder, &format!("{generate} --name {name}"), "");
+            assert!(written.lines().all(|path| path.contains(&format!("/{name}."))), "{written}");
+        }
+    }
 }
 
 #[test]
