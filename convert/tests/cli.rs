@@ -229,7 +229,61 @@ fn analyze_tells_whether_a_model_fits() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text.contains("1 bytes are MISSING") && text.contains("int8 instead of f32"), "{text}");
-    refuse(folder, "analyze m.xsfm --target z80", "", &["z80", "cortex-m4f"]);
+    // The code of all modes alone is more than that; int8 mode's is not.
+    let output = xsfm(folder, "analyze m.xsfm --target cortex-m4f --flash 48K", "");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("no model of this mode fits") && text.contains("scored by Int8Model"), "{text}");
+    let known = ["cortex-m0plus", "cortex-m3", "cortex-m33", "cortex-m4f", "cortex-m55", "cortex-m7"];
+    refuse(folder, "analyze m.xsfm --target z80", "", &[&["z80"], &known[..]].concat());
+    let help = run(folder, "analyze --help", "");
+    assert!(known.iter().all(|name| help.contains(name)), "{help}");
+}
+
+/// An int8 model can be scored in three ways; it fits where one of them does, and each is judged by what it takes itself.
+#[test]
+fn analyze_tells_of_every_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let student = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/movielens-student/model.xsfm");
+    std::fs::copy(student, folder.join("m.xsfm")).unwrap();
+    for target in ["cortex-m0plus", "cortex-m3", "cortex-m4f", "cortex-m7", "cortex-m33", "cortex-m55"] {
+        let report = json(folder, &format!("analyze m.xsfm --target {target} --json"));
+        let ways = report["ways"].as_array().unwrap();
+        let names: Vec<&str> = ways.iter().map(|way| way["way"].as_str().unwrap()).collect();
+        assert_eq!(names, ["Model and Scorer", "Int8Model, opt-level 3", "Int8Model, opt-level z"]);
+        // Without a limit all fit, and the fastest is told.
+        assert_eq!((report["way"].as_str(), report["fits"].as_bool()), (Some(names[0]), Some(true)));
+        assert!(ways.iter().all(|way| way["fits"] == true));
+        let figure = |way: usize, memory: &str| ways[way][memory]["bytes"].as_u64().unwrap();
+        let flash = [0, 1, 2].map(|way| figure(way, "flash"));
+        assert!(flash.is_sorted_by(|a, b| a > b), "{target}: {flash:?}");
+        let instructions = [0, 1, 2].map(|way| ways[way]["instructions"].as_u64().unwrap());
+        assert!(instructions[1] < instructions[2], "{target}: speed costs bytes: {instructions:?}");
+
+        // Just enough for a way, and one byte less: then it is the next smaller one's turn, or nobody's.
+        for way in 0..3 {
+            let just = |less: u64| format!("--flash {} --ram {}", flash[way] - less, figure(0, "ram"));
+            let fits = json(folder, &format!("analyze m.xsfm --target {target} {} --json", just(0)));
+            assert_eq!((fits["way"].as_str(), fits["flash"]["left"].as_i64()), (Some(names[way]), Some(0)));
+            let output = xsfm(folder, &format!("analyze m.xsfm --target {target} {} --json", just(1)), "");
+            let short: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let judged: Vec<bool> = (0..3).map(|way| short["ways"][way]["fits"].as_bool().unwrap()).collect();
+            assert_eq!(judged, (0..3).map(|other| other > way).collect::<Vec<_>>(), "{target}");
+            let told = names[(way + 1).min(2)];
+            assert_eq!((short["way"].as_str(), short["fits"].as_bool()), (Some(told), Some(way < 2)));
+            assert_eq!(output.status.success(), way < 2);
+        }
+        // RAM decides too.
+        let least = figure(2, "ram");
+        let short = format!("--flash 1M --ram {}", least - 1);
+        let output = xsfm(folder, &format!("analyze m.xsfm --target {target} {short}"), "");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(!output.status.success() && text.contains("bytes are MISSING"), "{target}: {text}");
+    }
+    // What was said to fit nowhere.
+    let text = run(folder, "analyze m.xsfm --target cortex-m0plus --flash 64K", "");
+    let line = |way: &str| text.lines().find(|line| line.starts_with(way)).unwrap();
+    assert!(line("Model and Scorer").ends_with("NO") && line("Int8Model, opt-level z").ends_with("yes"), "{text}");
 }
 
 #[test]

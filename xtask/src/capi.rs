@@ -28,7 +28,7 @@ pub(crate) struct Args {
 const TARGETS: [Target; 4] = [CORTEX_M4F, CORTEX_M33, AARCH64, X86_64];
 const BUILD: [&str; 5] = ["build", "--profile", "capi", "--package", "xsfm-capi"];
 /// The header, from the root.
-const HEADER: &str = "runtime/capi/include/xsfm.h";
+pub(crate) const HEADER: &str = "runtime/capi/include/xsfm.h";
 
 /// `cargo xtask capi`: libraries and header in `target/c/<target>`.
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -70,6 +70,8 @@ fn header(bless: bool) -> Result<()> {
 pub(crate) fn library(target: Target, cpu: Option<&str>) -> Result<PathBuf> {
     let toolchain = target.set_up()?;
     let mut build = toolchain.cargo("", &BUILD)?;
+    // A shell that asks for incremental builds would get another library: more code, and a deeper stack, than what is known of it.
+    build.env("CARGO_INCREMENTAL", "0");
     let mut name = target.triple.to_owned();
     let mut built = workspace::target();
     if let Some(cpu) = cpu {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::boards::BOARDS;
-use crate::cross::{self, WASM32};
+use crate::cross::{self, CORTEX_M4F, WASM32};
 use crate::machines::MACHINES;
 use crate::setup::torch;
 use crate::{command, test, workspace};
@@ -39,7 +39,8 @@ pub(crate) fn check() -> Result<()> {
     command::run(clippy.args(DENY).current_dir(&examples))?;
     let machines = MACHINES.map(|machine| (machine.target, machine.folder()));
     let boards = BOARDS.map(|board| (board.target, board.folder()));
-    let others = [(WASM32, format!("{}/wasm", cross::EXAMPLES))];
+    let others = [(WASM32, "wasm"), (CORTEX_M4F, "minimal"), (CORTEX_M4F, "c-int8")];
+    let others = others.map(|(target, name)| (target, format!("{}/{name}", cross::EXAMPLES)));
     for (target, folder) in machines.into_iter().chain(boards).chain(others) {
         let toolchain = target.set_up()?;
         if toolchain.has_clippy() {

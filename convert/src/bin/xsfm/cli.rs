@@ -101,10 +101,13 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Tell whether a model fits a microcontroller, packed for it, and what a score takes there; fails where it does not fit.
+    ///
+    /// It is scored by the whole library (Model and Scorer of Rust, or xsfm.h), or in int8 mode by Rust's Int8Model alone, compiled for
+    /// speed or for size: each way has its price in flash, RAM and instructions, and the model fits where one of them does.
     Analyze {
         /// Packed model.
         model: PathBuf,
-        /// The microcontroller's core: cortex-m0plus, cortex-m3, cortex-m4f, cortex-m7, cortex-m55.
+        /// The microcontroller's core: cortex-m0plus, cortex-m3, cortex-m4f, cortex-m7, cortex-m33, cortex-m55.
         #[arg(long, value_name = "CORE")]
         target: String,
         /// Flash for the model and the code that scores, such as 1M or 256K.

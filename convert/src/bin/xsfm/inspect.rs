@@ -20,14 +20,14 @@ pub(crate) fn analyze(path: &Path, question: &Question<'_>, json: bool) -> anyho
     let targets = analyze::target::all()?;
     let Some(target) = targets.get(question.target) else {
         let known = targets.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        bail!("target {:?} was not measured: {known} were", question.target);
+        bail!("target {:?} is unknown; known are {known}", question.target);
     };
     // A file for another CPU, or for none, would take many times as long.
     let packed = retarget(&input::packed(path)?, analyze::target::layout(question.target))
         .map_err(|error| anyhow!("{}: {error}", path.display()))?;
     let report = analyze::analyze(&input::load(path, &packed)?, &packed, target, question)?;
     print(&report, json)?;
-    if report.fits { Ok(()) } else { bail!("{} does not fit", path.display()) }
+    if report.told.fits { Ok(()) } else { bail!("{} does not fit", path.display()) }
 }
 
 pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<()> {
