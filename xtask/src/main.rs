@@ -16,6 +16,7 @@
 //! | [`fit`] | measures what a score takes on each Cortex-M, for `xsfm analyze` |
 //! | [`record`] | figures that are kept in files |
 //! | [`rows`] | random rows for a model |
+//! | [`install`] | puts the two programs on the user's path |
 //! | [`demo`] | ratings to ranked films |
 //! | [`bench_peers`] | times other engines on the same model |
 //! | [`bench_training`] | times training beside loops in PyTorch |
@@ -37,6 +38,7 @@ mod cross;
 mod demo;
 mod firmware;
 mod fit;
+mod install;
 mod machines;
 mod readme;
 mod record;
@@ -57,11 +59,14 @@ use clap::{Parser, Subcommand};
     name = "cargo xtask",
     bin_name = "cargo xtask",
     after_help = "\
+  cargo xtask install              xsfm and xsfm-train on your path
   cargo xtask demo --pretrained    a score without libtorch and training: minutes of compiling, then seconds
   cargo xtask demo                 the whole way: ratings, teacher, student, packed file, ranked films
   cargo xtask test                 every test: this machine, ARM Linux and Cortex-M in QEMU, docs"
 )]
 enum Task {
+    /// Put `xsfm` and `xsfm-train` on your path.
+    Install(install::Args),
     /// Train, distil, pack and score on MovieLens-100K, and rank films for one user.
     Demo(demo::Args),
     /// Run every test, installing what is missing; or some of them: `cargo xtask test host docs`.
@@ -101,6 +106,7 @@ enum Setup {
 
 fn main() -> ExitCode {
     let result = match Task::parse() {
+        Task::Install(args) => install::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Check => ci::check(),

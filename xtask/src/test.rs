@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::cross::{self, ARM_LINUX, Target};
 use crate::setup::torch;
-use crate::{bits, boards, callgrind, capi, command, count, firmware, fit, readme, sanitize, size, workspace};
+use crate::{bits, boards, callgrind, capi, command, count, firmware, fit, install, readme, sanitize, size, workspace};
 
 /// Flags of `cargo xtask test`.
 #[derive(Debug, Default, clap::Args)]
@@ -26,7 +26,7 @@ enum Part {
     Host,
     /// The trainer with libtorch; trained and packed models agree.
     Trainer,
-    /// Documentation: examples, links, the commands in the README.
+    /// Documentation: examples, links, the commands in the README; that they can be installed.
     Docs,
     /// The runtime's own tests on ARM Linux under qemu-user.
     Arm,
@@ -123,7 +123,8 @@ fn docs() -> Result<()> {
     let torch = torch::set_up()?;
     let mut doc = workspace::cargo(&["doc", "--workspace", "--no-deps"]);
     command::run(torch.use_in(&mut doc).env("RUSTDOCFLAGS", "-D warnings"))?;
-    readme::check()
+    readme::check()?;
+    install::test()
 }
 
 fn arm() -> Result<()> {
