@@ -20,12 +20,13 @@ fn refuse(config: &ModelConfig, parameters: &Parameters, words: &[&str]) {
 /// Weights that no part of the model reads would be left out silently.
 #[test]
 fn tensors_without_a_place() {
+    type Change = fn(&mut ModelConfig);
     let config = config_with_everything();
     let all = parameters(&config, 1);
     let mut more = all.clone();
     more.insert("mlp.7.weight".to_owned(), (vec![2, 3], vec![0.5; 6]));
     refuse(&config, &more, &["weights.safetensors", "`mlp.7.weight`", "[2, 3]", "no place", "config.json"]);
-    let without: [(fn(&mut ModelConfig), &str); 4] = [
+    let without: [(Change, &str); 4] = [
         (|c| c.mlp = None, "mlp.0.bias"),
         (|c| c.field_vector = false, "field_vector"),
         (|c| c.feature_weight = false, "feature_weight.0"),

@@ -85,7 +85,7 @@ struct Original {
 
 impl Original {
     /// Random numbers in all that the class has.
-    fn new(mut self, seed: u64) -> Self {
+    fn with_numbers(mut self, seed: u64) -> Self {
         let mut random = Random(seed | 1);
         let mut tensors = Parameters::new();
         let mut add = |name: String, shape: &[usize], middle: f32, spread: f32| {
@@ -321,7 +321,7 @@ fn every_class_in_many_shapes() {
         }
         for variant in variants {
             seed += 1;
-            let variant = variant.new(seed);
+            let variant = variant.with_numbers(seed);
             variant.write(folder.path(), &variant.config());
             let rows = variant.rows(seed);
             let expected: Vec<f64> = rows.iter().map(|row| variant.logit(row)).collect();
@@ -337,7 +337,7 @@ fn every_class_in_many_shapes() {
 #[test]
 fn names_of_fields_are_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let model = original("fm", "none").new(3);
+    let model = original("fm", "none").with_numbers(3);
     let mut config = model.config();
     config["field_names"] = json!(["user", "item", "Größe", "d", "e", "f"]);
     model.write(folder.path(), &config);
@@ -449,7 +449,7 @@ fn what_is_wrong_is_named() {
         (|_, t| t.get_mut("mlp.mlp.1.running_var").unwrap().1[2] = -1.0, &["mlp.mlp.1.running_var", "[2]"]),
         (|_, t| t.get_mut("bias").unwrap().1[0] = f32::NAN, &["`bias`", "NaN"]),
     ];
-    let right = Original { qr: Some((4, 20, "mult")), ..original("deepfwfm", "field_vector") }.new(5);
+    let right = Original { qr: Some((4, 20, "mult")), ..original("deepfwfm", "field_vector") }.with_numbers(5);
     let folder = tempfile::tempdir().unwrap();
     for (n, (change, words)) in cases.into_iter().enumerate() {
         let (mut config, mut wrong) = (right.config(), right.clone());
@@ -467,9 +467,9 @@ fn what_is_wrong_is_named() {
 #[test]
 fn tensors_of_other_classes_have_no_place() {
     let folder = tempfile::tempdir().unwrap();
-    let whole = original("deepfwfm", "none").new(8).tensors;
+    let whole = original("deepfwfm", "none").with_numbers(8).tensors;
     for (architecture, linear) in CLASSES {
-        let model = original(architecture, linear).new(8);
+        let model = original(architecture, linear).with_numbers(8);
         let surplus: BTreeMap<_, _> = whole.iter().filter(|(name, _)| !model.tensors.contains_key(*name)).collect();
         for (name, tensor) in surplus {
             let mut wrong = model.clone();
@@ -485,7 +485,7 @@ fn tensors_of_other_classes_have_no_place() {
 #[test]
 fn a_key_that_is_there_twice_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let model = original("fm", "none").new(2);
+    let model = original("fm", "none").with_numbers(2);
     model.write(folder.path(), &model.config());
     let text = model.config().to_string().replacen('{', r#"{"embed_dim": 7,"#, 1);
     std::fs::write(folder.path().join("config.json"), text).unwrap();

@@ -11,7 +11,7 @@ use xsfm_trainer::{data, settings};
 ///
 /// Start with `prepare`: it turns raw logs into schema.json and encoded rows (train.arrow, valid.arrow, test.arrow).
 #[derive(Debug, Parser)]
-#[command(version, args_override_self = true)]
+#[command(name = "xsfm-train", version, args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

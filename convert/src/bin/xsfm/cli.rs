@@ -10,6 +10,7 @@ use xsfm_convert::target::Target;
 /// Packs click models into one .xsfm file, and looks at, checks and scores such files.
 #[derive(Debug, Parser)]
 #[command(
+    name = "xsfm",
     version,
     after_help = "\
 Rows are an Arrow file (*.arrow, as `xsfm-train prepare` writes it) or a TSV: one row of integer indices per line, a tab between
