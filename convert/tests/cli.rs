@@ -250,31 +250,33 @@ fn analyze_tells_of_every_way() {
         let report = json(folder, &format!("analyze m.xsfm --target {target} --json"));
         let ways = report["ways"].as_array().unwrap();
         let names: Vec<&str> = ways.iter().map(|way| way["way"].as_str().unwrap()).collect();
-        assert_eq!(names, ["Model and Scorer", "Int8Model, opt-level 3", "Int8Model, opt-level z"]);
+        let all = ["Model and Scorer", "Int8Model, opt-level 3", "Int8Model, opt-level z"];
+        let last = if target == "cortex-m55" { 1 } else { 2 };
+        assert_eq!(names, all[..=last], "{target}");
         // Without a limit all fit, and the fastest is told.
         assert_eq!((report["way"].as_str(), report["fits"].as_bool()), (Some(names[0]), Some(true)));
         assert!(ways.iter().all(|way| way["fits"] == true));
         let figure = |way: usize, memory: &str| ways[way][memory]["bytes"].as_u64().unwrap();
-        let flash = [0, 1, 2].map(|way| figure(way, "flash"));
+        let flash: Vec<u64> = (0..=last).map(|way| figure(way, "flash")).collect();
         assert!(flash.is_sorted_by(|a, b| a > b), "{target}: {flash:?}");
-        let instructions = [0, 1, 2].map(|way| ways[way]["instructions"].as_u64().unwrap());
-        assert!(instructions[1] < instructions[2], "{target}: speed costs bytes: {instructions:?}");
+        let alone: Vec<u64> = ways[1..].iter().map(|way| way["instructions"].as_u64().unwrap()).collect();
+        assert!(alone.is_sorted_by(|a, b| a < b), "{target}: speed costs bytes: {alone:?}");
 
         // Just enough for a way, and one byte less: then it is the next smaller one's turn, or nobody's.
-        for way in 0..3 {
+        for way in 0..=last {
             let just = |less: u64| format!("--flash {} --ram {}", flash[way] - less, figure(0, "ram"));
             let fits = json(folder, &format!("analyze m.xsfm --target {target} {} --json", just(0)));
             assert_eq!((fits["way"].as_str(), fits["flash"]["left"].as_i64()), (Some(names[way]), Some(0)));
             let output = xsfm(folder, &format!("analyze m.xsfm --target {target} {} --json", just(1)), "");
             let short: Value = serde_json::from_slice(&output.stdout).unwrap();
-            let judged: Vec<bool> = (0..3).map(|way| short["ways"][way]["fits"].as_bool().unwrap()).collect();
-            assert_eq!(judged, (0..3).map(|other| other > way).collect::<Vec<_>>(), "{target}");
-            let told = names[(way + 1).min(2)];
-            assert_eq!((short["way"].as_str(), short["fits"].as_bool()), (Some(told), Some(way < 2)));
-            assert_eq!(output.status.success(), way < 2);
+            let judged: Vec<bool> = (0..=last).map(|way| short["ways"][way]["fits"].as_bool().unwrap()).collect();
+            assert_eq!(judged, (0..=last).map(|other| other > way).collect::<Vec<_>>(), "{target}");
+            let told = names[(way + 1).min(last)];
+            assert_eq!((short["way"].as_str(), short["fits"].as_bool()), (Some(told), Some(way < last)));
+            assert_eq!(output.status.success(), way < last);
         }
         // RAM decides too.
-        let least = figure(2, "ram");
+        let least = figure(last, "ram");
         let short = format!("--flash 1M --ram {}", least - 1);
         let output = xsfm(folder, &format!("analyze m.xsfm --target {target} {short}"), "");
         let text = String::from_utf8(output.stdout).unwrap();

@@ -19,7 +19,7 @@ pub struct Target {
     pub lanes: usize,
     /// What each mode takes.
     pub modes: BTreeMap<String, Costs>,
-    /// What `Int8Model` takes in their place, by the `opt-level` that it was compiled with: all of [`OPT_LEVELS`].
+    /// What `Int8Model` takes in their place, by the `opt-level` that it was compiled with: those of [`OPT_LEVELS`] that predict well.
     pub int8_model: BTreeMap<String, Alone>,
 }
 
@@ -91,12 +91,14 @@ mod tests {
         for (name, target) in &targets {
             assert!(target.code > 1000 && target.structs > 0, "{name}");
             assert!(target.modes.keys().eq(["dynamic", "f32", "int8"]), "{name}");
-            assert!(target.int8_model.keys().eq(OPT_LEVELS), "{name}");
+            let levels = if name == "cortex-m55" { &OPT_LEVELS[..1] } else { &OPT_LEVELS };
+            assert!(target.int8_model.keys().eq(levels), "{name}");
             for (level, alone) in &target.int8_model {
                 assert!((1000..target.code / 2).contains(&alone.code), "{name} {level}: {}", alone.code);
                 assert!((1..target.structs).contains(&alone.structs), "{name} {level}: {}", alone.structs);
             }
-            assert!(target.int8_model["z"].code < target.int8_model["3"].code, "{name}");
+            let code: Vec<usize> = target.int8_model.values().map(|alone| alone.code).collect();
+            assert!(code.is_sorted_by(|a, b| a > b), "{name}: {code:?}");
             let alone = target.int8_model.iter().map(|(level, alone)| (level, &alone.costs));
             for (way, costs) in target.modes.iter().chain(alone) {
                 assert!(costs.stack > 0, "{name} {way}");

@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 use xsfm_convert::analyze;
-use xsfm_convert::analyze::target::{Alone, Costs, OPT_LEVELS, Target as Measured};
+use xsfm_convert::analyze::target::{Alone, Costs, Target as Measured};
 use xsfm_convert::analyze::work::KINDS;
 
 use self::bench::{Bench, CORES, Core, Linked, SHAPES, Sample};
@@ -92,7 +92,7 @@ pub(crate) fn test() -> Result<()> {
             let fitted = Fitted { code: known.code, structs: known.structs, costs };
             ways.push((core, library.named(mode), mode, mode.to_owned(), fitted));
         }
-        for level in OPT_LEVELS {
+        for &level in core.levels {
             let alone = known.int8_model.get(level).with_context(|| format!("{} {ALONE} {level}", core.name))?;
             let fitted = Fitted { code: alone.code, structs: alone.structs, costs: alone.costs.clone() };
             ways.push((core, core.alone(level)?, INT8, format!("{ALONE} {level}"), fitted));
@@ -171,7 +171,7 @@ impl Bench {
             measured.structs = structs;
             measured.modes.insert(mode.to_owned(), costs);
         }
-        for level in OPT_LEVELS {
+        for &level in core.levels {
             let Fitted { code, structs, costs } =
                 self.fit(core, &core.alone(level)?, INT8, &format!("{ALONE} {level}"))?;
             measured.int8_model.insert(level.to_owned(), Alone { code, structs, costs });
