@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use object::{Object, ObjectSection};
 use xsfm_convert::analyze::target::OPT_LEVELS;
 use xsfm_convert::analyze::work::{KINDS, Work};
 use xsfm_convert::target::retarget;
@@ -259,13 +260,19 @@ impl Bench {
     }
 }
 
-/// Bytes of code and constants that the library brought: those of the program, without those of the examples' own files.
+/// Bytes of code and constants that the library brought: those of the program, without those of the examples' own files. The model lies
+/// in a section of its own, names and all.
 fn code(folder: &Path) -> Result<usize> {
-    let files = ["measure.elf", "measure.o", "board.o", "model.o"].map(|file| folder.join(file));
-    let text = command::quiet_output(Command::new("arm-none-eabi-size").args(&files))?;
+    let program = folder.join("measure.elf");
+    let shown = || program.display().to_string();
+    let bytes = fs::read(&program).with_context(shown)?;
+    let file = object::File::parse(&*bytes).with_context(shown)?;
+    let section = |name| file.section_by_name(name).map_or(0, |section| section.size() as usize);
+    let own = ["measure.o", "board.o"].map(|file| folder.join(file));
+    let text = command::quiet_output(Command::new("arm-none-eabi-size").args(&own))?;
     let sizes = text.lines().skip(1).map(|line| line.split_whitespace().next()?.parse::<usize>().ok());
     match sizes.collect::<Option<Vec<_>>>().as_deref() {
-        Some([all, own @ ..]) if own.len() == 3 => Ok(all - own.iter().sum::<usize>()),
+        Some([measure, board]) => Ok(section(".text") + section(".data") - measure - board),
         _ => bail!("arm-none-eabi-size says {text:?}"),
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | [`bench`] | builds `firmware-examples/c/measure.c` with a model and the C library, or `Int8Model` alone, and runs it |
+//! | [`mod@bench`] | builds `firmware-examples/c/measure.c` with a model and the C library, or `Int8Model` alone, and runs it |
 //! | [`squares`] | finds what each kind of work takes |
 
 mod bench;
@@ -205,21 +205,24 @@ impl Bench {
         let library = core.library()?;
         known.code = 0;
         for (mode, costs) in &mut known.modes {
-            let sizes = self.sizes(core, &library, mode, mode)?;
+            let sizes = self.sizes(core, &library, mode, mode, &SIZED)?;
             known.code = known.code.max(sizes.code);
             (known.structs, costs.stack) = (sizes.structs, sizes.costs.stack);
         }
+        // Other shapes than those go deepest here.
+        let all: Vec<usize> = (0..SHAPES).collect();
         for (level, alone) in &mut known.int8_model {
-            let sizes = self.sizes(core, &core.alone(level)?, INT8, &format!("{ALONE} {level}"))?;
+            let linked = core.alone(level)?;
+            let sizes = self.sizes(core, &linked, INT8, &format!("{ALONE} {level}"), &all)?;
             (alone.code, alone.structs, alone.costs.stack) = (sizes.code, sizes.structs, sizes.costs.stack);
         }
         Ok(())
     }
 
-    fn sizes(&self, core: &Core, linked: &Linked, mode: &str, way: &str) -> Result<Fitted> {
+    fn sizes(&self, core: &Core, linked: &Linked, mode: &str, way: &str, shapes: &[usize]) -> Result<Fitted> {
         let models = self.models(mode)?;
         let mut sizes = Fitted { code: 0, structs: 0, costs: Costs::default() };
-        for number in SIZED {
+        for &number in shapes {
             let sample = self.sample(core, linked, &models[number])?;
             eprintln!(
                 "{} {way}: shape {number:02}, {} bytes of stack, {} of code",
