@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use xsfm_benches::{FEATURES, samples};
 use xsfm_convert::input;
-use xsfm_runtime::{Backend, Model, Ranker, Row, Score, Scorer, ScratchBlock};
+use xsfm_runtime::{Backend, LoadOptions, Model, Ranker, Row, Score, Scorer, ScratchBlock};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -43,8 +43,8 @@ fn counted_part(work: &mut dyn FnMut() -> Outcome) -> Outcome {
 
 fn count(file: &Path, case: &str) -> Outcome {
     let packed = input::packed(file)?;
-    let model = Model::from_bytes_skipping_checksum(&packed)?;
-    let model = model.with_backend(Backend::Avx2).ok_or("this CPU, or valgrind, has no AVX2")?;
+    let options = LoadOptions { skip_checksum: true, backend: Some(Backend::Avx2) };
+    let model = Model::from_bytes_with(&packed, options)?;
     let mut prepared = vec![ScratchBlock::ZERO; model.prepared_blocks()];
     let model = model.prepare(&mut prepared)?;
     let samples = samples(COUNTED, 3);

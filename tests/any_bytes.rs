@@ -8,10 +8,11 @@ use xsfm_convert::model::{FloatModel, TableBits};
 use xsfm_convert::pack::{pack_f32, pack_int8};
 use xsfm_convert::target::{Target, retarget};
 use xsfm_interchange::config::Interaction;
-use xsfm_runtime::format::{CRC, Prefix, VERSION};
-use xsfm_runtime::{LoadError, Mode, Model, ScoreError, ScratchBlock};
+use xsfm_runtime::format::VERSION;
+use xsfm_runtime::{Int8Model, LoadError, Mode, Model, ScoreError, ScratchBlock};
+use xsfm_tests::structured::{Fuzzer, sign};
 use xsfm_tests::{Rows, Shape, dynamic, every_way, float_model, quantized, with_factors};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 /// Small files that between them have every section.
 fn files() -> Vec<Vec<u8>> {
@@ -65,7 +66,9 @@ impl AlignedCopy {
 /// Loads without the checksum and scores in every way; says what came of it.
 fn outcome(bytes: &[u8]) -> Result<(), LoadError> {
     let copy = AlignedCopy::new(bytes);
-    let model = Model::from_bytes_skipping_checksum(copy.bytes())?;
+    let loaded = Model::from_bytes_skipping_checksum(copy.bytes());
+    small_programs_agree(&loaded, copy.bytes());
+    let model = loaded?;
     // Changed bytes may say that there are billions of features: rows are drawn from whatever the model says.
     let rows = Rows::for_model(&model, 3, 5);
     match every_way(&model, &rows) {
@@ -85,12 +88,24 @@ fn outcome(bytes: &[u8]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Makes the checksums of changed bytes right again, so that the checks behind them are reached.
-fn sign(bytes: &mut [u8]) {
-    let crc = CRC.checksum(&bytes[Prefix::LEN..]);
-    let (prefix, _) = Prefix::mut_from_prefix(bytes).unwrap();
-    prefix.body_crc = crc.into();
-    prefix.prefix_crc = prefix.checksum().into();
+/// [`Int8Model`] refuses what [`Model`] refuses, but what is wrong with names alone, and scores what it accepts: with the same bits,
+/// which `outcome` compares with those of all back ends.
+fn small_programs_agree(loaded: &Result<Model<'_>, LoadError>, bytes: &[u8]) {
+    match (loaded, Int8Model::from_bytes_skipping_checksum(bytes)) {
+        (Ok(model), Ok(small)) => {
+            assert_eq!(model.mode(), Mode::Int8);
+            let rows = Rows::for_model(model, 3, 5);
+            let mut scratch = vec![ScratchBlock::ZERO; small.scratch_blocks()];
+            let found = rows.iter().map(|row| small.score(row, &mut scratch).unwrap() as f32 / 65_536.0);
+            let expected = xsfm_tests::scores(model, &rows).unwrap();
+            assert!(found.eq(expected.iter().map(|score| score.logit)));
+        }
+        (Ok(model), Err(error)) => assert_ne!(model.mode(), Mode::Int8, "{error}"),
+        // Producer, label, and names of fields, which a small program does not read.
+        (Err(LoadError::Manifest | LoadError::Value { what: "number of field names", .. }), Ok(_)) => (),
+        (Err(error), Ok(_)) => panic!("{error}: but a small program reads it"),
+        (Err(_), Err(_)) => (),
+    }
 }
 
 #[test]
@@ -172,6 +187,22 @@ fn another_version_is_an_error_that_says_which() {
     sign(&mut file);
     let error = Model::from_bytes(AlignedCopy::new(&file).bytes()).unwrap_err();
     assert_eq!(error, LoadError::Version { supported: VERSION, found: 9 });
+}
+
+/// Numbers at the ends of their ranges, padding that is not zero: what one reader refuses all do, and all score alike.
+///
+/// `XSFM_FUZZ_RUNS` is the number of cases, `XSFM_FUZZ_SEED` the first seed, `XSFM_FUZZ_THREADS` how many run at once:
+/// `cargo xtask fuzz` sets them.
+#[test]
+fn valid_files_with_extreme_numbers_are_read_alike() {
+    let variable = |name, default| std::env::var(name).map_or(default, |value| value.parse().unwrap());
+    let (first, count) = (variable("XSFM_FUZZ_SEED", 1), variable("XSFM_FUZZ_RUNS", 20_000));
+    let tally = Fuzzer::new(40).run_all(first, count, variable("XSFM_FUZZ_THREADS", 2) as usize);
+    println!("{count} cases: {tally:?}");
+    if count >= 1000 {
+        let (refused, scored, telling) = (tally.refused, tally.scored, tally.telling);
+        assert!(refused * 30 > count && scored * 2 > count && telling * 3 > scored, "little was compared: {tally:?}");
+    }
 }
 
 proptest! {

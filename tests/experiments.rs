@@ -140,6 +140,137 @@ fn what_is_made_stays_and_what_changed_is_told() {
     assert!(!run.status.success() && words.contains("hidden was [16], now [8]"), "{words}");
 }
 
+/// A row that diverges is told, and stops neither the others nor the report; what needs it is not begun, and nothing of it is tried again.
+#[test]
+fn a_row_that_diverges_stops_no_other() {
+    let Some(table) = Table::new() else { return };
+    let file = |name: &str, text: &str| {
+        let path = table.at(&format!("{name}.toml"));
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let rows = [
+        file("1-teacher", "title = 'T'\ntable = 'A'\n[train]\nhidden = [16]\n"),
+        file("20-wild", "title = 'W'\ntable = 'A'\n[train]\nlearning_rate = 1000\n"),
+        file("21-taught", "title = 'Taught by W'\ntable = 'A'\nteacher = ['wild']\n"),
+        file("22-other", "title = 'O'\ntable = 'A'\n[train]\nhidden = [4]\n"),
+    ];
+    let run_rows = || {
+        let mut command = Command::new(&table.train);
+        command.arg("run").args(&rows).args(["--jobs", "2", "--xsfm"]).arg(&table.xsfm);
+        command.args(["--data", &table.at("data"), "--out", &table.at("out")]).output().unwrap()
+    };
+    let first = run_rows();
+    let words = String::from_utf8_lossy(&first.stderr).into_owned();
+    assert!(!first.status.success() && words.contains("2 of 8 diverged") && words.contains("wild seed"), "{words}");
+    for seed in ["1", "2"] {
+        for made in ["teacher", "other"] {
+            assert!(Path::new(&table.at(&format!("out/{made}/seed-{seed}/outcome.json"))).exists(), "{made} {seed}");
+        }
+        assert!(!Path::new(&table.at(&format!("out/taught/seed-{seed}"))).exists());
+        let diverged = fs::read_to_string(table.at(&format!("out/wild/seed-{seed}/diverged.json"))).unwrap();
+        assert!(diverged.contains("training diverged; lower --learning-rate"), "{diverged}");
+    }
+    let log = || fs::read_to_string(table.at("out/wild/seed-1/log.txt")).unwrap();
+    let before = log();
+    let again = run_rows();
+    let words = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(!again.status.success() && words.contains("is not tried again") && log() == before, "{words}");
+
+    let mut report = vec!["report", "--out"];
+    let (from, to) = (table.at("out"), table.at("report"));
+    report.extend([from.as_str(), "--to", &to]);
+    report.extend(rows.iter().map(String::as_str));
+    run(&table.train, &report);
+    let markdown = fs::read_to_string(Path::new(&to).join("report.md")).unwrap();
+    for title in ["| W (diverged) |", "| Taught by W (diverged) |", "| T |", "| O |"] {
+        assert!(markdown.contains(title), "{title}: {markdown}");
+    }
+    assert!(!markdown.contains("NaN"), "{markdown}");
+}
+
+/// Rows of a table are compared on the same test rows, where their logits were kept.
+#[test]
+fn reports_say_what_a_difference_means() {
+    let Some(table) = Table::new() else { return };
+    assert!(table.command("out").status().unwrap().success());
+    let json = |more: &[&str]| -> Vec<serde_json::Value> {
+        let (files, from, to) = (table.files(), table.at("out"), table.at("report"));
+        let mut arguments: Vec<&str> = vec!["report", "--json", "--out", &from, "--to", &to];
+        arguments.extend(files.iter().map(String::as_str).chain(more.iter().copied()));
+        serde_json::from_str(&run(&table.train, &arguments)).unwrap()
+    };
+    let lines = json(&[]);
+    let f64_of = |line: &serde_json::Value, key: &str| line[key].as_f64().unwrap();
+    for table in ["A", "B"] {
+        let lines: Vec<_> = lines.iter().filter(|line| line["table"] == table).collect();
+        let best = lines.iter().max_by(|a, b| f64_of(a, "valid_auc").total_cmp(&f64_of(b, "valid_auc"))).unwrap();
+        assert!(best["against"].is_null());
+        for line in lines.iter().filter(|line| line["row"] != best["row"]) {
+            assert_eq!(line["against"], best["row"]);
+            let less = f64_of(line, "auc") - f64_of(best, "auc");
+            assert!((f64_of(line, "auc_difference") - less).abs() < 1e-6, "{line}");
+            let (error, of_one) = (f64_of(line, "auc_difference_standard_error"), f64_of(line, "auc_standard_error"));
+            assert!(error > 0.0 && error < 1.5 * of_one, "{line}");
+        }
+    }
+    // The files of one row and their seeds agree with what `evaluate` says of them.
+    let student = lines.iter().find(|line| line["row"] == "student").unwrap();
+    let of_seed = |seed: u32| -> f64 {
+        let packed = table.at(&format!("out/student/seed-{seed}/model.xsfm"));
+        let rows = table.at("data/test.arrow");
+        let figures = run(&table.xsfm, &["evaluate", &packed, "--rows", &rows, "--json"]);
+        f64_of(&serde_json::from_str(&figures).unwrap(), "auc_standard_error")
+    };
+    assert!(((of_seed(1) + of_seed(2)) / 2.0 - f64_of(student, "auc_standard_error")).abs() < 1e-12);
+    let named = json(&["--against", "dynamic"]);
+    assert!(named.iter().all(|line| (line["row"] == "dynamic") == line["against"].is_null()));
+
+    // Outcomes of older programs have neither: their cells are empty.
+    for seed in [1, 2] {
+        let folder = table.folder.path().join(format!("out/teacher/seed-{seed}"));
+        fs::remove_file(folder.join("predictions.safetensors")).unwrap();
+        let mut outcome: serde_json::Value =
+            serde_json::from_slice(&fs::read(folder.join("outcome.json")).unwrap()).unwrap();
+        for part in ["valid", "test"] {
+            outcome[part].as_object_mut().unwrap().remove("auc_standard_error").unwrap();
+        }
+        fs::write(folder.join("outcome.json"), outcome.to_string()).unwrap();
+    }
+    let old = json(&[]);
+    let teacher = old.iter().find(|line| line["row"] == "teacher").unwrap();
+    assert!(teacher["auc_standard_error"].is_null() && teacher["auc_difference"].is_null() && teacher["auc"].is_f64());
+}
+
+/// One class in the validation rows is said before anything is made.
+#[test]
+fn tables_of_rows_of_one_class_are_not_begun() {
+    let Some(table) = Table::new() else { return };
+    let rows = fs::read_to_string(table.at("rows.csv")).unwrap();
+    let (header, rows) = rows.split_once('\n').unwrap();
+    let (ones, others): (Vec<&str>, Vec<&str>) = rows.lines().partition(|row| row.starts_with("1,"));
+    let (valid, train) = (&ones[..150], [&ones[150..], &others[..]].concat());
+    let letters = "v\n".repeat(valid.len()) + &"t\n".repeat(train.len());
+    let (text, path) = (format!("{header}\n{}\n{}\n", valid.join("\n"), train.join("\n")), table.at("one.csv"));
+    fs::write(&path, text).unwrap();
+    fs::write(table.at("letters.txt"), letters).unwrap();
+    let mut prepare = vec!["prepare", "csv", "--input", &path, "--schema"];
+    let (schema, letters, data) = (table.at("rows.toml"), table.at("letters.txt"), table.at("one"));
+    prepare.extend([schema.as_str(), "--split", "file", "--split-file", &letters, "--out", &data]);
+    run(&table.train, &prepare);
+    let files = table.files();
+    let out = table.at("never");
+    let run_flags: Vec<&str> = std::iter::once("run").chain(files.iter().map(String::as_str)).collect();
+    for flags in [&run_flags[..], &["fit", "--budget", "32KiB"]] {
+        let mut command = Command::new(&table.train);
+        command.args(flags).args(["--data", &data, "--out", &out, "--xsfm"]).arg(&table.xsfm);
+        let output = command.output().unwrap();
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(words.contains("valid.arrow: all 150 rows have the label 1") && !output.status.success(), "{words}");
+        assert!(!Path::new(&out).exists());
+    }
+}
+
 #[test]
 fn latencies_are_those_of_the_packed_file_and_of_libtorch() {
     let Some(table) = Table::new() else { return };
@@ -209,6 +340,64 @@ fn fit_gives_up_rare_tokens_for_bytes() {
     assert_eq!(figures["auc"], few["valid_auc"]);
     let log = fs::read_to_string(Path::new(packed).with_file_name("log.txt")).unwrap();
     assert!(log.contains("--teacher-data") && log.contains("--data ") && log.contains("fit/min-count-40"), "{log}");
+}
+
+/// A trial that diverges is the worst, in the search and when it is repeated; where all diverge, it is said why.
+#[test]
+fn fit_goes_on_where_a_trial_diverges() {
+    let Some(table) = Table::new() else { return };
+    let space = |name: &str, rates: &str| {
+        let text = format!(
+            "[train]\nepochs = 2\nbatch_size = 256\n[try]\nembed_dim = [4]\nhidden = ['none', [4]]\nlearning_rate = {rates}\n"
+        );
+        fs::write(table.folder.path().join(name), text).unwrap();
+        table.at(name)
+    };
+    let fit = |space: &str, out: &str| {
+        let mut command = Command::new(&table.train);
+        command.args([
+            "fit",
+            "--data",
+            &table.at("data"),
+            "--out",
+            &table.at(out),
+            "--space",
+            space,
+            "--budget",
+            "100KiB",
+        ]);
+        command.args(["--trials", "4", "--finalists", "2", "--seeds", "1,2", "--json", "--xsfm"]).arg(&table.xsfm);
+        command.output().unwrap()
+    };
+    let mixed = space("mixed.toml", "[1000, 0.01]");
+    let first = fit(&mixed, "mixed");
+    let words = String::from_utf8_lossy(&first.stderr).into_owned();
+    assert!(first.status.success() && words.contains("DIVERGED"), "{words}");
+    let report: serde_json::Value = serde_json::from_slice(&first.stdout).unwrap();
+    assert!(report["best"][0]["settings"].as_str().unwrap().contains("learning_rate=0.01"), "{report}");
+    let diverged = report["diverged"].as_array().unwrap();
+    assert_eq!(diverged.len(), 2, "{report}");
+    assert!(diverged.iter().all(|d| d["settings"].as_str().unwrap().contains("learning_rate=1000")), "{report}");
+    assert!(report["best"][0]["test_auc_standard_error"].as_f64().unwrap() > 0.0);
+    let logs = || {
+        let folders =
+            fs::read_dir(table.at("mixed")).unwrap().map(|entry| entry.unwrap().path().join("seed-1/log.txt"));
+        let mut logs: Vec<_> = folders.filter_map(|path| fs::read_to_string(path).ok()).collect();
+        logs.sort();
+        logs
+    };
+    let before = logs();
+    let again = fit(&mixed, "mixed");
+    let words = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(again.status.success() && words.contains("is not tried again"), "{words}");
+    assert_eq!((again.stdout, logs()), (first.stdout, before));
+
+    let wild = space("wild.toml", "[1000, 3000]");
+    for _ in 0..2 {
+        let output = fit(&wild, "wild");
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && words.contains("all 4 models that were tried diverged"), "{words}");
+    }
 }
 
 const SPACE: &str = "[train]\nepochs = 4\nbatch_size = 256\nlearning_rate = 0.01\nalpha = 0.5\n\

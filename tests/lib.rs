@@ -1,5 +1,6 @@
 //! What the cross-crate tests share: random models of any shape, rows for them, and their scores.
 
+pub mod structured;
 pub mod trainer;
 
 use rand::rngs::StdRng;
@@ -155,6 +156,11 @@ impl Rows {
     /// `count` random rows for a model with these fields (features, whether a bag), bags of 1 to 8 indices. Some fields are the
     /// context's, which change with every eleventh row only.
     pub fn random(fields: &[(u32, bool)], count: usize, seed: u64) -> Self {
+        Self::with_bags_up_to(fields, count, 8, seed)
+    }
+
+    /// The same with bags of 1 to `most` indices; of `most` in the first row.
+    pub fn with_bags_up_to(fields: &[(u32, bool)], count: usize, most: usize, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut context_fields: Vec<usize> = (0..fields.len()).rev().filter(|_| rng.random_bool(0.5)).collect();
         // One field at least is the candidates'.
@@ -167,7 +173,7 @@ impl Rows {
                     let before = rows.offsets[first] as usize..rows.offsets[first + 1] as usize;
                     rows.indices.extend_from_within(before);
                 } else {
-                    let several = if bag { rng.random_range(1..=8) } else { 1 };
+                    let several = if bag { rng.random_range(1..=most) } else { 1 };
                     rows.indices.extend((0..several).map(|_| rng.random_range(0..features)));
                 }
                 rows.offsets.push(rows.indices.len() as u32);

@@ -8,6 +8,7 @@ fn main() {
     compile_boundary();
     let uses_torch = env::var_os("CARGO_FEATURE_TORCH").is_some();
     if let (true, Some(folder)) = (uses_torch && cfg!(unix), env::var_os("LIBTORCH")) {
+        // libtorch_cuda is not among what is linked: nothing here names its symbols, and opening it takes 0.4 s. `src/cuda` opens it.
         println!("cargo::rustc-link-arg=-Wl,-rpath,{}/lib", folder.display());
     }
 }
@@ -15,8 +16,8 @@ fn main() {
 /// As torch-sys compiles its own: headers where it looks for them, threads by OpenMP.
 #[cfg(feature = "torch")]
 fn compile_boundary() {
-    const SOURCE: &str = "src/cpu/libtorch.cpp";
-    println!("cargo::rerun-if-changed={SOURCE}");
+    const SOURCES: [&str; 2] = ["src/cpu/libtorch.cpp", "src/cuda/libtorch.cpp"];
+    SOURCES.iter().for_each(|source| println!("cargo::rerun-if-changed={source}"));
     println!("cargo::rerun-if-env-changed=LIBTORCH_INCLUDE");
     let include = match env::var_os("LIBTORCH_INCLUDE") {
         Some(folder) => std::path::Path::new(&folder).join("include"),
@@ -31,6 +32,6 @@ fn compile_boundary() {
         .warnings(false)
         .includes([include.join("torch/csrc/api/include"), include])
         .flag_if_supported("-fopenmp")
-        .file(SOURCE)
+        .files(SOURCES)
         .compile("xsfm_libtorch");
 }

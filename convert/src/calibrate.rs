@@ -5,11 +5,11 @@
 //! 2. Tables and layers are rounded anew ([`crate::rounding`]); what does not lower the error is not kept.
 //! 3. The mean error goes into the bias.
 
-use std::fmt;
+use std::{fmt, slice};
 
-use xsfm_interchange::config::Scales;
+use xsfm_interchange::config::{ModelConfig, Scales};
 use xsfm_interchange::quantization::{ACTIVATION_MAX, LOGIT_STEP, WEIGHT_MAX, limit, quantize, symmetric_scale};
-use xsfm_interchange::rows::RowBlock;
+use xsfm_interchange::rows::{Bounds, RowBlock, variety};
 use xsfm_runtime::{Model, Row, ScoreError, Scorer, ScratchBlock};
 
 use crate::error::Error;
@@ -21,8 +21,10 @@ use crate::rounding::{round_layers, round_tables};
 
 /// Rows beyond this many add time, not accuracy.
 pub const MAX_ROWS: usize = 2048;
-/// With fewer rows than this, ranges and averages mean little.
-pub const MIN_ROWS: usize = 16;
+/// Random rows beside which the samples' logits must vary.
+const PROBES: u32 = 64;
+/// Where the samples' logits vary by less than this share of the random rows', they say nothing of the model.
+const LEAST_VARIATION: f64 = 1e-3;
 
 /// How a scale follows from the numbers that it scales.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,24 +123,24 @@ pub struct Calibration {
     pub trials: Vec<Trial>,
     /// Mean |logit error| on the sample rows.
     pub error: f64,
-    /// Standard deviation of the float model's logits on the sample rows.
+    /// Standard deviation of the float model's logits on the sample rows; 0 of a model that says the same of all rows.
     pub logit_deviation: f64,
+    /// How many of the sample rows are distinct.
+    pub distinct_rows: usize,
 }
 
 /// Quantises `model` with the scales and the rounding that serve `samples` best. `progress` hears (done, total) steps.
 ///
 /// # Errors
-/// Fewer than [`MIN_ROWS`] samples, a row that does not fit the model, or a model that integers cannot carry.
+/// Samples that are too few or do not vary, a row that does not fit the model, or a model that integers cannot carry.
 pub fn calibrate(
     model: &FloatModel,
     activations: Activations,
     samples: &RowBlock,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Calibration, Error> {
-    if samples.len() < MIN_ROWS {
-        let message = format!("calibration needs at least {MIN_ROWS} rows, {} given", samples.len());
-        return Err(Error::Quantize(message));
-    }
+    let distinct_rows = variety::check(slice::from_ref(samples), &Bounds::from(&model.config))
+        .map_err(|error| Error::Quantize(error.to_string()))?;
     let hidden = match activations {
         Activations::Static => model.layers.len().saturating_sub(1),
         Activations::Dynamic => 0,
@@ -150,6 +152,7 @@ pub fn calibrate(
         progress(done.min(total), total);
     };
     let ranges = Ranges::measure(model, samples)?;
+    check_variation(model, &ranges.logits, distinct_rows)?;
     step();
 
     let mut search = Search::start(model, activations, samples, &ranges)?;
@@ -179,7 +182,37 @@ pub fn calibrate(
     search.try_bias()?;
     progress(total, total);
     let logit_deviation = deviation(&search.logits);
-    Ok(Calibration { model: search.best, trials: search.trials, error: search.error, logit_deviation })
+    Ok(Calibration { model: search.best, trials: search.trials, error: search.error, logit_deviation, distinct_rows })
+}
+
+/// Refuses samples whose logits hardly vary though the model's do.
+fn check_variation(model: &FloatModel, logits: &[f64], distinct_rows: usize) -> Result<(), Error> {
+    let probes = random_rows(&model.config, PROBES);
+    let of_probes =
+        rows(&probes).enumerate().map(|(i, row)| Ok(float_forward(model, row).map_err(Error::row(i))?.logit));
+    let of_probes = deviation(&of_probes.collect::<Result<Vec<f64>, Error>>()?);
+    let of_samples = deviation(logits);
+    if of_samples >= LEAST_VARIATION * of_probes {
+        return Ok(());
+    }
+    let count = logits.len();
+    Err(Error::Quantize(format!(
+        "calibration needs rows whose logits vary: those of the {count} rows given, {distinct_rows} of them distinct, deviate by \
+         {of_samples:.3e}, those of random rows by {of_probes:.3e}"
+    )))
+}
+
+/// Rows of any indices that the model knows, the same each time.
+fn random_rows(config: &ModelConfig, count: u32) -> RowBlock {
+    let mut block = RowBlock::new(config.fields.len(), config.fields.iter().any(|field| field.bag));
+    for i in 0..count {
+        for (f, field) in (0..).zip(&config.fields) {
+            // Multiplicative hashing (Knuth): the upper bits of i and f scatter.
+            let hash = (i * 131 + f + 1_u32).wrapping_mul(2_654_435_761) >> 7;
+            block.push_field(&[hash % field.features.max(1)]);
+        }
+    }
+    block
 }
 
 /// The best model so far.
@@ -361,6 +394,8 @@ fn mean_abs(values: &[f64]) -> f64 {
 
 fn deviation(values: &[f64]) -> f64 {
     let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt()
+    // From the first, so that equal values have no deviation, not even one of rounding.
+    let from_first = || values.iter().map(|v| v - values[0]);
+    let mean = from_first().sum::<f64>() / n;
+    (from_first().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt()
 }

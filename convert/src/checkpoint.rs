@@ -82,8 +82,10 @@ pub fn load(folder: &Path) -> Result<FloatModel, Error> {
         _ => None,
     };
     let layers = load_layers(&config, &tensors)?;
+    let bias = tensors.scalar("bias")?;
+    tensors.all_are_read(&format!("the model that {} describes", config_path.display()))?;
     Ok(FloatModel {
-        bias: tensors.scalar("bias")?,
+        bias,
         label,
         fields,
         field_vectors,

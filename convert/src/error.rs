@@ -48,6 +48,18 @@ pub enum Error {
         /// Its shape.
         expected: Vec<usize>,
     },
+    /// A tensor that the model has no place for.
+    #[error("{}: tensor `{tensor}` of shape {shape:?} has no place in {model}: weights are never left out silently", path.display())]
+    UnexpectedTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// The model, and where it is described.
+        model: String,
+    },
     /// A tensor has another shape than the configuration says.
     #[error("{}: tensor `{tensor}` has shape {found:?}, the configuration asks for {expected:?}", path.display())]
     Shape {

@@ -28,11 +28,9 @@ pub struct Source {
 /// The code for `packed`, whose names start with `name`.
 ///
 /// # Errors
-/// Not a model, or a name that no language could have.
+/// A name that code in this language cannot have: see [`check_name`].
 pub fn generate(packed: &[u8], model: &Model<'_>, name: &str, language: Language) -> Result<Vec<Source>, Error> {
-    if name != identifier(name) || name.starts_with('_') {
-        return Err(Error::Input(format!("{name:?} is not a name: lowercase letters, digits and _, a letter first")));
-    }
+    check_name(name, language).map_err(Error::Input)?;
     let facts = Facts::new(packed, model);
     let source = |ending, text: String| Source { name: format!("{name}{ending}"), bytes: text.into_bytes() };
     Ok(match language {
@@ -42,6 +40,131 @@ pub fn generate(packed: &[u8], model: &Model<'_>, name: &str, language: Language
         Language::C => vec![source(".h", facts.header(name)), source(".c", facts.c(packed, name))],
     })
 }
+
+/// Whether code in this language, and its files, can have a name; the message says why not.
+///
+/// # Errors
+/// Other characters than lowercase letters, digits and `_`, another first one than a letter, or a name that means something else.
+pub fn check_name(name: &str, language: Language) -> Result<(), String> {
+    if name != identifier(name) || name.starts_with('_') {
+        return Err(format!("{name:?} is not a name: lowercase letters, digits and _, a letter first"));
+    }
+    match language {
+        Language::Rust if RUST_WORDS.contains(&name) => {
+            Err(format!("{name:?} is no name for a module of Rust: it is a keyword or a library"))
+        }
+        // `-I` comes before the system's own headers, which would find this one in their place.
+        Language::C if C_HEADERS.contains(&name) => {
+            Err(format!("{name:?} is no name for code in C: there is a header {name}.h already"))
+        }
+        Language::Rust | Language::C => Ok(()),
+    }
+}
+
+/// The name nearest to a file's that code in this language can have.
+pub fn usable_name(text: &str, language: Language) -> String {
+    let plain = identifier(text);
+    let plain = plain.trim_matches('_');
+    let with_letter = match plain.chars().next() {
+        None => "model".to_owned(),
+        Some(first) if first.is_ascii_digit() => format!("model_{plain}"),
+        Some(_) => plain.to_owned(),
+    };
+    if check_name(&with_letter, language).is_ok() { with_letter } else { format!("{with_letter}_model") }
+}
+
+/// Keywords of Rust 2024, also those that are kept for later, and the crates that generated code, or any other, names by a path.
+const RUST_WORDS: [&str; 55] = [
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "xsfm_runtime",
+    "yield",
+];
+/// Headers of the C library, and ours.
+const C_HEADERS: [&str; 31] = [
+    "assert",
+    "complex",
+    "ctype",
+    "errno",
+    "fenv",
+    "float",
+    "inttypes",
+    "iso646",
+    "limits",
+    "locale",
+    "math",
+    "setjmp",
+    "signal",
+    "stdalign",
+    "stdarg",
+    "stdatomic",
+    "stdbit",
+    "stdbool",
+    "stdckdint",
+    "stddef",
+    "stdint",
+    "stdio",
+    "stdlib",
+    "stdnoreturn",
+    "string",
+    "tgmath",
+    "threads",
+    "time",
+    "uchar",
+    "wchar",
+    "xsfm",
+];
 
 /// The lowercase identifier nearest to a file's or a field's name.
 pub fn identifier(text: &str) -> String {
@@ -73,6 +196,10 @@ impl Facts {
         let mut taken = BTreeSet::new();
         let fields = model.fields().enumerate().map(|(number, field)| {
             let mut identifier = identifier(field.name);
+            // One character that code cannot have; `_` alone names nothing.
+            if identifier == "_" {
+                let _ = write!(identifier, "{number}");
+            }
             while !taken.insert(identifier.clone()) {
                 let _ = write!(identifier, "_{number}");
             }
@@ -225,6 +352,29 @@ mod tests {
         assert_eq!(identifier("Release year"), "release_year");
         assert_eq!(identifier("1st"), "_1st");
         assert_eq!(identifier("größe"), "gr__e");
+    }
+
+    #[test]
+    fn what_is_suggested_can_be_used() {
+        for (text, rust, c) in [
+            ("2024", "model_2024", "model_2024"),
+            ("Student v2", "student_v2", "student_v2"),
+            ("_hidden", "hidden", "hidden"),
+            ("\u{6a21}\u{578b}", "model", "model"),
+            ("", "model", "model"),
+            ("7-eleven.final", "model_7_eleven_final", "model_7_eleven_final"),
+            ("type", "type_model", "type"),
+            ("Match", "match_model", "match"),
+            ("core", "core_model", "core"),
+            ("string", "string", "string_model"),
+            ("xsfm", "xsfm", "xsfm_model"),
+        ] {
+            for (language, expected) in [(Language::Rust, rust), (Language::C, c)] {
+                let name = usable_name(text, language);
+                assert_eq!(name, expected, "{text:?}");
+                check_name(&name, language).expect("usable");
+            }
+        }
     }
 
     #[test]

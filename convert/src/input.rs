@@ -6,25 +6,27 @@ use std::path::Path;
 use xsfm_interchange::checkpoint::{file, trained_on};
 use xsfm_interchange::dataset::{Dataset, SCHEMA};
 use xsfm_interchange::fingerprint::Vocabulary;
+use xsfm_interchange::output;
 use xsfm_interchange::rows::{Bounds, Column, RowBlock, RowsError, RowsReader, TsvReader};
 use xsfm_interchange::schema::Schema;
-use xsfm_runtime::Model;
+use xsfm_runtime::{LoadOptions, Model};
 
 use crate::error::Error;
 use crate::mapped::Mapped;
 use crate::model::FloatModel;
-use crate::{checkpoint, golden};
+use crate::{checkpoint, import};
 
 /// Blocks of rows, each checked against the model.
 pub type Blocks = Box<dyn Iterator<Item = Result<RowBlock, RowsError>>>;
 
-/// Reads a folder of either layout: `config.json` of the original Python code has an `architecture`.
+/// Reads a folder of either layout: `config.json` of a model trained elsewhere has an `architecture` or a `library`.
 ///
 /// # Errors
-/// As [`checkpoint::load`] and [`golden::load`].
+/// As [`checkpoint::load`] and [`import::load`].
 pub fn float_model(folder: &Path) -> Result<FloatModel, Error> {
     let config: serde_json::Value = checkpoint::read_json(&folder.join(file::CONFIG))?;
-    if config.get("architecture").is_some() { golden::load(folder) } else { checkpoint::load(folder) }
+    let elsewhere = ["architecture", "library"].iter().any(|key| config.get(key).is_some());
+    if elsewhere { import::load(folder) } else { checkpoint::load(folder) }
 }
 
 /// Opens a packed file: mapped into memory, or read where it is a pipe. Its bytes are not checked: see [`load`].
@@ -40,7 +42,15 @@ pub fn packed(path: &Path) -> Result<Mapped, Error> {
 /// # Errors
 /// Not a model, or a damaged one.
 pub fn load<'a>(path: &Path, packed: &'a [u8]) -> Result<Model<'a>, Error> {
-    Model::from_bytes(packed).map_err(|source| Error::Load { path: path.to_owned(), source })
+    load_with(path, packed, LoadOptions::default())
+}
+
+/// The same with what is chosen before, so that a back end that is not wanted is not asked for.
+///
+/// # Errors
+/// As [`load`], and a back end that this CPU lacks.
+pub fn load_with<'a>(path: &Path, packed: &'a [u8], options: LoadOptions) -> Result<Model<'a>, Error> {
+    Model::from_bytes_with(packed, options).map_err(|source| Error::Load { path: path.to_owned(), source })
 }
 
 /// The fingerprint of the vocabulary that a packed model was trained with, where the file has it.
@@ -102,9 +112,9 @@ pub fn rows(path: &Path, bounds: Bounds) -> Result<(Blocks, Option<u64>), Error>
         if reader.vocabulary().is_some() != is_known {
             let which = if is_known { "the rows do" } else { "the model does" };
             let path = path.display();
-            eprintln!(
+            output::say(format_args!(
                 "NOTE: {path}: {which} not say which vocabulary its indices are of; nothing can tell whether it is the same"
-            );
+            ));
         }
         let rows = reader.num_rows();
         let mut next = 0;

@@ -3,7 +3,7 @@
 //! | module | takes | gives |
 //! |---|---|---|
 //! | [`checkpoint`] | checkpoint folder | [`FloatModel`](model::FloatModel), BatchNorm folded |
-//! | [`golden`] | folder in the layout of the original Python implementation | [`FloatModel`](model::FloatModel) |
+//! | [`import`] | folder of a model trained elsewhere | [`FloatModel`](model::FloatModel) |
 //! | [`calibrate`], [`rounding`] | [`FloatModel`](model::FloatModel), rows | the scales and the rounding with the smallest logit error |
 //! | [`low_rank`] | [`FloatModel`](model::FloatModel) | the same with factors in place of pairs |
 //! | [`quantize`] | [`FloatModel`](model::FloatModel), scales | [`QuantizedModel`](model::QuantizedModel) |
@@ -16,6 +16,8 @@
 //! | [`input`], [`mapped`] | paths | models, and rows in blocks; packed files in memory |
 //! | [`reference`](mod@reference) | either model, a row | the logit, by the plainest loops: the oracle of every test |
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic; `xsfm_interchange::output` does not")]
+
 pub mod analyze;
 pub mod bench;
 pub mod calibrate;
@@ -24,7 +26,7 @@ pub mod error;
 pub mod export;
 mod fold;
 pub mod generate;
-pub mod golden;
+pub mod import;
 pub mod input;
 pub mod inspect;
 pub mod low_rank;

@@ -1,5 +1,8 @@
 //! A field matrix of low rank: Shtoff et al. 2024, arXiv:2408.00801.
 
+use std::iter;
+
+use ndarray::{Array1, Array2, ArrayViewMut1, Zip, s};
 use xsfm_runtime::format::limit;
 
 use crate::error::Error;
@@ -22,22 +25,24 @@ pub fn factorize(model: &mut FloatModel, rank: usize) -> Result<f64, Error> {
         return Err(Error::Quantize(format!("rank {rank} is asked for, possible are 1 to {most}")));
     }
     // R [num_fields, num_fields]
-    let mut matrix = vec![0.0; num_fields * num_fields];
+    let mut matrix = Array2::<f64>::zeros((num_fields, num_fields));
     for ((i, j), &r) in list.pairs(num_fields).into_iter().zip(weights) {
-        matrix[i * num_fields + j] = f64::from(r);
-        matrix[j * num_fields + i] = f64::from(r);
+        matrix[[i, j]] = r.into();
+        matrix[[j, i]] = r.into();
     }
-    let off_diagonal = || (0..num_fields).flat_map(|i| (0..num_fields).map(move |j| (i, j))).filter(|(i, j)| i != j);
     let mut round = || {
-        let mut largest = eigen(&matrix, num_fields);
+        let mut largest = eigen(&matrix);
         largest.sort_by(|a, b| b.value.abs().total_cmp(&a.value.abs()));
         largest.truncate(rank);
-        let at = |i: usize, j: usize| largest.iter().map(|e| e.value * e.vector[i] * e.vector[j]).sum::<f64>();
-        let missed: f64 = off_diagonal().map(|(i, j)| (matrix[i * num_fields + j] - at(i, j)).powi(2)).sum();
-        let all: f64 = off_diagonal().map(|(i, j)| matrix[i * num_fields + j].powi(2)).sum();
-        let diagonal: Vec<f64> = (0..num_fields).map(|i| at(i, i)).collect();
-        (0..num_fields).for_each(|i| matrix[i * num_fields + i] = diagonal[i]);
-        ((missed / all).sqrt(), largest)
+        let approximation = Array2::from_shape_fn(matrix.dim(), |(i, j)| {
+            largest.iter().map(|e| e.value * e.vector[i] * e.vector[j]).sum::<f64>()
+        });
+        let norm = |matrix: &Array2<f64>| {
+            matrix.indexed_iter().filter(|((i, j), _)| i != j).map(|(_, r)| r.powi(2)).sum::<f64>().sqrt()
+        };
+        let missed = norm(&(&matrix - &approximation)) / norm(&matrix);
+        matrix.diag_mut().assign(&approximation.diag());
+        (missed, largest)
     };
     (1..ROUNDS).for_each(|_| drop(round()));
     let (error, largest) = round();
@@ -54,17 +59,23 @@ impl LowRank<f32, f32> {
         let num_fields = u.len() / e.len();
         // The square of a sum has each pair twice.
         let size = |e: f32| (f64::from(e).abs() / 2.0).sqrt();
-        let factors: Vec<f32> = u
-            .chunks_exact(num_fields)
-            .zip(e)
-            .flat_map(|(u, &e)| u.iter().map(move |&u| (f64::from(u) * size(e)) as f32))
-            .collect();
+        let scaled = |(&u, &e): (&f32, &f32)| (f64::from(u) * size(e)) as f32;
+        let factors = u.iter().zip(e.iter().flat_map(|e| iter::repeat_n(e, num_fields))).map(scaled).collect();
         let signs: Vec<i8> = e.iter().map(|&e| if e < 0.0 { -1 } else { 1 }).collect();
-        let diagonal = (0..num_fields).map(|i| {
-            let of_field = factors.iter().skip(i).step_by(num_fields).zip(&signs);
-            of_field.map(|(&u, &sign)| f64::from(sign) * f64::from(u).powi(2)).sum::<f64>() as f32
-        });
-        LowRank { diagonal: diagonal.collect(), signs, factors }
+        let mut low_rank = LowRank { diagonal: Vec::new(), signs, factors };
+        let signs = low_rank.signs.iter().map(|&sign| f64::from(sign)).collect::<Array1<f64>>();
+        let diagonal = signs.dot(&low_rank.factors().pow2());
+        low_rank.diagonal = diagonal.iter().map(|&d| d as f32).collect();
+        low_rank
+    }
+
+    /// u `[rank, num_fields]`.
+    ///
+    /// # Panics
+    /// Where factors are not a multiple of the signs.
+    pub(crate) fn factors(&self) -> Array2<f64> {
+        let (rank, factors) = (self.signs.len(), self.factors.iter().map(|&u| u.into()).collect());
+        Array2::from_shape_vec((rank, self.factors.len() / rank), factors).expect("as many factors for each sign")
     }
 }
 
@@ -74,59 +85,59 @@ const ROUNDS: usize = 50;
 /// An eigenvalue and its vector of length 1.
 struct Eigen {
     value: f64,
-    vector: Vec<f64>,
+    vector: Array1<f64>,
 }
 
 /// Those of a symmetric matrix \[n, n\], by Jacobi's rotations, all pairs of rows in turn.
-fn eigen(matrix: &[f64], n: usize) -> Vec<Eigen> {
-    let mut a = matrix.to_vec();
+fn eigen(matrix: &Array2<f64>) -> Vec<Eigen> {
+    let n = matrix.nrows();
+    let mut a = matrix.clone();
     // Row i is the eigenvector of a_ii.
-    let mut vectors = vec![0.0; n * n];
-    (0..n).for_each(|i| vectors[i * n + i] = 1.0);
-    let norm: f64 = a.iter().map(|a| a * a).sum();
+    let mut vectors = Array2::<f64>::eye(n);
+    let norm = a.pow2().sum();
+    let pairs = || (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j)));
     // Each sweep about squares what is left; sixty never happen.
     for _ in 0..60 {
-        let off: f64 = (0..n).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| a[i * n + j].powi(2)).sum();
+        let off: f64 = pairs().map(|(i, j)| a[[i, j]].powi(2)).sum();
         if off <= 1e-26 * norm {
             break;
         }
-        for (i, j) in (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j))) {
-            let a_ij = a[i * n + j];
+        for (i, j) in pairs() {
+            let a_ij = a[[i, j]];
             if a_ij == 0.0 {
                 continue;
             }
-            let theta = (a[j * n + j] - a[i * n + i]) / (2.0 * a_ij);
+            let theta = (a[[j, j]] - a[[i, i]]) / (2.0 * a_ij);
             let tangent = if theta < 0.0 { -1.0 } else { 1.0 } / (theta.abs() + (theta * theta + 1.0).sqrt());
             let cosine = 1.0 / (tangent * tangent + 1.0).sqrt();
             let sine = tangent * cosine;
-            let rotate = |values: &mut [f64], at_i: usize, at_j: usize| {
-                let (x, y) = (values[at_i], values[at_j]);
-                (values[at_i], values[at_j]) = (cosine * x - sine * y, sine * x + cosine * y);
+            let rotate = |x: ArrayViewMut1<'_, f64>, y: ArrayViewMut1<'_, f64>| {
+                Zip::from(x).and(y).for_each(|x, y| (*x, *y) = (cosine * *x - sine * *y, sine * *x + cosine * *y));
             };
-            for k in 0..n {
-                rotate(&mut a, k * n + i, k * n + j);
-            }
-            for k in 0..n {
-                rotate(&mut a, i * n + k, j * n + k);
-                rotate(&mut vectors, i * n + k, j * n + k);
-            }
+            let (x, y) = a.multi_slice_mut((s![.., i], s![.., j]));
+            rotate(x, y);
+            let (x, y) = a.multi_slice_mut((s![i, ..], s![j, ..]));
+            rotate(x, y);
+            let (x, y) = vectors.multi_slice_mut((s![i, ..], s![j, ..]));
+            rotate(x, y);
         }
     }
-    (0..n).map(|i| Eigen { value: a[i * n + i], vector: vectors[i * n..(i + 1) * n].to_vec() }).collect()
+    a.diag().iter().zip(vectors.rows()).map(|(&value, vector)| Eigen { value, vector: vector.to_owned() }).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
+
     use super::eigen;
 
     #[test]
     fn eigenvectors_make_the_matrix_again() {
-        let n = 9;
-        let matrix: Vec<f64> = (0..n * n).map(|at| ((at / n + at % n) as f64 * 0.7).sin() - 0.2).collect();
-        let found = eigen(&matrix, n);
-        for (i, j) in (0..n).flat_map(|i| (0..n).map(move |j| (i, j))) {
+        let matrix = Array2::from_shape_fn((9, 9), |(i, j)| ((i + j) as f64 * 0.7 + (i * j) as f64).sin() - 0.2);
+        let found = eigen(&matrix);
+        for ((i, j), expected) in matrix.indexed_iter() {
             let again: f64 = found.iter().map(|e| e.value * e.vector[i] * e.vector[j]).sum();
-            assert!((again - matrix[i * n + j]).abs() < 1e-12, "[{i}, {j}]");
+            assert!((again - expected).abs() < 1e-12, "[{i}, {j}]");
         }
     }
 }

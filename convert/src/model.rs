@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use ndarray::ArrayView2;
 use xsfm_interchange::config::{Interaction, ModelConfig};
 pub use xsfm_interchange::quantization::TableBits;
 use xsfm_runtime::quant::Term;
@@ -115,6 +116,14 @@ impl FloatLayer {
     /// Weights of channel `o`, `[inputs]`.
     pub fn channel(&self, o: usize) -> &[f64] {
         &self.weights[o * self.inputs..(o + 1) * self.inputs]
+    }
+
+    /// All weights, `[outputs, inputs]`.
+    ///
+    /// # Panics
+    /// Where `weights` are not as many.
+    pub fn matrix(&self) -> ArrayView2<'_, f64> {
+        ArrayView2::from_shape((self.outputs, self.inputs), &self.weights).expect("a weight for each output and input")
     }
 }
 

@@ -13,7 +13,7 @@ use xsfm_runtime::format::{
     Section, SectionKind, Terms, VERSION, composition,
 };
 use xsfm_runtime::quant::Term;
-use xsfm_runtime::{LoadError, Model, ScratchBlock};
+use xsfm_runtime::{Backend, LoadError, LoadOptions, Model, ScratchBlock};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::model::{FloatModel, LowRank, PairList, QuantizedLayer, QuantizedLayers, QuantizedModel, Table, TableBits};
@@ -350,7 +350,8 @@ impl FileWriter {
         prefix.prefix_crc = prefix.checksum().into();
         file[..Prefix::LEN].copy_from_slice(prefix.as_bytes());
         let packed = Packed::new(&file);
-        Model::from_bytes(&packed).map_err(PackError::Refused)?;
+        // Nothing is scored.
+        Model::from_bytes_with(&packed, LoadOptions::on(Backend::Portable)).map_err(PackError::Refused)?;
         Ok(packed)
     }
 

@@ -1,5 +1,6 @@
 //! Both arithmetics by the plainest loops, written from the equations alone: the oracles that everything else is compared with.
 
+use ndarray::{Array1, Array2, ArrayView1};
 use xsfm_interchange::config::{FieldConfig, ModelConfig, Operation};
 use xsfm_runtime::format::limit;
 use xsfm_runtime::quant::Term;
@@ -24,48 +25,46 @@ pub struct FloatTrace {
 /// A row that does not fit the model.
 pub fn float_forward(model: &FloatModel, row: Row<'_>) -> Result<FloatTrace, ScoreError> {
     check(&model.config, row)?;
-    let dim = model.config.embed_dim;
+    let (num_fields, dim) = (model.fields.len(), model.config.embed_dim);
     let mut logit = f64::from(model.bias);
-    let mut vectors = Vec::with_capacity(model.fields.len() * dim);
+    // v [num_fields, embed_dim]
+    let mut v = Array2::zeros((num_fields, dim));
     for (f, (field, config)) in model.fields.iter().zip(&model.config.fields).enumerate() {
-        let mut sum = vec![0.0; dim];
         for &index in row.field(f).unwrap_or_default() {
-            sum.iter_mut().zip(feature_vector(field, config, index, dim)).for_each(|(sum, v)| *sum += v);
+            v.row_mut(f).iter_mut().zip(feature_vector(field, config, index, dim)).for_each(|(sum, v)| *sum += v);
             if let Some(weights) = &field.feature_weights {
                 logit += f64::from(weights[index as usize]);
             }
         }
-        vectors.extend(sum);
     }
     if let Some(w) = &model.field_vectors {
-        logit += w.iter().zip(&vectors).map(|(&w, v)| f64::from(w) * v).sum::<f64>();
+        logit += w.iter().zip(&v).map(|(&w, v)| f64::from(w) * v).sum::<f64>();
     }
     if let Some(pairs) = &model.pairs {
-        for ((i, j), r) in pairs.list.pairs(model.fields.len()).into_iter().zip(&pairs.weights) {
-            logit += f64::from(*r) * (0..dim).map(|d| vectors[i * dim + d] * vectors[j * dim + d]).sum::<f64>();
+        for ((i, j), &r) in pairs.list.pairs(num_fields).into_iter().zip(&pairs.weights) {
+            logit += f64::from(r) * v.row(i).dot(&v.row(j));
         }
     }
     if let Some(low_rank) = &model.low_rank {
-        for d in 0..dim {
-            let v = |i: usize| vectors[i * dim + d];
-            for (u, &sign) in low_rank.factors.chunks_exact(model.fields.len()).zip(&low_rank.signs) {
-                logit += f64::from(sign) * u.iter().enumerate().map(|(i, &u)| f64::from(u) * v(i)).sum::<f64>().powi(2);
-            }
-            logit -= low_rank.diagonal.iter().enumerate().map(|(i, &d)| f64::from(d) * v(i).powi(2)).sum::<f64>();
-        }
+        let square = |x: ArrayView1<'_, f64>| x.dot(&x);
+        // u [rank, num_fields] v -> [rank, embed_dim]
+        let sums = low_rank.factors().dot(&v);
+        logit +=
+            sums.rows().into_iter().zip(&low_rank.signs).map(|(s, &sign)| f64::from(sign) * square(s)).sum::<f64>();
+        logit -= v.rows().into_iter().zip(&low_rank.diagonal).map(|(v, &d)| f64::from(d) * square(v)).sum::<f64>();
     }
-    let mut x = vectors.clone();
+    let vectors: Vec<f64> = v.iter().copied().collect();
+    let mut x = Array1::from(vectors.clone());
     let mut activations = Vec::new();
     for (n, layer) in model.layers.iter().enumerate() {
         // W [outputs, inputs], x [inputs] -> [outputs]
-        let y = (0..layer.outputs)
-            .map(|o| layer.biases[o] + layer.channel(o).iter().zip(&x).map(|(w, x)| w * x).sum::<f64>());
+        let y = layer.matrix().dot(&x) + ArrayView1::from(&layer.biases);
         if n + 1 == model.layers.len() {
-            logit += y.sum::<f64>();
+            logit += y.sum();
             break;
         }
-        x = y.map(|y| y.max(0.0)).collect();
-        activations.push(x.clone());
+        x = y.mapv(|y| y.max(0.0));
+        activations.push(x.to_vec());
     }
     Ok(FloatTrace { vectors, activations, logit })
 }

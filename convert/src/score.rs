@@ -48,11 +48,11 @@ fn score_blocks<E: From<Error>>(
     Ok(())
 }
 
-/// Figures of `model` on the labelled rows of `path`.
+/// Figures of `model` on the labelled rows of `path`, and the logits `[rows]`.
 ///
 /// # Errors
 /// The rows cannot be read, do not fit the model, or have no labels.
-pub fn evaluate(model: &Model<'_>, path: &Path) -> Result<Metrics, Error> {
+pub fn evaluate(model: &Model<'_>, path: &Path) -> Result<(Metrics, Vec<f64>), Error> {
     let (mut labels, mut logits) = (Vec::new(), Vec::new());
     score_rows(model, path, |block, scores| {
         labels.extend_from_slice(&block.labels);
@@ -63,7 +63,8 @@ pub fn evaluate(model: &Model<'_>, path: &Path) -> Result<Metrics, Error> {
     if labels.is_empty() {
         return Err(problem(format!("{} rows without labels", logits.len())));
     }
-    Metrics::from_logits(&labels, &logits).map_err(|error| problem(error.to_string()))
+    let metrics = Metrics::from_logits(&labels, &logits).map_err(|error| problem(error.to_string()))?;
+    Ok((metrics, logits))
 }
 
 /// `logit<TAB>probability`, with as many digits as restore the bits of both.

@@ -2,9 +2,9 @@
 //!
 //! Every target's file is read everywhere; what differs is who takes the time and the memory to lay layers out.
 
-use xsfm_runtime::Model;
 use xsfm_runtime::format::layout::{Bias, Weight};
 use xsfm_runtime::format::{Arithmetic, LayerRecord, Layout, Manifest, SectionKind};
+use xsfm_runtime::{Backend, LoadOptions, Model};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::pack::{FileWriter, PackError, Packed, narrow};
@@ -44,7 +44,9 @@ impl Target {
 /// # Errors
 /// Not a model, or one whose padded layers are too large for the format.
 pub fn retarget(packed: &[u8], target: Target) -> Result<Packed, PackError> {
-    let manifest = Model::from_bytes(packed).and_then(|model| model.manifest()).map_err(PackError::Refused)?;
+    // Nothing is scored.
+    let model = Model::from_bytes_with(packed, LoadOptions::on(Backend::Portable)).map_err(PackError::Refused)?;
+    let manifest = model.manifest().map_err(PackError::Refused)?;
     let source = Source { file: packed, manifest: &manifest };
     let mut file = FileWriter::default();
     for section in &manifest.sections {

@@ -1,5 +1,7 @@
 //! Reading named f32 tensors whose shapes are known beforehand.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
@@ -8,9 +10,12 @@ use crate::error::Error;
 use crate::model::Table;
 
 /// A safetensors file in memory. Sizes that its header declares are checked against the bytes before anything is allocated.
+///
+/// It knows which tensors were asked for: weights that nobody reads would be left out of the model silently.
 pub(crate) struct Tensors<'a> {
     path: PathBuf,
     tensors: SafeTensors<'a>,
+    known: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Tensors<'a> {
@@ -21,7 +26,7 @@ impl<'a> Tensors<'a> {
             bytes: bytes.len(),
             source,
         })?;
-        Ok(Tensors { path: path.to_owned(), tensors })
+        Ok(Tensors { path: path.to_owned(), tensors, known: RefCell::default() })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -32,16 +37,29 @@ impl<'a> Tensors<'a> {
         self.tensors.names()
     }
 
-    pub(crate) fn contains(&self, name: &str) -> bool {
-        self.shape(name).is_some()
+    /// Says of a tensor that it has no influence on a score, whether it is there or not.
+    pub(crate) fn leave_out(&self, name: &str) {
+        self.known.borrow_mut().insert(name.to_owned());
     }
 
-    pub(crate) fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.tensors.tensor(name).ok().map(|view| view.shape().to_vec())
+    /// Whether each tensor was read or left out on purpose; `model`: what has no place for others.
+    pub(crate) fn all_are_read(&self, model: &str) -> Result<(), Error> {
+        let known = self.known.borrow();
+        let Some(name) = self.tensors.names().into_iter().filter(|&name| !known.contains(name)).min() else {
+            return Ok(());
+        };
+        let shape = self.tensors.tensor(name).map(|view| view.shape().to_vec()).unwrap_or_default();
+        Err(Error::UnexpectedTensor {
+            path: self.path.clone(),
+            tensor: name.to_owned(),
+            shape,
+            model: model.to_owned(),
+        })
     }
 
     /// The tensor `name` of exactly this shape, row by row, every number finite.
     pub(crate) fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+        self.known.borrow_mut().insert(name.to_owned());
         let Ok(view) = self.tensors.tensor(name) else {
             return Err(Error::MissingTensor {
                 path: self.path.clone(),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use xsfm_interchange::metrics::Metrics;
+use xsfm_interchange::metrics::auc::AucDifference;
 use xsfm_interchange::rows::Bounds;
 use xsfm_runtime::Model;
 
@@ -33,6 +34,8 @@ pub struct Report {
     pub before: Option<Metrics>,
     /// Figures of the packed model.
     pub after: Option<Metrics>,
+    /// AUC of the packed model less the original's, with its standard error on these rows.
+    pub auc_difference: Option<AucDifference>,
 }
 
 /// Compares `packed` with `original`, computed in f64, on the rows of a file. `progress` hears the number of rows done.
@@ -70,7 +73,13 @@ pub fn validate(
         let measured = (!labels.is_empty()).then(|| Metrics::from_logits(&labels, logits)).transpose();
         measured.map_err(|error| Error::Input(format!("{}: {error}", rows.display())))
     };
+    let auc_difference = match labels.is_empty() {
+        true => None,
+        false => AucDifference::new(&labels, &after, &before)
+            .map_err(|error| Error::Input(format!("{}: {error}", rows.display())))?,
+    };
     Ok(Report {
+        auc_difference,
         rows: before.len(),
         logit_error_max: errors().fold(0.0, f64::max),
         logit_error_mean,
@@ -132,6 +141,9 @@ impl fmt::Display for Report {
                 (Some(b), Some(a)) => writeln!(f, "{name:<8}  {b:>10.6}  {a:>10.6}  {:>+11.6}", a - b)?,
                 _ => writeln!(f, "{name:<8}  not defined: the labels are all the same")?,
             }
+        }
+        if let (Some(error), Some(difference)) = (before.auc_standard_error, &self.auc_difference) {
+            writeln!(f, "\nAUC's change {difference}; an AUC alone is ± {error:.5} on these rows")?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use xsfm_convert::model::{FloatModel, QuantizedModel, TableBits};
 use xsfm_convert::pack::{Packed, pack_f32, pack_int8};
 use xsfm_convert::quantize::{quantize_dynamic, quantize_model, scales_of_weights};
 use xsfm_convert::reference::{float_forward, integer_forward};
-use xsfm_convert::{checkpoint, golden as golden_model};
+use xsfm_convert::{checkpoint, import};
 use xsfm_interchange::config::{Interaction, ModelConfig};
 use xsfm_interchange::rows::RowBlock;
 use xsfm_runtime::{Model, Row, Scorer, ScratchBlock};
@@ -48,7 +48,7 @@ fn block(rows: &[Vec<u32>]) -> RowBlock {
 #[test]
 fn golden_models_in_f32() {
     for folder in GOLDEN.into_iter().filter_map(golden) {
-        let (model, cases) = (golden_model::load(&folder).unwrap(), Cases::load(&folder));
+        let (model, cases) = (import::load(&folder).unwrap(), Cases::load(&folder));
         let packed = logits(&pack_f32(&model).unwrap(), &block(&cases.rows));
         for (i, (row, expected)) in cases.rows.iter().zip(&cases.logits).enumerate() {
             let reference = float_forward(&model, Row::new(row)).unwrap().logit;
@@ -65,7 +65,7 @@ fn golden_models_in_f32() {
 fn golden_models_in_int8() {
     for (folder, bound) in GOLDEN.into_iter().zip([0.003, 0.008, 0.002, 0.005]) {
         let Some(folder) = golden(folder) else { continue };
-        let (model, cases) = (golden_model::load(&folder).unwrap(), Cases::load(&folder));
+        let (model, cases) = (import::load(&folder).unwrap(), Cases::load(&folder));
         let calibration = calibrate(&model, Activations::Static, &block(&cases.rows[..500]), &mut |_, _| ()).unwrap();
         let kept = calibration.trials.iter().filter(|trial| trial.kept).map(|trial| trial.error);
         assert!(kept.is_sorted_by(|a, b| a > b), "every kept step lowers the error");
@@ -80,7 +80,7 @@ fn golden_models_in_int8() {
 fn golden_models_in_dynamic_mode() {
     for (folder, bounds) in GOLDEN.into_iter().zip([[0.005, 0.003], [0.01, 0.008], [0.005, 0.002], [0.006, 0.005]]) {
         let Some(folder) = golden(folder) else { continue };
-        let (model, cases) = (golden_model::load(&folder).unwrap(), Cases::load(&folder));
+        let (model, cases) = (import::load(&folder).unwrap(), Cases::load(&folder));
         let of_weights = quantize_dynamic(&model, &scales_of_weights(&model).unwrap()).unwrap();
         let samples = block(&cases.rows[..500]);
         let of_rows = calibrate(&model, Activations::Dynamic, &samples, &mut |_, _| ()).unwrap().model;
@@ -97,7 +97,7 @@ fn golden_models_in_dynamic_mode() {
 fn golden_models_with_tables_of_four_bits() {
     for (folder, bound) in GOLDEN.into_iter().zip([0.04, 0.06, 0.035, 0.042]) {
         let Some(folder) = golden(folder) else { continue };
-        let (model, cases) = (golden_model::load(&folder).unwrap(), Cases::load(&folder));
+        let (model, cases) = (import::load(&folder).unwrap(), Cases::load(&folder));
         let model = FloatModel { table_bits: TableBits::Four, ..model };
         let calibration = calibrate(&model, Activations::Static, &block(&cases.rows[..500]), &mut |_, _| ()).unwrap();
         let error = relative_error(&calibration.model, &cases);
@@ -111,7 +111,7 @@ fn golden_models_with_tables_of_four_bits() {
 #[test]
 fn golden_models_of_low_rank() {
     for folder in ["deepfwfm", "fwfm"].into_iter().filter_map(golden) {
-        let (model, cases) = (golden_model::load(&folder).unwrap(), Cases::load(&folder));
+        let (model, cases) = (import::load(&folder).unwrap(), Cases::load(&folder));
         let mut before = f64::INFINITY;
         for rank in [1, 8, 16, 32] {
             let mut factors = model.clone();

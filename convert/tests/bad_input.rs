@@ -3,12 +3,11 @@
 
 mod common;
 
-use std::path::Path;
-
-use common::{Parameters, config_with_everything, golden, parameters, random_rows, write_checkpoint, write_tensors};
+use common::{Parameters, config_with_everything, golden, parameters, random_rows, write_checkpoint};
 use xsfm_convert::calibrate::{Activations, calibrate};
-use xsfm_convert::{checkpoint, golden as golden_model, input};
+use xsfm_convert::{checkpoint, input};
 use xsfm_interchange::config::{EmbeddingConfig, Interaction, ModelConfig, Operation, Scales};
+use xsfm_interchange::rows::RowBlock;
 
 /// The error of loading a checkpoint, which must contain all of `words`.
 fn refuse(config: &ModelConfig, parameters: &Parameters, words: &[&str]) {
@@ -17,6 +16,28 @@ fn refuse(config: &ModelConfig, parameters: &Parameters, words: &[&str]) {
     let message = checkpoint::load(folder.path()).expect_err(&format!("{words:?}")).to_string();
     assert!(words.iter().all(|word| message.contains(word)), "{words:?} expected in: {message}");
     assert!(!message.contains('\n'), "one line: {message}");
+}
+
+/// Weights that no part of the model reads would be left out silently.
+#[test]
+fn tensors_without_a_place() {
+    type Change = fn(&mut ModelConfig);
+    let config = config_with_everything();
+    let all = parameters(&config, 1);
+    let mut more = all.clone();
+    more.insert("mlp.7.weight".to_owned(), (vec![2, 3], vec![0.5; 6]));
+    refuse(&config, &more, &["weights.safetensors", "`mlp.7.weight`", "[2, 3]", "no place", "config.json"]);
+    let without: [(Change, &str); 4] = [
+        (|c| c.mlp = None, "mlp.0.bias"),
+        (|c| c.field_vector = false, "field_vector"),
+        (|c| c.feature_weight = false, "feature_weight.0"),
+        (|c| c.interaction = Interaction::Unit, "field_matrix"),
+    ];
+    for (change, tensor) in without {
+        let mut config = config.clone();
+        change(&mut config);
+        refuse(&config, &all, &[&format!("`{tensor}`"), "no place"]);
+    }
 }
 
 #[test]
@@ -195,79 +216,61 @@ fn calibration_needs_rows() {
     assert!(message.contains("field 0") && message.contains("50 features"), "{message}");
 }
 
-/// A tiny model in the layout of the original Python code.
-fn python_folder(folder: &Path, config: &str, parameters: &Parameters) {
-    std::fs::write(folder.join("config.json"), config).unwrap();
-    write_tensors(&folder.join("weights.safetensors"), parameters);
-}
-
-fn tensor(shape: &[usize], middle: f32) -> (Vec<usize>, Vec<f32>) {
-    let count: usize = shape.iter().product();
-    (shape.to_vec(), (0..count).map(|i| middle + (i % 7) as f32 * 0.1).collect())
-}
-
+/// Rows that hardly differ, in many ways, say nothing of the others; rows of a model that says the same of everything are no such rows.
 #[test]
-fn imported_models_of_every_kind() {
-    // Dropout behind each ReLU moves the numbers of the modules; the remainder table has rows that nothing reads.
-    let mut all = Parameters::new();
-    for (name, shape) in [
-        ("bias", &[1][..]),
-        ("linear.bias", &[1]),
-        ("linear.fc.weight", &[13, 1]),
-        ("fwfm_linear.weight", &[2, 4]),
-        ("fwfm.field_cov.weight", &[2, 2]),
-        ("embeddings.embeddings.0.weight", &[3, 4]),
-        ("embeddings.embeddings.1.weight_q", &[1, 4]),
-        ("embeddings.embeddings.1.weight_r", &[16, 4]),
-        ("mlp.mlp.0.weight", &[5, 8]),
-        ("mlp.mlp.0.bias", &[5]),
-        ("mlp.mlp.3.weight", &[6, 5]),
-        ("mlp.mlp.3.bias", &[6]),
-        ("mlp.mlp.6.weight", &[1, 6]),
-        ("mlp.mlp.6.bias", &[1]),
-    ] {
-        all.insert(name.to_owned(), tensor(shape, 0.1));
-    }
+fn calibration_needs_rows_that_vary() {
+    let config = config_with_everything();
     let folder = tempfile::tempdir().unwrap();
-    let load = |architecture: &str, linear: &str, more: &str| {
-        let config = format!(
-            r#"{{"architecture": "{architecture}", "field_dims": [3, 10], "embed_dim": 4, "linear": "{linear}",
-                "qr": {{"collisions": 16, "threshold": 5, "operation": "mult"}}, "mlp_dims": [5, 6]{more}}}"#
-        );
-        python_folder(folder.path(), &config, &all);
-        golden_model::load(folder.path()).map_err(|error| error.to_string())
+    write_checkpoint(folder.path(), &config, &parameters(&config, 1));
+    let model = checkpoint::load(folder.path()).unwrap();
+    let try_rows = |model, rows: &RowBlock, mode| calibrate(model, mode, rows, &mut |_, _| ());
+    let of = |row: &dyn Fn(usize) -> Vec<Vec<u32>>, count: usize| {
+        let mut block = RowBlock::new(8, true);
+        (0..count).for_each(|i| row(i).iter().for_each(|indices| block.push_field(indices)));
+        block
     };
-    for (architecture, parts) in
-        [("lr", 0), ("fm", 1), ("fwfm", 1), ("mlp", 2), ("deepfm", 3), ("dfwfm", 3), ("DeepFwFM", 3)]
-    {
-        for (linear, first_order) in [("none", 0), ("field_vector (fwfm_linear)", 4), ("feature_weight (linear)", 8)] {
-            if architecture == "lr" && first_order != 8 {
-                continue;
-            }
-            let model = load(architecture, linear, "").unwrap();
-            let found = usize::from(model.pairs.is_some())
-                + 2 * usize::from(!model.layers.is_empty())
-                + 4 * usize::from(model.field_vectors.is_some())
-                + 8 * usize::from(model.fields[0].feature_weights.is_some());
-            assert_eq!(found, parts + first_order, "{architecture} {linear}");
-            assert_eq!(model.fields[1].tables[1].rows, 10);
-            let rows = random_rows(&model.config, 40, 3);
-            calibrate(&model, Activations::Static, &rows, &mut |_, _| ()).unwrap();
+    let one = |user: usize, rest: u32| -> Vec<Vec<u32>> {
+        (0..8).map(|f| vec![if f == 0 { user as u32 } else { rest }]).collect()
+    };
+    for (what, rows, words) in [
+        ("all zeros", of(&|_| one(0, 0), 20), "20 were given, 1 of them distinct"),
+        ("one row, again and again", of(&|_| one(17, 2), 300), "300 were given, 1 of them distinct"),
+        ("two rows in turn", of(&|i| one(3 + i % 2, 1), 64), "64 were given, 2 of them distinct"),
+        ("fifteen", of(&|i| one(i % 15, 1), 2048), "2048 were given, 15 of them distinct"),
+        ("a single one", of(&|_| one(1, 1), 1), "at least 16 rows, 1 given"),
+        ("none", of(&|_| one(1, 1), 0), "at least 16 rows, 0 given"),
+    ] {
+        for mode in [Activations::Static, Activations::Dynamic] {
+            let message = try_rows(&model, &rows, mode).expect_err(what).to_string();
+            assert!(message.contains("calibration needs") && message.contains(words), "{what}: {message}");
         }
     }
-    for (result, words) in [
-        (load("xdeepfm", "none", ""), &["architecture `xdeepfm`", "deepfwfm"][..]),
-        (load("fwfm", "wide", ""), &["linear term `wide`", "field_vector"]),
-        (load("mlp", "none", r#", "batch_norm": true"#), &["mlp.mlp.0", "lacks a BatchNorm"]),
-        (load("mlp", "none", r#", "embed_dim": 5"#), &["duplicate field"]),
-    ] {
-        let message = result.unwrap_err();
-        assert!(words.iter().all(|word| message.contains(word)), "{words:?} expected in: {message}");
+    // Sixteen will do, in any order and number.
+    assert_eq!(try_rows(&model, &of(&|i| one(i % 16, 1), 40), Activations::Static).unwrap().distinct_rows, 16);
+
+    // Fifty users of whom the model says nearly the same, though it tells other rows apart.
+    let mut alike = parameters(&config, 1);
+    for name in ["embedding.0.full", "feature_weight.0"] {
+        let (shape, values) = alike.get_mut(name).unwrap();
+        let columns = if shape.len() == 2 { shape[1] } else { 1 };
+        for i in columns..values.len() {
+            values[i] = values[i % columns] + 1e-6 * (i / columns) as f32;
+        }
     }
-    let short = r#"{"architecture": "mlp", "field_dims": [3, 10], "embed_dim": 4, "mlp_dims": [5]}"#;
-    python_folder(folder.path(), short, &all);
-    let message = golden_model::load(folder.path()).unwrap_err().to_string();
-    assert!(message.contains("embeddings.1.weight"), "without qr the second table is a full one: {message}");
+    write_checkpoint(folder.path(), &config, &alike);
+    let users_alike = checkpoint::load(folder.path()).unwrap();
+    let message = try_rows(&users_alike, &of(&|i| one(i % 50, 1), 200), Activations::Static).unwrap_err().to_string();
+    assert!(message.contains("rows whose logits vary") && message.contains("50 of them distinct"), "{message}");
+
+    // A model that says the same of every row is packed, and says so.
+    let mut constant = parameters(&config, 1);
+    constant.iter_mut().filter(|(name, _)| *name != "bias").for_each(|(_, (_, values))| {
+        values.fill(0.0);
+    });
+    write_checkpoint(folder.path(), &config, &constant);
+    let constant = checkpoint::load(folder.path()).unwrap();
+    let found = try_rows(&constant, &random_rows(&config, 100, 1), Activations::Static).unwrap();
+    assert_eq!((found.logit_deviation, found.distinct_rows), (0.0, 100));
 }
 
 #[test]

@@ -67,6 +67,11 @@ fn from_checkpoint_to_scores() {
     assert_eq!(packed["calibration"]["rows"], 200);
     let dynamic = json(folder, "pack run --mode dynamic --rows rows.tsv -o dynamic.xsfm --json");
     assert_eq!((&dynamic["mode"], &dynamic["scales"]), (&"dynamic".into(), &"calibration".into()));
+    std::fs::write(folder.join("alike.tsv"), "0\t0\t0\t0\t0\t0\t0\t0\n".repeat(20)).unwrap();
+    for mode in ["int8", "dynamic"] {
+        let pack = format!("pack run --mode {mode} --rows alike.tsv -o alike.xsfm");
+        refuse(folder, &pack, "", &["alike.tsv", "20 were given, 1 of them distinct"]);
+    }
     let table = run(folder, "pack run --mode f32 -o f32.xsfm", "");
     assert!(table.contains("f32.xsfm: f32"), "{table}");
 
@@ -229,7 +234,63 @@ fn analyze_tells_whether_a_model_fits() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text.contains("1 bytes are MISSING") && text.contains("int8 instead of f32"), "{text}");
-    refuse(folder, "analyze m.xsfm --target z80", "", &["z80", "cortex-m4f"]);
+    // The code of all modes alone is more than that; int8 mode's is not.
+    let output = xsfm(folder, "analyze m.xsfm --target cortex-m4f --flash 48K", "");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("no model of this mode fits") && text.contains("scored by Int8Model"), "{text}");
+    let known = ["cortex-m0plus", "cortex-m3", "cortex-m33", "cortex-m4f", "cortex-m55", "cortex-m7"];
+    refuse(folder, "analyze m.xsfm --target z80", "", &[&["z80"], &known[..]].concat());
+    let help = run(folder, "analyze --help", "");
+    assert!(known.iter().all(|name| help.contains(name)), "{help}");
+}
+
+/// An int8 model can be scored in three ways; it fits where one of them does, and each is judged by what it takes itself.
+#[test]
+fn analyze_tells_of_every_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let student = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/movielens-student/model.xsfm");
+    std::fs::copy(student, folder.join("m.xsfm")).unwrap();
+    for target in ["cortex-m0plus", "cortex-m3", "cortex-m4f", "cortex-m7", "cortex-m33", "cortex-m55"] {
+        let report = json(folder, &format!("analyze m.xsfm --target {target} --json"));
+        let ways = report["ways"].as_array().unwrap();
+        let names: Vec<&str> = ways.iter().map(|way| way["way"].as_str().unwrap()).collect();
+        let all = ["Model and Scorer", "Int8Model, opt-level 3", "Int8Model, opt-level z"];
+        let last = if target == "cortex-m55" { 1 } else { 2 };
+        assert_eq!(names, all[..=last], "{target}");
+        // Without a limit all fit, and the fastest is told.
+        assert_eq!((report["way"].as_str(), report["fits"].as_bool()), (Some(names[0]), Some(true)));
+        assert!(ways.iter().all(|way| way["fits"] == true));
+        let figure = |way: usize, memory: &str| ways[way][memory]["bytes"].as_u64().unwrap();
+        let flash: Vec<u64> = (0..=last).map(|way| figure(way, "flash")).collect();
+        assert!(flash.is_sorted_by(|a, b| a > b), "{target}: {flash:?}");
+        let alone: Vec<u64> = ways[1..].iter().map(|way| way["instructions"].as_u64().unwrap()).collect();
+        assert!(alone.is_sorted_by(|a, b| a < b), "{target}: speed costs bytes: {alone:?}");
+
+        // Just enough for a way, and one byte less: then it is the next smaller one's turn, or nobody's.
+        for way in 0..=last {
+            let just = |less: u64| format!("--flash {} --ram {}", flash[way] - less, figure(0, "ram"));
+            let fits = json(folder, &format!("analyze m.xsfm --target {target} {} --json", just(0)));
+            assert_eq!((fits["way"].as_str(), fits["flash"]["left"].as_i64()), (Some(names[way]), Some(0)));
+            let output = xsfm(folder, &format!("analyze m.xsfm --target {target} {} --json", just(1)), "");
+            let short: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let judged: Vec<bool> = (0..=last).map(|way| short["ways"][way]["fits"].as_bool().unwrap()).collect();
+            assert_eq!(judged, (0..=last).map(|other| other > way).collect::<Vec<_>>(), "{target}");
+            let told = names[(way + 1).min(last)];
+            assert_eq!((short["way"].as_str(), short["fits"].as_bool()), (Some(told), Some(way < last)));
+            assert_eq!(output.status.success(), way < last);
+        }
+        // RAM decides too.
+        let least = figure(last, "ram");
+        let short = format!("--flash 1M --ram {}", least - 1);
+        let output = xsfm(folder, &format!("analyze m.xsfm --target {target} {short}"), "");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(!output.status.success() && text.contains("bytes are MISSING"), "{target}: {text}");
+    }
+    // What was said to fit nowhere.
+    let text = run(folder, "analyze m.xsfm --target cortex-m0plus --flash 64K", "");
+    let line = |way: &str| text.lines().find(|line| line.starts_with(way)).unwrap();
+    assert!(line("Model and Scorer").ends_with("NO") && line("Int8Model, opt-level z").ends_with("yes"), "{text}");
 }
 
 #[test]
@@ -254,7 +315,42 @@ fn generated_code_has_names_and_bytes() {
     for field in &config.fields {
         assert!(c.contains(&format!("{:?}", field.name)), "{}", field.name);
     }
-    refuse(folder, "generate my-model.xsfm --lang c --name My-Model -o other", "", &["My-Model"]);
+    refuse(folder, "generate my-model.xsfm --lang c --name My-Model -o other", "", &["My-Model", "--name my_model"]);
+}
+
+/// Where a file's name is none for code, the message has one that is, and it works.
+#[test]
+fn names_that_code_cannot_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = config_with_everything();
+    write_checkpoint(&folder.join("run"), &config, &parameters(&config, 5));
+    run(folder, "pack run --mode f32 -o m.xsfm", "");
+    for (file, refused_by) in [
+        ("2024.xsfm", &["rust", "c"][..]),
+        ("7-day.best.xsfm", &["rust", "c"]),
+        ("_hidden.xsfm", &["rust", "c"]),
+        ("\u{6a21}\u{578b}.xsfm", &["rust", "c"]),
+        ("match.xsfm", &["rust"]),
+        ("Type.xsfm", &["rust"]),
+        ("core.xsfm", &["rust"]),
+        ("string.xsfm", &["c"]),
+        ("xsfm.xsfm", &["c"]),
+    ] {
+        std::fs::copy(folder.join("m.xsfm"), folder.join(file)).unwrap();
+        for lang in ["rust", "c"] {
+            let generate = format!("generate {file} --lang {lang} -o code");
+            if !refused_by.contains(&lang) {
+                run(folder, &generate, "");
+                continue;
+            }
+            let message = String::from_utf8(xsfm(folder, &generate, "").stderr).unwrap();
+            assert!(message.contains(file) && message.lines().count() == 1, "{message}");
+            let (_, name) = message.trim_end().rsplit_once("--name ").unwrap();
+            let written = run(folder, &format!("{generate} --name {name}"), "");
+            assert!(written.lines().all(|path| path.contains(&format!("/{name}."))), "{written}");
+        }
+    }
 }
 
 #[test]
@@ -298,6 +394,16 @@ fn labelled_rows_give_figures_before_and_after() {
     writer.commit().unwrap();
 
     run(folder, "pack run --rows rows.arrow -o int8.xsfm", "");
+    // An AUC says how far its rows may be off, and a change is that on the same rows.
+    let figures = json(folder, "evaluate int8.xsfm --rows rows.arrow --logits logits.txt --json");
+    let error = figures["auc_standard_error"].as_f64().unwrap();
+    let words = run(folder, "evaluate int8.xsfm --rows rows.arrow", "");
+    assert!(words.contains(&format!(" ± {error:.6}")), "{words}");
+    let packed: Vec<f32> =
+        std::fs::read_to_string(folder.join("logits.txt")).unwrap().lines().map(|l| l.parse().unwrap()).collect();
+    let of_score = run(folder, "score int8.xsfm --indices rows.arrow", "");
+    let of_score: Vec<f32> = of_score.lines().map(|l| l.split('\t').next().unwrap().parse().unwrap()).collect();
+    assert_eq!(packed, of_score);
     let report = json(folder, "validate int8.xsfm run --rows rows.arrow --json");
     assert_eq!(report["before"]["auc"], 1.0);
     assert_eq!(report["before"]["positives"], 149);
@@ -305,7 +411,10 @@ fn labelled_rows_give_figures_before_and_after() {
     assert!((0.99..=1.0).contains(&after), "{after}");
     let loss = |side: &str| report[side]["log_loss"].as_f64().unwrap();
     assert!((loss("before") - loss("after")).abs() < 0.02, "{report}");
+    let change = report["auc_difference"]["difference"].as_f64().unwrap();
+    assert!((change - (after - 1.0)).abs() < 1e-12 && report["auc_difference"]["standard_error"].is_f64(), "{report}");
     let table = run(folder, "validate int8.xsfm run --rows rows.arrow", "");
+    assert!(table.contains("AUC's change -0.") || change == 0.0, "{table}");
     assert!(["AUC", "LogLoss", "PRAUC", "RCE"].iter().all(|figure| table.contains(figure)), "{table}");
     assert_eq!(run(folder, "score f32.xsfm --indices rows.arrow", ""), scores);
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::format::SectionKind;
+use crate::kernel::Backend;
 
 /// Why bytes are not a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -91,6 +92,11 @@ pub enum LoadError {
         /// The value found.
         found: i64,
     },
+    /// The CPU lacks the instructions that were chosen, or the system does not let this process use them.
+    Backend {
+        /// What was chosen.
+        backend: Backend,
+    },
 }
 
 impl fmt::Display for LoadError {
@@ -126,6 +132,7 @@ impl fmt::Display for LoadError {
             LoadError::Value { what, at, least, most, found } => {
                 write!(f, "{what} {at}: {found} found, {least} to {most} allowed")
             }
+            LoadError::Backend { backend } => write!(f, "this CPU lacks back end {}", backend.name()),
         }
     }
 }

@@ -298,10 +298,9 @@ pub mod limit {
     pub const BAG: usize = 1024;
     /// Inputs of a layer: with [`BIAS`], `32768 * 255 * 128 + 2^30 < 2^31`.
     pub const LAYER_INPUTS: usize = 32_768;
-    /// Magnitude of a layer's i32 bias.
+    /// Magnitude of a layer's i32 bias; in strips, without what the layout adds to it, up to `32768 * 128 * 128 = 2^29`. Sums wrap on
+    /// their way there, and end where those of rows do.
     pub const BIAS: i32 = 1 << 30;
-    /// Magnitude of the bias of a layer in strips: the model's own, and up to `32768 * 128 * 128 = 2^29` beside it. Sums wrap on their way.
-    pub const STRIP_BIAS: i32 = BIAS + (1 << 29);
     /// Magnitude of a layer's bias and scale in dynamic mode.
     pub const DYNAMIC: f32 = (1_u64 << 32) as f32;
     /// `sum |u|` over all field vectors: `128 * (2^24 - 1) < 2^31`.

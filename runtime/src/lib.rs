@@ -69,7 +69,7 @@ mod scratch;
 pub use error::{BatchError, LoadError, ScoreError};
 pub use int8::Int8Model;
 pub use kernel::Backend;
-pub use model::{Mode, Model, Statistics};
+pub use model::{LoadOptions, Mode, Model, Statistics};
 pub use rank::{Ranked, Ranker};
 pub use row::Row;
 pub use score::{Score, Scorer};

@@ -350,9 +350,9 @@ fn mlp<'a, W, B, M>(
     has_multipliers: bool,
 ) -> Result<Option<Mlp<'a, W, B, M>>, LoadError>
 where
-    W: FromBytes + Immutable + KnownLayout + Weight,
-    B: Bias + FromBytes + Immutable + KnownLayout,
-    M: Copy + FromBytes + Immutable + KnownLayout,
+    W: FromBytes + Immutable + KnownLayout + Number + Weight,
+    B: Bias + FromBytes + Immutable + KnownLayout + Number,
+    M: FromBytes + Immutable + KnownLayout + Number,
 {
     use SectionKind::*;
     let has_mlp = sections.has(Layers);
@@ -399,19 +399,49 @@ fn check_layer_sums<W: Weight, B: Bias, M: Copy>(mlp: &Mlp<'_, W, B, M>) -> Resu
     Ok(())
 }
 
-/// Padding inputs weigh nothing: what memory holds there is nobody's.
-fn check_padding<W: Weight, B: Bias, M: Copy>(mlp: &Mlp<'_, W, B, M>) -> Result<(), LoadError> {
+/// Padding is zero: what memory holds beside the inputs is nobody's, and outputs that are not the model's give nothing, whichever
+/// back end computes them.
+fn check_padding<W: Number + Weight, B: Number + Bias, M: Number>(mlp: &Mlp<'_, W, B, M>) -> Result<(), LoadError> {
     let (hidden, _) = mlp.split();
     for (n, record) in mlp.layers.iter().take(hidden).enumerate() {
-        let Layer { inputs, layout, weights, biases, .. } = mlp.layer(n);
-        for o in 0..biases.len() {
-            for i in inputs..layout.inputs::<W>(inputs) {
-                let channel = record.channel_offset.get() as usize + o;
-                within("padding weight of channel", channel, 0, 0, layout.weight(weights, inputs, o, i).integer())?;
+        let Layer { inputs, outputs, layout, weights, biases, multipliers, .. } = mlp.layer(n);
+        for (o, bias) in biases.iter().enumerate() {
+            let channel = record.channel_offset.get() as usize + o;
+            let is_padding = o >= outputs;
+            for i in if is_padding { 0 } else { inputs }..layout.inputs::<W>(inputs) {
+                within("padding weight of channel", channel, 0, 0, layout.weight(weights, inputs, o, i).bits())?;
+            }
+            if is_padding {
+                within("padding bias of channel", channel, 0, 0, bias.bits())?;
+                within("padding multiplier of channel", channel, 0, 0, multipliers.get(o).map_or(0, |m| m.bits()))?;
             }
         }
     }
     Ok(())
+}
+
+/// A number of a layer.
+trait Number: Copy {
+    /// As an error shows it, in place of a real number its bits: 0 for zero alone.
+    fn bits(self) -> i64;
+}
+
+impl Number for i8 {
+    fn bits(self) -> i64 {
+        self.into()
+    }
+}
+
+impl Number for i32 {
+    fn bits(self) -> i64 {
+        self.into()
+    }
+}
+
+impl Number for f32 {
+    fn bits(self) -> i64 {
+        self.to_bits().into()
+    }
 }
 
 /// Numbers in all tables, and features of all fields.
@@ -504,13 +534,18 @@ fn check_sums(shallow: &Shallow<'_, i8, i16>) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Layers of int8 mode stay in an i32.
+/// Layers of int8 mode stay in an i32: in strips too, whose biases are the model's own and what the layout adds to them.
 fn check_static(mlp: &Mlp<'_, i8, i32, i32>) -> Result<(), LoadError> {
-    let most = if mlp.layout().is_strips() { limit::STRIP_BIAS } else { limit::BIAS };
     check_couples(mlp)?;
-    for (channel, (&bias, &multiplier)) in mlp.biases.iter().zip(mlp.multipliers).enumerate() {
-        within("magnitude of layer bias in channel", channel, 0, most, bias.unsigned_abs())?;
-        within("multiplier of channel", channel, 0, i32::MAX, multiplier)?;
+    for (n, record) in mlp.layers.iter().enumerate() {
+        let Layer { inputs, layout, weights, biases, multipliers, .. } = mlp.layer(n);
+        for (o, (&bias, &multiplier)) in biases.iter().zip(multipliers).enumerate() {
+            let channel = record.channel_offset.get() as usize + o;
+            // Wraps to magnitudes beyond the limit alone: what the layout adds is at most 2^29.
+            let own = bias.shifted(-layout.shift(n == 0, weights, inputs, o));
+            within("magnitude of layer bias in channel", channel, 0, limit::BIAS, own.unsigned_abs())?;
+            within("multiplier of channel", channel, 0, i32::MAX, multiplier)?;
+        }
     }
     Ok(())
 }

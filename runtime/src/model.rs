@@ -81,6 +81,24 @@ pub struct Statistics {
     pub multiply_accumulates: usize,
 }
 
+/// How [`Model::from_bytes_with`] loads a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct LoadOptions {
+    /// Whether not to read the body for its checksum, as [`Model::from_bytes_skipping_checksum`].
+    pub skip_checksum: bool,
+    /// The instructions that score the model; `None` for the fastest that the CPU has, of which [`Backend::Avx512Amx`] changes the
+    /// process.
+    pub backend: Option<Backend>,
+}
+
+impl LoadOptions {
+    /// Those of [`Model::from_bytes`], on other instructions.
+    pub const fn on(backend: Backend) -> Self {
+        LoadOptions { skip_checksum: false, backend: Some(backend) }
+    }
+}
+
 /// What it costs; not its weights, which may be megabytes.
 impl fmt::Debug for Model<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,10 +111,13 @@ impl<'a> Model<'a> {
     ///
     /// The bytes must start at an address that is a multiple of 4, best of 64: see [`Aligned`](crate::Aligned).
     ///
+    /// It is scored by the fastest instructions that the CPU has, which are looked for once in a process. Where that is AMX, Linux
+    /// is asked for it, which changes the process: see [`Backend::Avx512Amx`], and [`Model::from_bytes_with`] for how not to.
+    ///
     /// # Errors
     /// [`LoadError`] says what is wrong with which bytes.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, LoadError> {
-        Self::load(bytes, Body::Verify)
+        Self::load(bytes, Body::Verify, None)
     }
 
     /// Like [`Model::from_bytes`], but does not read the body for its checksum.
@@ -106,7 +127,28 @@ impl<'a> Model<'a> {
     /// # Errors
     /// [`LoadError`], except `Checksum`.
     pub fn from_bytes_skipping_checksum(bytes: &'a [u8]) -> Result<Self, LoadError> {
-        Self::load(bytes, Body::Trust)
+        Self::load(bytes, Body::Trust, None)
+    }
+
+    /// Like [`Model::from_bytes`], with what is chosen before: nothing is asked of the CPU or the system but whether the chosen
+    /// instructions are there.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let packed = include_bytes!("../../tests/fixtures/movielens-student/model.xsfm");
+    /// use xsfm_runtime::{Aligned, Backend, LoadOptions, Model};
+    ///
+    /// # let bytes = Aligned(*packed); let bytes = &bytes.0;
+    /// // A process with a seccomp filter, or small signal stacks.
+    /// let model = Model::from_bytes_with(bytes, LoadOptions::on(Backend::detect_without_amx()))?;
+    /// assert_ne!(model.backend(), Backend::Avx512Amx);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`LoadError`]; `Backend` where the CPU lacks the instructions.
+    pub fn from_bytes_with(bytes: &'a [u8], options: LoadOptions) -> Result<Self, LoadError> {
+        Self::load(bytes, if options.skip_checksum { Body::Trust } else { Body::Verify }, options.backend)
     }
 
     /// Reads the body for its checksum: what [`Model::from_bytes_skipping_checksum`] has left for later.
@@ -117,10 +159,14 @@ impl<'a> Model<'a> {
         load::head(self.file, Body::Verify).map(|_| ())
     }
 
-    fn load(bytes: &'a [u8], body: Body) -> Result<Self, LoadError> {
+    fn load(bytes: &'a [u8], body: Body, backend: Option<Backend>) -> Result<Self, LoadError> {
         let (file, head) = load::head(bytes, body)?;
         let (parts, fields) = load::load(file, &head)?;
-        Ok(Model { file, fields, parts, dim: usize::from(head.embed_dim), chosen: Chosen::detect() })
+        let chosen = match backend {
+            None => Chosen::detect(),
+            Some(backend) => Chosen::new(backend).ok_or(LoadError::Backend { backend })?,
+        };
+        Ok(Model { file, fields, parts, dim: usize::from(head.embed_dim), chosen })
     }
 
     /// The manifest: producer, label, sections. Decoded anew at each call, so that the model itself stays small.
@@ -162,7 +208,8 @@ impl<'a> Model<'a> {
         self.chosen.backend()
     }
 
-    /// The same model on other instructions; `None` where the CPU lacks them. int8 and dynamic scores have the same bits on all.
+    /// The same model on other instructions; `None` where the CPU lacks them. To keep AMX from being asked for, choose while
+    /// [loading](Model::from_bytes_with). int8 and dynamic scores have the same bits on all.
     pub fn with_backend(&self, backend: Backend) -> Option<Self> {
         Chosen::new(backend).map(|chosen| Model { chosen, ..*self })
     }

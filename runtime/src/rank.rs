@@ -120,6 +120,11 @@ impl<'m> Ranker<'m> {
         Ok(())
     }
 
+    /// Forgets the context: candidates have no score until the next one is set.
+    pub fn clear_context(&mut self) {
+        self.has_context = false;
+    }
+
     /// The scores of candidates: rows of the other fields alone, in the model's order.
     ///
     /// # Errors

@@ -105,6 +105,9 @@ fn a_bad_candidate_or_context_is_named() {
             refused(&mut ranker);
         }
         ranker.set_context(row).unwrap();
+        ranker.clear_context();
+        refused(&mut ranker);
+        ranker.set_context(row).unwrap();
 
         let mut expected = vec![Score::default(); rows.len()];
         ranker.score_batch(&rows, &mut expected).unwrap();

@@ -8,7 +8,7 @@ mod common;
 use common::{Draft, FIRST_SECTION, field, layer};
 use xsfm_runtime::format::{Arithmetic, Layout, SectionKind, Terms, VERSION, composition, limit};
 use xsfm_runtime::quant::{Term, requantize};
-use xsfm_runtime::{Backend, LoadError, Mode, Model, Row, ScoreError, Scorer, ScratchBlock, Statistics};
+use xsfm_runtime::{Backend, Int8Model, LoadError, Mode, Model, Row, ScoreError, Scorer, ScratchBlock, Statistics};
 use zerocopy::IntoBytes;
 
 use SectionKind::*;
@@ -70,8 +70,8 @@ impl Draft {
         self.layer(1).weight_offset = 256.into();
         self.layer(1).channel_offset = 16.into();
         self.put(LayerWeights, &weights);
-        self.put(LayerBiases, &[1; 17]);
-        self.put(LayerMultipliers, &[1; 17]);
+        self.put(LayerBiases, &padded(&[1, 1], 16));
+        self.put(LayerMultipliers, &padded(&[1, 1], 16));
         self.put(LayerSums, &[&[16, 16][..], &[0; 15]].concat());
     }
 
@@ -79,7 +79,7 @@ impl Draft {
     fn lay_strips(&mut self, layout: Layout) {
         let mut weights = vec![0_i8; layout.weights::<i8>(16, 2)];
         layout.lay(&[1; 32], 16, &mut weights);
-        let mut biases = [0; 5].map(|_: i32| 1);
+        let mut biases = padded(&[1, 1], 4);
         for (o, bias) in biases.iter_mut().enumerate().take(2) {
             *bias += layout.shift(true, &weights, 16, o);
         }
@@ -89,7 +89,7 @@ impl Draft {
         self.layer(1).channel_offset = 4.into();
         self.put(LayerWeights, &weights);
         self.put(LayerBiases, &biases);
-        self.put(LayerMultipliers, &[1; 5]);
+        self.put(LayerMultipliers, &padded(&[1, 1], 4));
     }
 
     fn terms(&mut self) -> &mut Terms {
@@ -117,6 +117,14 @@ impl Draft {
     }
 }
 
+/// The numbers of a hidden layer, padded to `channels`, and a 1 for the output layer.
+fn padded(numbers: &[i32], channels: usize) -> Vec<i32> {
+    let mut numbers = numbers.to_vec();
+    numbers.resize(channels, 0);
+    numbers.push(1);
+    numbers
+}
+
 fn value(what: &'static str, at: u32, least: i64, most: i64, found: i64) -> LoadError {
     LoadError::Value { what, at, least, most, found }
 }
@@ -133,7 +141,16 @@ fn check(mode: Mode, cases: &[Case]) {
         let mut draft = Draft::new(mode, 4, 4, 2);
         over(&mut draft);
         assert_eq!(draft.load_error(), Some(error), "{name}");
+        if mode == Mode::Int8 && !is_of_names(&error) {
+            let small = Int8Model::from_bytes(draft.write().as_bytes()).err();
+            assert_eq!(small, Some(error), "{name}, in a small program");
+        }
     }
+}
+
+/// What [`Int8Model`] does not look at, because nothing in a small program reads it.
+fn is_of_names(error: &LoadError) -> bool {
+    matches!(error, LoadError::Manifest | LoadError::Value { what: "number of field names", .. })
 }
 
 /// Where nothing but the number of [`Draft::new`] is allowed.
@@ -295,8 +312,8 @@ fn tiles() {
     draft.layer(1).weight_offset = 64.into();
     draft.layer(1).channel_offset = 16.into();
     draft.put(LayerWeights, &weights);
-    draft.put(LayerBiases, &[1; 17]);
-    draft.put(LayerMultipliers, &[1; 17]);
+    draft.put(LayerBiases, &padded(&[1, 1], 16));
+    draft.put(LayerMultipliers, &padded(&[1, 1], 16));
     draft.put(LayerSums, &[&[3, 3][..], &[0; 15]].concat());
     assert!(draft.logit(2).is_ok());
     draft.set(LayerWeights, 3, 1_i8);
@@ -306,11 +323,22 @@ fn tiles() {
 
 #[test]
 fn strips() {
-    let most = i64::from(limit::STRIP_BIAS);
+    // What 16 weights of 1 add to a bias of the first layer: -128 for each odd one.
+    const SHIFT: i32 = -1024;
+    let most = i64::from(limit::BIAS);
     #[rustfmt::skip]
     check(Mode::Int8, &[
-        ("bias", |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 0, limit::STRIP_BIAS); }, |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 0, limit::STRIP_BIAS + 1); },
+        ("bias", |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 0, limit::BIAS + SHIFT); }, |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 0, limit::BIAS + SHIFT + 1); },
             value("magnitude of layer bias in channel", 0, 0, most, most + 1)),
+        ("low bias", |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 1, -limit::BIAS + SHIFT); }, |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 1, i32::MIN); },
+            value("magnitude of layer bias in channel", 1, 0, most, (1 << 31) + i64::from(SHIFT))),
+        ("bias that nothing is added to", |d| { d.lay_strips(Layout::Mve); d.set(LayerBiases, 0, limit::BIAS); }, |d| { d.lay_strips(Layout::Mve); d.set(LayerBiases, 0, limit::BIAS + 1); },
+            value("magnitude of layer bias in channel", 0, 0, most, most + 1)),
+        // The last sum is that of a row, to which no layout adds anything.
+        ("bias of the output", |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 4, limit::BIAS); }, |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 4, limit::BIAS + 1); },
+            value("magnitude of layer bias in channel", 4, 0, most, most + 1)),
+        ("low bias of the output", |d| { d.lay_strips(Layout::Mve); d.set(LayerBiases, 4, -limit::BIAS); }, |d| { d.lay_strips(Layout::Mve); d.set(LayerBiases, 4, -limit::BIAS - (1 << 29)); },
+            value("magnitude of layer bias in channel", 4, 0, most, most + (1 << 29))),
         ("couple", |d| { d.lay_strips(Layout::Dsp); d.set(LayerWeights, 0, -127_i8); }, |d| { d.lay_strips(Layout::Dsp); d.set(LayerWeights, 0, -128_i8); },
             value("coupled weight in layer", 0, -127, 127, -128)),
         // 128 is what the high byte of -128 stands for beside an even weight that is not negative.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use tch::Kind;
+use xsfm_interchange::output;
 use xsfm_interchange::rows::{Bounds, RowBlock};
 
 use crate::data::batches::{Batches, Order};
@@ -81,12 +82,12 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     }
     let report = Libtorch { device: args.device.clone(), threads, batches };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        output::json(&report)?;
         return Ok(());
     }
-    println!("{:>8}  {:>12}   {}, {threads} thread(s)", "rows", "ns per row", report.device);
+    output::line(format_args!("{:>8}  {:>12}   {}, {threads} thread(s)", "rows", "ns per row", report.device))?;
     for Batch { rows, ns_per_row } in report.batches {
-        println!("{rows:>8}  {ns_per_row:>12.1}");
+        output::line(format_args!("{rows:>8}  {ns_per_row:>12.1}"))?;
     }
     Ok(())
 }

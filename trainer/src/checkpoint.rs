@@ -1,7 +1,6 @@
 //! Checkpoint folders: `weights.safetensors`, `config.json`, `schema.json`, `metrics.json`.
 
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +11,7 @@ use xsfm_interchange::checkpoint::{file, trained_on};
 use xsfm_interchange::config::{ModelConfig, Scales};
 use xsfm_interchange::dataset::Dataset;
 use xsfm_interchange::fingerprint::Vocabulary;
+use xsfm_interchange::output;
 use xsfm_interchange::schema::Schema;
 
 use crate::model::Model;
@@ -97,10 +97,10 @@ pub fn check_data(folder: &Path, data: &Dataset, other_rows: bool) -> Result<()>
     let trained = trained_on(folder).with_context(|| folder.join(file::METRICS).display().to_string())?;
     match trained {
         _ if other_rows => {}
-        None => eprintln!(
+        None => output::say(format_args!(
             "NOTE: {}: an older program trained it and did not say on which rows; they are not compared",
             folder.display()
-        ),
+        )),
         Some(trained) => {
             if let Some(problem) = data.problem(&trained, folder) {
                 bail!(
@@ -111,26 +111,6 @@ pub fn check_data(folder: &Path, data: &Dataset, other_rows: bool) -> Result<()>
         }
     }
     Ok(())
-}
-
-/// Keeps other trainings out of a folder as long as the file is open: one whose parent was killed may still be at work there.
-///
-/// # Errors
-/// Whatever the file system reports.
-pub fn lock(folder: &Path) -> Result<File> {
-    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let path = folder.join("lock");
-    let at = || path.display().to_string();
-    let file = File::create(&path).with_context(at)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            eprintln!("{}: another training is at work here; waiting for its end", folder.display());
-            file.lock().with_context(at)?;
-        }
-        Err(TryLockError::Error(error)) => return Err(error).with_context(at),
-    }
-    Ok(file)
 }
 
 /// Writes a value as indented JSON.

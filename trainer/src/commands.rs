@@ -7,21 +7,25 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tch::Device;
 use xsfm_interchange::atomic;
+use xsfm_interchange::config::Scales;
 use xsfm_interchange::dataset::{Dataset, Part};
-use xsfm_interchange::rows::{Bounds, RowBlock};
+use xsfm_interchange::metrics::Metrics;
+use xsfm_interchange::metrics::auc::AucDifference;
+use xsfm_interchange::output;
+use xsfm_interchange::rows::{Bounds, RowBlock, variety};
 
 use crate::allocator;
 use crate::checkpoint;
 use crate::data::batches::{Batches, Order};
-use crate::data::{dataset, same};
+use crate::data::{classes, dataset, same};
 use crate::device;
 use crate::distill::Objective;
-use crate::evaluate::Scorer;
+use crate::evaluate::{Comparison, Evaluation, Scorer};
 use crate::fit::{EVALUATION_ROWS, Fit, progress, seed_torch};
 use crate::model::Model;
 use crate::prune::Pruner;
 use crate::qat;
-use crate::settings::{Architecture, Distillation, Place, Pruning, Quantization, Training};
+use crate::settings::{Architecture, Distillation, Place, Quantization, Training};
 use crate::teacher;
 use crate::warm;
 
@@ -72,6 +76,9 @@ pub struct EvaluateArgs {
     /// Folder of encoded rows
     #[arg(long)]
     data: PathBuf,
+    /// Checkpoint folder to compare with, on the same rows; given several times, their logits are averaged
+    #[arg(long, value_name = "CHECKPOINT")]
+    against: Vec<PathBuf>,
     /// Which rows
     #[arg(long, value_enum, default_value = "test")]
     split: Split,
@@ -122,6 +129,7 @@ pub fn distill(args: &DistillArgs) -> Result<()> {
     tch::set_num_threads(i32::from(args.train.place.threads.max(1)));
     let Place { data, other_rows, .. } = &args.train.place;
     let data = dataset::open(data)?;
+    classes::check(&data)?;
     let others = teacher_data.as_deref().map(dataset::open).transpose()?;
     if let Some(others) = &others {
         same::check_rows(others, &data)?;
@@ -151,18 +159,28 @@ fn run(
     training.check()?;
     allocator::keep_freed_memory();
     tch::set_num_threads(i32::from(place.threads.max(1)));
+    classes::check(data)?;
     let is_direct = quantization.from.is_some() || !quantization.quantize;
     let float_out = if is_direct { place.out.clone() } else { place.out.join("float") };
+    // What int8 needs is known before the first of many epochs in real numbers.
+    let int8 = quantization.quantize.then(|| -> Result<_> {
+        let rows = calibration_rows(data, quantization.calibration_rows, training.seed)?;
+        Ok((quantization.training(training)?, rows))
+    });
+    let int8 = int8.transpose()?;
 
     if !quantization.quantize || quantization.from.is_none() {
         let model = match &quantization.from {
-            Some(folder) => start_from(folder, args, data, device)?,
+            Some(folder) => start_from(folder, args, data, device)?.0,
             None => {
                 seed_torch(training.seed, 0);
                 architecture.check()?;
                 Model::new(architecture.model_config(data.schema()), architecture.init_std, device)?
             }
         };
+        if quantization.quantize {
+            check_integers(&model)?;
+        }
         let settings = Settings {
             architecture: quantization.from.is_none().then_some(architecture),
             training,
@@ -170,44 +188,43 @@ fn run(
             distillation,
         };
         let settings = serde_json::to_value(settings)?;
-        let out = &float_out;
+        let (out, is_trained) = (&float_out, quantization.from.is_some());
         let pruning = Pruner::gradual(&model, &training.pruning);
-        Fit { data, out, model, scales: None, objective, training, pruning, settings }.run(place.resume)?;
+        Fit { data, out, model, is_trained, scales: None, objective, training, pruning, settings }.run(place.resume)?;
     }
-    if quantization.quantize {
+    if let Some((training, rows)) = &int8 {
         let from = quantization.from.as_ref().unwrap_or(&float_out);
-        let model = start_from(from, args, data, device)?;
-        if !qat::has_integers(&model.config) {
-            bail!("--quantize: {}", qat::NO_INTEGERS);
-        }
+        let (model, trained) = start_from(from, args, data, device)?;
+        check_integers(&model)?;
         let model = qat::fold_batch_norm(&model)?;
-        // What was pruned stays so: the schedule is over.
-        let pruning = Pruning { prune_epochs: 0, ..training.pruning.clone() };
-        let training = Training {
-            pruning,
-            epochs: quantization.quantize_epochs,
-            learning_rate: quantization.quantize_learning_rate,
-            ..training.clone()
+        // A model that was trained in int8 goes on with the scales that it has, from where it was.
+        let scales = match trained.filter(|scales| scales.table_bits == quantization.bits()) {
+            Some(scales) => Some(scales),
+            None => Some(qat::calibrate(&model, quantization.bits(), rows)?),
         };
-        training.check()?;
-        let blocks = calibration_blocks(data, quantization.calibration_rows, training.seed)?;
-        let scales = Some(qat::calibrate(&model, quantization.bits(), &blocks)?);
         let pruning = training.pruning.is_some().then(|| Pruner::constant(&model));
         let settings = Settings {
             architecture: quantization.from.is_none().then_some(architecture),
-            training: &training,
+            training,
             quantization: Some(quantization),
             distillation,
         };
         let settings = serde_json::to_value(settings)?;
-        let (out, training) = (&place.out, &training);
-        Fit { data, out, model, scales, objective, training, pruning, settings }.run(place.resume)?;
+        let (out, is_trained) = (&place.out, true);
+        Fit { data, out, model, is_trained, scales, objective, training, pruning, settings }.run(place.resume)?;
     }
     Ok(())
 }
 
-/// A checkpoint as the start of training: in real numbers, whatever it was before.
-fn start_from(folder: &Path, args: &TrainArgs, data: &Dataset, device: Device) -> Result<Model> {
+fn check_integers(model: &Model) -> Result<()> {
+    if qat::has_integers(&model.config) {
+        return Ok(());
+    }
+    bail!("--quantize: {}", qat::NO_INTEGERS)
+}
+
+/// A checkpoint as the start of training: in real numbers, whatever it was before, and the scales of its integers, if it had any.
+fn start_from(folder: &Path, args: &TrainArgs, data: &Dataset, device: Device) -> Result<(Model, Option<Scales>)> {
     let mut model = if args.quantization.map_tokens {
         warm::load(folder, data, device)?
     } else {
@@ -215,15 +232,20 @@ fn start_from(folder: &Path, args: &TrainArgs, data: &Dataset, device: Device) -
             .context("--from (--map-tokens lets tokens keep their rows)")?;
         checkpoint::load(folder, device)?
     };
-    model.config.quantization = None;
-    Ok(model)
+    let scales = model.config.quantization.take();
+    Ok((model, scales))
 }
 
-fn calibration_blocks(data: &Dataset, rows: usize, seed: u64) -> Result<Vec<RowBlock>> {
-    let mut train = Batches::open(&data.path(Part::Train), data.bounds(), EVALUATION_ROWS.min(rows.max(1)))?;
+/// Training rows that choose scales, of which enough differ.
+fn calibration_rows(data: &Dataset, rows: usize, seed: u64) -> Result<Vec<RowBlock>> {
+    let (path, bounds) = (data.path(Part::Train), data.bounds());
+    let mut train = Batches::open(&path, bounds.clone(), EVALUATION_ROWS.min(rows.max(1)))?;
     let batches = rows.div_ceil(EVALUATION_ROWS).max(1);
     let pass = train.pass(Order::Shuffled { seed, epoch: 0 });
-    pass.take(batches).map(|batch| Ok(batch?.rows)).collect()
+    let blocks: Vec<RowBlock> = pass.take(batches).map(|batch| Ok(batch?.rows)).collect::<Result<_>>()?;
+    let checked = variety::check(&blocks, &bounds);
+    checked.with_context(|| format!("{}, of which --calibration-rows is {rows}", path.display()))?;
+    Ok(blocks)
 }
 
 /// Labels of the rows, and the mean of the checkpoints' logits.
@@ -258,24 +280,27 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<()> {
         Split::Test => Part::Test,
     };
     let data = dataset::open(&args.data)?;
-    args.checkpoint.iter().try_for_each(|folder| checkpoint::check_data(folder, &data, args.other_rows))?;
-    let (labels, logits) = mean_logits(&args.checkpoint, &data.path(part), device)?;
-    let metrics = xsfm_interchange::metrics::Metrics::from_logits(&labels, &logits)?;
+    let checkpoints = args.checkpoint.iter().chain(&args.against);
+    checkpoints.into_iter().try_for_each(|folder| checkpoint::check_data(folder, &data, args.other_rows))?;
+    let rows = data.path(part);
+    let (labels, logits) = mean_logits(&args.checkpoint, &rows, device)?;
+    let figures = Metrics::from_logits(&labels, &logits)?;
+    let against = (!args.against.is_empty()).then(|| -> Result<_> {
+        let (_, others) = mean_logits(&args.against, &rows, device)?;
+        let (against, difference) =
+            (Metrics::from_logits(&labels, &others)?, AucDifference::new(&labels, &logits, &others)?);
+        Ok(Comparison { against, auc_difference: difference })
+    });
+    let report = Evaluation { figures, comparison: against.transpose()? };
     if let Some(path) = &args.logits {
         // An integer logit is exact in f32, and Rust prints the shortest digits that restore an f32.
         atomic::write(path, |output| logits.iter().try_for_each(|&logit| writeln!(output, "{}", logit as f32)))
             .with_context(|| path.display().to_string())?;
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&metrics)?);
-        return Ok(());
+        output::json(&report)?;
+    } else {
+        output::print(report)?;
     }
-    let figure = |value: Option<f64>| value.map_or("undefined".to_owned(), |v| format!("{v:.5}"));
-    println!("rows     {}", metrics.rows);
-    println!("CTR      {:.5}", metrics.positives as f64 / metrics.rows as f64);
-    println!("LogLoss  {:.5}", metrics.log_loss);
-    println!("AUC      {}", figure(metrics.auc));
-    println!("PRAUC    {}", figure(metrics.prauc));
-    println!("RCE      {}", figure(metrics.rce));
     Ok(())
 }

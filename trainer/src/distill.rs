@@ -19,15 +19,23 @@ pub enum Objective {
 }
 
 impl Objective {
-    /// logits, labels `[n]`, the rows' numbers in the file -> mean loss of a batch
-    pub fn loss(&self, logits: &Tensor, labels: &Tensor, numbers: &[u64]) -> Tensor {
+    /// The teachers' logits of rows, by their numbers in the file; nothing where the labels alone are learned.
+    pub fn teacher(&self, numbers: &[u64]) -> Option<Vec<f32>> {
         match self {
-            Objective::Labels => cross_entropy(logits, labels),
-            Objective::Distill { teacher, alpha, temperature } => {
-                let teacher: Vec<f32> = numbers.iter().map(|&number| teacher[number as usize]).collect();
-                let teacher = Tensor::from_slice(&teacher).to_device(logits.device());
-                distillation_loss(logits, labels, &teacher, *alpha, *temperature)
+            Objective::Labels => None,
+            Objective::Distill { teacher, .. } => {
+                Some(numbers.iter().map(|&number| teacher[number as usize]).collect())
             }
+        }
+    }
+
+    /// logits, labels `[n]`, those of [`teacher`](Self::teacher) -> mean loss of a batch
+    pub fn loss(&self, logits: &Tensor, labels: &Tensor, teacher: Option<&Tensor>) -> Tensor {
+        match (self, teacher) {
+            (Objective::Distill { alpha, temperature, .. }, Some(teacher)) => {
+                distillation_loss(logits, labels, teacher, *alpha, *temperature)
+            }
+            _ => cross_entropy(logits, labels),
         }
     }
 }

@@ -1,44 +1,49 @@
-//! The training loop: epochs of Adam, early stopping on validation AUC, a state after each epoch from which a killed run goes on.
+//! The training loop: epochs of Adam, early stopping on validation rows, a state after each epoch from which a killed run goes on.
+//!
+//! A model that was trained before is measured before the first step, and kept where no epoch is better: fine-tuning, in integers or not,
+//! never ends below its start on the validation rows.
 //!
 //! Batches are read, shuffled and turned into rows of the tables by a thread of their own, ahead of the one that trains.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
-use xsfm_interchange::checkpoint::file;
+use tch::{Device, Kind, Tensor};
 use xsfm_interchange::config::Scales;
 use xsfm_interchange::dataset::{Dataset, Part};
 use xsfm_interchange::fingerprint::Fingerprint;
 use xsfm_interchange::metrics::Metrics;
-use xsfm_interchange::schema::Schema;
+use xsfm_interchange::output;
+use xsfm_interchange::rows::RowsError;
 
 use crate::checkpoint;
+use crate::cuda::{Tf32, upload};
 use crate::data::ahead::ahead;
 use crate::data::batches::{Batch, Batches, Order};
+use crate::device::preparing_threads;
 use crate::distill::Objective;
+use crate::divergence::{self, Diverged};
 use crate::evaluate::Scorer;
-use crate::model::lookup::{Entries, Numberings};
+use crate::lock::lock;
+use crate::losses::{Losses, NotFinite};
+use crate::model::lookup::{DistinctRows, Entries, NumberingPool, Uploaded};
 use crate::model::{Dropout, Model, Output};
 use crate::optimizer::Adam;
 use crate::prune::Pruner;
 use crate::quantized::{Quantized, refresh_table_scales};
-use crate::settings::Training;
-use crate::tensors;
+use crate::settings::{StopOn, Training};
+use crate::state::{Keeper, State};
 
-/// The state of an unfinished run, in its checkpoint folder.
-pub const STATE_FILE: &str = "training-state.safetensors";
-/// The fields of the rows that an unfinished run learns from, in its checkpoint folder.
-const SCHEMA_FILE: &str = "training-schema.json";
 /// Rows of a batch in evaluation.
 pub const EVALUATION_ROWS: usize = 4096;
 /// Batches that are ready and wait to be trained on: enough while the next window of rows is read.
 const WAITING: usize = 8;
+/// Steps after which losses are read. Training in int8 reads its tables' scales in every step.
+const LOSSES_READ: [usize; 2] = [64, 1];
 
 /// One training run: a model, what it learns, and where it is kept.
 #[derive(Debug)]
@@ -49,6 +54,8 @@ pub struct Fit<'a> {
     pub out: &'a Path,
     /// The model at the start.
     pub model: Model,
+    /// Whether it was trained before: it is then kept where no epoch is better.
+    pub is_trained: bool,
     /// Scales wanted of the integers, to train in int8; tables follow their weights.
     pub scales: Option<Scales>,
     /// What is minimised.
@@ -74,9 +81,12 @@ pub struct Report {
     /// Those of them that are not 0, where some were pruned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonzero: Option<usize>,
+    /// Figures on the validation rows before the first step; absent in runs of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Metrics>,
     /// One entry per epoch.
     pub epochs: Vec<Epoch>,
-    /// The epoch that was kept.
+    /// The epoch that was kept; 0: the model before the first step.
     pub best_epoch: u64,
     /// Its figures on the validation rows.
     pub valid: Metrics,
@@ -102,18 +112,6 @@ pub struct Epoch {
     pub rows_per_second: Option<f64>,
 }
 
-/// What a state file says beside its tensors.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct State {
-    settings: serde_json::Value,
-    data: Option<Fingerprint>,
-    epochs: Vec<Epoch>,
-    best_epoch: u64,
-    scales: Option<Scales>,
-    optimizer_steps: i32,
-    finished: bool,
-}
-
 /// Seeds libtorch for an epoch; epoch 0 is initialisation. A run that goes on has the random numbers of an unbroken one.
 pub fn seed_torch(seed: u64, epoch: u64) {
     // Two rounds of a 64-bit mixer (splitmix64), so that neighbouring seeds and epochs are unrelated.
@@ -124,6 +122,37 @@ pub fn seed_torch(seed: u64, epoch: u64) {
         z ^ (z >> 31)
     };
     tch::manual_seed(mix(mix(seed) ^ epoch).cast_signed());
+}
+
+/// A batch that is ready to be trained on.
+enum Ready {
+    Here { labels: Vec<u8>, teacher: Option<Vec<f32>>, rows: DistinctRows },
+    There(OnDevice),
+}
+
+/// A batch in the memory of the device that trains.
+struct OnDevice {
+    count: usize,
+    /// `[count]`, u8.
+    labels: Tensor,
+    /// `[count]`
+    teacher: Option<Tensor>,
+    rows: Uploaded,
+}
+
+impl Ready {
+    fn upload(self, device: Device) -> Result<OnDevice> {
+        let (labels, teacher, rows) = match self {
+            Ready::There(batch) => return Ok(batch),
+            Ready::Here { labels, teacher, rows } => (labels, teacher, rows),
+        };
+        Ok(OnDevice {
+            count: labels.len(),
+            labels: upload(&labels, device)?,
+            teacher: teacher.map(|teacher| upload(&teacher, device)).transpose()?,
+            rows: rows.upload(device)?,
+        })
+    }
 }
 
 impl Fit<'_> {
@@ -139,33 +168,29 @@ impl Fit<'_> {
             let folder = data.folder().display();
             bail!("{folder}: {} training and {} validation rows", train.num_rows(), valid.num_rows());
         }
-        let _lock = checkpoint::lock(self.out)?;
+        let _lock = lock(self.out, "training")?;
         self.model.mixed_precision = self.training.mixed_precision;
         let mut adam = Adam::new(&self.model.parameters, self.training.optimizer);
-        let mut best = self.model.parameters.snapshot();
-        let mut state = State {
-            settings: self.settings.clone(),
-            data: Some(data.fingerprint().clone()),
-            epochs: Vec::new(),
-            best_epoch: 0,
-            scales: self.scales.clone(),
-            optimizer_steps: 0,
-            finished: false,
-        };
-        if resume && let Some((saved, tensors)) = self.read_state()? {
-            if saved.finished {
-                eprintln!("{}: already finished", self.out.display());
-                return Ok(());
-            }
-            self.model.parameters.restore(&with_prefix(&tensors, "model."))?;
-            adam.restore(saved.optimizer_steps, &with_prefix(&tensors, "adam."))?;
-            best = with_prefix(&tensors, "best.").into_iter().collect();
-            self.scales.clone_from(&saved.scales);
-            eprintln!("{}: going on after epoch {}", self.out.display(), saved.epochs.len());
-            state = saved;
-        }
-        // To name what differs, should other data come with --resume.
-        data.schema().save(&self.out.join(SCHEMA_FILE))?;
+        let mut keeper = Keeper::new(self.out);
+        let (mut state, mut best) =
+            match resume.then(|| keeper.read(&self.settings, data, &self.model, &mut adam)).transpose()? {
+                Some(Some((saved, best))) => {
+                    if saved.finished {
+                        output::say(format_args!("{}: already finished", self.out.display()));
+                        return Ok(());
+                    }
+                    self.scales.clone_from(&saved.scales);
+                    output::say(format_args!("{}: going on after epoch {}", self.out.display(), saved.epochs.len()));
+                    (saved, best)
+                }
+                _ => {
+                    let state = self.begin(&mut valid)?;
+                    keeper.forget()?;
+                    keeper.begin(data)?;
+                    (state, self.model.parameters.snapshot())
+                }
+            };
+        let start = state.start.context("a run without a start")?;
 
         if let Some(pruner) = &mut self.pruning {
             pruner.start(state.epochs.len() as u64 * train.num_batches(), train.num_batches());
@@ -174,33 +199,28 @@ impl Fit<'_> {
         bar.set_position(state.epochs.len() as u64 * train.num_batches());
         let from = state.epochs.len() as u64 + 1;
         for epoch in from..=self.training.epochs {
-            if epoch > state.best_epoch + self.training.patience && state.best_epoch > 0 {
+            if state.best_epoch.is_some_and(|best| epoch > best + self.training.patience) {
                 break;
             }
             bar.set_message(format!("epoch {epoch}/{}", self.training.epochs));
-            let start = Instant::now();
+            let begun = Instant::now();
             let train_loss = self.train_epoch(epoch, &mut train, &mut adam, &bar)?;
-            let rows_per_second = train.num_rows() as f64 / start.elapsed().as_secs_f64();
-            let valid = self.measure(&mut valid)?;
-            let Some(valid_auc) = valid.auc else {
-                bail!(
-                    "{}: all validation rows have the same label, so there is no AUC to stop by",
-                    self.data.folder().display()
-                );
-            };
-            let best_auc = self.candidates(&state.epochs).map(|e| e.valid_auc).fold(f64::NEG_INFINITY, f64::max);
-            let is_best = epoch >= self.first_candidate() && valid_auc > best_auc;
-            let seconds = start.elapsed().as_secs_f64();
+            let rows_per_second = train.num_rows() as f64 / begun.elapsed().as_secs_f64();
+            let valid = self.measure_epoch(epoch, train_loss, &start, &mut valid)?;
+            let valid_auc = valid.auc.context("no AUC")?;
+            let is_best = epoch >= self.first_candidate()
+                && self.best_so_far(&start, &state.epochs).is_none_or(|best| self.stop_on(&valid) > best);
+            let seconds = begun.elapsed().as_secs_f64();
             bar.suspend(|| {
                 let mark = if is_best { " *" } else { "" };
                 let log_loss = valid.log_loss;
-                eprintln!(
+                output::say(format_args!(
                     "epoch {epoch:>3}  train loss {train_loss:.5}  valid LogLoss {log_loss:.5}  AUC {valid_auc:.5}  {seconds:.1} s  \
                      {rows_per_second:.0} rows/s{mark}"
-                );
+                ));
             });
             if is_best {
-                state.best_epoch = epoch;
+                state.best_epoch = Some(epoch);
                 best = self.model.parameters.snapshot();
             }
             let rows_per_second = Some(rows_per_second);
@@ -212,65 +232,141 @@ impl Fit<'_> {
                 seconds,
                 rows_per_second,
             });
-            self.write_state(&mut state, &adam, &best)?;
+            keeper.write(&mut state, &self.model, &adam, &best)?;
         }
         bar.finish_and_clear();
-        self.finish(state, best.into_iter().collect(), &mut valid)
+        self.model.parameters.restore(&best.into_iter().collect())?;
+        let report = self.finish(&state, &mut valid)?;
+        keeper.finish(&mut state)?;
+        report.print(self.out);
+        Ok(())
     }
 
-    /// The first epoch that may be kept: the one at whose end all is pruned that shall be.
+    /// The state of a run before its first step.
+    fn begin(&self, valid: &mut Batches) -> Result<State> {
+        let start = self.measure(valid).context("before the first step")?;
+        let auc = start.auc.with_context(|| {
+            format!("{}: all validation rows have the same label, so there is no AUC", self.data.folder().display())
+        })?;
+        let is_candidate = self.first_candidate() == 0;
+        if self.is_trained {
+            let mark = if is_candidate { " *" } else { "" };
+            output::say(format_args!(
+                "epoch   0  as it was          valid LogLoss {:.5}  AUC {auc:.5}{mark}",
+                start.log_loss
+            ));
+        }
+        Ok(State {
+            settings: self.settings.clone(),
+            data: Some(self.data.fingerprint().clone()),
+            start: Some(start),
+            epochs: Vec::new(),
+            best_epoch: is_candidate.then_some(0),
+            scales: self.scales.clone(),
+            optimizer_steps: 0,
+            finished: false,
+        })
+    }
+
+    /// The first epoch that may be kept: the one at whose end all is pruned that shall be; 0, before the first step, of a trained model.
     fn first_candidate(&self) -> u64 {
-        if self.training.pruning.is_some() { self.training.pruning.prune_epochs.max(1) } else { 1 }
+        let pruned = if self.training.pruning.is_some() { self.training.pruning.prune_epochs } else { 0 };
+        pruned.max(u64::from(!self.is_trained))
     }
 
-    fn candidates<'e>(&self, epochs: &'e [Epoch]) -> impl Iterator<Item = &'e Epoch> {
+    /// What chooses among epochs, the larger the better.
+    fn choice(&self, auc: f64, log_loss: f64) -> f64 {
+        match self.training.stop_on {
+            StopOn::Auc => auc,
+            StopOn::LogLoss => -log_loss,
+        }
+    }
+
+    fn stop_on(&self, valid: &Metrics) -> f64 {
+        self.choice(valid.auc.unwrap_or(f64::NEG_INFINITY), valid.log_loss)
+    }
+
+    fn best_so_far(&self, start: &Metrics, epochs: &[Epoch]) -> Option<f64> {
         let first = self.first_candidate();
-        epochs.iter().filter(move |e| e.epoch >= first)
+        let start = (first == 0).then(|| self.stop_on(start));
+        let epochs = epochs.iter().filter(|e| e.epoch >= first).map(|e| self.choice(e.valid_auc, e.valid_log_loss));
+        start.into_iter().chain(epochs).reduce(f64::max)
+    }
+
+    /// Figures on the validation rows after an epoch.
+    fn measure_epoch(&self, number: u64, train_loss: f64, start: &Metrics, valid: &mut Batches) -> Result<Metrics> {
+        let diverged = |what: String| self.diverged(what, number);
+        let valid = self.measure(valid).map_err(|error| match divergence::not_finite(&error) {
+            Some(what) => diverged(format!("after epoch {number} {what}")).into(),
+            None => error,
+        })?;
+        match (divergence::Epoch { number, train_loss, start, valid: &valid }).explosion() {
+            Some(what) => Err(diverged(what).into()),
+            None => Ok(valid),
+        }
+    }
+
+    fn diverged(&self, what: String, epoch: u64) -> Diverged {
+        Diverged { what, learning_rate: self.learning_rate(epoch) }
+    }
+
+    fn learning_rate(&self, epoch: u64) -> f64 {
+        let exponent = i32::try_from(epoch - 1).unwrap_or(i32::MAX);
+        self.training.learning_rate * self.training.learning_rate_decay.powi(exponent)
+    }
+
+    fn check(&self, loss: Option<NotFinite>, epoch: u64) -> Result<()> {
+        match loss {
+            None => Ok(()),
+            Some(NotFinite { step, loss }) => {
+                Err(self.diverged(format!("the loss is {loss} in step {step} of epoch {epoch}"), epoch).into())
+            }
+        }
     }
 
     /// One pass over the training rows; gives the mean loss.
     fn train_epoch(&mut self, epoch: u64, train: &mut Batches, adam: &mut Adam, bar: &ProgressBar) -> Result<f64> {
         let t = self.training;
         seed_torch(t.seed, epoch);
-        let exponent = i32::try_from(epoch - 1).unwrap_or(i32::MAX);
-        let learning_rate = t.learning_rate * t.learning_rate_decay.powi(exponent);
-        let (mut sum, mut rows) = (0.0, 0.0);
-        let (indexer, mut numberings) = (self.model.layout.indexer().clone(), Numberings::default());
-        let batches = train.pass(Order::Shuffled { seed: t.seed, epoch }).map(move |batch| {
+        let learning_rate = self.learning_rate(epoch);
+        let is_int8 = self.scales.is_some();
+        // Sums of integers are exact, and figures are measured, without rounded inputs.
+        let _tf32 = Tf32::allow(!is_int8);
+        let mut losses = Losses::read_every(LOSSES_READ[usize::from(is_int8)]);
+        let (objective, device) = (self.objective, self.model.device());
+        let (indexer, numberings) = (self.model.layout.indexer().clone(), NumberingPool::default());
+        let batches = train.pass(Order::Shuffled { seed: t.seed, epoch });
+        let prepare = move |batch: Result<Batch, RowsError>| {
             let Batch { rows: block, numbers } = batch?;
-            let distinct = numberings.distinct(indexer.rows(&block)?);
-            Ok::<_, anyhow::Error>((block.labels, numbers, distinct))
-        });
+            let rows = numberings.distinct(indexer.rows(&block)?);
+            let ready = Ready::Here { labels: block.labels, teacher: objective.teacher(&numbers), rows };
+            // On a GPU they go ahead. On a CPU there is nothing to copy, and a thread that is new to libtorch costs the others time.
+            if device == Device::Cpu { anyhow::Ok(ready) } else { ready.upload(device).map(Ready::There) }
+        };
         thread::scope(|scope| {
-            for (step, batch) in ahead(scope, WAITING, batches).enumerate() {
-                let (labels, numbers, distinct) = batch?;
+            for (step, batch) in ahead(scope, WAITING, preparing_threads(device), batches, prepare).enumerate() {
+                let OnDevice { count, labels, teacher, rows } = batch?.upload(device)?;
                 bar.inc(1);
-                if labels.len() < 2 {
+                if count < 2 {
                     // BatchNorm has no variance of a single row.
                     continue;
                 }
-                let entries = self.model.train_entries(&distinct);
-                let output = self.train_pass(&entries)?;
-                let count = labels.len() as f64;
-                let labels = Tensor::from_slice(&labels).to_device(self.model.device()).to_kind(Kind::Float);
-                let loss = self.objective.loss(&output.logits, &labels, &numbers);
+                let entries = self.model.gather(rows)?;
+                let output = self.train_pass(&entries).map_err(|error| match step {
+                    0 if epoch == 1 => error,
+                    // Before the first step the integers could carry the model.
+                    _ => self.diverged(format!("{error:#}, in step {} of epoch {epoch}", step + 1), epoch).into(),
+                })?;
+                let loss = objective.loss(&output.logits, &labels.to_kind(Kind::Float), teacher.as_ref());
                 let loss = if t.l2 > 0.0 { loss + output.squares() * (t.l2 / 2.0) } else { loss };
-                let value = loss.double_value(&[]);
-                if !value.is_finite() {
-                    bail!(
-                        "the loss is {value} in step {} of epoch {epoch}: training diverged; lower --learning-rate \
-                         (now {learning_rate:e}) or --init-std",
-                        step + 1
-                    );
-                }
-                adam.step(&loss, learning_rate, t.weight_decay, &entries);
+                self.check(losses.add(&loss, count)?, epoch)?;
+                adam.step(&loss, learning_rate, t.weight_decay, &entries)?;
                 if let Some(pruner) = &mut self.pruning {
                     pruner.step();
                 }
-                sum += value * count;
-                rows += count;
             }
-            Ok(sum / rows)
+            self.check(losses.read()?, epoch)?;
+            Ok(losses.mean())
         })
     }
 
@@ -299,8 +395,8 @@ impl Fit<'_> {
         }
     }
 
-    fn finish(self, mut state: State, best: HashMap<String, Tensor>, valid: &mut Batches) -> Result<()> {
-        self.model.parameters.restore(&best)?;
+    /// Measures the model that is kept, and saves it.
+    fn finish(&self, state: &State, valid: &mut Batches) -> Result<Report> {
         let test = match self.data.has(Part::Test) {
             false => None,
             true => {
@@ -316,102 +412,28 @@ impl Fit<'_> {
                 .pruning
                 .as_ref()
                 .map(|pruner| self.model.parameters.count(&self.model.config) - pruner.zeros()),
+            start: state.start,
             epochs: state.epochs.clone(),
-            best_epoch: state.best_epoch,
+            best_epoch: state.best_epoch.unwrap_or(0),
             valid: self.measure(valid)?,
             test,
         };
         checkpoint::save(self.out, &self.model, self.current_scales()?.as_ref(), self.data.schema(), &report)?;
-        state.finished = true;
-        tensors::write(&self.state_path(), &[], Some(serde_json::to_string(&state)?))?;
-        let path = self.out.join(SCHEMA_FILE);
-        std::fs::remove_file(&path).with_context(|| path.display().to_string())?;
-        let figures = |m: &Metrics| format!("AUC {:.5}  LogLoss {:.5}", m.auc.unwrap_or(f64::NAN), m.log_loss);
-        eprintln!(
-            "{}: epoch {} kept, {} parameters, valid {}{}",
-            self.out.display(),
-            report.best_epoch,
-            report.parameters,
-            figures(&report.valid),
-            report.test.map(|test| format!(", test {}", figures(&test))).unwrap_or_default()
-        );
-        Ok(())
+        Ok(report)
     }
+}
 
-    fn state_path(&self) -> PathBuf {
-        self.out.join(STATE_FILE)
-    }
-
-    fn write_state(&self, state: &mut State, adam: &Adam, best: &[(String, Tensor)]) -> Result<()> {
-        let (steps, moments) = adam.snapshot();
-        state.optimizer_steps = steps;
-        let prefixed = |prefix: &str, tensors: &[(String, Tensor)]| -> Vec<(String, Tensor)> {
-            tensors.iter().map(|(name, t)| (format!("{prefix}{name}"), t.shallow_clone())).collect()
+impl Report {
+    fn print(&self, out: &Path) {
+        let figures = |m: &Metrics| {
+            format!("AUC {}  LogLoss {:.5}", m.shown_auc(5).unwrap_or_else(|| "undefined".to_owned()), m.log_loss)
         };
-        let mut all = prefixed("model.", &self.model.parameters.snapshot());
-        all.extend(prefixed("best.", best));
-        all.extend(prefixed("adam.", &moments));
-        tensors::write(&self.state_path(), &all, Some(serde_json::to_string(state)?))
-    }
-
-    fn read_state(&self) -> Result<Option<(State, HashMap<String, Tensor>)>> {
-        let path = self.state_path();
-        if !path.try_exists().with_context(|| path.display().to_string())? {
-            return Ok(None);
-        }
-        let (tensors, text) = tensors::read(&path)?;
-        let text = text.with_context(|| format!("{}: not a training state", path.display()))?;
-        let state: State =
-            serde_json::from_str(&text).with_context(|| format!("{}: not a training state", path.display()))?;
-        if state.settings != self.settings {
-            bail!(
-                "{}: a run with other settings ({}); repeat its settings, or train without --resume",
-                path.display(),
-                difference(&state.settings, &self.settings)
-            );
-        }
-        match &state.data {
-            None => eprintln!(
-                "NOTE: {}: an older program's, which did not say on which rows; they are not compared",
-                path.display()
-            ),
-            Some(data) => self.check_data(data, &path)?,
-        }
-        Ok(Some((state, tensors)))
-    }
-}
-
-impl Fit<'_> {
-    /// A run goes on with the rows that it began with.
-    fn check_data(&self, before: &Fingerprint, state: &Path) -> Result<()> {
-        let Some(problem) = self.data.problem(before, state) else { return Ok(()) };
-        let kept = [SCHEMA_FILE, file::SCHEMA].map(|name| self.out.join(name));
-        let schema = kept.iter().find_map(|path| Schema::load(path).ok());
-        let tokens = schema.and_then(|schema| self.data.vocabulary_problem(&schema, self.out));
-        let (tokens, folder) =
-            (tokens.map(|text| format!(" ({text})")).unwrap_or_default(), self.data.folder().display());
-        bail!("{problem}{tokens}: bring the rows back to {folder}, or train without --resume")
-    }
-}
-
-fn with_prefix(tensors: &HashMap<String, Tensor>, prefix: &str) -> HashMap<String, Tensor> {
-    let named = tensors.iter().filter_map(|(name, t)| Some((name.strip_prefix(prefix)?.to_owned(), t.shallow_clone())));
-    named.collect()
-}
-
-/// The first setting that differs, with both values.
-fn difference(before: &serde_json::Value, now: &serde_json::Value) -> String {
-    let (Some(a), Some(b)) = (before.as_object(), now.as_object()) else {
-        return format!("it had {before}, now {now}");
-    };
-    let null = serde_json::Value::Null;
-    let mut names: Vec<&String> = a.keys().chain(b.keys()).collect();
-    names.sort();
-    let of = |map: &serde_json::Map<String, serde_json::Value>, name: &str| map.get(name).unwrap_or(&null).clone();
-    match names.into_iter().find(|name| of(a, name) != of(b, name)) {
-        Some(name) if of(a, name).is_object() && of(b, name).is_object() => difference(&of(a, name), &of(b, name)),
-        Some(name) => format!("{name} was {}, now {}", of(a, name), of(b, name)),
-        None => "none differs".to_owned(),
+        let test = self.test.map(|test| format!(", test {}", figures(&test))).unwrap_or_default();
+        let (epoch, parameters, valid) = (self.best_epoch, self.parameters, figures(&self.valid));
+        output::say(format_args!(
+            "{}: epoch {epoch} kept, {parameters} parameters, valid {valid}{test}",
+            out.display()
+        ));
     }
 }
 

@@ -9,15 +9,20 @@
 //! | [`qat`], [`quantized`] | a trained model | its integers, trained further; logits in int8 |
 //! | [`teacher`] | teachers' checkpoints, training rows | their mean logits, kept for the next student |
 //! | [`distill`] | logits of student and teachers | the loss |
-//! | [`fit`], [`optimizer`], [`prune`] | model, loss, batches | the best epoch; a state to go on from |
+//! | [`fit`], [`optimizer`], [`losses`], [`prune`] | model, loss, batches | the best epoch |
+//! | [`state`], [`lock`] | a run between two epochs | a file to go on from; one run at a time |
+//! | [`divergence`] | an epoch's losses | whether there is any use in going on |
 //! | [`checkpoint`], [`tensors`] | a trained model | its folder, and back |
 //! | [`warm`] | a checkpoint of another vocabulary | the model that goes on with today's |
 //! | [`evaluate`] | a checkpoint, rows | LogLoss, AUC, PRAUC, RCE, logits |
 //! | [`mod@bench`] | a checkpoint, rows | the time of calls in libtorch |
 //! | [`commands`], [`device`], [`allocator`] | a command line | a run |
+//! | [`cuda`], [`devices`] | a machine | its GPUs, or why there is none to compute on |
 //! | [`experiment`] | a file for each row of a table | models, figures, tables |
 //!
-//! All but [`data`] and [`settings`] need libtorch: the cargo feature `torch`.
+//! All but [`data`], [`lock`] and [`settings`] need libtorch: the cargo feature `torch`.
+
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic; `xsfm_interchange::output` does not")]
 
 pub mod data;
 
@@ -32,15 +37,24 @@ pub mod commands;
 #[cfg(feature = "torch")]
 mod cpu;
 #[cfg(feature = "torch")]
+pub mod cuda;
+#[cfg(feature = "torch")]
 pub mod device;
 #[cfg(feature = "torch")]
+pub mod devices;
+#[cfg(feature = "torch")]
 pub mod distill;
+#[cfg(feature = "torch")]
+pub mod divergence;
 #[cfg(feature = "torch")]
 pub mod evaluate;
 #[cfg(feature = "torch")]
 pub mod experiment;
 #[cfg(feature = "torch")]
 pub mod fit;
+pub mod lock;
+#[cfg(feature = "torch")]
+pub mod losses;
 #[cfg(feature = "torch")]
 pub mod model;
 #[cfg(feature = "torch")]
@@ -52,6 +66,8 @@ pub mod qat;
 #[cfg(feature = "torch")]
 pub mod quantized;
 pub mod settings;
+#[cfg(feature = "torch")]
+pub mod state;
 #[cfg(feature = "torch")]
 pub mod teacher;
 #[cfg(feature = "torch")]

@@ -1,17 +1,20 @@
 //! `xsfm-train`: click logs to trained checkpoints.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic; `xsfm_interchange::output` does not")]
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xsfm_interchange::output;
 #[cfg(feature = "torch")]
-use xsfm_trainer::{bench, commands, experiment};
+use xsfm_trainer::{bench, commands, devices, divergence, experiment};
 use xsfm_trainer::{data, settings};
 
 /// From click logs to trained checkpoints, which `xsfm pack` turns into one file for the runtime.
 ///
 /// Start with `prepare`: it turns raw logs into schema.json and encoded rows (train.arrow, valid.arrow, test.arrow).
 #[derive(Debug, Parser)]
-#[command(version, args_override_self = true)]
+#[command(name = "xsfm-train", version, args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -37,6 +40,9 @@ enum Command {
     /// Measure how long a checkpoint's calls take in libtorch, on the CPU or a GPU
     #[cfg(feature = "torch")]
     Bench(bench::BenchArgs),
+    /// Show what there is to compute on: the CPU, GPUs, and why a GPU cannot be used
+    #[cfg(feature = "torch")]
+    Devices(devices::Args),
     /// Make the rows of a table: train, pack and measure what is missing, several at a time
     #[cfg(feature = "torch")]
     Run(Box<experiment::run::Args>),
@@ -52,8 +58,8 @@ enum Command {
     Rows(data::export::Args),
 }
 
-fn run() -> anyhow::Result<()> {
-    match Cli::parse_from(settings::expand_config(std::env::args_os())?).command {
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Prepare(args) => data::command::run(&args),
         Command::Fold(args) => data::fold::run(&args),
         Command::Generate(args) => data::generate::run(&args),
@@ -66,6 +72,8 @@ fn run() -> anyhow::Result<()> {
         #[cfg(feature = "torch")]
         Command::Bench(args) => bench::run(&args),
         #[cfg(feature = "torch")]
+        Command::Devices(args) => devices::run(&args),
+        #[cfg(feature = "torch")]
         Command::Run(args) => experiment::run::run(&args),
         #[cfg(feature = "torch")]
         Command::Fit(args) => experiment::budget::run(&args),
@@ -76,12 +84,27 @@ fn run() -> anyhow::Result<()> {
     }
 }
 
+/// Training that diverged has a status of its own: whoever tries several settings goes on.
+fn status_of(error: &anyhow::Error) -> ExitCode {
+    #[cfg(feature = "torch")]
+    if error.chain().any(|cause| cause.is::<divergence::Diverged>()) {
+        return ExitCode::from(divergence::EXIT_STATUS);
+    }
+    let _ = error;
+    ExitCode::FAILURE
+}
+
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+    let failed = |error: anyhow::Error| {
+        output::say(format_args!("error: {error:#}"));
+        status_of(&error)
+    };
+    let arguments = match settings::expand_config(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(error) => return failed(error),
+    };
+    match Cli::try_parse_from(arguments) {
+        Err(answer) => output::answered(answer.print(), answer.exit_code() as u8),
+        Ok(cli) => run(cli.command).map_or_else(failed, |()| ExitCode::SUCCESS),
     }
 }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use tch::{Tensor, no_grad};
 
 use crate::cpu;
+use crate::cuda;
 use crate::model::lookup::{Entries, Gathered};
 use crate::model::parameters::{Parameters, Role};
 use crate::settings::Optimizer;
@@ -43,6 +44,8 @@ struct Slot {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
     pub(crate) learning_rate: f64,
+    /// Its number, from 1.
+    pub(crate) number: i32,
     /// `1 - beta^t` of either moment.
     pub(crate) corrections: [f64; 2],
 }
@@ -59,26 +62,16 @@ pub(crate) struct Move {
     pub(crate) decay: f64,
 }
 
-impl Step {
-    fn apply(self, moves: &mut [Move]) {
-        if moves.iter().all(|m| cpu::takes(&m.parameter)) {
-            cpu::adam::apply(self, moves);
-        } else {
-            moves.iter_mut().for_each(|m| self.apply_by_libtorch(m));
-        }
-    }
+/// A slot's number, the rows of it that a batch gathered, and the gradient: of those entries, or of the whole parameter.
+struct Learned<'a> {
+    slot: usize,
+    gathered: Option<&'a Gathered>,
+    gradient: Tensor,
+}
 
-    fn apply_by_libtorch(self, Move { parameter, mean, square, gradient, decay }: &mut Move) {
-        let [correction_1, correction_2] = self.corrections;
-        let (_, _) = (mean.g_mul_scalar_(BETA_1), square.g_mul_scalar_(BETA_2));
-        if let Some(gradient) = gradient {
-            let _ = mean.g_add_(&(&*gradient * (1.0 - BETA_1)));
-            let _ = square.g_add_(&(gradient.square() * (1.0 - BETA_2)));
-        }
-        // p -= lr * (m / c1) / (sqrt(v / c2) + eps)
-        let deviation = square.sqrt() / correction_2.sqrt() + EPSILON;
-        let _ = parameter.g_mul_scalar_(*decay);
-        let _ = parameter.g_sub_(&(&*mean / deviation * (self.learning_rate / correction_1)));
+impl Step {
+    fn new(number: i32, learning_rate: f64) -> Self {
+        Step { learning_rate, number, corrections: [BETA_1, BETA_2].map(|beta| 1.0 - beta.powi(number)) }
     }
 }
 
@@ -90,19 +83,8 @@ impl Slot {
 
     /// Moves a batch's rows of a table, by the gradient of its entries.
     fn move_rows(&mut self, step: Step, gathered: &Gathered, gradient: &Tensor) {
-        if cpu::takes(&self.parameter) {
-            let tables = [&mut self.parameter, &mut self.mean, &mut self.square];
-            cpu::adam::apply_to_rows(step, tables, &gathered.uses, gradient);
-        } else {
-            self.move_rows_by_libtorch(step, gathered, gradient);
-        }
-    }
-
-    fn move_rows_by_libtorch(&mut self, step: Step, gathered: &Gathered, gradient: &Tensor) {
-        let mut moved = self.copy_of(&gathered.rows);
-        moved.gradient = Some(gathered.gradient(gradient));
-        step.apply_by_libtorch(&mut moved);
-        self.replace(&gathered.rows, &moved);
+        let tables = [&mut self.parameter, &mut self.mean, &mut self.square];
+        cpu::adam::apply_to_rows(step, tables, &gathered.uses, gradient);
     }
 
     fn copy_of(&self, rows: &Tensor) -> Move {
@@ -136,58 +118,104 @@ impl Adam {
     }
 
     /// One step down the gradient of a batch's loss, in the parameters and in the batch's rows of the tables.
-    pub fn step(&mut self, loss: &Tensor, learning_rate: f64, weight_decay: f64, entries: &Entries) {
+    ///
+    /// # Errors
+    /// libtorch's, where a GPU has no memory.
+    pub fn step(&mut self, loss: &Tensor, learning_rate: f64, weight_decay: f64, entries: &Entries) -> Result<()> {
         let lookups = [Some(&entries.first), entries.second.as_ref(), entries.feature.as_ref()];
         let gathered = |slot: &Slot| slot.table.and_then(|table| lookups[table]?.gathered.as_ref());
         let trained = self.slots.iter().map(|slot| gathered(slot).map_or(&slot.parameter, |rows| &rows.entries));
         let gradients = Tensor::run_backward(&[loss], &trained.collect::<Vec<_>>(), false, false);
         self.steps += 1;
-        let corrections = [BETA_1, BETA_2].map(|beta| 1.0 - beta.powi(self.steps));
-        let step = Step { learning_rate, corrections };
+        let step = Step::new(self.steps, learning_rate);
+        let learned = self.slots.iter().zip(gradients).enumerate().filter(|(_, (_, gradient))| gradient.defined());
+        let learned = learned.map(|(n, (slot, gradient))| Learned { slot: n, gathered: gathered(slot), gradient });
+        let learned: Vec<Learned<'_>> = learned.collect();
         no_grad(|| {
-            let (mut moves, mut of_tables) = (Vec::new(), Vec::new());
-            for (n, (slot, gradient)) in self.slots.iter().zip(gradients).enumerate().filter(|(_, (_, g))| g.defined())
-            {
-                let decay = if slot.decays { 1.0 - learning_rate * weight_decay } else { 1.0 };
-                let Some(gathered) = gathered(slot) else {
-                    moves.push(slot.all(Some(gradient), decay));
-                    continue;
-                };
-                // The batch's rows are put back after all have moved without a gradient.
-                let kept = (self.rule == Optimizer::Adam).then(|| slot.copy_of(&gathered.rows));
-                moves.extend(kept.is_some().then(|| slot.all(None, 1.0)));
-                of_tables.push((n, gathered, gradient, kept));
+            if self.slots.iter().all(|slot| cpu::takes(&slot.parameter)) {
+                self.move_on_cpu(step, weight_decay, learned);
+                return Ok(());
             }
-            step.apply(&mut moves);
-            for (n, gathered, gradient, kept) in of_tables {
-                let slot = &mut self.slots[n];
-                if let Some(kept) = kept {
-                    slot.replace(&gathered.rows, &kept);
+            self.move_by_libtorch(step, weight_decay, learned)
+        })
+    }
+
+    /// What a slot is multiplied by first.
+    fn decay(&self, slot: usize, step: Step, weight_decay: f64) -> f64 {
+        if self.slots[slot].decays { 1.0 - step.learning_rate * weight_decay } else { 1.0 }
+    }
+
+    fn move_on_cpu(&mut self, step: Step, weight_decay: f64, learned: Vec<Learned<'_>>) {
+        let (mut moves, mut of_tables) = (Vec::new(), Vec::new());
+        for Learned { slot: n, gathered, gradient } in learned {
+            let (slot, decay) = (&self.slots[n], self.decay(n, step, weight_decay));
+            let Some(gathered) = gathered else {
+                moves.push(slot.all(Some(gradient), decay));
+                continue;
+            };
+            // The batch's rows are put back after all have moved without a gradient.
+            let kept = (self.rule == Optimizer::Adam).then(|| slot.copy_of(&gathered.rows));
+            moves.extend(kept.is_some().then(|| slot.all(None, 1.0)));
+            of_tables.push((n, gathered, gradient, kept));
+        }
+        cpu::adam::apply(step, &mut moves);
+        for (n, gathered, gradient, kept) in of_tables {
+            let slot = &mut self.slots[n];
+            if let Some(kept) = kept {
+                slot.replace(&gathered.rows, &kept);
+            }
+            slot.move_rows(step, gathered, &gradient);
+        }
+    }
+
+    /// All in one kernel, which takes as long as the numbers need to go by once. A table whose rows all move has a gradient of zeros but
+    /// for the batch's rows; of one that moves lazily those rows are copied, and put back.
+    fn move_by_libtorch(&mut self, step: Step, weight_decay: f64, learned: Vec<Learned<'_>>) -> Result<()> {
+        let (mut moves, mut copies) = (Vec::new(), Vec::new());
+        for Learned { slot: n, gathered, gradient } in learned {
+            let (slot, decay) = (&self.slots[n], self.decay(n, step, weight_decay));
+            let Some(gathered) = gathered else {
+                moves.push(slot.all(Some(gradient), decay));
+                continue;
+            };
+            let of_rows = gathered.gradient(&gradient);
+            match self.rule {
+                Optimizer::Adam => {
+                    let of_table = slot.parameter.zeros_like().index_copy_(0, &gathered.rows, &of_rows);
+                    moves.push(slot.all(Some(of_table), 1.0));
                 }
-                slot.move_rows(step, gathered, &gradient);
+                Optimizer::LazyAdam => {
+                    copies.push((n, gathered, moves.len()));
+                    moves.push(Move { gradient: Some(of_rows), ..slot.copy_of(&gathered.rows) });
+                }
             }
-        });
+        }
+        cuda::adam::apply(step, &moves)?;
+        for (n, gathered, at) in copies {
+            self.slots[n].replace(&gathered.rows, &moves[at]);
+        }
+        Ok(())
     }
 
-    /// Number of steps and all moments, for a training state.
-    pub fn snapshot(&self) -> (i32, Vec<(String, Tensor)>) {
-        let moments = self.slots.iter().flat_map(|slot| {
-            [(format!("{}.mean", slot.name), slot.mean.copy()), (format!("{}.square", slot.name), slot.square.copy())]
-        });
-        (self.steps, moments.collect())
+    /// Number of steps, and for every trained tensor its two moments: means and means of squares. They share memory with Adam's own.
+    pub fn snapshot(&self) -> (i32, [Vec<(String, Tensor)>; 2]) {
+        let moments = |of: fn(&Slot) -> &Tensor| {
+            self.slots.iter().map(|slot| (slot.name.clone(), of(slot).shallow_clone())).collect()
+        };
+        (self.steps, [moments(|slot| &slot.mean), moments(|slot| &slot.square)])
     }
 
-    /// Takes all moments from a [`snapshot`](Self::snapshot).
+    /// Takes all moments of a [`snapshot`](Self::snapshot).
     ///
     /// # Errors
     /// A moment is missing or has another shape.
-    pub fn restore(&mut self, steps: i32, moments: &HashMap<String, Tensor>) -> Result<()> {
+    pub fn restore(&mut self, steps: i32, [means, squares]: [&HashMap<String, Tensor>; 2]) -> Result<()> {
         self.steps = steps;
         for slot in &mut self.slots {
-            for (part, moment) in [("mean", &mut slot.mean), ("square", &mut slot.square)] {
-                let name = format!("{}.{part}", slot.name);
-                let saved = moments.get(&name).with_context(|| format!("moment `{name}` is missing"))?;
-                moment.f_copy_(saved).with_context(|| format!("moment `{name}`"))?;
+            let name = &slot.name;
+            for (part, moment, saved) in [("mean", &mut slot.mean, means), ("square", &mut slot.square, squares)] {
+                let saved = saved.get(name).with_context(|| format!("moment `{part}.{name}` is missing"))?;
+                moment.f_copy_(saved).with_context(|| format!("moment `{part}.{name}`"))?;
             }
         }
         Ok(())
@@ -196,6 +224,9 @@ impl Adam {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::collections::HashSet;
+
     use tch::{Device, Kind};
 
     use super::*;
@@ -220,45 +251,78 @@ mod tests {
         }
     }
 
-    const STEP: Step = Step { learning_rate: 0.01, corrections: [0.271, 0.002997] };
-
     /// What GPUs compute, here on the CPU.
     #[test]
     fn both_ways_of_a_step_are_the_same() {
-        for shape in [&[1][..], &[3, 5], &[5000], &[70, 90]] {
+        for (shape, number) in [(&[1][..], 1), (&[3, 5], 2), (&[5000], 30), (&[70, 90], 4000)] {
             for (gradient, decay) in [(Some(Tensor::randn(shape, (Kind::Float, Device::Cpu))), 0.9), (None, 1.0)] {
+                let step = Step::new(number, 0.01);
                 let (one, other) = {
                     let slot = slot(shape);
                     (copy(&slot), slot)
                 };
                 let of = |slot: &Slot| slot.all(gradient.as_ref().map(Tensor::shallow_clone), decay);
-                STEP.apply(&mut [of(&one)]);
-                STEP.apply_by_libtorch(&mut of(&other));
-                check(&format!("{shape:?}, decay {decay}"), &one, &other);
+                cpu::adam::apply(step, &mut [of(&one)]);
+                cuda::adam::apply(step, &[of(&other)]).unwrap();
+                check(&format!("{shape:?}, decay {decay}, step {number}"), &one, &other);
             }
         }
     }
 
+    /// Whole optimisers: tables of which batches use some rows, some of them again, matrices that decay, and parameters that no batch
+    /// moves.
     #[test]
-    fn both_ways_move_the_same_rows() {
-        for (shape, rows) in [(&[90, 10][..], 40), (&[90][..], 500), (&[4000, 3], 3000), (&[1, 1], 2), (&[7, 2], 0)] {
-            let (mut one, mut other) = {
-                let slot = slot(shape);
-                (copy(&slot), slot)
-            };
-            let before = copy(&one);
-            let used: Vec<i64> = (0..rows).map(|n: i64| n * n % (shape[0] / 2 + 1)).collect();
-            let gathered = Gathered::of(&one.parameter, &used);
-            let gradient = Tensor::randn(gathered.entries.size(), (Kind::Float, Device::Cpu));
-            one.move_rows(STEP, &gathered, &gradient);
-            if rows > 0 {
-                other.move_rows_by_libtorch(STEP, &gathered, &gradient);
+    fn both_ways_of_an_optimizer_are_the_same() {
+        for rule in [Optimizer::Adam, Optimizer::LazyAdam] {
+            let shapes: [&[i64]; 4] = [&[90, 10], &[90], &[8, 10], &[5]];
+            let slots: Vec<Slot> = shapes.iter().map(|shape| slot(shape)).collect();
+            let before: Vec<Slot> = slots.iter().map(copy).collect();
+            let mut one = Adam { slots: slots.iter().map(copy).collect(), rule, steps: 0 };
+            let mut other = Adam { slots, rule, steps: 0 };
+            let mut all_used = HashSet::new();
+            for number in 1..=5 {
+                let used: Vec<i64> = (0..60).map(|n: i64| (n * n + i64::from(number)) % 46).collect();
+                all_used.extend(used.clone());
+                let step = Step::new(number, 0.01);
+                let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
+                let gradients = [random(&[60, 10]), random(&[60]), random(&[8, 10])];
+                let gathered = [0, 1].map(|n| Gathered::of(&before[n].parameter, &used));
+                let learned = || {
+                    let of = |(slot, gradient): (usize, &Tensor)| Learned {
+                        slot,
+                        gathered: gathered.get(slot),
+                        gradient: gradient.shallow_clone(),
+                    };
+                    gradients.iter().enumerate().map(of).collect()
+                };
+                one.move_on_cpu(step, 0.3, learned());
+                other.move_by_libtorch(step, 0.3, learned()).unwrap();
             }
-            check(&format!("{rows} entries of {shape:?}"), &one, &other);
-            let is_used = |row: i64| used.contains(&row);
+            for (n, (one, other)) in one.slots.iter().zip(&other.slots).enumerate() {
+                check(&format!("{rule:?}, slot {n}"), one, other);
+                for row in (0..before[n].parameter.size()[0]).filter(|_| n < 2) {
+                    let moved = other.parameter.get(row) != before[n].parameter.get(row);
+                    let moves = rule == Optimizer::Adam || all_used.contains(&row);
+                    assert_eq!(moved, moves, "{rule:?}: row {row} of slot {n}");
+                    assert_eq!(one.parameter.get(row) != before[n].parameter.get(row), moves);
+                }
+            }
+            assert!(one.slots[3].parameter == before[3].parameter, "a parameter without a gradient moved");
+        }
+    }
+
+    #[test]
+    fn the_rows_of_a_batch_move() {
+        for (shape, rows) in [(&[90, 10][..], 40), (&[90][..], 500), (&[4000, 3], 3000), (&[1, 1], 2), (&[7, 2], 0)] {
+            let mut slot = slot(shape);
+            let before = copy(&slot);
+            let used: Vec<i64> = (0..rows).map(|n: i64| n * n % (shape[0] / 2 + 1)).collect();
+            let gathered = Gathered::of(&slot.parameter, &used);
+            let gradient = Tensor::randn(gathered.entries.size(), (Kind::Float, Device::Cpu));
+            slot.move_rows(Step::new(3, 0.01), &gathered, &gradient);
             for row in 0..shape[0] {
-                let moved = one.parameter.get(row) != before.parameter.get(row);
-                assert_eq!(moved, is_used(row), "row {row} of {shape:?}");
+                let moved = slot.parameter.get(row) != before.parameter.get(row);
+                assert_eq!(moved, used.contains(&row), "row {row} of {shape:?}");
             }
         }
     }

@@ -129,9 +129,13 @@ pub struct Training {
     /// Most epochs
     #[arg(long, default_value_t = 30)]
     pub epochs: u64,
-    /// Stop after this many epochs without a better validation AUC; the best epoch is kept
+    /// Stop after this many epochs without a better figure on the validation rows; the best epoch is kept
     #[arg(long, default_value_t = 3)]
     pub patience: u64,
+    /// The figure on the validation rows that says which epoch is best: AUC for ranking, LogLoss where probabilities matter
+    #[arg(long, value_enum, default_value = "auc")]
+    #[serde(skip_serializing_if = "StopOn::is_auc")]
+    pub stop_on: StopOn,
     /// Rows of a batch
     #[arg(long, default_value_t = 1024)]
     pub batch_size: usize,
@@ -171,6 +175,22 @@ pub struct Training {
     pub pruning: Pruning,
 }
 
+/// The figure on the validation rows that says which epoch is best, on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+pub enum StopOn {
+    /// Area under the ROC curve, the larger the better
+    #[default]
+    Auc,
+    /// Mean cross entropy, the smaller the better
+    LogLoss,
+}
+
+impl StopOn {
+    fn is_auc(&self) -> bool {
+        *self == StopOn::Auc
+    }
+}
+
 /// How the tables learn from a batch, on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
 pub enum Optimizer {
@@ -207,6 +227,14 @@ pub struct Quantization {
     /// Adam's learning rate in int8
     #[arg(long, default_value_t = 1e-4)]
     pub quantize_learning_rate: f64,
+    /// Share of hidden outputs dropped in int8; that of --dropout by default
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantize_dropout: Option<f64>,
+    /// Share of the field vectors' numbers dropped in int8; that of --embedding-dropout by default
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantize_embedding_dropout: Option<f64>,
     /// Training rows that choose the scales of activations
     #[arg(long, default_value_t = 8192)]
     pub calibration_rows: usize,
@@ -229,6 +257,37 @@ impl Quantization {
     pub fn bits(&self) -> TableBits {
         if self.table_bits == 4 { TableBits::Four } else { TableBits::Eight }
     }
+
+    /// How a model learns in int8, where `training` is how it learned in real numbers.
+    ///
+    /// # Errors
+    /// A setting out of range; the message names the flag and its value.
+    pub fn training(&self, training: &Training) -> Result<Training> {
+        for (flag, value) in [
+            ("quantize-dropout", self.quantize_dropout),
+            ("quantize-embedding-dropout", self.quantize_embedding_dropout),
+        ] {
+            value.map_or(Ok(()), |value| check_share(flag, value))?;
+        }
+        let training = Training {
+            // What was pruned stays so: the schedule is over.
+            pruning: Pruning { prune_epochs: 0, ..training.pruning.clone() },
+            epochs: self.quantize_epochs,
+            learning_rate: self.quantize_learning_rate,
+            dropout: self.quantize_dropout.unwrap_or(training.dropout),
+            embedding_dropout: self.quantize_embedding_dropout.unwrap_or(training.embedding_dropout),
+            ..training.clone()
+        };
+        training.check()?;
+        Ok(training)
+    }
+}
+
+fn check_share(flag: &str, value: f64) -> Result<()> {
+    if (0.0..1.0).contains(&value) {
+        return Ok(());
+    }
+    bail!("--{flag} is {value}; a share is at least 0 and less than 1")
 }
 
 /// What a student learns from.
@@ -375,11 +434,7 @@ impl Training {
             ("prune-pairs", prune_pairs),
             ("prune-layers", prune_layers),
         ];
-        for (flag, value) in shares {
-            if !(0.0..1.0).contains(&value) {
-                bail!("--{flag} is {value}; a share is at least 0 and less than 1");
-            }
-        }
+        shares.into_iter().try_for_each(|(flag, value)| check_share(flag, value))?;
         if self.pruning.is_some() && self.pruning.prune_epochs > self.epochs {
             let (prune, all) = (self.pruning.prune_epochs, self.epochs);
             bail!("--prune-epochs is {prune}, but --epochs is {all}: pruning would never end");

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 use xsfm_interchange::checkpoint::file;
 use xsfm_interchange::dataset::{Dataset, Part};
+use xsfm_interchange::output;
 
 use crate::checkpoint;
 use crate::data::batches::Batches;
@@ -94,7 +95,7 @@ fn logits(teacher: &Path, data: &Dataset, device: Device, place: (usize, usize))
     let logits = Tensor::from_slice(&logits).to_kind(Kind::Float);
     let text = serde_json::to_string(&source)?;
     if let Err(error) = tensors::write(&path, &[(LOGITS.to_owned(), logits.shallow_clone())], Some(text)) {
-        eprintln!("NOTE: the teacher's logits are not kept, and will be computed again: {error:#}");
+        output::say(format_args!("NOTE: the teacher's logits are not kept, and will be computed again: {error:#}"));
     }
     Ok(logits)
 }

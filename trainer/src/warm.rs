@@ -8,6 +8,7 @@ use xsfm_interchange::checkpoint::file;
 use xsfm_interchange::config::EmbeddingConfig;
 use xsfm_interchange::dataset::Dataset;
 use xsfm_interchange::fingerprint::Vocabulary;
+use xsfm_interchange::output;
 use xsfm_interchange::schema::{Field, Schema};
 
 use crate::checkpoint;
@@ -41,7 +42,10 @@ pub fn load(folder: &Path, data: &Dataset, device: Device) -> Result<Model> {
         let rows = rows_by_token(before, now);
         let kept = rows.iter().filter(|&&row| row > 0).count();
         let (new, gone) = (now.vocabulary.len() - kept, before.vocabulary.len() - kept);
-        eprintln!("field {:?}: {kept} tokens keep their rows, {new} are new, {gone} are gone", now.name);
+        output::say(format_args!(
+            "field {:?}: {kept} tokens keep their rows, {new} are new, {gone} are gone",
+            now.name
+        ));
         let rows = Tensor::from_slice(&rows);
         for name in [format!("embedding.{f}.full"), format!("feature_weight.{f}")] {
             if let Some(tensor) = weights.get_mut(&name) {

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -121,10 +122,11 @@ fn each_engagement_has_its_folder() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
     let tweet = |i: u32| {
-        let reply = if i.is_multiple_of(2) { "1581515300" } else { "" };
+        let engaged = |every| if i.is_multiple_of(every) { "1581515300" } else { "" };
+        let engaged = [2, 4, 5, 3].map(engaged).join("|");
         let author = format!("a{}|3|4|true|1500000000", i % 3);
         let row =
-            format!("1||t|Photo|||Quote|en|{}|{author}|r|5|6|false|1500000000|true|{reply}|||\n", 1_581_515_200 + i);
+            format!("1||t|Photo|||Quote|en|{}|{author}|r|5|6|false|1500000000|true|{engaged}\n", 1_581_515_200 + i);
         row.replace('|', "\u{1}")
     };
     fs::write(folder.join("training.tsv"), (0..100).map(tweet).collect::<String>()).unwrap();
@@ -132,9 +134,9 @@ fn each_engagement_has_its_folder() {
     let report = |label: &str| -> serde_json::Value {
         serde_json::from_slice(&fs::read(folder.join(format!("data/{label}/prepare.json"))).unwrap()).unwrap()
     };
-    assert_eq!(report("reply")["train"]["positives"].as_u64(), Some(40));
-    for label in ["retweet", "retweet-with-comment", "like"] {
-        assert_eq!((&report(label)["train"]["rows"], &report(label)["train"]["positives"]), (&80.into(), &0.into()));
+    for (label, positives) in [("reply", 40), ("retweet", 20), ("retweet-with-comment", 16), ("like", 27)] {
+        let train = &report(label)["train"];
+        assert_eq!((&train["rows"], &train["positives"]), (&80.into(), &positives.into()), "{label}");
     }
     succeed(folder, "prepare recsys2020 --source training.tsv --label reply --out reply --min-count 1");
     assert_eq!(
@@ -198,4 +200,107 @@ fn help_shows_a_schema() {
     let folder = TempDir::new().unwrap();
     let help = succeed(folder.path(), "prepare csv --help");
     assert!(help.contains("[[fields]]") && help.contains("Criteo log bucketing"), "{help}");
+}
+
+/// Ten films of which training knows four: the others share index 0, and one that a user has rated hides no other.
+#[test]
+fn films_that_training_does_not_know_hide_no_other() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
+    // User, film, rating, part. Films 1 to 4 have three training rows each; 5 to 8 fewer; 9 and 10 none.
+    let mut ratings: Vec<(u32, u32, u32, char)> = Vec::new();
+    for user in 1..=3 {
+        ratings.extend((1..=4).filter(|film| (user, *film) != (1, 4)).map(|film| (user, film, 4, 't')));
+    }
+    ratings.push((4, 4, 2, 't'));
+    ratings.extend([(1, 5, 5, 't'), (2, 6, 1, 't'), (1, 7, 5, 'e'), (1, 8, 3, 't'), (1, 9, 5, 'e'), (3, 5, 5, 't')]);
+    let lines: String = ratings.iter().map(|(u, i, r, _)| format!("{u}\t{i}\t{r}\t1\n")).collect();
+    write("ml-100k.inter", &format!("user_id:token\titem_id:token\trating:float\ttimestamp:float\n{lines}"));
+    write("split.txt", &ratings.iter().map(|r| format!("{}\n", r.3)).collect::<String>());
+    let users: String = (1..=4).map(|u| format!("{u}\t24\tM\twriter\t1\n")).collect();
+    let header = "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n";
+    write("ml-100k.user", &format!("{header}{users}"));
+    let films: String =
+        (1..=10).map(|i| format!("{i}\tFilm {i}\t{}\tDrama\n", if i > 6 { 1990 } else { 1980 })).collect();
+    write(
+        "ml-100k.item",
+        &format!("item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n{films}"),
+    );
+    succeed(folder, "prepare movielens --source . --out all --split file --split-file split.txt");
+    succeed(folder, "fold --data all --min-count 3 --out data");
+
+    let titles = |data: &str, user: &str| {
+        succeed(
+            folder,
+            &format!("candidates movielens --source . --data {data} --user {user} -o c.tsv --titles c.txt"),
+        );
+        let (titles, rows) = ["c.txt", "c.tsv"].map(|name| fs::read_to_string(folder.join(name)).unwrap()).into();
+        assert_eq!(titles.lines().count(), rows.lines().count());
+        titles.replace("Film ", "").split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    // User 1 rated 1, 2, 3, 5 and 8 in training, and 7 and 9, which are of the year of 8, in the test rows.
+    assert_eq!(titles("data", "1"), "4 6 7 9 10");
+    assert_eq!(titles("data", "2"), "5 7 8 9 10");
+    assert_eq!(titles("data", "3"), "6 7 8 9 10");
+    fail(
+        folder,
+        "candidates movielens --source . --data data --user 4 -o c.tsv --titles c.txt",
+        "user \"4\" has no row",
+    );
+
+    // With every token of training known, only what training has not seen shares index 0.
+    assert_eq!(titles("all", "1"), "4 6 7 9 10");
+}
+
+/// Whoever folds to a folder in which another is at work waits, and a process that was killed there leaves nothing to wait for.
+#[test]
+fn folds_to_one_folder_take_turns() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let row = |i: u64| format!("{},u{},i{}\n", i % 2, i * i % 97, i * 7 % (i % 300 + 1));
+    let rows: String = (0..6000).map(row).collect();
+    fs::write(folder.join("rows.csv"), format!("label,user,item\n{rows}")).unwrap();
+    let fields = ["user", "item"].map(|name| format!("{{ name = \"{name}\", kind = \"categorical\" }}")).join(", ");
+    fs::write(folder.join("rows.toml"), format!("label = {{ column = \"label\" }}\nfields = [{fields}]\n")).unwrap();
+    succeed(folder, "prepare csv --input rows.csv --schema rows.toml --out data");
+    let spawn = |min_count: u64| {
+        let arguments = format!("fold --data data --min-count {min_count} --out few");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xsfm-train"));
+        command.current_dir(folder).args(arguments.split(' ')).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    fs::create_dir(folder.join("few")).unwrap();
+    let lock = fs::File::create(folder.join("few/lock")).unwrap();
+    lock.lock().unwrap();
+    let mut waiting = [spawn(10), spawn(30)];
+    for child in &mut waiting {
+        let mut line = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.contains("another fold is at work here"), "{line}");
+    }
+    let mut killed = spawn(10);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(waiting.iter_mut().all(|child| child.try_wait().unwrap().is_none()));
+    assert!(!folder.join("few/schema.json").exists());
+    drop(lock);
+    waiting.into_iter().for_each(|mut child| assert!(child.wait().unwrap().success()));
+
+    // Many at once: the rows and the schema are of one of them.
+    let folded = |min_count: u64| {
+        succeed(folder, &format!("fold --data data --min-count {min_count} --out alone-{min_count}"));
+        ["schema.json", "train.arrow", "valid.arrow"]
+            .map(|name| fs::read(folder.join(format!("alone-{min_count}")).join(name)).unwrap())
+    };
+    let alone = [folded(10), folded(30)];
+    assert!(alone[0][1] != alone[1][1]);
+    for round in 0..4 {
+        for child in [10, 30, 10].map(spawn) {
+            assert!(child.wait_with_output().unwrap().status.success());
+        }
+        let found =
+            ["schema.json", "train.arrow", "valid.arrow"].map(|name| fs::read(folder.join("few").join(name)).unwrap());
+        assert!(alone.contains(&found), "round {round}: files of two folds");
+    }
 }

@@ -84,7 +84,7 @@ const TWEET: [&str; 24] = [
 fn tweets_become_fields() {
     let folder = TempDir::new().unwrap();
     let mut quiet = TWEET;
-    (quiet[1], quiet[21], quiet[23]) = ("", "", "");
+    (quiet[1], quiet[20], quiet[21], quiet[22], quiet[23]) = ("", "1581515200", "", "1581515200", "");
     let text = format!("{}\n{}\n", TWEET.join("\u{1}"), quiet.join("\u{1}"));
     let input = write(&folder, "training.tsv", text);
     let labels = |engagement| {
@@ -92,7 +92,7 @@ fn tweets_become_fields() {
         assert_eq!(source.label(), engagement.name());
         decoded(&source, 2, folder.path()).1.into_iter().map(|(label, _)| label).collect::<Vec<_>>()
     };
-    assert_eq!(Engagement::ALL.map(labels), [[0, 0], [1, 0], [0, 0], [1, 0]]);
+    assert_eq!(Engagement::ALL.map(labels), [[0, 1], [1, 0], [0, 1], [1, 0]]);
     let (report, rows) = decoded(&RecSys::new(&input, Engagement::Like, 1), 2, folder.path());
     let names: Vec<&str> = report.fields.iter().map(|f| f.name.as_str()).collect();
     let expected = [
@@ -115,7 +115,7 @@ fn tweets_become_fields() {
         ("reader_following", "b18"),
         ("reader_verified", "false"),
         ("reader_age", "0"),
-        ("reader_follows_author", "false"),
+        ("author_follows_reader", "false"),
     ];
     assert_eq!(names, expected.map(|(name, _)| name));
     assert_eq!(rows[0].1, expected.map(|(_, token)| token));
@@ -140,14 +140,14 @@ fn malformed_tweets_are_named() {
         (change(18, ""), "field \"reader_age\": \"\" is not a time in seconds"),
     ];
     let folder = TempDir::new().unwrap();
-    let mut text = TWEET.join("\u{1}") + "\n";
+    let mut text = format!("{}\n{}\n", TWEET.join("\u{1}"), change(23, ""));
     cases.iter().for_each(|(line, _)| text += &format!("{line}\n"));
     let input = write(&folder, "training.tsv", text);
     let source = RecSys::new(&input, Engagement::Like, 1);
-    let (report, rows) = decoded(&source, cases.len() + 1, folder.path());
-    assert_eq!((rows.len(), report.malformed_rows), (1, cases.len() as u64));
+    let (report, rows) = decoded(&source, cases.len() + 2, folder.path());
+    assert_eq!((rows.len(), report.malformed_rows), (2, cases.len() as u64));
     for (i, (example, (_, expected))) in report.malformed_examples.iter().zip(&cases).enumerate() {
-        assert_eq!(*example, format!("{}:{}: {expected}", input.display(), i + 2));
+        assert_eq!(*example, format!("{}:{}: {expected}", input.display(), i + 3));
     }
     // The rest of them, one by one.
     for (line, expected) in &cases[5..] {

@@ -87,9 +87,9 @@ fn both_rules_equal_their_equations() {
                 let loss = |logits: &Tensor| logits.square().sum(Kind::Float);
 
                 let rows = model.layout.indexer().rows(&block).unwrap();
-                let entries = model.train_entries(&numberings.distinct(rows));
+                let entries = model.train_entries(&numberings.distinct(rows)).unwrap();
                 let of_batch = loss(&model.train_pass(&entries, Dropout::default()).logits);
-                adam.step(&of_batch, LEARNING_RATE, WEIGHT_DECAY, &entries);
+                adam.step(&of_batch, LEARNING_RATE, WEIGHT_DECAY, &entries).unwrap();
 
                 let whole = plain_model.entries(&block).unwrap();
                 loss(&plain_model.train_pass(&whole, Dropout::default()).logits).backward();
@@ -134,9 +134,9 @@ fn chunks_of_a_table_move_as_the_table_does() {
     let mut moments: HashMap<String, [Tensor; 2]> = HashMap::new();
     for step in 1..=4 {
         let block = random_rows(&config, 300, step);
-        let entries = model.train_entries(&numberings.distinct(model.layout.indexer().rows(&block).unwrap()));
+        let entries = model.train_entries(&numberings.distinct(model.layout.indexer().rows(&block).unwrap())).unwrap();
         let loss = model.train_pass(&entries, Dropout::default()).logits.square().sum(Kind::Float);
-        adam.step(&loss, LEARNING_RATE, 0.0, &entries);
+        adam.step(&loss, LEARNING_RATE, 0.0, &entries).unwrap();
 
         let whole = plain.entries(&block).unwrap();
         plain.train_pass(&whole, Dropout::default()).logits.square().sum(Kind::Float).backward();

@@ -26,7 +26,8 @@ use xsfm_trainer::data::split::{Shares, Split};
 use xsfm_trainer::device::check_bfloat16;
 use xsfm_trainer::distill::{cross_entropy, distillation_loss};
 use xsfm_trainer::evaluate::Scorer;
-use xsfm_trainer::fit::{Report, STATE_FILE};
+use xsfm_trainer::fit::Report;
+use xsfm_trainer::state::STATE_FILE;
 use xsfm_trainer::teacher::{LOGITS_FILE, mean_logits};
 use xsfm_trainer::{checkpoint, tensors};
 
@@ -248,7 +249,16 @@ fn a_killed_run_goes_on_to_the_same_result() {
     let at = |name: &str| folder.path().join(name);
     let data = at("data");
     planted_data(&data, 4000);
-    for (kind, more) in [("float", ""), ("lazy", "--optimizer lazy-adam"), ("int8", "--quantize --quantize-epochs 6")] {
+    let worse = "--quantize --quantize-epochs 6 --quantize-learning-rate 0.5";
+    for (kind, more) in [
+        ("float", ""),
+        ("lazy", "--optimizer lazy-adam"),
+        ("int8", "--quantize --quantize-epochs 6"),
+        // Tables of half the width, of which the state has no other half.
+        ("concat", "--qr-collisions 3 --qr-threshold 20 --qr-operation concat"),
+        // The best is before the first step, and in a file of its own.
+        ("int8-that-gets-worse", worse),
+    ] {
         let (whole, broken) = (at(&format!("whole-{kind}")), at(&format!("broken-{kind}")));
         let more = format!("--epochs 6 --patience 6 --dropout 0.2 --embedding-dropout 0.1 --l2 0.01 {more}");
         // libtorch's random state belongs to the process, which other tests share: these runs have their own.
@@ -274,6 +284,15 @@ fn a_killed_run_goes_on_to_the_same_result() {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!broken.join(file::WEIGHTS).exists(), "{kind}: killed too late to test anything");
+        // Parameters and two moments of each, as f32: statistics, names and the text are the rest.
+        let (bytes, parameters) = (broken.join(STATE_FILE).metadata().unwrap().len(), report(&whole).parameters as u64);
+        assert!(bytes < 3 * 4 * parameters + 6000, "{kind}: {bytes} bytes for {parameters} parameters");
+        let bests = || {
+            let names =
+                std::fs::read_dir(&broken).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names.filter(|name| name.starts_with("best-")).collect::<Vec<_>>()
+        };
+        assert!(bests().len() <= 2 && (more != worse || bests() == ["best-0.safetensors"]), "{kind}: {:?}", bests());
 
         let output = run(&["--resume"]).wait_with_output().unwrap();
         let words = String::from_utf8_lossy(&output.stderr);
@@ -287,6 +306,8 @@ fn a_killed_run_goes_on_to_the_same_result() {
             epochs.map(|e| (e.train_loss.to_bits(), e.valid_auc.to_bits())).collect::<Vec<_>>()
         };
         assert_eq!(without_time(&whole), without_time(&broken), "{kind}");
+        assert_eq!(report(&whole).best_epoch, report(&broken).best_epoch);
+        assert!(bests().is_empty() && (more != worse || report(&broken).best_epoch == 0), "{kind}: {:?}", bests());
 
         let output = run(&["--resume"]).wait_with_output().unwrap();
         assert!(String::from_utf8_lossy(&output.stderr).contains("already finished"));
@@ -318,7 +339,7 @@ fn a_run_that_cannot_go_well_stops_with_a_reason() {
     assert!(words.contains("nowhere") && words.contains("config.json"), "{words}");
     if !tch::Cuda::is_available() {
         let words = message(train_with(&data, &at("x"), "--device cuda:0"));
-        assert!(words.contains("cuda:0") && words.contains("no usable GPU"), "{words}");
+        assert!(words.contains("`cuda:0`") && words.contains("xsfm-train devices"), "{words}");
     }
     assert!(!at("x").exists(), "a run that never began wrote something");
 

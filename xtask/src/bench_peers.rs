@@ -6,6 +6,7 @@ use std::process::Command;
 use std::thread;
 
 use anyhow::Result;
+use xsfm_interchange::output;
 
 use crate::setup::peers::{self, Peers};
 use crate::{command, workspace};
@@ -101,7 +102,7 @@ fn convert(peers: &Peers, folders: Vec<PathBuf>) -> Result<()> {
 /// A command for `program` that stays on one core: not the first, where a machine has others, as interrupts land there.
 fn pinned(program: &Path) -> Command {
     if !command::succeeds(Command::new("taskset").arg("--version")) {
-        eprintln!("NOTE: there is no taskset: the engines move between cores, and the figures with them");
+        output::say("NOTE: there is no taskset: the engines move between cores, and the figures with them");
         return Command::new(program);
     }
     let core = if thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) { "1" } else { "0" };

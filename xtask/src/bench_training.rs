@@ -7,17 +7,13 @@ use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use xsfm_benches::{EMBED_DIM, FEATURES, samples};
-use xsfm_interchange::rows::{Bounds, RowsWriter};
-use xsfm_interchange::schema::{Field, FieldKind, Schema};
-use xsfm_runtime::Row;
+use xsfm_benches::{EMBED_DIM, FEATURES};
+use xsfm_interchange::output;
 
 use crate::setup::torch::{self, Torch};
-use crate::{command, workspace};
+use crate::{command, criteo, workspace};
 
 /// Flags of `cargo xtask bench-training`.
 #[derive(Debug, clap::Args)]
@@ -113,7 +109,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 None => bench.train(engine, &trainer, &torch)?,
                 Some(script) => bench.python(engine, &python, script)?,
             };
-            eprintln!("{}: loss {:.5}, {:.0} rows/s", engine.name(), pass.loss, pass.rows_per_second);
+            output::say(format_args!("{}: loss {:.5}, {:.0} rows/s", engine.name(), pass.loss, pass.rows_per_second));
             passes[n].push(pass);
         }
     }
@@ -123,9 +119,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bail!("losses of the first pass are {least} to {most}: the engines do not train the same model");
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&lines)?);
+        output::json(&lines)?;
     } else {
-        print!("{}", table(&lines));
+        output::print(table(&lines))?;
     }
     Ok(())
 }
@@ -163,33 +159,11 @@ struct Bench {
 impl Bench {
     /// The same rows twice: as `xsfm-train` reads them, and as plain numbers for Python.
     fn write_rows(&self, count: usize) -> Result<()> {
-        let at = |name: &str| self.folder.join(name);
-        fs::create_dir_all(&self.folder).with_context(|| self.folder.display().to_string())?;
-        let field = |(f, &features): (usize, &u32)| Field {
-            name: format!("field_{f}"),
-            kind: FieldKind::Categorical,
-            vocabulary: (1..features).map(|i| i.to_string()).collect(),
-        };
-        let schema = Schema {
-            version: Schema::VERSION,
-            label: "click".to_owned(),
-            fields: FEATURES.iter().enumerate().map(field).collect(),
-        };
-        schema.save(&at("schema.json"))?;
-        let bounds = Bounds::from(&schema);
-        for (name, count, seed) in [("train", count, 1), ("valid", VALIDATION_ROWS, 2)] {
-            let rows = samples(count, seed);
-            let labels = labels(&rows, seed);
-            let mut writer = RowsWriter::create(&at(&format!("{name}.arrow")), &bounds)?;
-            for (row, &label) in rows.chunks(FEATURES.len()).zip(&labels) {
-                writer.push(label, &Row::new(row))?;
-            }
-            writer.commit()?;
-            if name == "train" {
-                let bytes: Vec<u8> = rows.iter().flat_map(|index| index.to_le_bytes()).collect();
-                fs::write(at("rows.bin"), bytes).with_context(|| at("rows.bin").display().to_string())?;
-                fs::write(at("labels.bin"), labels).with_context(|| at("labels.bin").display().to_string())?;
-            }
+        let (rows, labels) = criteo::write(&self.folder, count, VALIDATION_ROWS, 1)?;
+        let bytes: Vec<u8> = rows.iter().flat_map(|index| index.to_le_bytes()).collect();
+        for (name, bytes) in [("rows.bin", bytes), ("labels.bin", labels)] {
+            let path = self.folder.join(name);
+            fs::write(&path, bytes).with_context(|| path.display().to_string())?;
         }
         Ok(())
     }
@@ -223,20 +197,6 @@ impl Bench {
         let text = command::output(&mut run)?;
         serde_json::from_str(&text).with_context(|| format!("{script} said {text:?}"))
     }
-}
-
-/// A click of each row: likelier where its features have a taste for it. A model that learns the features' tastes has a smaller loss.
-fn labels(rows: &[u32], seed: u64) -> Vec<u8> {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let taste = |(f, &index): (usize, &u32)| {
-        let mixed = (u64::from(index) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (f as u64) << 7;
-        if mixed.wrapping_mul(0xBF58_476D_1CE4_E5B9).count_ones().is_multiple_of(2) { 0.4 } else { -0.4 }
-    };
-    let label = |row: &[u32]| {
-        let logit = row.iter().enumerate().map(taste).sum::<f64>() - 1.0;
-        u8::from(rng.random_range(0.0..1.0) < 1.0 / (1.0 + (-logit).exp()))
-    };
-    rows.chunks(FEATURES.len()).map(label).collect()
 }
 
 impl Line {
@@ -279,24 +239,5 @@ mod tests {
         let lines = [line(Engine::LazyAdam, &[700.0, 600.0, 9.0]), line(Engine::Original, &[100.0, 140.0])];
         let text = table(&lines);
         assert!(text.contains("| lazy-adam | 600 | 5.00 |  | 0.5000 |"), "{text}");
-    }
-
-    #[test]
-    fn labels_follow_the_features() {
-        let rows = samples(4000, 5);
-        let labels = labels(&rows, 5);
-        let share = labels.iter().map(|&label| f64::from(label)).sum::<f64>() / 4000.0;
-        assert!((0.1..0.6).contains(&share), "{share}");
-        // The frequent feature of a field and the rest differ in some field.
-        let differs = (0..FEATURES.len()).any(|f| {
-            let of = |first: bool| {
-                let some = rows.chunks(FEATURES.len()).zip(&labels).filter(|(row, _)| (row[f] == 0) == first);
-                let (mut clicks, mut count) = (0.0, 0.0_f64);
-                some.for_each(|(_, &label)| (clicks, count) = (clicks + f64::from(label), count + 1.0));
-                clicks / count.max(1.0)
-            };
-            (of(true) - of(false)).abs() > 0.08
-        });
-        assert!(differs);
     }
 }

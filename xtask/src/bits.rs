@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
+use xsfm_interchange::output;
 use xsfm_runtime::format::CRC;
 
 use crate::firmware::write_table;
@@ -58,16 +59,18 @@ pub(crate) fn run() -> Result<()> {
         Ok(lines)
     })?;
     let lines: Vec<Line<'_>> = lines.into_iter().flatten().collect();
-    println!("Checksums of the logits and probabilities of {ROWS} rows\n");
-    println!("{}\n{}", table(&lines, true), table(&lines, false));
+    output::line(format_args!("Checksums of the logits and probabilities of {ROWS} rows\n"))?;
+    output::line(format_args!("{}\n{}", table(&lines, true), table(&lines, false)))?;
     let wrong: Vec<&Line<'_>> = lines.iter().filter(|line| !line.difference.allowed).collect();
     for Line { subject, target, difference, .. } in &wrong {
-        println!("{}, {target}: {}", subject.name, difference.text);
+        output::line(format_args!("{}, {target}: {}", subject.name, difference.text))?;
     }
     if !wrong.is_empty() {
         bail!("{} of {} runs differ more than they may", wrong.len(), lines.len());
     }
-    println!("int8: every logit and probability has the same bits; f32: within {F32_TOLERANCE:e} of max(1, |logit|)");
+    output::line(format_args!(
+        "int8: every logit and probability has the same bits; f32: within {F32_TOLERANCE:e} of max(1, |logit|)"
+    ))?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The programs for boards that one can buy: built and linked here, flashed by whoever has the board (docs/boards.md).
 
 use anyhow::Result;
+use xsfm_interchange::output;
 
 use crate::cross::{self, Target, bare};
 use crate::{command, workspace};
@@ -26,7 +27,7 @@ impl Board {
     fn build(self) -> Result<()> {
         let toolchain = self.target.set_up()?;
         let program = workspace::built(&mut toolchain.cargo(&self.folder(), &["build", "--release"])?, self.name)?;
-        println!("{}", program.display());
+        output::line(program.display())?;
         Ok(())
     }
 }

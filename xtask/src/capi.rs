@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use xsfm_interchange::output;
 
 use crate::cross::{self, AARCH64, CORTEX_M4F, CORTEX_M33, Target, X86_64};
 use crate::{command, workspace};
@@ -28,7 +29,7 @@ pub(crate) struct Args {
 const TARGETS: [Target; 4] = [CORTEX_M4F, CORTEX_M33, AARCH64, X86_64];
 const BUILD: [&str; 5] = ["build", "--profile", "capi", "--package", "xsfm-capi"];
 /// The header, from the root.
-const HEADER: &str = "runtime/capi/include/xsfm.h";
+pub(crate) const HEADER: &str = "runtime/capi/include/xsfm.h";
 
 /// `cargo xtask capi`: libraries and header in `target/c/<target>`.
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -42,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     };
     for target in targets {
-        println!("{}", library(target, args.cpu.as_deref())?.display());
+        output::line(format_args!("{}", library(target, args.cpu.as_deref())?.display()))?;
     }
     if args.bless { examples::test(true) } else { Ok(()) }
 }
@@ -70,6 +71,8 @@ fn header(bless: bool) -> Result<()> {
 pub(crate) fn library(target: Target, cpu: Option<&str>) -> Result<PathBuf> {
     let toolchain = target.set_up()?;
     let mut build = toolchain.cargo("", &BUILD)?;
+    // A shell that asks for incremental builds would get another library: more code, and a deeper stack, than what is known of it.
+    build.env("CARGO_INCREMENTAL", "0");
     let mut name = target.triple.to_owned();
     let mut built = workspace::target();
     if let Some(cpu) = cpu {

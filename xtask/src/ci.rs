@@ -1,9 +1,10 @@
 //! `cargo xtask ci`: what `.ci/run` calls.
 
 use anyhow::Result;
+use xsfm_interchange::output;
 
 use crate::boards::BOARDS;
-use crate::cross::{self, WASM32};
+use crate::cross::{self, CORTEX_M4F, WASM32};
 use crate::machines::MACHINES;
 use crate::setup::torch;
 use crate::{command, test, workspace};
@@ -39,13 +40,14 @@ pub(crate) fn check() -> Result<()> {
     command::run(clippy.args(DENY).current_dir(&examples))?;
     let machines = MACHINES.map(|machine| (machine.target, machine.folder()));
     let boards = BOARDS.map(|board| (board.target, board.folder()));
-    let others = [(WASM32, format!("{}/wasm", cross::EXAMPLES))];
+    let others = [(WASM32, "wasm"), (CORTEX_M4F, "minimal"), (CORTEX_M4F, "c-int8")];
+    let others = others.map(|(target, name)| (target, format!("{}/{name}", cross::EXAMPLES)));
     for (target, folder) in machines.into_iter().chain(boards).chain(others) {
         let toolchain = target.set_up()?;
         if toolchain.has_clippy() {
             command::run(toolchain.cargo(&folder, &["clippy", "--release"])?.args(DENY))?;
         } else {
-            eprintln!("NOTE: no rustup standard library for {}: {folder} is not linted", target.triple);
+            output::say(format_args!("NOTE: no rustup standard library for {}: {folder} is not linted", target.triple));
         }
     }
 

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
+use xsfm_interchange::output;
 
 use crate::cross::{AARCH64, Toolchain};
 use crate::setup::debian;
@@ -64,9 +65,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     subjects.extend(args.tract.then_some(TRACT));
     let counts = counter.counts(&subjects)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&counts)?);
+        output::json(&counts)?;
     } else {
-        print(&counts);
+        print(&counts)?;
     }
     check(&counts)
 }
@@ -74,18 +75,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Counts int8 scores and compares them with what is known.
 pub(crate) fn test() -> Result<()> {
     let counts = Counter::set_up(false)?.counts(&[INT8])?;
-    print(&counts);
+    print(&counts)?;
     check(&counts)
 }
 
-fn print(counts: &[Count]) {
-    println!(
+fn print(counts: &[Count]) -> Result<()> {
+    output::line(format_args!(
         "{:<12} {:<6} {:<5} {:<11} {:<13} {:>5}  instructions per sample",
         "model", "engine", "mode", "CPU", "back end", "batch"
-    );
+    ))?;
     for Count { model, engine, mode, cpu, backend, batch, instructions } in counts {
-        println!("{model:<12} {engine:<6} {mode:<5} {cpu:<11} {backend:<13} {batch:>5}  {instructions:>10.0}");
+        output::line(format_args!(
+            "{model:<12} {engine:<6} {mode:<5} {cpu:<11} {backend:<13} {batch:>5}  {instructions:>10.0}"
+        ))?;
     }
+    Ok(())
 }
 
 /// Instructions that an int8 score of each model may take at most, by back end, in a call of one sample and in one of eight.

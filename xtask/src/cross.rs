@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use xsfm_interchange::output;
 
 use crate::setup::debian;
 use crate::{command, workspace};
@@ -156,7 +157,7 @@ impl Target {
         rustup.args(["target", "add", self.triple]).env("RUSTUP_MAX_RETRIES", "1").env_remove("RUST_BACKTRACE");
         let added = command::run_to_stderr(&mut rustup);
         if let Err(error) = &added {
-            eprintln!("{error:#}: trying Debian's compiler");
+            output::say(format_args!("{error:#}: trying Debian's compiler"));
         }
         added.is_ok() && self.is_installed()
     }
@@ -288,7 +289,7 @@ pub(crate) fn build_ahead<'t>(toolchains: impl IntoIterator<Item = &'t Toolchain
     }
     installed.into_iter().for_each(|toolchain| toolchain.add_to(&mut command));
     if let Err(error) = command::run_to_stderr(&mut command) {
-        eprintln!("{error:#}: each alone");
+        output::say(format_args!("{error:#}: each alone"));
     }
 }
 
@@ -317,7 +318,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let known: Vec<_> = ALL.iter().map(|target| format!("  {}", target.triple)).collect();
         bail!("no recipe for {triple:?}; there are some for\n{}", known.join("\n"));
     };
-    println!("{}", target.set_up()?.build()?.display());
+    output::line(target.set_up()?.build()?.display())?;
     Ok(())
 }
 
@@ -332,7 +333,7 @@ pub(crate) fn all() -> Result<()> {
                 command::heading(&format!("NOT BUILT: {}: {error:#}", target.triple));
             }
             Err(error) => {
-                eprintln!("error: {}: {error:#}", target.triple);
+                output::say(format_args!("error: {}: {error:#}", target.triple));
                 failed.push(target.triple);
             }
         }
@@ -348,7 +349,7 @@ pub(crate) fn all() -> Result<()> {
             .build()
             .and_then(|program| if target.linux.is_some() { scores_as_known(&toolchain, &program) } else { Ok(()) });
         if let Err(error) = tested {
-            eprintln!("error: {error:#}");
+            output::say(format_args!("error: {error:#}"));
             failed.push(target.triple);
         }
     }
@@ -368,7 +369,7 @@ fn scores_as_known(toolchain: &Toolchain, scorer: &Path) -> Result<()> {
     for (cpu, mut run) in toolchain.runs(scorer)? {
         let scores = command::output(run.arg(&model).arg(folder.join("rows.tsv")).arg("--bits"))?;
         ensure!(!known.is_empty() && scores == known, "{cpu}: other scores than the firmware examples have");
-        eprintln!("{cpu}: {} scores as known", scores.lines().count());
+        output::say(format_args!("{cpu}: {} scores as known", scores.lines().count()));
     }
     Ok(())
 }

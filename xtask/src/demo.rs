@@ -8,6 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use xsfm_interchange::dataset::Part;
+use xsfm_interchange::output;
 
 use crate::setup::{movielens, torch};
 use crate::{command, workspace};
@@ -117,9 +119,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let saved = demo.folder.join("report.json");
     fs::write(&saved, &json).with_context(|| saved.display().to_string())?;
     if args.json {
-        println!("{json}")
+        output::line(json)?;
     } else {
-        println!("\n{report}")
+        output::line(format_args!("\n{report}"))?;
     }
     Ok(())
 }
@@ -148,7 +150,7 @@ impl Demo<'_> {
     }
 
     fn test_rows(&self) -> PathBuf {
-        self.data().join("test.arrow")
+        self.data().join(Part::Test.file())
     }
 
     fn pretrained(&self) -> Result<Vec<Packed>> {

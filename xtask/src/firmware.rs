@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::builder::PossibleValuesParser;
 use example_input::Rows;
+use xsfm_interchange::output;
 
 use crate::machines::{Board, MACHINES, Machine};
 use crate::record::{Figures, Record};
@@ -119,7 +120,7 @@ fn snapshot(board: &Board, program: &str, bless: bool) -> Result<()> {
             path.display()
         );
     }
-    eprintln!("{program}: {} lines as known", log.lines().count());
+    output::say(format_args!("{program}: {} lines as known", log.lines().count()));
     Ok(())
 }
 
@@ -137,7 +138,7 @@ fn too_large(board: &Board) -> Result<()> {
         Err(error) => {
             let text = format!("{error:#}");
             ensure!(text.contains("large.xsfm: TooLarge { room: 2621440 }"), "files: another reason: {text}");
-            eprintln!("files: a model that is too large is refused");
+            output::say("files: a model that is too large is refused");
             Ok(())
         }
     }
@@ -151,7 +152,7 @@ fn stack(board: &Board) -> Result<BTreeMap<String, u64>> {
     // The program itself sees that it is little: it ends badly where it is not.
     let small = log.lines().find_map(|line| line.split_once("the smallest scorer: "));
     let (_, small) = small.context("stack: nothing about the smallest scorer in its log")?;
-    eprintln!("the smallest scorer: {small}");
+    output::say(format_args!("the smallest scorer: {small}"));
     Ok(figures)
 }
 
@@ -271,7 +272,7 @@ fn print(machine: Machine, model: &Path, tsv: &Path, args: &Args) -> Result<()> 
     }
     let log =
         if args.bench { board.run("bench", &[&words, &model])? } else { board.run("files", &[&model, &words])? };
-    println!("{}:\n{log}", machine.name);
+    output::line(format_args!("{}:\n{log}", machine.name))?;
     Ok(())
 }
 

@@ -14,15 +14,20 @@
 //! | [`count`] | counts the instructions of a score on the CPUs of QEMU |
 //! | [`callgrind`] | counts them on x86-64, and compares with what is committed |
 //! | [`fit`] | measures what a score takes on each Cortex-M, for `xsfm analyze` |
+//! | [`fuzz`] | changes the numbers of valid files, and compares all that read them |
 //! | [`record`] | figures that are kept in files |
 //! | [`rows`] | random rows for a model |
+//! | [`install`] | puts the two programs on the user's path |
 //! | [`demo`] | ratings to ranked films |
 //! | [`bench_peers`] | times other engines on the same model |
-//! | [`bench_training`] | times training beside loops in PyTorch |
+//! | [`bench_training`], [`criteo`] | times training beside loops in PyTorch, on rows with the sizes of Criteo's fields |
+//! | [`gpu_check`] | what a machine with a GPU is asked, in eight minutes |
 //! | [`readme`] | checks the commands that the README shows |
 //! | [`size`] | weighs the smallest scorer |
 //! | [`sanitize`] | the runtime's tests under AddressSanitizer, valgrind and Miri |
 //! | [`mod@test`], [`ci`] | everything that must hold |
+
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic; `xsfm_interchange::output` does not")]
 
 mod bench_peers;
 mod bench_training;
@@ -33,10 +38,14 @@ mod capi;
 mod ci;
 mod command;
 mod count;
+mod criteo;
 mod cross;
 mod demo;
 mod firmware;
 mod fit;
+mod fuzz;
+mod gpu_check;
+mod install;
 mod machines;
 mod readme;
 mod record;
@@ -47,9 +56,12 @@ mod size;
 mod test;
 mod workspace;
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
+use xsfm_interchange::output;
 
 /// The project's tasks. Each prints the commands it runs, so that they can be run by hand.
 #[derive(Debug, Parser)]
@@ -57,11 +69,14 @@ use clap::{Parser, Subcommand};
     name = "cargo xtask",
     bin_name = "cargo xtask",
     after_help = "\
+  cargo xtask install              xsfm and xsfm-train on your path
   cargo xtask demo --pretrained    a score without libtorch and training: minutes of compiling, then seconds
   cargo xtask demo                 the whole way: ratings, teacher, student, packed file, ranked films
   cargo xtask test                 every test: this machine, ARM Linux and Cortex-M in QEMU, docs"
 )]
 enum Task {
+    /// Put `xsfm` and `xsfm-train` on your path.
+    Install(install::Args),
     /// Train, distil, pack and score on MovieLens-100K, and rank films for one user.
     Demo(demo::Args),
     /// Run every test, installing what is missing; or some of them: `cargo xtask test host docs`.
@@ -80,10 +95,14 @@ enum Task {
     BenchPeers(bench_peers::Args),
     /// Time training beside PyTorch: the original's way of computing, and an efficient loop.
     BenchTraining(bench_training::Args),
+    /// Check training on a GPU against the CPU, measure it, and record it: at most eight minutes.
+    GpuCheck(gpu_check::Args),
     /// Count the instructions of a score on each kind of AArch64 CPU, and compare with what is known.
     Count(count::Args),
     /// Measure on QEMU what a score takes on each Cortex-M, and write it for `xsfm analyze`.
     Fit(fit::Args),
+    /// Change the numbers of valid packed files, and compare all that read and score them: every back end, layout and mode.
+    Fuzz(fuzz::Args),
     /// Write random valid rows for a packed model.
     Rows(rows::Args),
     /// Install one thing that the other tasks would install when they need it.
@@ -100,7 +119,12 @@ enum Setup {
 }
 
 fn main() -> ExitCode {
-    let result = match Task::parse() {
+    let task = match Task::try_parse() {
+        Ok(task) => task,
+        Err(answer) => return output::answered(answer.print(), answer.exit_code() as u8),
+    };
+    let result = match task {
+        Task::Install(args) => install::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Check => ci::check(),
@@ -110,17 +134,23 @@ fn main() -> ExitCode {
         Task::Capi(args) => capi::run(&args),
         Task::BenchPeers(args) => bench_peers::run(&args),
         Task::BenchTraining(args) => bench_training::run(&args),
+        Task::GpuCheck(args) => gpu_check::run(&args),
         Task::Count(args) => count::run(&args),
         Task::Fit(args) => fit::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Rows(args) => rows::run(&args),
-        Task::Setup(Setup::Torch) => setup::torch::set_up().map(|torch| println!("{}", torch.folder.display())),
-        Task::Setup(Setup::Movielens) => setup::movielens::set_up().map(|folder| println!("{}", folder.display())),
+        Task::Setup(Setup::Torch) => setup::torch::set_up().and_then(|torch| shown(&torch.folder)),
+        Task::Setup(Setup::Movielens) => setup::movielens::set_up().and_then(|folder| shown(&folder)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::say(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+fn shown(folder: &Path) -> Result<()> {
+    Ok(output::line(folder.display())?)
 }

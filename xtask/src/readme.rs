@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use xsfm_interchange::output;
 
 use crate::setup::torch;
 use crate::workspace;
@@ -57,7 +58,7 @@ pub(crate) fn check() -> Result<()> {
     if !problems.is_empty() {
         bail!("commands that do not exist:\n{}", problems.join("\n"));
     }
-    eprintln!("{} commands in README.md and docs exist", shown.len());
+    output::say(format_args!("{} commands in README.md and docs exist", shown.len()));
     Ok(())
 }
 

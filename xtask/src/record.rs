@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
+use xsfm_interchange::output;
 
 use crate::command;
 
@@ -44,17 +45,17 @@ impl Record {
             let mut all = known.map(|known| known.figures).unwrap_or_default();
             all.extend(found.clone());
             fs::write(&self.path, self.written(&rustc, &all)).with_context(|| self.path.display().to_string())?;
-            print!("{}", table(found, found));
+            output::print(table(found, found))?;
             return Ok(());
         }
         let Some(known) = known else { bail!("{} cannot be read", self.path.display()) };
-        print!("{}", table(&known.figures, found));
+        output::print(table(&known.figures, found))?;
         let grown = self.grown(&known.figures, found)?;
         if grown.is_empty() {
             return Ok(());
         }
         if known.rustc != rustc {
-            eprintln!("NOTE: counted with {rustc}, recorded with {}: not judged", known.rustc);
+            output::say(format_args!("NOTE: counted with {rustc}, recorded with {}: not judged", known.rustc));
             return Ok(());
         }
         let percent = self.tolerance * 100.0;

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Result, bail};
+use xsfm_interchange::output;
 use xsfm_runtime::Backend;
 
 use crate::setup::debian;
@@ -61,6 +62,6 @@ fn miri() -> Result<()> {
             return command::run(cargo().args(arguments));
         }
     }
-    eprintln!("SKIPPED: no Miri here. `rustup +nightly component add miri` brings it, where that can be reached");
+    output::say("SKIPPED: no Miri here. `rustup +nightly component add miri` brings it, where that can be reached");
     Ok(())
 }

@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
+use xsfm_interchange::output;
 
 use crate::cross::{self, ARM_LINUX, Target};
 use crate::setup::torch;
-use crate::{bits, boards, callgrind, capi, command, count, firmware, fit, readme, sanitize, size, workspace};
+use crate::{bits, boards, callgrind, capi, command, count, firmware, fit, install, readme, sanitize, size, workspace};
 
 /// Flags of `cargo xtask test`.
 #[derive(Debug, Default, clap::Args)]
@@ -26,7 +27,7 @@ enum Part {
     Host,
     /// The trainer with libtorch; trained and packed models agree.
     Trainer,
-    /// Documentation: examples, links, the commands in the README.
+    /// Documentation: examples, links, the commands in the README; that they can be installed.
     Docs,
     /// The runtime's own tests on ARM Linux under qemu-user.
     Arm,
@@ -62,14 +63,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let start = Instant::now();
         let result = part.run(args.bless);
         if let Err(error) = &result {
-            eprintln!("error: {error:#}");
+            output::say(format_args!("error: {error:#}"));
             failed.push(name.clone());
         }
         let word = if result.is_ok() { "passed" } else { "FAILED" };
         summary.push(format!("{name:<10} {word} in {:.0} s", start.elapsed().as_secs_f64()));
     }
     command::heading("summary");
-    summary.iter().for_each(|line| println!("{line}"));
+    summary.iter().try_for_each(output::line)?;
     if !failed.is_empty() {
         bail!("{} of {} parts failed: {}", failed.len(), parts.len(), failed.join(", "));
     }
@@ -113,7 +114,7 @@ fn trainer() -> Result<()> {
     let mut build = workspace::cargo(&["build", "--package", "xsfm-trainer"]);
     let program = workspace::built(torch.use_in(&mut build), "xsfm-train")?;
     let xsfm = workspace::built(&mut workspace::cargo(&["build", "--package", "xsfm-convert"]), "xsfm")?;
-    let tests = ["--test", "training", "--test", "experiments", "--test", "datasets"];
+    let tests = ["--test", "training", "--test", "experiments", "--test", "datasets", "--test", "output"];
     let mut together = workspace::cargo(&[&["test", "--package", "xsfm-tests"], &tests[..]].concat());
     command::run(torch.use_in(&mut together).env("XSFM_TRAIN", program).env("XSFM", xsfm))
 }
@@ -123,7 +124,8 @@ fn docs() -> Result<()> {
     let torch = torch::set_up()?;
     let mut doc = workspace::cargo(&["doc", "--workspace", "--no-deps"]);
     command::run(torch.use_in(&mut doc).env("RUSTDOCFLAGS", "-D warnings"))?;
-    readme::check()
+    readme::check()?;
+    install::test()
 }
 
 fn arm() -> Result<()> {

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use xsfm_interchange::output;
 
 use crate::command;
 
@@ -26,7 +27,7 @@ pub(crate) fn pretrained() -> PathBuf {
 pub(crate) fn golden_models() -> Result<Vec<PathBuf>> {
     let folder = root().join("../shared/golden");
     if !folder.is_dir() {
-        eprintln!("NOTE: ../shared/golden is not there: its models are left out");
+        output::say("NOTE: ../shared/golden is not there: its models are left out");
         return Ok(Vec::new());
     }
     let entries = folder.read_dir().with_context(|| folder.display().to_string())?;

@@ -13,8 +13,11 @@
 //! | [`metrics`] | LogLoss, AUC, PRAUC, RCE |
 //! | [`size`] | numbers of bytes on a command line |
 //! | [`atomic`] | outputs are written beside their place and renamed |
+//! | [`output`] | what programs print, and what happens where nobody reads it or the disk is full |
 //!
 //! `trainer` and `convert` never import each other; this crate imports only the runtime.
+
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic; `output` does not")]
 
 pub mod atomic;
 pub mod bucket;
@@ -23,6 +26,7 @@ pub mod config;
 pub mod dataset;
 pub mod fingerprint;
 pub mod metrics;
+pub mod output;
 pub mod quantization;
 pub mod rows;
 pub mod schema;

@@ -6,8 +6,13 @@
 //! | AUC | probability that a random positive scores above a random negative, ties counting one half (mid-ranks) |
 //! | PRAUC | area under the precision-recall curve by the trapezoid rule, one point per distinct score, from (recall 0, precision 1) |
 //! | RCE | `100 (1 - LogLoss / LogLoss of always predicting the data's own click rate)` (RecSys Challenge 2020) |
+//! | standard error | of the AUC, as a sample of rows gives it (DeLong 1988): see [`auc`] |
+
+pub mod auc;
 
 use serde::{Deserialize, Serialize};
+
+use self::auc::AucShares;
 
 /// Probabilities are kept this far from 0 and 1 when only the probability is known.
 const PROBABILITY_MIN: f64 = 1e-15;
@@ -24,6 +29,10 @@ pub struct Metrics {
     pub log_loss: f64,
     /// Area under the ROC curve.
     pub auc: Option<f64>,
+    /// Standard error of the AUC: how far these rows, which are a sample, may be off. Also absent with a single positive or negative, and
+    /// in figures of older programs.
+    #[serde(default)]
+    pub auc_standard_error: Option<f64>,
     /// Area under the precision-recall curve.
     pub prauc: Option<f64>,
     /// Relative cross entropy, in percent; 0 for the constant predictor.
@@ -66,6 +75,12 @@ pub enum MetricsError {
 }
 
 impl Metrics {
+    /// `AUC ± its standard error` with so many digits, as far as they are defined.
+    pub fn shown_auc(&self, digits: usize) -> Option<String> {
+        let error = self.auc_standard_error.map(|error| format!(" ± {error:.digits$}")).unwrap_or_default();
+        self.auc.map(|auc| format!("{auc:.digits$}{error}"))
+    }
+
     /// Figures of logits. LogLoss is `max(x, 0) - x y + ln(1 + exp(-|x|))`, which needs no clamping.
     ///
     /// `labels`, `logits`: `[rows]`.
@@ -97,11 +112,13 @@ impl Metrics {
         let positives = labels.iter().filter(|&&y| y == 1).count() as u64;
         let rows = labels.len() as u64;
         let log_loss = loss_sum / rows as f64;
-        let (auc, prauc) = areas(labels, scores).unzip();
+        let ranking = ranking(scores);
+        let (auc, prauc) = areas(labels, &ranking).unzip();
+        let auc_standard_error = AucShares::of_ranking(labels, &ranking).and_then(|shares| shares.standard_error());
         let rate = positives as f64 / rows as f64;
         let constant = -rate * rate.ln() - (1.0 - rate) * (1.0 - rate).ln();
         let rce = auc.map(|_| 100.0 * (1.0 - log_loss / constant));
-        Metrics { rows, positives, log_loss, auc, prauc, rce }
+        Metrics { rows, positives, log_loss, auc, auc_standard_error, prauc, rce }
     }
 }
 
@@ -126,13 +143,17 @@ fn check(
     Ok(())
 }
 
-/// AUC and PRAUC of finite scores `[rows]`, in one walk down the ranking; `None` with one class only.
+/// Finite scores `[rows]` with the numbers of their rows, the highest first. +0 and -0 are equal scores.
+fn ranking(scores: &[f64]) -> Vec<(f64, usize)> {
+    let mut ranking: Vec<(f64, usize)> = scores.iter().map(|score| score + 0.0).zip(0..).collect();
+    ranking.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+    ranking
+}
+
+/// AUC and PRAUC in one walk down the ranking; `None` with one class only.
 ///
 /// Rows of equal score are one step. In AUC a step's positives win against the negatives below it and half of its own.
-/// +0 and -0 are equal scores.
-fn areas(labels: &[u8], scores: &[f64]) -> Option<(f64, f64)> {
-    let mut ranking: Vec<(f64, u8)> = scores.iter().copied().zip(labels.iter().copied()).collect();
-    ranking.sort_unstable_by(|a, b| (b.0 + 0.0).total_cmp(&(a.0 + 0.0)));
+fn areas(labels: &[u8], ranking: &[(f64, usize)]) -> Option<(f64, f64)> {
     let positives = labels.iter().filter(|&&y| y == 1).count() as f64;
     let negatives = labels.len() as f64 - positives;
     if positives == 0.0 || negatives == 0.0 {
@@ -141,7 +162,7 @@ fn areas(labels: &[u8], scores: &[f64]) -> Option<(f64, f64)> {
     let (mut hits, mut misses, mut wins) = (0.0, 0.0, 0.0);
     let (mut precision, mut area) = (1.0, 0.0);
     for step in ranking.chunk_by(|a, b| a.0 == b.0) {
-        let step_hits = step.iter().filter(|(_, y)| *y == 1).count() as f64;
+        let step_hits = step.iter().filter(|(_, row)| labels[*row] == 1).count() as f64;
         let step_misses = step.len() as f64 - step_hits;
         hits += step_hits;
         misses += step_misses;

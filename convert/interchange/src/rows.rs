@@ -13,6 +13,7 @@
 
 mod arrow;
 mod tsv;
+pub mod variety;
 
 use std::io;
 use std::path::{Path, PathBuf};

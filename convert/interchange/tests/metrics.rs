@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use proptest::prelude::*;
+use xsfm_interchange::metrics::auc::{AucDifference, AucShares};
 use xsfm_interchange::metrics::{Metrics, MetricsError};
 
 // Expected values, in a virtual environment with scikit-learn 1.9.1 and numpy 2.4.6:
@@ -115,4 +116,122 @@ proptest! {
             (auc, expected) => prop_assert_eq!(auc, expected),
         }
     }
+}
+
+/// The definition, pair by pair: 1, one half or 0 for each positive and negative.
+fn wins(labels: &[u8], scores: &[f64]) -> Vec<Vec<f64>> {
+    let of_class = |class: u8| scores.iter().zip(labels).filter(move |(_, y)| **y == class).map(|(s, _)| *s);
+    let win = |p: f64, n: f64| if p > n { 1.0 } else { 0.5 * f64::from(u8::from(p == n)) };
+    of_class(1).map(|p| of_class(0).map(|n| win(p, n)).collect()).collect()
+}
+
+/// Of the means over negatives and over positives: `var / count` summed.
+fn variance(wins: &[Vec<f64>]) -> f64 {
+    let (rows, columns) = (wins.len(), wins[0].len());
+    let of_rows: Vec<f64> = wins.iter().map(|row| row.iter().sum::<f64>() / columns as f64).collect();
+    let of_columns: Vec<f64> = (0..columns).map(|c| wins.iter().map(|row| row[c]).sum::<f64>() / rows as f64).collect();
+    let variance = |values: &[f64]| {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (values.len() - 1) as f64 / values.len() as f64
+    };
+    variance(&of_rows) + variance(&of_columns)
+}
+
+proptest! {
+    /// Standard errors of one AUC and of a difference equal the quadratic computation, ties and all.
+    #[test]
+    fn standard_errors_equal_those_of_all_pairs(
+        rows in prop::collection::vec((0..2_u8, -6..6_i8, -4..5_i8), 4..70),
+    ) {
+        let labels: Vec<u8> = rows.iter().map(|row| row.0).collect();
+        let first: Vec<f64> = rows.iter().map(|row| f64::from(row.1) / 3.0).collect();
+        let second: Vec<f64> = rows.iter().map(|row| f64::from(row.2) / 5.0).collect();
+        let positives = labels.iter().filter(|&&y| y == 1).count();
+        let found = Metrics::from_logits(&labels, &first).unwrap();
+        if positives < 2 || labels.len() - positives < 2 {
+            prop_assert_eq!(found.auc_standard_error, None);
+            return Ok(());
+        }
+        let (a, b) = (wins(&labels, &first), wins(&labels, &second));
+        let near = |found: f64, expected: f64| (found - expected).abs() < 1e-12;
+        prop_assert!(near(found.auc_standard_error.unwrap(), variance(&a).sqrt()));
+        let shares = AucShares::new(&labels, &first).unwrap().unwrap();
+        prop_assert!(near(shares.auc(), found.auc.unwrap()));
+
+        let less = |a: &[Vec<f64>], b: &[Vec<f64>]| -> Vec<Vec<f64>> {
+            a.iter().zip(b).map(|(a, b)| a.iter().zip(b).map(|(a, b)| a - b).collect()).collect()
+        };
+        let difference = AucDifference::new(&labels, &first, &second).unwrap().unwrap();
+        let expected = found.auc.unwrap() - Metrics::from_logits(&labels, &second).unwrap().auc.unwrap();
+        prop_assert!(near(difference.difference, expected), "{difference:?} {expected}");
+        prop_assert!(near(difference.standard_error.unwrap(), variance(&less(&a, &b)).sqrt()));
+        let [low, high] = difference.interval_95.unwrap();
+        prop_assert!(near((low + high) / 2.0, expected) && near(high - low, 2.0 * 1.959_963_984_540_054 * difference.standard_error.unwrap()));
+    }
+}
+
+/// Rows drawn again and again, with replacement: AUCs and their differences scatter as the standard errors say.
+#[test]
+fn a_bootstrap_scatters_as_the_standard_errors_say() {
+    let mut state = 5_u64;
+    let mut random = || {
+        // PCG's multiplier; the upper bits are good.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as f64 / (1_u64 << 31) as f64
+    };
+    let n = 1500;
+    let (mut labels, mut first, mut second) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..n {
+        let truth = random() * 4.0 - 2.0;
+        labels.push(u8::from(random() < 1.0 / (1.0 + (-truth + 1.0_f64).exp())));
+        // Two models that err alike, and scores with ties.
+        let shared = truth + random() * 3.0;
+        first.push(((shared + random()) * 4.0).round() / 4.0);
+        second.push(((shared + random() * 1.5) * 4.0).round() / 4.0);
+    }
+    let (mut aucs, mut differences) = (Vec::new(), Vec::new());
+    for _ in 0..600 {
+        let drawn: Vec<usize> = (0..n).map(|_| (random() * n as f64) as usize).collect();
+        let take = |values: &[f64]| drawn.iter().map(|&i| values[i]).collect::<Vec<_>>();
+        let labels: Vec<u8> = drawn.iter().map(|&i| labels[i]).collect();
+        let auc = |scores: &[f64]| Metrics::from_logits(&labels, &take(scores)).unwrap().auc.unwrap();
+        let (a, b) = (auc(&first), auc(&second));
+        aucs.push(a);
+        differences.push(a - b);
+    }
+    let deviation = |values: &[f64]| {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (values.len() - 1) as f64).sqrt()
+    };
+    let alone = Metrics::from_logits(&labels, &first).unwrap().auc_standard_error.unwrap();
+    let paired = AucDifference::new(&labels, &first, &second).unwrap().unwrap().standard_error.unwrap();
+    for (what, error, bootstrap) in
+        [("one AUC", alone, deviation(&aucs)), ("a difference", paired, deviation(&differences))]
+    {
+        assert!((error / bootstrap - 1.0).abs() < 0.12, "{what}: {error}, bootstrap {bootstrap}");
+    }
+    assert!(paired < 0.7 * alone, "models that err alike: {paired} of a difference, {alone} of one");
+}
+
+#[test]
+fn shares_of_several_models_are_averaged_and_rows_must_be_the_same() {
+    let labels = [1, 0, 1, 0, 0];
+    let of = |scores: &[f64]| AucShares::new(&labels, scores).unwrap().unwrap();
+    let (a, b) = (of(&[3.0, 1.0, 2.0, 0.0, 2.5]), of(&[0.0, 1.0, 2.0, 3.0, -1.0]));
+    let mean = AucShares::mean([&a, &b]).unwrap();
+    assert!((mean.auc() - (a.auc() + b.auc()) / 2.0).abs() < 1e-15);
+    assert_eq!(AucShares::mean([]), None);
+    let same = a.less(&a).unwrap();
+    assert_eq!((same.difference, same.standard_error, same.interval_95), (0.0, Some(0.0), Some([0.0, 0.0])));
+    let other = AucShares::new(&[1, 0, 1], &[1.0, 2.0, 3.0]).unwrap().unwrap();
+    assert!(a.less(&other).is_none() && AucShares::mean([&a, &other]).is_none());
+    assert_eq!(AucShares::new(&[1, 1], &[0.0, 1.0]), Ok(None));
+    assert_eq!(
+        AucShares::new(&[1, 0], &[f64::NAN, 1.0]).unwrap_err().to_string(),
+        "row 0: score NaN is not a finite score"
+    );
+    // Outcomes of older programs have no standard error.
+    let old = r#"{"rows":2,"positives":1,"log_loss":0.5,"auc":0.75,"prauc":0.5,"rce":1.0}"#;
+    let old: Metrics = serde_json::from_str(old).unwrap();
+    assert_eq!((old.auc_standard_error, old.shown_auc(3)), (None, Some("0.750".to_owned())));
 }

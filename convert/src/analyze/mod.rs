@@ -4,19 +4,21 @@
 //! |---|---|
 //! | [`work`] | what a score does, counted |
 //! | [`target`] | what each target takes for it, as `cargo xtask fit` has measured it |
+//! | `way` | the programs that can score the model: the whole library, int8 mode alone |
 //! | `report` | what is told |
 
 mod report;
 pub mod target;
+mod way;
 pub mod work;
 
-use xsfm_runtime::{Backend, LoadError, Model, ScratchBlock};
+use xsfm_runtime::{LoadError, Model};
 
 pub use self::report::Report;
+pub use self::way::{Figure, Memory, Part, Way};
 
-use self::report::{Figure, Memory};
 use self::target::Target;
-use self::work::{KINDS, Work};
+use self::work::Work;
 use crate::inspect;
 
 /// What is asked.
@@ -38,35 +40,17 @@ pub struct Question<'q> {
 /// None in practice: loading has decoded the same manifest.
 pub fn analyze(model: &Model<'_>, file: &[u8], target: &Target, question: &Question<'_>) -> Result<Report, LoadError> {
     let work = Work::of(model, file, question.bag, target.lanes)?;
-    let mode = inspect::mode_name(model.mode());
-    let costs = target.modes.get(mode);
-    let statistics = model.statistics();
-    let model_bytes = statistics.file_bytes.next_multiple_of(ScratchBlock::LEN);
-    let scratch = model.with_backend(Backend::Portable).unwrap_or(*model).scratch_blocks() * ScratchBlock::LEN;
-    let stack = costs.map_or(0, |costs| costs.stack);
-    let parts: Vec<Figure> = costs.map_or_else(Vec::new, |costs| {
-        KINDS
-            .iter()
-            .zip(work.0)
-            .map(|(kind, count)| costs.figure(kind, count))
-            .filter(|part| part.count > 0.0)
-            .collect()
-    });
-    let instructions = parts.iter().map(|part| part.instructions).sum::<f64>().round() as u64;
-    let flash = Memory::new(vec![("the model", model_bytes), ("code that scores", target.code)], question.flash);
-    let ram =
-        Memory::new(vec![("scratch", scratch), ("model and scorer", target.structs), ("stack", stack)], question.ram);
-    let advice = report::advice(model, file, &flash, &ram)?;
+    let ways = way::all(model, file, target, &work, question)?;
+    // Nothing fits: the smallest is nearest to it.
+    let told = ways.iter().find(|way| way.fits).or(ways.last()).cloned().unwrap_or_default();
+    let advice = report::advice(model, file, target, &told)?;
     Ok(Report {
         target: question.target.to_owned(),
-        mode,
-        fits: flash.fits() && ram.fits(),
-        flash,
-        ram,
-        multiply_accumulates: statistics.multiply_accumulates,
+        mode: inspect::mode_name(model.mode()),
+        told,
+        multiply_accumulates: model.statistics().multiply_accumulates,
         bag: question.bag,
-        instructions,
-        parts,
         advice,
+        ways,
     })
 }

@@ -6,6 +6,9 @@ use serde::Serialize;
 use xsfm_runtime::format::SectionKind;
 use xsfm_runtime::{LoadError, Mode, Model};
 
+use super::target::{OPT_LEVELS, Target};
+use super::way::{Figure, Memory, Way, alone_at};
+
 /// Everything that `xsfm analyze` tells.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -13,75 +16,27 @@ pub struct Report {
     pub target: String,
     /// `f32`, `int8` or `dynamic`.
     pub mode: &'static str,
-    /// Whether flash and RAM suffice, where it was said how much there is.
-    pub fits: bool,
-    /// Flash.
-    pub flash: Memory,
-    /// RAM.
-    pub ram: Memory,
+    /// The fastest way that fits; where none does, the smallest.
+    #[serde(flatten)]
+    pub told: Way,
     /// Multiplications with additions of one row.
     pub multiply_accumulates: usize,
     /// Indices of a bag that the instructions are for.
     pub bag: usize,
-    /// Instructions of one score, predicted.
-    pub instructions: u64,
-    /// Where they go.
-    pub parts: Vec<Figure>,
     /// What to change where it does not fit.
     pub advice: Vec<String>,
+    /// All ways, from the largest and fastest to the smallest.
+    pub ways: Vec<Way>,
 }
 
-/// Flash or RAM.
-#[derive(Clone, Debug, Serialize)]
-pub struct Memory {
-    /// Bytes needed.
-    pub bytes: usize,
-    /// What for.
-    pub parts: Vec<Part>,
-    /// Bytes that there are, where it was said.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub available: Option<usize>,
-    /// Bytes that are left; negative where some are missing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub left: Option<i64>,
-}
-
-/// A part of it.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Part {
-    /// What needs it.
-    pub what: &'static str,
-    /// Bytes.
-    pub bytes: usize,
-}
-
-/// A part of a score.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Figure {
-    /// What is counted.
-    pub what: &'static str,
-    /// How many there are.
-    pub count: f64,
-    /// What they take.
-    pub instructions: f64,
-}
-
-impl Memory {
-    pub(super) fn new(parts: Vec<(&'static str, usize)>, available: Option<usize>) -> Self {
-        let bytes = parts.iter().map(|&(_, bytes)| bytes).sum::<usize>();
-        let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
-        let left = available.map(|available| signed(available) - signed(bytes));
-        let parts = parts.into_iter().map(|(what, bytes)| Part { what, bytes }).collect();
-        Memory { bytes, parts, available, left }
-    }
-
-    pub(super) fn fits(&self) -> bool {
-        self.left.is_none_or(|left| left >= 0)
-    }
-}
-
-/// What to change, by what it would bring.
-pub(super) fn advice(model: &Model<'_>, file: &[u8], flash: &Memory, ram: &Memory) -> Result<Vec<String>, LoadError> {
+/// What to change, by what it would bring, where not even `smallest` fits.
+pub(super) fn advice(
+    model: &Model<'_>,
+    file: &[u8],
+    target: &Target,
+    smallest: &Way,
+) -> Result<Vec<String>, LoadError> {
+    let Way { flash, ram, .. } = smallest;
     let manifest = model.manifest()?;
     let bytes = |kinds: &[SectionKind]| {
         let of_kinds = manifest.sections.iter().filter(|s| kinds.iter().any(|&kind| kind as u8 == s.kind));
@@ -91,11 +46,21 @@ pub(super) fn advice(model: &Model<'_>, file: &[u8], flash: &Memory, ram: &Memor
     let layers = bytes(&[SectionKind::LayerWeights]);
     let mut advice = Vec::new();
     for (name, memory) in [("flash", flash), ("RAM", ram)] {
-        // What the model cannot change.
-        let fixed: usize = memory.parts[1..].iter().map(|part| part.bytes).sum();
+        let fixed = memory.fixed();
         if let Some(available) = memory.available.filter(|&available| available < fixed) {
             advice.push(format!(
-                "no model of this mode fits: its code and stack take {fixed} bytes of {name}, {available} are there"
+                "no model of this mode fits: its code and stack take {fixed} bytes of {name} at least, {available} are there"
+            ));
+        }
+    }
+    if !smallest.fits && model.mode() != Mode::Int8 {
+        let alone = OPT_LEVELS.iter().filter_map(|&level| Some((level, target.int8_model.get(level)?))).next_back();
+        if let Some((level, alone)) = alone {
+            advice.push(format!(
+                "int8 mode (`xsfm pack --mode int8`), scored by {}: {} bytes of code instead of {}",
+                alone_at(level),
+                alone.code,
+                target.code
             ));
         }
     }
@@ -140,26 +105,23 @@ impl fmt::Display for Report {
             "{} on {}, its layers packed for that: xsfm retarget --target {}",
             self.mode, self.target, self.target
         )?;
-        for (name, memory) in [("flash", &self.flash), ("RAM", &self.ram)] {
-            writeln!(f, "\n{name:<42} {:>12} bytes", memory.bytes)?;
-            for part in &memory.parts {
-                writeln!(f, "  {:<40} {:>12}", part.what, part.bytes)?;
-            }
-            match (memory.available, memory.left) {
-                (Some(available), Some(left)) if left < 0 => {
-                    writeln!(f, "  of {available}: {} bytes are MISSING", left.unsigned_abs())?;
-                }
-                (Some(available), Some(left)) => writeln!(f, "  of {available}: {left} bytes are left")?,
-                _ => (),
+        writeln!(f, "\n{:<26} {:>12} {:>12} {:>14}   fits", "scored by", "flash", "RAM", "instructions")?;
+        for Way { way, flash, ram, instructions, fits, .. } in &self.ways {
+            writeln!(f, "{way:<26} {:>12} {:>12} {instructions:>14}   {}", flash.bytes, ram.bytes, word(*fits))?;
+        }
+        for way in &self.ways {
+            writeln!(f, "\n{}", way.way)?;
+            for (name, memory) in [("flash", &way.flash), ("RAM", &way.ram)] {
+                write_memory(f, name, memory)?;
             }
         }
         writeln!(f, "\n{:<42} {:>12}", "multiply-accumulates of a score", self.multiply_accumulates)?;
         writeln!(
             f,
-            "{:<42} {:>12}   predicted, {} indices in a bag",
-            "instructions of a score", self.instructions, self.bag
+            "{:<42} {:>12}   predicted, by {}, {} indices in a bag",
+            "instructions of a score", self.told.instructions, self.told.way, self.bag
         )?;
-        for Figure { what, count, instructions } in &self.parts {
+        for Figure { what, count, instructions } in &self.told.parts {
             writeln!(f, "  {what:<40} {instructions:>12.0}   {count}")?;
         }
         if !self.advice.is_empty() {
@@ -167,5 +129,21 @@ impl fmt::Display for Report {
             self.advice.iter().try_for_each(|advice| writeln!(f, "- {advice}"))?;
         }
         Ok(())
+    }
+}
+
+fn word(fits: bool) -> &'static str {
+    if fits { "yes" } else { "NO" }
+}
+
+fn write_memory(f: &mut fmt::Formatter<'_>, name: &str, memory: &Memory) -> fmt::Result {
+    writeln!(f, "  {name:<40} {:>12} bytes", memory.bytes)?;
+    for part in &memory.parts {
+        writeln!(f, "    {:<38} {:>12}", part.what, part.bytes)?;
+    }
+    match (memory.available, memory.missing(), memory.left) {
+        (Some(available), Some(missing), _) => writeln!(f, "    of {available}: {missing} bytes are MISSING"),
+        (Some(available), None, Some(left)) => writeln!(f, "    of {available}: {left} bytes are left"),
+        _ => Ok(()),
     }
 }

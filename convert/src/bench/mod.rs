@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use xsfm_interchange::rows::RowBlock;
-use xsfm_runtime::{Backend, BatchError, LoadError, Model, Row, ScoreError, Scorer, ScratchBlock};
+use xsfm_runtime::{Backend, BatchError, LoadError, LoadOptions, Model, Row, ScoreError, Scorer, ScratchBlock};
 
 pub use self::profile::parts;
 pub use self::report::{Memory, Part, Report, Soak, Start};
@@ -79,11 +79,9 @@ fn lacks(name: &str) -> Error {
 /// # Errors
 /// The file cannot be opened, or is not a model; rows that do not fit it, or a back end that this CPU lacks.
 pub fn bench(path: &Path, rows: &RowBlock, options: &Options) -> Result<Report, Error> {
-    let backend = options.backend.unwrap_or_else(Backend::detect);
     let start = start(path, rows, options)?;
     let file = input::packed(path)?;
-    let model = input::load(path, &file)?;
-    let model = model.with_backend(backend).ok_or_else(|| lacks(backend.name()))?;
+    let model = input::load_with(path, &file, LoadOptions { backend: options.backend, ..LoadOptions::default() })?;
     let mut prepared = vec![ScratchBlock::ZERO; if options.prepare { model.prepared_blocks() } else { 0 }];
     let model = if options.prepare { model.prepare(&mut prepared).map_err(no_room)? } else { model };
 
@@ -104,7 +102,7 @@ pub fn bench(path: &Path, rows: &RowBlock, options: &Options) -> Result<Report, 
     let scratch_bytes = scratch.len() * ScratchBlock::LEN;
     Ok(Report {
         mode: mode_name(statistics.mode),
-        backend: backend.name(),
+        backend: model.backend().name(),
         cpu: machine::features(),
         prepared: options.prepare,
         batch: options.batch,
@@ -145,12 +143,12 @@ fn start(path: &Path, rows: &RowBlock, options: &Options) -> Result<Start, Error
         let file = input::packed(path)?;
         timed(&mut open, start);
         let start = Instant::now();
-        let model = Model::from_bytes_skipping_checksum(&file).map_err(refused)?;
+        let chosen = LoadOptions { skip_checksum: true, backend: options.backend };
+        let model = Model::from_bytes_with(&file, chosen).map_err(refused)?;
         timed(&mut load, start);
         let start = Instant::now();
         model.verify_checksum().map_err(refused)?;
         timed(&mut verify, start);
-        let model = options.backend.and_then(|backend| model.with_backend(backend)).unwrap_or(model);
         let mut memory = vec![ScratchBlock::ZERO; model.prepared_blocks()];
         let start = Instant::now();
         let model = if options.prepare { model.prepare(&mut memory).map_err(no_room)? } else { model };

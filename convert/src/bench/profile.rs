@@ -6,7 +6,7 @@
 //! on a CPU, so a difference can be smaller than what the part would take alone, even negative.
 
 use xsfm_runtime::format::{LayerRecord, Layout, Manifest, Section, SectionKind};
-use xsfm_runtime::{Mode, Model, Row, ScratchBlock};
+use xsfm_runtime::{Backend, LoadOptions, Mode, Model, Row, ScratchBlock};
 use zerocopy::FromBytes;
 
 use super::report::Part;
@@ -61,9 +61,8 @@ pub(super) fn profile(file: &[u8], whole: &Model<'_>, rows: &[Row<'_>], options:
     let mut times = vec![Vec::new(); models.len()];
     let mut loaded = Vec::new();
     for ((_, file), memory) in models.iter().zip(&mut memories) {
-        let model = Model::from_bytes(file).map_err(not_loaded)?;
         // The CPU has it: the whole model uses it.
-        let model = model.with_backend(whole.backend()).unwrap_or(model);
+        let model = Model::from_bytes_with(file, LoadOptions::on(whole.backend())).map_err(not_loaded)?;
         memory.resize(if options.prepare { model.prepared_blocks() } else { 0 }, ScratchBlock::ZERO);
         loaded.push(if options.prepare { model.prepare(memory).map_err(no_room)? } else { model });
     }
@@ -111,7 +110,9 @@ struct Sections<'f> {
 
 impl<'f> Sections<'f> {
     fn new(file: &'f [u8]) -> Result<Self, Error> {
-        let model = Model::from_bytes_skipping_checksum(file).map_err(not_loaded)?;
+        // Nothing is scored.
+        let options = LoadOptions { skip_checksum: true, backend: Some(Backend::Portable) };
+        let model = Model::from_bytes_with(file, options).map_err(not_loaded)?;
         let manifest = model.manifest().map_err(not_loaded)?;
         Ok(Sections { file, manifest, mode: model.mode() })
     }

@@ -35,7 +35,7 @@ impl Cases {
         let indices: Vec<u32> = words("indices").into_iter().map(u32::from_le_bytes).collect();
         let num_fields = tensors.tensor("indices").unwrap().shape()[1];
         let logits: Vec<f64> = words("logits").into_iter().map(|w| f64::from(f32::from_le_bytes(w))).collect();
-        assert_eq!(logits.len(), 1000);
+        assert_eq!(indices.len(), logits.len() * num_fields);
         Cases { rows: indices.chunks(num_fields).map(<[u32]>::to_vec).collect(), logits }
     }
 

@@ -12,7 +12,7 @@ use std::{env, fs};
 
 use bench::Times;
 use example_input::{ModelBytes, Rows};
-use xsfm_runtime::{Backend, Model, Row, Scorer, ScratchBlock};
+use xsfm_runtime::{Backend, LoadOptions, Model, Row, Scorer, ScratchBlock};
 
 const USAGE: &str = "\
 usage: scorer MODEL.xsfm ROWS.tsv [--bits | --bench] [--backend NAME]
@@ -43,7 +43,15 @@ fn main() -> ExitCode {
     match Options::parse(&arguments).and_then(|options| run(&options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("scorer: {error}");
+            // Errors of files are texts by now: what is left is standard output's.
+            let of_output = error.downcast_ref::<io::Error>();
+            // Whoever read it has had enough: `scorer … | head`.
+            if of_output.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+                return ExitCode::SUCCESS;
+            }
+            let what = if of_output.is_some() { "standard output: " } else { "" };
+            // Nothing to be done where standard error is closed.
+            let _ = writeln!(io::stderr(), "scorer: {what}{error}");
             ExitCode::FAILURE
         }
     }
@@ -80,8 +88,7 @@ fn run(options: &Options<'_>) -> Result<(), Box<dyn Error>> {
     let bytes = ModelBytes::read(Path::new(options.model)).map_err(|e| at(options.model, &e))?;
     let text = fs::read_to_string(options.rows).map_err(|e| at(options.rows, &e))?;
 
-    let model = Model::from_bytes(&bytes).map_err(|e| at(options.model, &e))?;
-    let model = model.with_backend(options.backend).ok_or("the back end is gone")?;
+    let model = Model::from_bytes_with(&bytes, LoadOptions::on(options.backend)).map_err(|e| at(options.model, &e))?;
     // A copy of the layers as vector instructions want them; nothing where the file has them so.
     let mut memory = vec![ScratchBlock::ZERO; model.prepared_blocks()];
     let model = model.prepare(&mut memory)?;

@@ -1,8 +1,9 @@
 /* Scores click models that lie in flash or in memory: the C interface of xsfm-runtime. C99, C++17 and later.
  *
- * Nothing is allocated and there are no globals: structs, and blocks of memory, are the caller's. A struct whose content is opaque is
- * filled by its function; a zeroed one, or one whose function failed, is refused with XSFM_STATUS_NOT_READY. Every function takes NULL and
- * misaligned pointers for errors. The last argument, `error`, may be NULL. "Safety" says what C has to keep to.
+ * Nothing is allocated: structs, and blocks of memory, are the caller's. The only globals are, where there is an operating system,
+ * what the CPU has. A struct whose content is opaque is filled by its function; a zeroed one, or one whose function failed, is refused
+ * with XSFM_STATUS_NOT_READY. Every function takes NULL and misaligned pointers for errors. The last argument, `error`, may be NULL.
+ * "Safety" says what C has to keep to.
  *
  * Written by cbindgen from runtime/capi; the guide is docs/c.md.
  */
@@ -106,6 +107,8 @@ enum xsfm_status
     XSFM_STATUS_MISALIGNED_MODEL = 26,
     // A number of the file is out of range or contradicts another.
     XSFM_STATUS_VALUE = 27,
+    // The CPU lacks the instructions that were chosen, or the system does not let this process use them.
+    XSFM_STATUS_BACKEND = 28,
     // Another reason why the bytes are not a model.
     XSFM_STATUS_LOAD_FAILED = 47,
     // Fewer blocks of memory than needed.
@@ -160,6 +163,45 @@ typedef int32_t xsfm_mode;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// The instructions that score a model. Codes keep their numbers; later versions may add some.
+enum xsfm_backend
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // The fastest that the CPU has.
+    XSFM_BACKEND_FASTEST = 0,
+    // The fastest for which the system need not be asked: all but AMX.
+    XSFM_BACKEND_FASTEST_WITHOUT_AMX = 1,
+    // What the compiler made of plain code.
+    XSFM_BACKEND_PORTABLE = 2,
+    // x86-64 with SSE4.1.
+    XSFM_BACKEND_SSE41 = 3,
+    // x86-64 with AVX2 and FMA.
+    XSFM_BACKEND_AVX2 = 4,
+    // x86-64 with AVX2, FMA and AVX-VNNI.
+    XSFM_BACKEND_AVX_VNNI = 5,
+    // x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
+    XSFM_BACKEND_AVX512_VNNI = 6,
+    // The same with AMX, on Linux, which is asked for it once: that changes the process. The kernel sends signals with 8 KB more of
+    // registers, and refuses alternate signal stacks that have no room for them; where there is such a one already, AMX is not
+    // there. The system call is arch_prctl(ARCH_REQ_XCOMP_PERM), which a seccomp filter must know.
+    XSFM_BACKEND_AVX512_AMX = 7,
+    // AArch64 with its baseline NEON.
+    XSFM_BACKEND_NEON = 8,
+    // AArch64 with NEON and the dot product.
+    XSFM_BACKEND_NEON_DOTPROD = 9,
+    // AArch64 with NEON, the dot product and i8mm.
+    XSFM_BACKEND_NEON_I8MM = 10,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum xsfm_backend xsfm_backend;
+#else
+typedef int32_t xsfm_backend;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // What went wrong. Every function writes it where its last argument is not NULL; xsfm_error_message has words for it.
 typedef struct xsfm_error {
     uint64_t opaque[XSFM_ERROR_WORDS];
@@ -173,6 +215,14 @@ typedef struct xsfm_error {
 typedef struct xsfm_model {
     uint64_t opaque[XSFM_MODEL_WORDS];
 } xsfm_model;
+
+// How xsfm_load_with loads a model; all zeros: as xsfm_load.
+typedef struct xsfm_load_options {
+    // One of the codes XSFM_BACKEND_...
+    int32_t backend;
+    // Other than 0: not to read all bytes for their checksum.
+    int32_t skip_checksum;
+} xsfm_load_options;
 
 // Text that is not ended by a zero byte: printf("%.*s", (int)text.len, text.start). Lies in the model's file or in the program.
 typedef struct xsfm_text {
@@ -276,6 +326,8 @@ uint16_t xsfm_format_version(void);
 // Loads a model from `len` bytes at `bytes`, and checks all of them. They may go on after the file's end. `bytes` is at a multiple
 // of 4, best of 64: see XSFM_ALIGNED.
 //
+// On x86-64 Linux the CPU is asked what it has, once in a process, and Linux for AMX where the CPU has it: xsfm_load_with chooses.
+//
 // # Safety
 // The bytes stay there, unchanged, as long as `model`, its copies, and what is made from them are used.
 xsfm_status xsfm_load(struct xsfm_model *model,
@@ -291,6 +343,16 @@ xsfm_status xsfm_load_skipping_checksum(struct xsfm_model *model,
                                         const uint8_t *bytes,
                                         size_t len,
                                         struct xsfm_error *error);
+
+// As xsfm_load, with what is chosen before; `options` may be NULL, and all zeros are what xsfm_load does.
+//
+// # Safety
+// As xsfm_load.
+xsfm_status xsfm_load_with(struct xsfm_model *model,
+                           const uint8_t *bytes,
+                           size_t len,
+                           const struct xsfm_load_options *options,
+                           struct xsfm_error *error);
 
 // Reads all bytes of a model for their checksum: what xsfm_load_skipping_checksum has left for later.
 //
@@ -314,8 +376,9 @@ xsfm_status xsfm_get_field(const struct xsfm_model *model,
                            struct xsfm_error *error);
 
 // Lays the layers of a model as vector instructions want them, in `blocks` blocks of `memory` (prepared_blocks of its info), and
-// makes `prepared`, which may be the same struct. Scores are several times as fast on x86-64 and AArch64; those of int8 and
-// dynamic mode keep their bits. Where there is nothing to prepare, 0 blocks will do.
+// makes `prepared`, which may be the same struct; that then stays as it was where this fails, and can be used. Scores are several
+// times as fast on x86-64 and AArch64; those of int8 and dynamic mode keep their bits. Where there is nothing to prepare, 0 blocks
+// will do.
 //
 // # Safety
 // `model` is one that xsfm_load or xsfm_prepare made, or zeros. `memory` stays, used by nobody else, and so do the bytes of the model,
@@ -350,8 +413,8 @@ xsfm_status xsfm_ranker_new(struct xsfm_ranker *ranker,
                             size_t blocks,
                             struct xsfm_error *error);
 
-// Computes what all candidates share. The row has the context's fields alone, in the model's order. After an error there is no
-// context until one is set.
+// Computes what all candidates share. The row has the context's fields alone, in the model's order. After an error, whatever it is,
+// there is no context until one is set: candidates are refused with XSFM_STATUS_NO_CONTEXT.
 //
 // # Safety
 // `ranker` is one that xsfm_ranker_new made, or zeros; the row's pointers are NULL or have as many numbers as it says.

@@ -32,6 +32,7 @@ pub(crate) enum Problem {
     Misaligned { required: usize },
     TooLong { len: usize },
     NotReady,
+    NoSuchBackend { number: i32 },
     NoSuchField { field: usize, num_fields: usize },
 }
 
@@ -52,6 +53,7 @@ impl Error {
                 Problem::Misaligned { .. } => XsfmStatus::MisalignedPointer,
                 Problem::TooLong { .. } => XsfmStatus::TooLong,
                 Problem::NotReady => XsfmStatus::NotReady,
+                Problem::NoSuchBackend { .. } => XsfmStatus::Backend,
                 Problem::NoSuchField { .. } => XsfmStatus::NoSuchField,
             },
             Cause::Load(error) => error.into(),
@@ -98,6 +100,7 @@ impl fmt::Display for Problem {
             Problem::Misaligned { required } => write!(f, "not at a multiple of {required}"),
             Problem::TooLong { len } => write!(f, "{len} elements are more than memory can have"),
             Problem::NotReady => write!(f, "not made by its function, or that function failed"),
+            Problem::NoSuchBackend { number } => write!(f, "there is no back end of number {number}"),
             Problem::NoSuchField { field, num_fields } => write!(f, "{field}, but the model has {num_fields} fields"),
         }
     }
@@ -129,11 +132,38 @@ unsafe impl Handle for XsfmError {
 /// # Safety
 /// As [`pointer::place`].
 pub(crate) unsafe fn report(error: *mut XsfmError, work: impl FnOnce() -> Result<(), Error>) -> XsfmStatus {
-    if !error.is_aligned() {
+    // SAFETY: the caller's promise.
+    unsafe { report_any(error, |usable| usable.and_then(|()| work())) }
+}
+
+/// The same of a function that makes a struct: where it fails, whatever the reason, nothing is ready in the struct.
+///
+/// # Safety
+/// As [`pointer::place`], of both; `make` may read what was in the struct.
+pub(crate) unsafe fn report_made<H: Handle>(
+    error: *mut XsfmError,
+    name: &'static str,
+    handle: *mut H,
+    make: impl FnOnce() -> Result<H::Value, Error>,
+) -> XsfmStatus {
+    // SAFETY: the caller's promise.
+    unsafe { report_any(error, |usable| handle::store(name, handle, || usable.and_then(|()| make()))) }
+}
+
+/// The same of work that leaves something undone where `error` is no place to write to: `work` is told, and fails then.
+///
+/// # Safety
+/// As [`pointer::place`].
+pub(crate) unsafe fn report_any(
+    error: *mut XsfmError,
+    work: impl FnOnce(Result<(), Error>) -> Result<(), Error>,
+) -> XsfmStatus {
+    let usable = if error.is_null() { Ok(()) } else { pointer::check("error", error) };
+    let result = work(usable);
+    let status = result.as_ref().map_or_else(Error::status, |()| XsfmStatus::Ok);
+    if usable.is_err() {
         return XsfmStatus::MisalignedPointer;
     }
-    let result = work();
-    let status = result.as_ref().map_or_else(Error::status, |()| XsfmStatus::Ok);
     if !error.is_null() {
         let row = result.as_ref().err().and_then(|why| why.row).unwrap_or(0);
         // SAFETY: aligned, not NULL; the rest is the caller's promise.

@@ -2,9 +2,9 @@
 
 use core::ffi::c_char;
 
-use xsfm_runtime::{Mode, Model, ScratchBlock};
+use xsfm_runtime::{Backend, LoadOptions, Mode, Model, ScratchBlock};
 
-use crate::error::{Error, Problem, XsfmError, report};
+use crate::error::{Error, Problem, XsfmError, report, report_made};
 use crate::handle::{self, Handle, fits};
 use crate::pointer;
 use crate::status::XsfmStatus;
@@ -90,6 +90,73 @@ pub enum XsfmMode {
     Dynamic = 3,
 }
 
+/// The instructions that score a model. Codes keep their numbers; later versions may add some.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XsfmBackend {
+    /// The fastest that the CPU has.
+    Fastest = 0,
+    /// The fastest for which the system need not be asked: all but AMX.
+    FastestWithoutAmx = 1,
+    /// What the compiler made of plain code.
+    Portable = 2,
+    /// x86-64 with SSE4.1.
+    Sse41 = 3,
+    /// x86-64 with AVX2 and FMA.
+    Avx2 = 4,
+    /// x86-64 with AVX2, FMA and AVX-VNNI.
+    AvxVnni = 5,
+    /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
+    Avx512Vnni = 6,
+    /// The same with AMX, on Linux, which is asked for it once: that changes the process. The kernel sends signals with 8 KB more of
+    /// registers, and refuses alternate signal stacks that have no room for them; where there is such a one already, AMX is not
+    /// there. The system call is arch_prctl(ARCH_REQ_XCOMP_PERM), which a seccomp filter must know.
+    Avx512Amx = 7,
+    /// AArch64 with its baseline NEON.
+    Neon = 8,
+    /// AArch64 with NEON and the dot product.
+    NeonDotprod = 9,
+    /// AArch64 with NEON, the dot product and i8mm.
+    NeonI8mm = 10,
+}
+
+impl XsfmBackend {
+    /// Those that have a name in the runtime.
+    const NAMED: [(XsfmBackend, Backend); 9] = [
+        (XsfmBackend::Portable, Backend::Portable),
+        (XsfmBackend::Sse41, Backend::Sse41),
+        (XsfmBackend::Avx2, Backend::Avx2),
+        (XsfmBackend::AvxVnni, Backend::AvxVnni),
+        (XsfmBackend::Avx512Vnni, Backend::Avx512Vnni),
+        (XsfmBackend::Avx512Amx, Backend::Avx512Amx),
+        (XsfmBackend::Neon, Backend::Neon),
+        (XsfmBackend::NeonDotprod, Backend::NeonDotprod),
+        (XsfmBackend::NeonI8mm, Backend::NeonI8mm),
+    ];
+
+    /// What the runtime is told for a number.
+    fn chosen(number: i32) -> Result<Option<Backend>, Problem> {
+        if number == XsfmBackend::Fastest as i32 {
+            return Ok(None);
+        }
+        if number == XsfmBackend::FastestWithoutAmx as i32 {
+            return Ok(Some(Backend::detect_without_amx()));
+        }
+        let named = Self::NAMED.into_iter().find(|&(code, _)| code as i32 == number);
+        named.map(|(_, backend)| Some(backend)).ok_or(Problem::NoSuchBackend { number })
+    }
+}
+
+/// How xsfm_load_with loads a model; all zeros: as xsfm_load.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct XsfmLoadOptions {
+    /// One of the codes XSFM_BACKEND_...
+    pub backend: i32,
+    /// Other than 0: not to read all bytes for their checksum.
+    pub skip_checksum: i32,
+}
+
 /// What a model is and costs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +204,8 @@ pub extern "C" fn xsfm_format_version() -> u16 {
 /// Loads a model from `len` bytes at `bytes`, and checks all of them. They may go on after the file's end. `bytes` is at a multiple
 /// of 4, best of 64: see XSFM_ALIGNED.
 ///
+/// On x86-64 Linux the CPU is asked what it has, once in a process, and Linux for AMX where the CPU has it: xsfm_load_with chooses.
+///
 /// # Safety
 /// The bytes stay there, unchanged, as long as `model`, its copies, and what is made from them are used.
 #[unsafe(no_mangle)]
@@ -147,7 +216,7 @@ pub unsafe extern "C" fn xsfm_load(
     error: *mut XsfmError,
 ) -> XsfmStatus {
     // SAFETY: the caller's promise.
-    unsafe { load(model, bytes, len, error, Model::from_bytes) }
+    unsafe { load(model, bytes, len, error, || Ok(LoadOptions::default())) }
 }
 
 /// As xsfm_load, but does not read all bytes for their checksum. Damaged weights make scores wrong, never unsafe.
@@ -162,7 +231,32 @@ pub unsafe extern "C" fn xsfm_load_skipping_checksum(
     error: *mut XsfmError,
 ) -> XsfmStatus {
     // SAFETY: the caller's promise.
-    unsafe { load(model, bytes, len, error, Model::from_bytes_skipping_checksum) }
+    unsafe { load(model, bytes, len, error, || Ok(LoadOptions { skip_checksum: true, ..LoadOptions::default() })) }
+}
+
+/// As xsfm_load, with what is chosen before; `options` may be NULL, and all zeros are what xsfm_load does.
+///
+/// # Safety
+/// As xsfm_load.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xsfm_load_with(
+    model: *mut XsfmModel,
+    bytes: *const u8,
+    len: usize,
+    options: *const XsfmLoadOptions,
+    error: *mut XsfmError,
+) -> XsfmStatus {
+    let chosen = || {
+        if options.is_null() {
+            return Ok(LoadOptions::default());
+        }
+        // SAFETY: the caller's promise.
+        let XsfmLoadOptions { backend, skip_checksum } = *unsafe { pointer::shared("options", options) }?;
+        let backend = XsfmBackend::chosen(backend).map_err(|problem| Error::argument("options.backend", problem))?;
+        Ok(LoadOptions { skip_checksum: skip_checksum != 0, backend })
+    };
+    // SAFETY: the caller's promise.
+    unsafe { load(model, bytes, len, error, chosen) }
 }
 
 /// # Safety
@@ -172,15 +266,16 @@ unsafe fn load(
     bytes: *const u8,
     len: usize,
     error: *mut XsfmError,
-    of: fn(&'static [u8]) -> Result<Model<'static>, xsfm_runtime::LoadError>,
+    options: impl FnOnce() -> Result<LoadOptions, Error>,
 ) -> XsfmStatus {
     let make = || {
         pointer::check("bytes", bytes)?;
         // SAFETY: the caller's promise.
-        Ok(of(unsafe { pointer::array("bytes", bytes, len) }?)?)
+        let bytes = unsafe { pointer::array("bytes", bytes, len) }?;
+        Ok(Model::from_bytes_with(bytes, options()?)?)
     };
     // SAFETY: the caller's promise.
-    unsafe { report(error, || handle::store("model", model, make)) }
+    unsafe { report_made(error, "model", model, make) }
 }
 
 /// Reads all bytes of a model for their checksum: what xsfm_load_skipping_checksum has left for later.
@@ -254,8 +349,9 @@ pub unsafe extern "C" fn xsfm_get_field(
 }
 
 /// Lays the layers of a model as vector instructions want them, in `blocks` blocks of `memory` (prepared_blocks of its info), and
-/// makes `prepared`, which may be the same struct. Scores are several times as fast on x86-64 and AArch64; those of int8 and
-/// dynamic mode keep their bits. Where there is nothing to prepare, 0 blocks will do.
+/// makes `prepared`, which may be the same struct; that then stays as it was where this fails, and can be used. Scores are several
+/// times as fast on x86-64 and AArch64; those of int8 and dynamic mode keep their bits. Where there is nothing to prepare, 0 blocks
+/// will do.
 ///
 /// # Safety
 /// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `memory` stays, used by nobody else, and so do the bytes of the model,
@@ -273,6 +369,18 @@ pub unsafe extern "C" fn xsfm_prepare(
         let (model, memory) = unsafe { (handle::shared("model", model)?, self::memory("memory", memory, blocks)?) };
         Ok(model.prepare(memory)?)
     };
+    let in_place = || {
+        let made = make()?;
+        // SAFETY: `make` has read a model there; the rest is the caller's promise.
+        unsafe { handle::put(prepared, made) };
+        Ok(())
+    };
     // SAFETY: the caller's promise.
-    unsafe { report(error, || handle::store("prepared", prepared, make)) }
+    unsafe {
+        if core::ptr::eq(model, prepared) {
+            report(error, in_place)
+        } else {
+            report_made(error, "prepared", prepared, make)
+        }
+    }
 }

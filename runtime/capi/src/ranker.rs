@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use xsfm_runtime::{Ranked, Ranker};
 
-use crate::error::{XsfmError, report};
+use crate::error::{Error, XsfmError, report, report_any, report_made};
 use crate::handle::{self, Handle, fits};
 use crate::model::{XsfmBlock, XsfmModel, memory};
 use crate::pointer;
@@ -96,11 +96,11 @@ pub unsafe extern "C" fn xsfm_ranker_new(
         Ok(Ranker::new(model, fields, memory)?)
     };
     // SAFETY: the caller's promise.
-    unsafe { report(error, || handle::store("ranker", ranker, make)) }
+    unsafe { report_made(error, "ranker", ranker, make) }
 }
 
-/// Computes what all candidates share. The row has the context's fields alone, in the model's order. After an error there is no
-/// context until one is set.
+/// Computes what all candidates share. The row has the context's fields alone, in the model's order. After an error, whatever it is,
+/// there is no context until one is set: candidates are refused with XSFM_STATUS_NO_CONTEXT.
 ///
 /// # Safety
 /// `ranker` is one that xsfm_ranker_new made, or zeros; the row's pointers are NULL or have as many numbers as it says.
@@ -110,13 +110,18 @@ pub unsafe extern "C" fn xsfm_ranker_set_context(
     row: *const XsfmRow,
     error: *mut XsfmError,
 ) -> XsfmStatus {
-    let set = || {
+    let set = |usable: Result<(), Error>| {
         // SAFETY: the caller's promise.
-        let (ranker, row) = unsafe { (handle::unique("ranker", ranker)?, pointer::shared("row", row)?.borrow()?) };
+        let ranker = unsafe { handle::unique("ranker", ranker) }?;
+        // The row may be wrong before the runtime sees it.
+        ranker.clear_context();
+        usable?;
+        // SAFETY: the caller's promise.
+        let row = unsafe { pointer::shared("row", row)?.borrow()? };
         Ok(ranker.set_context(row)?)
     };
     // SAFETY: the caller's promise.
-    unsafe { report(error, set) }
+    unsafe { report_any(error, set) }
 }
 
 /// Scores candidates: rows of the other fields alone, in the model's order. int8 and dynamic scores have the bits of whole rows.

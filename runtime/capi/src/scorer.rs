@@ -2,7 +2,7 @@
 
 use xsfm_runtime::{BatchError, Row, Score, Scorer};
 
-use crate::error::{Error, XsfmError, report};
+use crate::error::{Error, XsfmError, report, report_made};
 use crate::handle::{self, Handle, fits};
 use crate::model::{XsfmBlock, XsfmModel, memory};
 use crate::pointer;
@@ -50,7 +50,7 @@ pub unsafe extern "C" fn xsfm_scorer_new(
         Ok(Scorer::new(model, scratch)?)
     };
     // SAFETY: the caller's promise.
-    unsafe { report(error, || handle::store("scorer", scorer, make)) }
+    unsafe { report_made(error, "scorer", scorer, make) }
 }
 
 /// Scores one row: the log-odds of a click. The scorer can be used again after an error.

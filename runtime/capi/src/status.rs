@@ -44,6 +44,8 @@ pub enum XsfmStatus {
     MisalignedModel = 26,
     /// A number of the file is out of range or contradicts another.
     Value = 27,
+    /// The CPU lacks the instructions that were chosen, or the system does not let this process use them.
+    Backend = 28,
     /// Another reason why the bytes are not a model.
     LoadFailed = 47,
     /// Fewer blocks of memory than needed.
@@ -70,7 +72,7 @@ pub enum XsfmStatus {
 
 impl XsfmStatus {
     /// All codes with their names.
-    pub const NAMES: [(XsfmStatus, &'static CStr); 29] = [
+    pub const NAMES: [(XsfmStatus, &'static CStr); 30] = [
         (XsfmStatus::Ok, c"XSFM_STATUS_OK"),
         (XsfmStatus::Null, c"XSFM_STATUS_NULL"),
         (XsfmStatus::MisalignedPointer, c"XSFM_STATUS_MISALIGNED_POINTER"),
@@ -89,6 +91,7 @@ impl XsfmStatus {
         (XsfmStatus::SectionSize, c"XSFM_STATUS_SECTION_SIZE"),
         (XsfmStatus::MisalignedModel, c"XSFM_STATUS_MISALIGNED_MODEL"),
         (XsfmStatus::Value, c"XSFM_STATUS_VALUE"),
+        (XsfmStatus::Backend, c"XSFM_STATUS_BACKEND"),
         (XsfmStatus::LoadFailed, c"XSFM_STATUS_LOAD_FAILED"),
         (XsfmStatus::ScratchTooSmall, c"XSFM_STATUS_SCRATCH_TOO_SMALL"),
         (XsfmStatus::FieldCount, c"XSFM_STATUS_FIELD_COUNT"),
@@ -118,6 +121,7 @@ impl From<&LoadError> for XsfmStatus {
             LoadError::SectionSize { .. } => XsfmStatus::SectionSize,
             LoadError::Misaligned { .. } => XsfmStatus::MisalignedModel,
             LoadError::Value { .. } => XsfmStatus::Value,
+            LoadError::Backend { .. } => XsfmStatus::Backend,
             _ => XsfmStatus::LoadFailed,
         }
     }

@@ -13,7 +13,7 @@ use xsfm_capi::ranker::*;
 use xsfm_capi::row::XsfmRow;
 use xsfm_capi::scorer::*;
 use xsfm_capi::status::{XsfmStatus, xsfm_status_name};
-use xsfm_runtime::{Aligned, Model, Row, Scorer, ScratchBlock};
+use xsfm_runtime::{Aligned, Backend, Model, Row, Scorer, ScratchBlock};
 
 static FILE: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../tests/fixtures/movielens-student/model.xsfm"));
 /// Six fields with one index, and a bag of two.
@@ -209,6 +209,158 @@ fn after_a_failure_nothing_is_ready() {
         model = loaded();
         let as_scorer = (&raw mut model).cast::<XsfmScorer>();
         assert_eq!(xsfm_score(as_scorer, &one, &mut logit, null_mut()), XsfmStatus::NotReady);
+    }
+}
+
+/// However setting a context fails, what an earlier one left is gone.
+#[test]
+fn a_refused_context_leaves_none() {
+    let model = loaded();
+    let (mut ranker, mut error): (XsfmRanker, XsfmError) = (zero(), zero());
+    let context = row(&[7, 1, 1, 3], &[]);
+    let film = row(&[42, 5, 2], &[]);
+    let (fields, mut best, mut found, mut logit) = ([0, 2, 3, 4], [zero::<XsfmRanked>(); 1], 0, 0.0_f32);
+    let (null_row, off) = (null::<XsfmRow>(), (&raw mut error).wrapping_byte_add(1));
+    let shifted = |row: &XsfmRow| XsfmRow { indices: row.indices.wrapping_byte_add(1), ..*row };
+    // SAFETY: everything lives until the end, and lengths are right where they are used.
+    unsafe {
+        let mut needed = 0;
+        assert_eq!(xsfm_ranker_blocks(&model, fields.as_ptr(), 4, &mut needed, null_mut()), XsfmStatus::Ok);
+        let mut memory = blocks(needed);
+        let (memory, new) = (memory.as_mut_ptr(), &raw mut ranker);
+        assert_eq!(xsfm_ranker_new(new, &model, fields.as_ptr(), 4, memory, needed, null_mut()), XsfmStatus::Ok);
+        let wrong: [(*const XsfmRow, *mut XsfmError, XsfmStatus); 11] = [
+            (null_row, null_mut(), XsfmStatus::Null),
+            ((&raw const context).wrapping_byte_add(1), null_mut(), XsfmStatus::MisalignedPointer),
+            (&context, off, XsfmStatus::MisalignedPointer),
+            (null_row, off, XsfmStatus::MisalignedPointer),
+            (&XsfmRow { indices: null(), ..context }, null_mut(), XsfmStatus::Null),
+            (&XsfmRow { num_offsets: 5, ..context }, null_mut(), XsfmStatus::Null),
+            (&XsfmRow { num_indices: usize::MAX, ..context }, null_mut(), XsfmStatus::TooLong),
+            (&shifted(&context), null_mut(), XsfmStatus::MisalignedPointer),
+            (&XsfmRow { num_indices: 3, ..context }, null_mut(), XsfmStatus::FieldCount),
+            (&row(&[7, 1, 1, u32::MAX], &[]), &raw mut error, XsfmStatus::IndexOutOfRange),
+            (&row(&[7, 1, 1, 3], &[0, 1, 2, 3, 5]), &raw mut error, XsfmStatus::Offsets),
+        ];
+        for (number, (wrong, error, status)) in wrong.into_iter().enumerate() {
+            assert_eq!(xsfm_ranker_set_context(new, &context, null_mut()), XsfmStatus::Ok);
+            let ranked = xsfm_ranker_top_k(new, &film, 1, best.as_mut_ptr(), 1, &mut found, null_mut());
+            assert_eq!((ranked, found), (XsfmStatus::Ok, 1));
+            assert_eq!(xsfm_ranker_set_context(new, wrong, error), status, "{number}");
+            let scored = xsfm_ranker_score_batch(new, &film, 1, &mut logit, null_mut());
+            assert_eq!(scored, XsfmStatus::NoContext, "{number}");
+            let ranked = xsfm_ranker_top_k(new, &film, 1, best.as_mut_ptr(), 1, &mut found, null_mut());
+            assert_eq!(ranked, XsfmStatus::NoContext, "{number}");
+        }
+    }
+}
+
+/// A model that cannot be prepared where it lies is as it was.
+#[test]
+fn what_cannot_be_prepared_in_place_stays() {
+    let mut model = loaded();
+    let mut info: XsfmInfo = zero();
+    let (mut scorer, mut scratch, mut error): (XsfmScorer, _, XsfmError) = (zero(), blocks(BLOCKS), zero());
+    let one = row(&INDICES, &OFFSETS);
+    let want = expected(&[Row::with_bags(&INDICES, &OFFSETS)])[0];
+    // SAFETY: everything lives until the end, and lengths are right where they are used.
+    unsafe {
+        assert_eq!(xsfm_get_info(&model, &mut info, null_mut()), XsfmStatus::Ok);
+        let needed = info.prepared_blocks;
+        let mut tiles = blocks(needed);
+        let tiles = tiles.as_mut_ptr();
+        let place = &raw mut model;
+        let mut scores = |model: *const XsfmModel| {
+            let status = xsfm_scorer_new(&mut scorer, model, scratch.as_mut_ptr(), BLOCKS, null_mut());
+            assert_eq!(status, XsfmStatus::Ok);
+            let mut logit = 0.0;
+            assert_eq!(xsfm_score(&mut scorer, &one, &mut logit, null_mut()), XsfmStatus::Ok);
+            assert_eq!(logit.to_bits(), want);
+        };
+        // Where there are no vector instructions there is nothing to prepare, and nothing that fails.
+        if needed > 0 {
+            let off = (&raw mut error).wrapping_byte_add(1);
+            assert_eq!(xsfm_prepare(place, tiles, needed - 1, place, null_mut()), XsfmStatus::ScratchTooSmall);
+            scores(place);
+            assert_eq!(xsfm_prepare(place, null_mut(), needed, place, null_mut()), XsfmStatus::Null);
+            scores(place);
+            assert_eq!(xsfm_prepare(place, tiles, needed, place, off), XsfmStatus::MisalignedPointer);
+            scores(place);
+            // Elsewhere nothing is ready then, whatever was there before, and the model is as it was.
+            let mut other = loaded();
+            assert_eq!(xsfm_prepare(place, tiles, needed - 1, &mut other, null_mut()), XsfmStatus::ScratchTooSmall);
+            assert_eq!(xsfm_verify_checksum(&other, null_mut()), XsfmStatus::NotReady);
+            other = loaded();
+            assert_eq!(xsfm_prepare(place, tiles, needed, &mut other, off), XsfmStatus::MisalignedPointer);
+            assert_eq!(xsfm_verify_checksum(&other, null_mut()), XsfmStatus::NotReady);
+            scores(place);
+        }
+        assert_eq!(xsfm_prepare(place, tiles, needed, place, &mut error), XsfmStatus::Ok);
+        assert_eq!(error.status, XsfmStatus::Ok);
+        scores(place);
+        let mut none: XsfmModel = zero();
+        let none = &raw mut none;
+        assert_eq!(xsfm_prepare(none, tiles, needed, none, null_mut()), XsfmStatus::NotReady);
+    }
+}
+
+#[test]
+fn instructions_are_chosen_before_a_model_is_loaded() {
+    let mut model: XsfmModel = zero();
+    let (mut info, mut error): (XsfmInfo, XsfmError) = (zero(), zero());
+    let mut load = |backend, skip_checksum| {
+        let options = XsfmLoadOptions { backend, skip_checksum };
+        // SAFETY: the file is static; what is made lives until the end.
+        unsafe {
+            let status = xsfm_load_with(&mut model, FILE.0.as_ptr(), FILE.0.len(), &options, &mut error);
+            let told = xsfm_get_info(&model, &mut info, null_mut());
+            assert_eq!(told, if status == XsfmStatus::Ok { told } else { XsfmStatus::NotReady });
+            let name = if status == XsfmStatus::Ok {
+                std::slice::from_raw_parts(info.backend.start.cast(), info.backend.len).to_vec()
+            } else {
+                message(&error).into_bytes()
+            };
+            (status, String::from_utf8(name).unwrap())
+        }
+    };
+    let numbers = [
+        XsfmBackend::Portable,
+        XsfmBackend::Sse41,
+        XsfmBackend::Avx2,
+        XsfmBackend::AvxVnni,
+        XsfmBackend::Avx512Vnni,
+        XsfmBackend::Avx512Amx,
+        XsfmBackend::Neon,
+        XsfmBackend::NeonDotprod,
+        XsfmBackend::NeonI8mm,
+    ];
+    assert_eq!(numbers.len(), Backend::ALL.len());
+    for (number, backend) in numbers.into_iter().zip(Backend::ALL) {
+        let (status, text) = load(number as i32, 0);
+        if backend.is_available() {
+            assert_eq!((status, text.as_str()), (XsfmStatus::Ok, backend.name()));
+        } else {
+            let words = format!("this CPU lacks back end {}", backend.name());
+            assert_eq!((status, text), (XsfmStatus::Backend, words));
+        }
+    }
+    assert_eq!(load(0, 0), (XsfmStatus::Ok, Backend::detect().name().to_owned()));
+    assert_eq!(load(1, 0), (XsfmStatus::Ok, Backend::detect_without_amx().name().to_owned()));
+    for number in [-1, 11, i32::MAX] {
+        let words = format!("argument options.backend: there is no back end of number {number}");
+        assert_eq!(load(number, 0), (XsfmStatus::Backend, words));
+    }
+    let mut damaged = blocks(FILE.0.len().div_ceil(64));
+    let bytes = damaged.as_mut_ptr().cast::<u8>();
+    let options = XsfmLoadOptions { backend: XsfmBackend::Portable as i32, skip_checksum: 0 };
+    // SAFETY: the copy has room for the file, and lives until the end.
+    unsafe {
+        std::ptr::copy_nonoverlapping(FILE.0.as_ptr(), bytes, FILE.0.len());
+        *bytes.add(FILE.0.len() - 1) ^= 1;
+        let load = |model, options| xsfm_load_with(model, bytes, FILE.0.len(), options, null_mut());
+        assert_eq!(load(&mut model, &options), XsfmStatus::Checksum);
+        assert_eq!(load(&mut model, null()), XsfmStatus::Checksum);
+        assert_eq!(load(&mut model, &XsfmLoadOptions { skip_checksum: 2, ..options }), XsfmStatus::Ok);
     }
 }
 

@@ -41,9 +41,10 @@ fn unpack(row: &[i8], to: &mut [i8]) {
     }
 }
 
-/// acc\[d\] += 128 * number d
+/// acc\[d\] += 128 * number d, of `columns` numbers: a last half without one adds nothing to what lies behind.
 #[inline(never)]
-fn add_row(acc: &mut [i32], row: &[i8]) {
+fn add_row(acc: &mut [i32], row: &[i8], columns: usize) {
+    let acc = run_mut(acc, 0, columns);
     let (whole, twos) = (acc.as_chunks_mut::<4>().0, row.as_chunks().0);
     let quads = whole.len().min(twos.len());
     for (acc, &two) in whole.iter_mut().zip(twos) {
@@ -131,9 +132,9 @@ impl Embedding<'_, i8> {
             } else if let Composition::Mult { .. } = composition {
                 add_product(acc, first, second);
             } else {
-                add_row(acc, first);
+                add_row(acc, first, columns);
                 if !second.is_empty() {
-                    add_row(acc.get_mut(behind..).unwrap_or_default(), second);
+                    add_row(acc.get_mut(behind..).unwrap_or_default(), second, columns);
                 }
             }
         }

@@ -144,15 +144,19 @@ impl Layout {
     /// Dsp: the first layer's i8 inputs are read as u8, its even ones less 128 again; later layers' even inputs less 128. Mve: later layers' inputs
     /// less 128.
     pub fn shift<W: Weight>(self, is_first: bool, laid: &[W], inputs: usize, output: usize) -> i32 {
-        let sum = |from: usize, step: usize| -> i32 {
-            (from..inputs).step_by(step).map(|input| self.weight(laid, inputs, output, input).integer()).sum()
+        // Which inputs those are.
+        let (first, step, factor) = match (self, is_first) {
+            (Layout::Dsp, true) => (1, 2, -128),
+            (Layout::Dsp, false) => (0, 2, 128),
+            (Layout::Mve, false) => (0, 1, 128),
+            _ => return 0,
         };
-        match (self, is_first) {
-            (Layout::Dsp, true) => -128 * sum(1, 2),
-            (Layout::Dsp, false) => 128 * sum(0, 2),
-            (Layout::Mve, false) => 128 * sum(0, 1),
-            _ => 0,
+        let (mut sum, mut input) = (0, first);
+        while input < inputs {
+            sum += self.weight(laid, inputs, output, input).integer();
+            input += step;
         }
+        factor * sum
     }
 }
 

@@ -35,10 +35,13 @@ impl Amx {
     #[cfg(all(feature = "std", target_os = "linux", not(miri)))]
     pub(super) fn new() -> Option<Self> {
         use core::arch::x86_64::{__cpuid, __cpuid_count};
+        use std::sync::OnceLock;
         /// AMX-TILE and AMX-INT8 in EDX of leaf 7.
         const FEATURES: u32 = 1 << 24 | 1 << 25;
-        let has_features = __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & FEATURES == FEATURES;
-        (has_features && is_permitted()).then_some(Amx(()))
+        static AVAILABLE: OnceLock<bool> = OnceLock::new();
+        let has_features = || __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & FEATURES == FEATURES;
+        // Once in a process: what is refused now, because of a signal stack, may be granted later, but the same question has one answer.
+        AVAILABLE.get_or_init(|| has_features() && is_permitted()).then_some(Amx(()))
     }
 
     /// Asking the system takes a system.
@@ -197,7 +200,7 @@ impl Amx {
 }
 
 /// Asks Linux to let this process use the registers: `arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)`, of which a system
-/// without them knows nothing (Linux, Documentation/arch/x86/xstate.rst). Asking again changes nothing.
+/// without them knows nothing (Linux, Documentation/arch/x86/xstate.rst). What it changes is told at [`crate::Backend::Avx512Amx`].
 #[cfg(all(feature = "std", target_os = "linux", not(miri)))]
 fn is_permitted() -> bool {
     const ARCH_PRCTL: usize = 158;

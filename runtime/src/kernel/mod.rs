@@ -43,7 +43,8 @@ pub(crate) const PAIR: usize = 2;
 /// Whether this is one of them.
 pub(crate) const HAS_PAIRS: bool = cfg!(all(xsfm_dsp, not(xsfm_mve)));
 
-/// The instructions that score a model: asked of the CPU once, when the model is loaded.
+/// The instructions that score a model: asked of the CPU once in a process, when the first model is loaded, or chosen before
+/// ([`Model::from_bytes_with`](crate::Model::from_bytes_with)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -58,7 +59,13 @@ pub enum Backend {
     AvxVnni,
     /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
     Avx512Vnni,
-    /// The same with AMX for rows in groups: on Linux with `std`, which is asked to let this process use the unit.
+    /// The same with AMX for rows in groups: on Linux with `std`, which is asked once to let this process use the unit.
+    ///
+    /// That changes the process, all its threads, and those that it forks, for as long as it runs: the kernel sends signals with 8 KB
+    /// more of registers, and refuses alternate signal stacks (`sigaltstack`) that have no room for them; where a thread has one
+    /// already, permission is refused, and the back end is not there. It is the system call `arch_prctl(ARCH_REQ_XCOMP_PERM)`,
+    /// which a seccomp filter must know. Linux is asked by [`Backend::detect`], by [`Backend::is_available`] of this back end, and by
+    /// what loads or moves a model to it; never where another back end is chosen by name, or [`Backend::detect_without_amx`] chooses.
     Avx512Amx,
     /// AArch64 with its baseline NEON.
     Neon,
@@ -82,10 +89,14 @@ impl Backend {
         Backend::NeonI8mm,
     ];
 
-    /// The fastest that this CPU has; without `std`, that the compiler was told to assume.
+    /// The fastest that this CPU has, found once in a process; without `std`, that the compiler was told to assume.
     pub fn detect() -> Backend {
-        let available = Self::ALL.into_iter().rev().find(|backend| backend.is_available());
-        available.unwrap_or(Backend::Portable)
+        Chosen::detect().backend()
+    }
+
+    /// The fastest for which the system need not be asked: all but [`Backend::Avx512Amx`], which changes the process.
+    pub fn detect_without_amx() -> Backend {
+        Chosen::fastest_but(Some(Backend::Avx512Amx)).backend()
     }
 
     /// Whether this CPU has it; without `std`, whether the compiler was told to assume it.
@@ -166,7 +177,18 @@ impl Chosen {
 
     /// The fastest that this CPU has.
     pub(crate) fn detect() -> Self {
-        Self::new(Backend::detect()).unwrap_or(Chosen::Portable(Portable))
+        #[cfg(feature = "std")]
+        {
+            static FASTEST: std::sync::OnceLock<Chosen> = std::sync::OnceLock::new();
+            *FASTEST.get_or_init(|| Self::fastest_but(None))
+        }
+        #[cfg(not(feature = "std"))]
+        Self::fastest_but(None)
+    }
+
+    fn fastest_but(unwanted: Option<Backend>) -> Self {
+        let wanted = Backend::ALL.into_iter().rev().filter(|&backend| Some(backend) != unwanted);
+        wanted.filter_map(Self::new).next().unwrap_or(Chosen::Portable(Portable))
     }
 
     pub(crate) fn backend(self) -> Backend {

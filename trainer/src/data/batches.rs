@@ -84,6 +84,11 @@ impl Batches {
 
     /// Starts a pass over the file.
     pub fn pass(&mut self, order: Order) -> Pass<'_> {
+        self.pass_of(None, order)
+    }
+
+    /// Starts a pass over the file in batches of at least so many rows.
+    pub fn pass_of(&mut self, rows: Option<usize>, order: Order) -> Pass<'_> {
         let mut blocks: Vec<usize> = (0..self.reader.num_blocks()).rev().collect();
         let random = match order {
             Order::Sequential => None,
@@ -96,7 +101,7 @@ impl Batches {
         };
         Pass {
             reader: &mut self.reader,
-            batch_size: self.batch_size,
+            batch_size: rows.map_or(self.batch_size, |rows| rows.max(self.batch_size)),
             blocks,
             random,
             window: Vec::new(),

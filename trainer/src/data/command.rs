@@ -1,15 +1,16 @@
 //! `xsfm-train prepare`: the command line.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Subcommand;
 use clap::builder::RangedU64ValueParser;
+use xsfm_interchange::output;
 
 use super::criteo::Criteo;
 use super::csv::CsvSource;
 use super::description::SCHEMA_HELP;
+use super::files::Files;
 use super::movielens::MovieLens;
 use super::parquet::ParquetSource;
 use super::pass::Reading;
@@ -23,7 +24,9 @@ use super::split::{Shares, SplitArgs, SplitKind};
 ///
 /// Vocabularies come from the training rows alone; what training did not see often enough is encoded as index 0. An empty
 /// value is a token of its own. Rows are streamed in two passes on all cores; the outputs do not depend on the number of
-/// cores. A run that was interrupted while encoding begins there when it is repeated. Files of text may be gzip.
+/// cores. A run that was interrupted while encoding begins there when it is repeated. Files of text may be gzip. Where rows come in
+/// several files, those of a folder or pattern are read in the order of their names, in which numbers count as numbers (day_2 before
+/// day_10); names that begin with a dot or `_` are passed over.
 ///
 /// Malformed rows are left out, counted and shown; where they are more than --max-bad of all rows, or with --strict at the
 /// first, the program ends and writes nothing.
@@ -41,9 +44,9 @@ enum SourceArgs {
     /// token, a larger one that of floor(ln(v)^2). Split by default like this: the first 85 % of the rows for training, 7.5 % for
     /// validation, the last 7.5 % for test.
     Criteo {
-        /// train.txt or train.txt.gz
-        #[arg(long, value_name = "FILE")]
-        source: PathBuf,
+        /// train.txt or train.txt.gz; or its parts: several files, a folder, or a pattern ('day_*.gz')
+        #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+        source: Vec<PathBuf>,
         /// A value that is in fewer training rows shares its field's out-of-vocabulary row
         #[arg(long, default_value_t = 10)]
         min_count: u64,
@@ -54,12 +57,12 @@ enum SourceArgs {
     ///
     /// 24 columns separated by the byte 1, lists inside by tabs, without a header. Fields: hashtags, media, links, domains (bags),
     /// tweet_type, language, hour and weekday (UTC), and for author and reader id, followers, following, verified and
-    /// days since the account was made (counts like Criteo's), reader_follows_author. Chronological by default.
+    /// days since the account was made (counts like Criteo's), author_follows_reader. Chronological by default.
     #[command(name = "recsys2020")]
     Recsys {
-        /// training.tsv or training.tsv.gz
-        #[arg(long, value_name = "FILE")]
-        source: PathBuf,
+        /// training.tsv or training.tsv.gz; or its parts: several files, a folder, or a pattern ('day_*.gz')
+        #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+        source: Vec<PathBuf>,
         /// What counts as a click; `all` makes four folders in --out, one for each
         #[arg(long, value_enum)]
         label: Label,
@@ -73,9 +76,9 @@ enum SourceArgs {
     ///
     /// All columns but `id` are fields; `hour` becomes the hour of the day, and orders a chronological split.
     Avazu {
-        /// train.csv or train.csv.gz
-        #[arg(long, value_name = "FILE")]
-        source: PathBuf,
+        /// train.csv or train.csv.gz; or its parts: several files, a folder, or a pattern ('day_*.gz')
+        #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+        source: Vec<PathBuf>,
         /// A value that is in fewer training rows shares its field's out-of-vocabulary row
         #[arg(long, default_value_t = 5)]
         min_count: u64,
@@ -96,9 +99,9 @@ enum SourceArgs {
     /// Any CSV or TSV, described by a small TOML file; also gzip
     #[command(after_long_help = SCHEMA_HELP)]
     Csv {
-        /// The rows
-        #[arg(long, value_name = "FILE")]
-        input: PathBuf,
+        /// The rows: a file; or its parts: several files, a folder, or a pattern ('day_*.gz')
+        #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+        input: Vec<PathBuf>,
         /// What the columns are; `--help` shows one
         #[arg(long, value_name = "SCHEMA.toml")]
         schema: PathBuf,
@@ -108,9 +111,9 @@ enum SourceArgs {
     /// Any Parquet file, described by a small TOML file: columns by name, lists as bags
     #[command(after_long_help = SCHEMA_HELP)]
     Parquet {
-        /// The rows
-        #[arg(long, value_name = "FILE")]
-        input: PathBuf,
+        /// The rows: a file; or its parts: several files, a folder, or a pattern ('day_*.gz')
+        #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+        input: Vec<PathBuf>,
         /// What the columns are; `--help` shows one
         #[arg(long, value_name = "SCHEMA.toml")]
         schema: PathBuf,
@@ -163,12 +166,13 @@ pub fn run(args: &Args) -> Result<()> {
     match &args.source {
         SourceArgs::Criteo { source, min_count, common } => {
             let usual = (SplitKind::Chronological, Shares { valid: 75, test: 75 });
-            common.prepare(&Criteo::new(source, *min_count), usual, &common.out)
+            common.prepare(&Criteo::new(Files::find(source)?, *min_count), usual, &common.out)
         }
         SourceArgs::Recsys { source, label, min_count, common } => {
+            let files = Files::find(source)?;
             let prepare = |engagement, out: &Path| {
                 let usual = (SplitKind::Chronological, Shares::default());
-                common.prepare(&RecSys::new(source, engagement, *min_count), usual, out)
+                common.prepare(&RecSys::new(files.clone(), engagement, *min_count), usual, out)
             };
             let engagement = match label {
                 Label::Reply => Engagement::Reply,
@@ -182,16 +186,16 @@ pub fn run(args: &Args) -> Result<()> {
             prepare(engagement, &common.out)
         }
         SourceArgs::Avazu { source, min_count, common } => {
-            common.prepare(&CsvSource::avazu(source, *min_count)?, eight_one_one, &common.out)
+            common.prepare(&CsvSource::avazu(Files::find(source)?, *min_count)?, eight_one_one, &common.out)
         }
         SourceArgs::Movielens { source, common } => {
             common.prepare(&MovieLens::open(source)?, eight_one_one, &common.out)
         }
         SourceArgs::Csv { input, schema, common } => {
-            common.prepare(&CsvSource::open(input, schema)?, eight_one_one, &common.out)
+            common.prepare(&CsvSource::open(Files::find(input)?, schema)?, eight_one_one, &common.out)
         }
         SourceArgs::Parquet { input, schema, common } => {
-            common.prepare(&ParquetSource::open(input, schema)?, eight_one_one, &common.out)
+            common.prepare(&ParquetSource::open(Files::find(input)?, schema)?, eight_one_one, &common.out)
         }
     }
 }
@@ -207,14 +211,16 @@ impl CommonArgs {
     }
 
     fn show(&self, report: &Report) -> Result<()> {
-        let mut stdout = io::stdout().lock();
         if self.json {
-            writeln!(stdout, "{}", serde_json::to_string_pretty(report)?)?;
+            output::json(report)?;
         } else {
-            report.print(&mut stdout)?;
+            output::stream(|stdout| report.print(stdout))?;
+        }
+        for warning in &report.warnings {
+            output::say(format_args!("warning: {warning}"));
         }
         for example in &report.malformed_examples {
-            eprintln!("malformed: {example}");
+            output::say(format_args!("malformed: {example}"));
         }
         Ok(())
     }

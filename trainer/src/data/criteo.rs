@@ -1,15 +1,14 @@
 //! `train.txt` of the Criteo Display Advertising Challenge (Kaggle 2014): no header, tab-separated, label, I1 to I13
-//! (integers, may be empty), C1 to C26 (32 bits as hexadecimal digits, may be empty). `train.txt` may be gzip.
-
-use std::path::{Path, PathBuf};
+//! (integers, may be empty), C1 to C26 (32 bits as hexadecimal digits, may be empty). It may be gzip, and in several files.
 
 use indicatif::ProgressBar;
 use xsfm_interchange::bucket::bucket;
 use xsfm_interchange::rows::LABEL_COLUMN;
 use xsfm_interchange::schema::FieldKind;
 
+use super::files::Files;
 use super::lines::{self, LineParser};
-use super::source::{Blocks, DataError, RawField, RawRow, Source};
+use super::source::{Blocks, Keep, RawField, RawRow, Source};
 
 /// Number of fields of integers.
 pub const NUMERIC_FIELDS: usize = 13;
@@ -20,17 +19,17 @@ const COLUMNS: usize = 1 + NUMERIC_FIELDS + CATEGORICAL_FIELDS;
 /// The data set.
 #[derive(Debug)]
 pub struct Criteo {
-    path: PathBuf,
+    files: Files,
     fields: Vec<RawField>,
 }
 
 impl Criteo {
-    /// A file whose tokens are kept from `min_count` training rows on.
-    pub fn new(path: &Path, min_count: u64) -> Self {
-        let field = |name, kind| RawField { name, kind, min_count, max_bag: 1 };
+    /// Files whose tokens are kept from `min_count` training rows on.
+    pub fn new(files: impl Into<Files>, min_count: u64) -> Self {
+        let field = |name, kind| RawField { name, kind, min_count, max_bag: 1, keep: Keep::First };
         let numeric = (1..=NUMERIC_FIELDS).map(|i| field(format!("I{i}"), FieldKind::Numeric));
         let categorical = (1..=CATEGORICAL_FIELDS).map(|i| field(format!("C{i}"), FieldKind::Categorical));
-        Criteo { path: path.to_owned(), fields: numeric.chain(categorical).collect() }
+        Criteo { files: files.into(), fields: numeric.chain(categorical).collect() }
     }
 }
 
@@ -59,7 +58,7 @@ impl LineParser for Criteo {
             if field.kind == FieldKind::Numeric {
                 let token = bucket(value).filter(|_| value.as_bytes().iter().all(|b| b.is_ascii_digit() || *b == b'-'));
                 let bad = || format!("field {:?}: {value:?} is not an integer", field.name);
-                row.push_field(&token.ok_or_else(bad)?);
+                row.push_number(value, &token.ok_or_else(bad)?);
             } else {
                 // Without a branch for each digit.
                 let is_hex = value.as_bytes().iter().fold(true, |all, b| all & b.is_ascii_hexdigit());
@@ -82,11 +81,11 @@ impl Source for Criteo {
         "clicked"
     }
 
-    fn path(&self) -> &Path {
-        &self.path
+    fn files(&self) -> &Files {
+        &self.files
     }
 
-    fn blocks(&self, progress: &ProgressBar) -> Result<Blocks<'_>, DataError> {
-        lines::blocks(&self.path, 0, self, progress)
+    fn blocks(&self, progress: &ProgressBar) -> Blocks<'_> {
+        lines::blocks(&self.files, 0, self, progress)
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use xsfm_interchange::dataset::{Dataset, DatasetError};
+use xsfm_interchange::output;
 
 /// Opens a folder that `prepare` or `fold` wrote, and says so where nothing can tell its rows from others.
 ///
@@ -11,7 +12,7 @@ use xsfm_interchange::dataset::{Dataset, DatasetError};
 pub fn open(folder: &Path) -> Result<Dataset, DatasetError> {
     let data = Dataset::open(folder)?;
     if let Some(note) = data.note() {
-        eprintln!("NOTE: {note}");
+        output::say(format_args!("NOTE: {note}"));
     }
     Ok(data)
 }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -10,7 +9,11 @@ use xsfm_interchange::bucket::bucket;
 use xsfm_interchange::rows::{LABEL_COLUMN, MAX_BAG};
 use xsfm_interchange::schema::FieldKind;
 
-use super::source::{DataError, RawField, RawRow};
+use super::label::LabelRule;
+use super::open::read_to_string;
+use super::records::Dialect;
+use super::source::{DataError, Keep, RawField, RawRow};
+use super::time::Time;
 
 /// Shown by `xsfm-train prepare csv --help` and `prepare parquet --help`.
 pub(super) const SCHEMA_HELP: &str = r#"The schema file:
@@ -19,11 +22,13 @@ pub(super) const SCHEMA_HELP: &str = r#"The schema file:
   header = true          # default true; without one, columns are positions from 0
   quoting = true         # default true, but false for a TSV
   min_count = 2          # default 1: rarer tokens share the out-of-vocabulary row
-  time = "timestamp"     # optional, a number: what --split chronological orders by; otherwise the order of the file
+  time = "timestamp"     # optional: what --split chronological orders by; otherwise the order of the file. A number, or ISO 8601:
+                         # 2024-03-05, 2024-03-05T10:00:00.25+01:00, 2024-03-05 09:00:00 (UTC, where no zone is said)
 
   [label]
   column = "rating"      # a name of the header, or a position
-  at_least = 4           # the rule: at_least = NUMBER, or equals = "TEXT"; without one, values are 0 and 1
+  at_least = 4           # the rule: at_least = NUMBER, or equals = "TEXT"; without one, values are 0 and 1 (also 1.0, true);
+                         # an empty label makes its row malformed
 
   [[fields]]
   name = "user"          # the column of this name, unless `column` says otherwise
@@ -37,18 +42,19 @@ pub(super) const SCHEMA_HELP: &str = r#"The schema file:
   kind = "bag"           # several tokens; empty ones are dropped
   separator = " "        # default "|"
   max_bag = 20           # default 1024, which is the most: longer bags are cut, and counted
+  keep = "last"          # default "first": which tokens of a longer bag stay; "last" for histories whose oldest come first
 
   [[fields]]
   name = "views"
-  kind = "numeric"       # Criteo log bucketing: v <= 2 is its own token, else floor(ln(v)^2); empty is a token of its own
+  kind = "numeric"       # Criteo log bucketing, for counts: v <= 2 has the token floor(v), so that all of [0, 1) are one token;
+                         # v > 2 has that of floor(ln(v)^2); empty is a token of its own
 "#;
 
 /// The columns of a file, and what becomes of them.
 #[derive(Debug)]
 pub(super) struct Description {
-    pub(super) delimiter: u8,
+    pub(super) dialect: Dialect,
     pub(super) header: bool,
-    pub(super) quoting: bool,
     /// Names or places of the columns: label, time, fields.
     pub(super) label_column: ColumnName,
     pub(super) time_column: Option<ColumnName>,
@@ -76,15 +82,8 @@ pub(super) enum Cell<'a> {
     List(Vec<Cow<'a, str>>),
 }
 
-#[derive(Debug)]
-enum LabelRule {
-    ZeroOne,
-    AtLeast(f64),
-    Equals(String),
-}
-
 /// What of a value is taken.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Cut {
     /// Between the tokens of a bag.
     separator: String,
@@ -137,6 +136,7 @@ struct WrittenField {
     bytes: Option<[usize; 2]>,
     separator: Option<String>,
     max_bag: Option<usize>,
+    keep: Option<Keep>,
 }
 
 impl Description {
@@ -145,7 +145,7 @@ impl Description {
     /// # Errors
     /// The file cannot be read, or contradicts itself.
     pub(super) fn load(path: &Path) -> Result<Self, DataError> {
-        let text = fs::read_to_string(path).map_err(DataError::io(path))?;
+        let text = read_to_string(path)?;
         Self::parse(&text, None).map_err(|what| DataError::file(path, what))
     }
 
@@ -158,8 +158,11 @@ impl Description {
         let Ok(delimiter) = u8::try_from(written.delimiter) else {
             return Err(format!("delimiter {:?}: one ASCII character expected", written.delimiter));
         };
-        if !delimiter.is_ascii() {
-            return Err(format!("delimiter {:?}: one ASCII character expected", written.delimiter));
+        if !delimiter.is_ascii() || matches!(delimiter, b'"' | b'\r' | b'\n' | 0) {
+            return Err(format!(
+                "delimiter {:?}: one ASCII character expected, no quote or line end",
+                written.delimiter
+            ));
         }
         if written.fields.is_empty() {
             return Err("no fields".to_owned());
@@ -170,6 +173,12 @@ impl Description {
         };
         let (rule, label) = match (written.label.at_least, written.label.equals) {
             (None, None) => (LabelRule::ZeroOne, format!("{column} is 1")),
+            (Some(least), None) if !least.is_finite() => {
+                return Err(format!("label: at_least {least}: a number expected"));
+            }
+            (None, Some(text)) if text.is_empty() => {
+                return Err("label: equals an empty text, but an empty label is a missing one".to_owned());
+            }
             (Some(least), None) => (LabelRule::AtLeast(least), format!("{column} is at least {least}")),
             (None, Some(text)) => {
                 let label = format!("{column} is {text:?}");
@@ -178,9 +187,8 @@ impl Description {
             (Some(_), Some(_)) => return Err("label: at_least and equals exclude each other".to_owned()),
         };
         let mut description = Description {
-            delimiter,
+            dialect: Dialect { delimiter, quoting: written.quoting.unwrap_or(delimiter != b'\t') },
             header: written.header,
-            quoting: written.quoting.unwrap_or(delimiter != b'\t'),
             label_column: written.label.column,
             time_column: written.time,
             field_columns: Vec::new(),
@@ -203,8 +211,8 @@ impl Description {
 
     fn add(&mut self, field: WrittenField, min_count: u64) -> Result<(), String> {
         let WrittenField { name, kind, separator, bytes, .. } = field;
-        if kind != FieldKind::Bag && (separator.is_some() || field.max_bag.is_some()) {
-            return Err(format!("field {name:?}: separator and max_bag are for bags"));
+        if kind != FieldKind::Bag && (separator.is_some() || field.max_bag.is_some() || field.keep.is_some()) {
+            return Err(format!("field {name:?}: separator, max_bag and keep are for bags"));
         }
         if separator.as_ref().is_some_and(String::is_empty) {
             return Err(format!("field {name:?}: an empty separator"));
@@ -219,8 +227,33 @@ impl Description {
             return Err(format!("field {name:?}: max_bag {max_bag}, 1 to {MAX_BAG} expected"));
         }
         self.field_columns.push(field.column.unwrap_or_else(|| ColumnName::Name(name.clone())));
-        self.fields.push(RawField { name, kind, min_count: field.min_count.unwrap_or(min_count), max_bag });
+        let (min_count, keep) = (field.min_count.unwrap_or(min_count), field.keep.unwrap_or_default());
+        self.fields.push(RawField { name, kind, min_count, max_bag, keep });
         self.cuts.push(Cut { separator: separator.unwrap_or_else(|| "|".to_owned()), bytes });
+        Ok(())
+    }
+
+    /// Checks the places of the label and of the fields in a file.
+    ///
+    /// # Errors
+    /// A field is the label, or two fields are the same.
+    pub(super) fn check_columns(&self, label: usize, places: &[usize]) -> Result<(), String> {
+        for (f, (field, place)) in self.fields.iter().zip(places).enumerate() {
+            let name = &field.name;
+            if *place == label {
+                return Err(format!(
+                    "field {name:?} is the label's column: a model would be told what it is to predict"
+                ));
+            }
+            let same =
+                |&g: &usize| places[g] == *place && self.fields[g].kind == field.kind && self.cuts[g] == self.cuts[f];
+            if let Some(g) = (0..f).find(same) {
+                let earlier = &self.fields[g].name;
+                return Err(format!(
+                    "fields {earlier:?} and {name:?} are the same column, and nothing tells them apart"
+                ));
+            }
+        }
         Ok(())
     }
 
@@ -236,22 +269,22 @@ impl Description {
         mut cell: impl FnMut(usize) -> Result<Cell<'a>, String>,
     ) -> Result<(), String> {
         let label = text(label, LABEL_COLUMN)?;
-        row.label = match &self.rule {
-            LabelRule::ZeroOne => match &*label {
-                "0" => 0,
-                "1" => 1,
-                other => return Err(format!("field {LABEL_COLUMN:?}: {other:?}, 0 or 1 expected")),
-            },
-            LabelRule::AtLeast(least) => u8::from(number(&label, LABEL_COLUMN)? >= *least),
-            LabelRule::Equals(positive) => u8::from(label == positive.as_str()),
+        row.label = self.rule.apply(&label).map_err(|what| format!("field {LABEL_COLUMN:?}: {what}"))?;
+        row.label_text.push_str(&label);
+        row.time = match time {
+            None => None,
+            Some(time) => {
+                let time = text(time, "time")?;
+                let bad = || format!("field \"time\": {time:?} is neither a number nor a time of ISO 8601");
+                Some(Time::parse(&time).ok_or_else(bad)?)
+            }
         };
-        row.time = time.map(|time| number(&text(time, "time")?, "time")).transpose()?;
         for (f, (field, cut)) in self.fields.iter().zip(&self.cuts).enumerate() {
             let name = &field.name;
             let value = match (field.kind, cell(f).map_err(|what| format!("field {name:?}: {what}"))?) {
                 (FieldKind::Bag, Cell::List(tokens)) => {
                     tokens.iter().filter(|token| !token.is_empty()).for_each(|token| row.push_token(token));
-                    row.end_field();
+                    row.end_bag(field);
                     continue;
                 }
                 (_, cell) => text(Ok(cell), name)?,
@@ -266,12 +299,12 @@ impl Description {
                 FieldKind::Categorical => row.push_field(value),
                 FieldKind::Numeric => {
                     let token = bucket(value).ok_or_else(|| format!("field {name:?}: {value:?} is not a number"))?;
-                    row.push_field(&token);
+                    row.push_number(value, &token);
                 }
                 FieldKind::Bag => {
                     let tokens = value.split(cut.separator.as_str()).filter(|token| !token.is_empty());
                     tokens.for_each(|token| row.push_token(token));
-                    row.end_field();
+                    row.end_bag(field);
                 }
             }
         }
@@ -285,9 +318,4 @@ fn text<'a>(cell: Result<Cell<'a>, String>, name: &str) -> Result<Cow<'a, str>, 
         Ok(Cell::List(_)) => Err(format!("field {name:?}: a list, one value expected")),
         Err(what) => Err(format!("field {name:?}: {what}")),
     }
-}
-
-fn number(text: &str, name: &str) -> Result<f64, String> {
-    let value = text.parse().ok().filter(|v: &f64| v.is_finite());
-    value.ok_or_else(|| format!("field {name:?}: {text:?} is not a number"))
 }

@@ -12,10 +12,12 @@ use serde::{Deserialize, Serialize};
 use xsfm_interchange::atomic;
 use xsfm_interchange::dataset::{Dataset, Part, SCHEMA};
 use xsfm_interchange::fingerprint::{self, Fingerprint, Vocabulary};
+use xsfm_interchange::output;
 use xsfm_interchange::rows::{Bounds, RowBlock, RowsReader, RowsWriter};
 use xsfm_interchange::schema::{Field, Schema};
 
 use super::dataset;
+use crate::lock::lock;
 
 /// What was folded, in the output folder.
 const FILE: &str = "fold.json";
@@ -71,18 +73,19 @@ pub struct FieldReport {
 pub fn run(args: &Args) -> Result<()> {
     let report = fold(&args.data, args.min_count, &args.out)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        output::json(&report)?;
         return Ok(());
     }
     let width = report.fields.iter().map(|f| f.name.chars().count()).max().unwrap_or(0).max(5);
-    println!("{:<width$} {:>10} {:>10}", "field", "before", "features");
+    output::line(format_args!("{:<width$} {:>10} {:>10}", "field", "before", "features"))?;
     for FieldReport { name, before, features } in &report.fields {
-        println!("{name:<width$} {before:>10} {features:>10}");
+        output::line(format_args!("{name:<width$} {before:>10} {features:>10}"))?;
     }
     Ok(())
 }
 
-/// Writes the rows of the folder `data` to the folder `out`; nothing where they are there already.
+/// Writes the rows of the folder `data` to the folder `out`; nothing where they are there already. Processes that fold to one folder take
+/// turns.
 ///
 /// # Errors
 /// Rows that cannot be read or written; `out` is `data`.
@@ -91,6 +94,8 @@ pub fn fold(data: &Path, min_count: u64, out: &Path) -> Result<Report> {
     let folder = fs::canonicalize(data).with_context(|| data.display().to_string())?;
     let is_same = fs::canonicalize(out).is_ok_and(|out| out == folder);
     ensure!(!is_same, "{}: these rows would be replaced by their own; choose another --out", out.display());
+    // Another process may be folding to the same folder.
+    let _lock = lock(out, "fold")?;
     let data = dataset::open(data)?;
     if let Some(report) = there(out, data.fingerprint(), min_count) {
         return Ok(report);

@@ -12,6 +12,7 @@ use serde::Serialize;
 use xsfm_interchange::atomic::{self, Pending};
 use xsfm_interchange::bucket;
 use xsfm_interchange::metrics::Metrics;
+use xsfm_interchange::output;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::criteo::NUMERIC_FIELDS;
@@ -231,9 +232,9 @@ pub fn run(args: &Args) -> Result<()> {
         .with_context(|| context(&schema_path))?;
     atomic::write(&truth_path, |output| output.write_all(truth.as_bytes())).with_context(|| context(&truth_path))?;
     let auc = metrics.auc.map_or("undefined".to_owned(), |auc| format!("{auc:.5}"));
-    println!(
+    output::line(format_args!(
         "{} rows, {} clicks; the truth's AUC {auc}, LogLoss {:.5}",
         metrics.rows, metrics.positives, metrics.log_loss
-    );
+    ))?;
     Ok(())
 }

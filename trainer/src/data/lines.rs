@@ -1,33 +1,151 @@
 //! Files of lines, plain or gzip, in blocks of whole lines.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
 use indicatif::ProgressBar;
 
+use super::files::Files;
+use super::open::{TRUNCATED, Text, open};
 use super::source::{Block, Blocks, DataError, RawRow};
 
 /// Bytes of text that a thread takes at a time: few enough for its cache, many enough that taking them costs nothing.
-const BLOCK_BYTES: usize = 512 << 10;
+pub(super) const BLOCK_BYTES: usize = 512 << 10;
 /// A line longer than this is no row of a click log, but a file without line ends.
-const LINE_MAX: usize = 16 << 20;
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// What a row says that a gzip stream broke off in.
-pub(super) const TRUNCATED: &str = "the gzip stream ends here, before its end: whatever followed is missing";
+pub(super) const LINE_MAX: usize = 16 << 20;
 
-/// Opens a file; gzip is known by its first bytes, whatever its name. `progress` counts bytes of the file.
-///
-/// # Errors
-/// The file cannot be read.
-pub(super) fn open(path: &Path, progress: &ProgressBar) -> Result<Box<dyn Read + Send>, DataError> {
-    let mut file = File::open(path).map_err(DataError::io(path))?;
-    let mut magic = Vec::new();
-    file.by_ref().take(2).read_to_end(&mut magic).map_err(DataError::io(path))?;
-    let is_gzip = magic == GZIP_MAGIC;
-    let whole = progress.wrap_read(io::Cursor::new(magic).chain(file));
-    Ok(if is_gzip { Box::new(MultiGzDecoder::new(BufReader::with_capacity(1 << 16, whole))) } else { Box::new(whole) })
+/// The text of a file, as far as it was read and not yet taken.
+pub(super) struct Buffer<'a> {
+    path: &'a Path,
+    reader: Text,
+    text: Vec<u8>,
+    /// What lies before this was taken.
+    start: usize,
+    /// Number of the line at `start`.
+    line: u64,
+    /// What ends a line: `\n`, or `\r` in a file that has no other.
+    line_end: u8,
+    ended: bool,
+    truncated: bool,
+}
+
+impl<'a> Buffer<'a> {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, is empty, or is no text.
+    pub(super) fn open(path: &'a Path, progress: &ProgressBar) -> Result<Self, DataError> {
+        let reader = open(path, progress)?;
+        let mut buffer = Buffer {
+            path,
+            reader,
+            text: Vec::new(),
+            start: 0,
+            line: 1,
+            line_end: b'\n',
+            ended: false,
+            truncated: false,
+        };
+        buffer.read_to(BLOCK_BYTES)?;
+        if buffer.text.is_empty() && !buffer.truncated {
+            return Err(DataError::file(path, "an empty file"));
+        }
+        if !buffer.text.contains(&b'\n') && buffer.text.contains(&b'\r') {
+            buffer.line_end = b'\r';
+        }
+        Ok(buffer)
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &'a Path {
+        self.path
+    }
+
+    /// What was read and not yet taken.
+    pub(super) fn rest(&self) -> &[u8] {
+        &self.text[self.start..]
+    }
+
+    /// Number of the line that the rest begins with, from 1.
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// What ends a line.
+    pub(super) fn line_end(&self) -> u8 {
+        self.line_end
+    }
+
+    /// Whether the rest is all that the file has.
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether the file broke off where the rest ends.
+    pub(super) fn truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// Reads until the rest has this many bytes, or the file ends.
+    pub(super) fn read_to(&mut self, bytes: usize) -> Result<(), DataError> {
+        let wanted = bytes.saturating_sub(self.rest().len());
+        if self.ended || wanted == 0 {
+            return Ok(());
+        }
+        self.text.drain(..self.start);
+        self.start = 0;
+        self.text.reserve(wanted);
+        match self.reader.by_ref().take(wanted as u64).read_to_end(&mut self.text) {
+            Ok(read) => self.ended = read < wanted,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => (self.ended, self.truncated) = (true, true),
+            Err(error) => return Err(DataError::io(self.path)(error)),
+        }
+        Ok(())
+    }
+
+    /// Reads until the rest has whole lines of about a block's size, one at least; says where they end. At the end of the file the last
+    /// line may lack its end.
+    pub(super) fn whole_lines(&mut self) -> Result<usize, DataError> {
+        let mut wanted = BLOCK_BYTES;
+        let mut searched = 0;
+        loop {
+            self.read_to(wanted)?;
+            let rest = self.rest();
+            // What was read ahead is taken in blocks too.
+            if rest.len() > wanted {
+                if let Some(place) = memchr::memrchr(self.line_end, &rest[searched..wanted]) {
+                    return Ok(searched + place + 1);
+                }
+            } else if self.ended {
+                return Ok(rest.len());
+            } else if let Some(place) = memchr::memrchr(self.line_end, &rest[searched..]) {
+                return Ok(searched + place + 1);
+            }
+            if wanted > LINE_MAX {
+                return Err(self.line_too_long());
+            }
+            searched = wanted.min(rest.len());
+            wanted = (wanted + wanted / 4).min(LINE_MAX + 1);
+        }
+    }
+
+    /// The error of a line that never ends.
+    pub(super) fn line_too_long(&self) -> DataError {
+        DataError::row(self.path, self.line, format!("a line of more than {LINE_MAX} bytes"))
+    }
+
+    /// Takes the first `bytes` of the rest, which have this many lines.
+    pub(super) fn take(&mut self, bytes: usize, lines: u64) -> Vec<u8> {
+        self.line += lines;
+        let end = self.start + bytes;
+        if self.start == 0 && self.text.len() - end <= BLOCK_BYTES {
+            let rest = self.text.split_off(end);
+            return std::mem::replace(&mut self.text, rest);
+        }
+        let taken = self.text[self.start..end].to_vec();
+        self.start = end;
+        taken
+    }
 }
 
 /// How a line becomes a row.
@@ -36,38 +154,35 @@ pub(super) trait LineParser: Sync {
     fn parse(&self, line: &[u8], row: &mut RawRow) -> Result<(), String>;
 }
 
-/// The rows of a file of lines; the first `header_lines` are none.
-///
-/// # Errors
-/// The file cannot be read.
+/// The rows of files of lines; the first `header_lines` of each are none.
 pub(super) fn blocks<'a>(
-    path: &Path,
+    files: &'a Files,
     header_lines: u64,
     parser: &'a dyn LineParser,
     progress: &ProgressBar,
-) -> Result<Blocks<'a>, DataError> {
-    let reader = open(path, progress)?;
-    Ok(Box::new(Lines { path: path.to_owned(), parser, reader, rest: Vec::new(), line: 1, header_lines, ended: false }))
+) -> Blocks<'a> {
+    let progress = progress.clone();
+    files.blocks(move |path| {
+        let buffer = Buffer::open(path, &progress)?;
+        Ok(Box::new(Lines { parser, buffer, header_lines, ended: false }))
+    })
 }
 
 struct Lines<'a> {
-    path: PathBuf,
     parser: &'a dyn LineParser,
-    reader: Box<dyn Read + Send>,
-    /// What was read behind the last whole line.
-    rest: Vec<u8>,
-    /// Number of the next line.
-    line: u64,
+    buffer: Buffer<'a>,
     header_lines: u64,
     ended: bool,
 }
 
 /// Whole lines.
 struct LineBlock<'a> {
+    path: &'a Path,
     parser: &'a dyn LineParser,
     text: Vec<u8>,
-    /// Where each line ends in `text`, its `\n` included.
+    /// Where each line ends in `text`, its end included.
     ends: Vec<usize>,
+    line_end: u8,
     first_line: u64,
     /// Whether the last line broke off.
     truncated: bool,
@@ -75,33 +190,19 @@ struct LineBlock<'a> {
 
 impl<'a> Lines<'a> {
     fn read(&mut self) -> Result<LineBlock<'a>, DataError> {
-        let mut text = std::mem::take(&mut self.rest);
-        let mut truncated = false;
-        let mut whole = None;
-        while whole.is_none() && !self.ended {
-            let searched = text.len();
-            let wanted = BLOCK_BYTES.saturating_sub(searched).max(BLOCK_BYTES / 8) as u64;
-            text.reserve(wanted as usize);
-            match self.reader.by_ref().take(wanted).read_to_end(&mut text) {
-                Ok(read) => self.ended = (read as u64) < wanted,
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => (self.ended, truncated) = (true, true),
-                Err(error) => return Err(DataError::io(&self.path)(error)),
-            }
-            whole = memchr::memrchr(b'\n', &text[searched..]).map(|place| searched + place + 1);
-            if whole.is_none() && text.len() > LINE_MAX {
-                return Err(DataError::row(&self.path, self.line, format!("a line of more than {LINE_MAX} bytes")));
-            }
-        }
-        // At the end of the file the last line may lack its end, and belongs to the rest.
-        let keep = if self.ended { text.len() } else { whole.unwrap_or(0) };
-        self.rest = text.split_off(keep);
-        let mut ends: Vec<usize> = memchr::memchr_iter(b'\n', &text).map(|place| place + 1).collect();
+        let buffer = &mut self.buffer;
+        let end = buffer.whole_lines()?;
+        let line_end = buffer.line_end();
+        let text = &buffer.rest()[..end];
+        self.ended = buffer.ended() && end == buffer.rest().len();
+        let truncated = self.ended && buffer.truncated();
+        let mut ends: Vec<usize> = memchr::memchr_iter(line_end, text).map(|place| place + 1).collect();
         if truncated || ends.last().map_or(!text.is_empty(), |&end| end < text.len()) {
             ends.push(text.len());
         }
-        let block = LineBlock { parser: self.parser, text, ends, first_line: self.line, truncated };
-        self.line += block.ends.len() as u64;
-        Ok(block)
+        let (path, first_line) = (buffer.path(), buffer.line());
+        let text = buffer.take(end, ends.len() as u64);
+        Ok(LineBlock { path, parser: self.parser, text, ends, line_end, first_line, truncated })
     }
 }
 
@@ -132,7 +233,32 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
+/// A line without its end.
+pub(super) fn without_end(line: &[u8], line_end: u8) -> &[u8] {
+    match line.strip_suffix(&[line_end]) {
+        Some(line) if line_end == b'\n' => line.strip_suffix(b"\r").unwrap_or(line),
+        Some(line) => line,
+        None => line.strip_suffix(b"\r").unwrap_or(line),
+    }
+}
+
+/// Bytes that no text has: a zero is what a disk had in place of it, and a carriage return alone ends a line in one program and not in the next.
+///
+/// # Errors
+/// There is one.
+pub(super) fn check_bytes(line: &[u8]) -> Result<(), String> {
+    match memchr::memchr2(0, b'\r', line).map(|place| line[place]) {
+        None => Ok(()),
+        Some(0) => Err("a zero byte: this is no text".to_owned()),
+        Some(_) => Err("a carriage return inside of a line".to_owned()),
+    }
+}
+
 impl Block for LineBlock<'_> {
+    fn path(&self) -> &Path {
+        self.path
+    }
+
     fn rows(&self) -> usize {
         self.ends.len()
     }
@@ -146,8 +272,6 @@ impl Block for LineBlock<'_> {
             return Err(TRUNCATED.to_owned());
         }
         let start = if i == 0 { 0 } else { self.ends[i - 1] };
-        let line = &self.text[start..self.ends[i]];
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        self.parser.parse(line.strip_suffix(b"\r").unwrap_or(line), row)
+        self.parser.parse(without_end(&self.text[start..self.ends[i]], self.line_end), row)
     }
 }

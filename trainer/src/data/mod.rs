@@ -3,14 +3,19 @@
 //! | module | does |
 //! |---|---|
 //! | [`source`] | the interface of a raw data set: its fields, and blocks of rows |
-//! | [`criteo`], [`recsys`], [`movielens`], [`csv`], [`parquet`] | the data sets; `description` says what columns are, `lines` reads text |
+//! | [`files`] | which files the rows come from: one, a folder's, a pattern's |
+//! | [`criteo`], [`recsys`], [`movielens`], [`csv`], [`parquet`] | the data sets |
+//! | `open`, `magic`, `lines`, `records`, `header` | text and what is none, lines, records of a CSV and their columns |
+//! | `description`, `label`, [`time`] | what columns are; labels; times |
 //! | [`split`] | which rows are for training, validation and test |
 //! | [`pass`], [`parallel`] | all rows, on all cores, in order; the policy for malformed ones |
+//! | `checks` | what makes rows useless though each is well: one class, one bucket |
 //! | [`prepare`], [`report`], [`command`] | vocabularies from the training rows, then `schema.json` and three files of encoded rows |
 //! | [`dataset`] | opens a folder of encoded rows |
 //! | [`same`] | whether two folders have the same rows |
 //! | [`fold`] | the same rows with smaller vocabularies |
 //! | [`generate`] | rows of a planted truth |
+//! | [`classes`] | whether there are rows of both classes |
 //! | [`batches`] | encoded rows, shuffled in a bounded window |
 //! | [`mod@ahead`] | the same on a thread of its own |
 //! | [`candidates`], [`export`] | rows as text: a user's unseen films; any encoded rows |
@@ -18,23 +23,32 @@
 pub mod ahead;
 pub mod batches;
 pub mod candidates;
+mod checks;
+pub mod classes;
 pub mod command;
 pub mod criteo;
 pub mod csv;
 pub mod dataset;
 mod description;
 pub mod export;
+pub mod files;
 pub mod fold;
 pub mod generate;
+mod header;
+mod label;
 mod lines;
+mod magic;
 pub mod movielens;
+mod open;
 pub mod parallel;
 pub mod parquet;
 pub mod pass;
 mod planted;
 pub mod prepare;
+mod records;
 pub mod recsys;
 pub mod report;
 pub mod same;
 pub mod source;
 pub mod split;
+pub mod time;

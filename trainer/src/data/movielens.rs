@@ -3,7 +3,6 @@
 //! `movies.dat`: `::`-separated and Latin-1).
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -11,8 +10,11 @@ use indicatif::ProgressBar;
 use xsfm_interchange::rows::MAX_BAG;
 use xsfm_interchange::schema::FieldKind;
 
-use super::lines::{self, LineParser};
-use super::source::{Blocks, DataError, RawField, RawRow, Source};
+use super::files::Files;
+use super::lines::{self, LineParser, check_bytes};
+use super::open::open;
+use super::source::{Blocks, DataError, Keep, RawField, RawRow, Source};
+use super::time::Time;
 
 /// Genres of GroupLens' `u.item`, in the order of its last 19 columns; names as in its `u.genre`.
 const GENRES: [&str; 19] = [
@@ -46,6 +48,8 @@ const FIELDS: [&str; 7] = ["user", "item", "age", "gender", "occupation", "relea
 pub const USER: usize = 0;
 /// Place of the film in a row.
 pub const ITEM: usize = 1;
+/// Place of the genres in a row.
+const GENRES_FIELD: usize = FIELDS.len() - 1;
 
 /// A film.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +82,7 @@ enum Layout {
 pub struct MovieLens {
     fields: Vec<RawField>,
     ratings: Table,
+    files: Files,
     /// Files of users and films.
     others: [PathBuf; 2],
     users: HashMap<String, User>,
@@ -139,10 +144,17 @@ impl MovieLens {
             ),
         };
         let kind = |name: &str| if name == "genres" { FieldKind::Bag } else { FieldKind::Categorical };
-        let field = |name: &str| RawField { name: name.to_owned(), kind: kind(name), min_count: 1, max_bag: MAX_BAG };
+        let field = |name: &str| RawField {
+            name: name.to_owned(),
+            kind: kind(name),
+            min_count: 1,
+            max_bag: MAX_BAG,
+            keep: Keep::First,
+        };
         let mut data = MovieLens {
             fields: FIELDS.into_iter().map(field).collect(),
             others: [users.path.clone(), films.path.clone()],
+            files: Files::from(&ratings.path),
             ratings,
             users: HashMap::new(),
             films: Vec::new(),
@@ -183,7 +195,7 @@ impl MovieLens {
             row.push_field(token);
         }
         film.genres.iter().for_each(|genre| row.push_token(genre));
-        row.end_field();
+        row.end_bag(&self.fields[GENRES_FIELD]);
         true
     }
 }
@@ -213,7 +225,7 @@ impl Table {
     /// Visits the cells of all lines behind the header. A table of users or films is small, and nothing can be spared of it.
     fn lines(&self, mut visit: impl FnMut(&[&str]) -> Result<(), String>) -> Result<(), DataError> {
         let path = &self.path;
-        let mut input = BufReader::new(File::open(path).map_err(DataError::io(path))?);
+        let mut input = BufReader::new(open(path, &ProgressBar::hidden())?);
         let (mut line, mut buffer) = (0, Vec::new());
         while input.read_until(b'\n', &mut buffer).map_err(DataError::io(path))? > 0 {
             line += 1;
@@ -264,7 +276,7 @@ impl Table {
         }
         let path = &self.path;
         let mut first = String::new();
-        let input = lines::open(path, &ProgressBar::hidden())?;
+        let input = open(path, &ProgressBar::hidden())?;
         if BufReader::new(input).read_line(&mut first).map_err(DataError::io(path))? == 0 {
             return Err(DataError::file(path, "an empty file"));
         }
@@ -275,6 +287,7 @@ impl Table {
 
 impl LineParser for MovieLens {
     fn parse(&self, line: &[u8], row: &mut RawRow) -> Result<(), String> {
+        check_bytes(line)?;
         let text = str::from_utf8(line).map_err(|e| format!("not UTF-8: {e}"))?;
         let cells = self.ratings.cells(text)?;
         let number = |name: &str, cell: &str| {
@@ -282,13 +295,15 @@ impl LineParser for MovieLens {
             value.ok_or_else(|| format!("field {name:?}: {cell:?} is not a number"))
         };
         let rating = number("rating", cells[2])?;
-        let time = number("timestamp", cells[3])?;
+        let bad_time = || format!("field \"timestamp\": {:?} is not a time", cells[3]);
+        let time = Time::parse(cells[3]).ok_or_else(bad_time)?;
         let &place =
             self.film_places.get(cells[1]).ok_or_else(|| format!("field \"item_id\": no film {:?}", cells[1]))?;
         if !self.fill(row, cells[0], &self.films[place]) {
             return Err(format!("field \"user_id\": no user {:?}", cells[0]));
         }
         row.label = u8::from(rating >= POSITIVE_RATING);
+        row.label_text.push_str(cells[2]);
         row.time = Some(time);
         Ok(())
     }
@@ -303,8 +318,8 @@ impl Source for MovieLens {
         "rating is at least 4"
     }
 
-    fn path(&self) -> &Path {
-        &self.ratings.path
+    fn files(&self) -> &Files {
+        &self.files
     }
 
     fn inputs(&self) -> Vec<PathBuf> {
@@ -315,8 +330,10 @@ impl Source for MovieLens {
         true
     }
 
-    fn blocks(&self, progress: &ProgressBar) -> Result<Blocks<'_>, DataError> {
-        self.ratings.check_first_line()?;
-        lines::blocks(&self.ratings.path, u64::from(self.ratings.has_header), self, progress)
+    fn blocks(&self, progress: &ProgressBar) -> Blocks<'_> {
+        match self.ratings.check_first_line() {
+            Ok(()) => lines::blocks(&self.files, u64::from(self.ratings.has_header), self, progress),
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        }
     }
 }

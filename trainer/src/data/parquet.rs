@@ -3,7 +3,7 @@
 //! A value that does not fit its field makes its row malformed. What contradicts the file's own types makes the file damaged.
 
 use std::borrow::Cow;
-use std::fs::File;
+use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,17 +16,27 @@ use parquet::record::{Field, Row};
 use parquet::schema::types::{SchemaDescriptor, Type};
 
 use super::description::{Cell, ColumnName, Description};
+use super::files::Files;
+use super::magic::{GZIP, PARQUET, foreign};
+use super::open::{head, open_file};
 use super::source::{Block, Blocks, DataError, RawField, RawRow, Source};
 
 /// Rows that a thread takes at a time.
 const BLOCK_ROWS: usize = 2048;
 
-/// A Parquet file with its description.
+/// Rows of Parquet, of one file or several, with their description.
 #[derive(Debug)]
 pub struct ParquetSource {
-    path: PathBuf,
+    files: Files,
     schema: PathBuf,
     description: Description,
+    /// Of each file.
+    layouts: Vec<Layout>,
+}
+
+/// Where the columns of a file are.
+#[derive(Debug)]
+struct Layout {
     /// The columns that are read, in the order of the file.
     projection: Type,
     /// Places in the projection.
@@ -36,17 +46,35 @@ pub struct ParquetSource {
 }
 
 impl ParquetSource {
-    /// Reads the description, and checks that the file has its columns.
+    /// Reads the description, and checks that the files have its columns.
     ///
     /// # Errors
-    /// The files cannot be read, the description is not one, or the file lacks a column.
-    pub fn open(path: &Path, schema: &Path) -> Result<Self, DataError> {
-        let description = Description::load(schema)?;
+    /// The files cannot be read, the description is not one, a file lacks a column, or has it with another type than the first.
+    pub fn open(files: impl Into<Files>, schema: &Path) -> Result<Self, DataError> {
+        let (files, description) = (files.into(), Description::load(schema)?);
+        let layout = |path: &PathBuf| Layout::of(path, schema, &description);
+        let layouts = files.parts().iter().map(layout).collect::<Result<Vec<_>, _>>()?;
+        let (Some((first, others)), Some(first_path)) = (layouts.split_first(), files.parts().first()) else {
+            return Err(DataError::file(files.name(), "no file"));
+        };
+        for (layout, path) in others.iter().zip(&files.parts()[1..]) {
+            layout.check_same(path, first, first_path)?;
+        }
+        description.check_columns(first.label, &first.fields).map_err(|what| DataError::file(schema, what))?;
+        Ok(ParquetSource { files, schema: schema.to_owned(), description, layouts })
+    }
+}
+
+impl Layout {
+    fn of(path: &Path, schema: &Path, description: &Description) -> Result<Self, DataError> {
         let reader = reader(path)?;
         let root = reader.metadata().file_metadata().schema();
         let name = |column: &ColumnName| match column {
             ColumnName::Name(name) if root.get_fields().iter().any(|f| f.name() == name) => Ok(name.clone()),
-            ColumnName::Name(name) => Err(DataError::file(path, format!("there is no column {name:?}"))),
+            ColumnName::Name(name) => {
+                let found = root.get_fields().iter().map(|f| format!("{:?}", f.name())).collect::<Vec<_>>().join(", ");
+                Err(DataError::file(path, format!("there is no column {name:?}; there is {found}")))
+            }
             ColumnName::Position(position) => {
                 Err(DataError::file(schema, format!("column {position}: columns of Parquet files have names")))
             }
@@ -61,20 +89,52 @@ impl ParquetSource {
         let fields = fields.iter().map(place).collect();
         let projection = Type::group_type_builder(root.name()).with_fields(columns).build();
         let projection = projection.map_err(|e| DataError::file(path, e.to_string()))?;
-        Ok(ParquetSource {
-            path: path.to_owned(),
-            schema: schema.to_owned(),
-            description,
-            projection,
-            label,
-            time,
-            fields,
-        })
+        Ok(Layout { projection, label, time, fields })
+    }
+
+    /// Checks that the columns have the types that they have in the first file: a time in other units would be another time.
+    fn check_same(&self, path: &Path, first: &Layout, first_path: &Path) -> Result<(), DataError> {
+        for column in self.projection.get_fields() {
+            let name = column.name();
+            let Some(other) = first.projection.get_fields().iter().find(|other| other.name() == name) else { continue };
+            if !same_type(column, other) {
+                let what = format!("column {name:?} has another type here than in {}", first_path.display());
+                return Err(DataError::file(path, what));
+            }
+        }
+        Ok(())
     }
 }
 
+/// Whether values mean the same, be they required or not.
+fn same_type(a: &Type, b: &Type) -> bool {
+    let meaning = |t: &Type| (t.get_basic_info().converted_type(), t.get_basic_info().logical_type_ref().cloned());
+    meaning(a) == meaning(b)
+        && match (a.is_primitive(), b.is_primitive()) {
+            (true, true) => a.get_physical_type() == b.get_physical_type() && a.get_scale() == b.get_scale(),
+            (false, false) => {
+                let (a, b) = (a.get_fields(), b.get_fields());
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_type(a, b))
+            }
+            _ => false,
+        }
+}
+
 fn reader(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
-    let file = File::open(path).map_err(DataError::io(path))?;
+    let mut file = open_file(path)?;
+    let head = head(&mut file).map_err(DataError::io(path))?;
+    if !head.starts_with(PARQUET) {
+        let what = match foreign(&head) {
+            _ if head.is_empty() => "an empty file".to_owned(),
+            _ if head.starts_with(GZIP) => "this is gzip: unpack it first".to_owned(),
+            Some(what) => what,
+            None if str::from_utf8(&head).map_or_else(|e| e.error_len().is_none(), |_| !head.contains(&0)) => {
+                "not a Parquet file: this looks like text, which `xsfm-train prepare csv` reads".to_owned()
+            }
+            None => "not a Parquet file: it does not begin with PAR1".to_owned(),
+        };
+        return Err(DataError::file(path, what));
+    }
     let reader = guarded(|| SerializedFileReader::new(file));
     let reader = reader.map_err(|what| DataError::file(path, format!("not a Parquet file: {what}")))?;
     for (g, group) in reader.metadata().row_groups().iter().enumerate() {
@@ -101,9 +161,14 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Strin
 }
 
 struct ParquetBlocks<'a> {
-    source: &'a ParquetSource,
+    path: &'a Path,
+    description: &'a Description,
+    layout: &'a Layout,
     reader: SerializedFileReader<File>,
     progress: ProgressBar,
+    /// Bytes of the file, and those that the bar has counted.
+    bytes: u64,
+    counted: u64,
     row_group: usize,
     rows: Option<ReaderIter>,
     rows_read: u64,
@@ -112,7 +177,9 @@ struct ParquetBlocks<'a> {
 
 /// Rows of a Parquet file.
 struct ParquetBlock<'a> {
-    source: &'a ParquetSource,
+    path: &'a Path,
+    description: &'a Description,
+    layout: &'a Layout,
     rows: Vec<Row>,
     first_row: u64,
 }
@@ -129,7 +196,7 @@ impl ParquetBlocks<'_> {
                 self.ended = true;
                 break;
             }
-            let columns = Arc::new(SchemaDescriptor::new(Arc::new(self.source.projection.clone())));
+            let columns = Arc::new(SchemaDescriptor::new(Arc::new(self.layout.projection.clone())));
             let group = self.reader.get_row_group(self.row_group)?;
             self.rows = Some(TreeBuilder::new().as_iter(columns, &*group)?);
             self.row_group += 1;
@@ -151,20 +218,27 @@ impl<'a> Iterator for ParquetBlocks<'a> {
             Err(what) => {
                 self.ended = true;
                 let what = format!("behind row {first_row}: {what}");
-                return Some(Err(DataError::file(&self.source.path, what)));
+                return Some(Err(DataError::file(self.path, what)));
             }
         };
         self.rows_read += rows.len() as u64;
         // Bytes are not known by row; the bar moves as the rows do.
         let all = self.reader.metadata().file_metadata().num_rows().unsigned_abs().max(1);
         let share = self.rows_read as f64 / all as f64;
-        self.progress.set_position((share * self.progress.length().unwrap_or(0) as f64) as u64);
+        let now = (share * self.bytes as f64) as u64;
+        self.progress.inc(now.saturating_sub(self.counted));
+        self.counted = now;
+        let &mut ParquetBlocks { path, description, layout, .. } = self;
         (!rows.is_empty())
-            .then(|| Ok(Box::new(ParquetBlock { source: self.source, rows, first_row }) as Box<dyn Block>))
+            .then(|| Ok(Box::new(ParquetBlock { path, description, layout, rows, first_row }) as Box<dyn Block>))
     }
 }
 
 impl Block for ParquetBlock<'_> {
+    fn path(&self) -> &Path {
+        self.path
+    }
+
     fn rows(&self) -> usize {
         self.rows.len()
     }
@@ -175,9 +249,9 @@ impl Block for ParquetBlock<'_> {
 
     fn fill(&self, i: usize, row: &mut RawRow) -> Result<(), String> {
         let cells: Vec<&Field> = self.rows[i].get_column_iter().map(|(_, field)| field).collect();
-        let source = self.source;
-        let time = source.time.map(|place| cell(cells[place]));
-        source.description.fill(row, cell(cells[source.label]), time, |f| cell(cells[source.fields[f]]))
+        let Layout { label, time, fields, .. } = self.layout;
+        let time = time.map(|place| cell(cells[place]));
+        self.description.fill(row, cell(cells[*label]), time, |f| cell(cells[fields[f]]))
     }
 }
 
@@ -202,8 +276,15 @@ fn cell(field: &Field) -> Result<Cell<'_>, String> {
         Field::UShort(v) => text(v.to_string()),
         Field::UInt(v) => text(v.to_string()),
         Field::ULong(v) => text(v.to_string()),
+        Field::Float16(v) => text(v.to_string()),
         Field::Float(v) => text(v.to_string()),
         Field::Double(v) => text(v.to_string()),
+        // The library asserts this.
+        Field::Decimal(v) if v.scale() < 0 || v.precision() < v.scale() => {
+            Err(format!("a decimal of {} digits, {} behind the point", v.precision(), v.scale()))
+        }
+        // Exactly as it is; without digits behind the point the library leaves the point.
+        Field::Decimal(_) => text(field.to_string().trim_end_matches('.').to_owned()),
         Field::ListInternal(list) => {
             let tokens = list.elements().iter().map(|element| match cell(element)? {
                 Cell::Text(text) => Ok(text),
@@ -224,27 +305,36 @@ impl Source for ParquetSource {
         &self.description.label
     }
 
-    fn path(&self) -> &Path {
-        &self.path
+    fn files(&self) -> &Files {
+        &self.files
     }
 
     fn inputs(&self) -> Vec<PathBuf> {
-        vec![self.path.clone(), self.schema.clone()]
+        self.files.parts().iter().chain([&self.schema]).cloned().collect()
     }
 
     fn has_time(&self) -> bool {
-        self.time.is_some()
+        self.description.time_column.is_some()
     }
 
-    fn blocks(&self, progress: &ProgressBar) -> Result<Blocks<'_>, DataError> {
-        Ok(Box::new(ParquetBlocks {
-            source: self,
-            reader: reader(&self.path)?,
-            progress: progress.clone(),
-            row_group: 0,
-            rows: None,
-            rows_read: 0,
-            ended: false,
-        }))
+    fn blocks(&self, progress: &ProgressBar) -> Blocks<'_> {
+        let (progress, description) = (progress.clone(), &self.description);
+        let mut layouts = self.layouts.iter();
+        self.files.blocks(move |path| {
+            let Some(layout) = layouts.next() else { return Ok(Box::new(std::iter::empty())) };
+            Ok(Box::new(ParquetBlocks {
+                path,
+                description,
+                layout,
+                reader: reader(path)?,
+                progress: progress.clone(),
+                bytes: fs::metadata(path).map_err(DataError::io(path))?.len(),
+                counted: 0,
+                row_group: 0,
+                rows: None,
+                rows_read: 0,
+                ended: false,
+            }))
+        })
     }
 }

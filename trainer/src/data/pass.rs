@@ -1,11 +1,11 @@
 //! A pass over all rows of a raw data set, on all cores, with a policy for malformed rows.
 
-use std::fs::File;
 use std::path::Path;
 use std::thread;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::files::Files;
 use super::parallel::in_order;
 use super::source::{Block, DataError, RawRow, Source};
 use super::split::{Assigner, Part, Parts};
@@ -51,12 +51,15 @@ pub(super) struct Rows<'a> {
     malformed: u64,
     /// Line and reason of the first few.
     examples: Vec<(u64, String)>,
+    /// Whether numbers are to be their own tokens.
+    pub(super) plain_numbers: bool,
 }
 
 impl Rows<'_> {
     /// Visits the well-formed rows in order.
     pub(super) fn each(&mut self, mut visit: impl FnMut(Part, &RawRow)) {
         let mut row = RawRow::default();
+        row.plain_numbers = self.plain_numbers;
         for i in 0..self.block.rows() {
             row.clear();
             row.number = self.first_row + i as u64;
@@ -86,29 +89,30 @@ pub(super) fn pass<R>(
     mut collect: impl FnMut(R) -> Result<(), DataError> + Send,
 ) -> Result<Walk, DataError> {
     let path = source.path();
-    let bar = progress(path, doing)?;
-    let mut blocks = source.blocks(&bar)?;
+    let bar = progress(source.files(), doing)?;
+    let mut blocks = source.blocks(&bar);
     let mut rows_read = 0;
     let jobs = std::iter::from_fn(move || match blocks.next() {
         Some(block) => Some(block.and_then(|block| {
             let (first_row, rows) = (rows_read, block.rows());
             rows_read += rows as u64;
             let parts = assigner.parts(first_row, rows)?;
-            Ok(Rows { block, first_row, parts, malformed: 0, examples: Vec::new() })
+            Ok(Rows { block, first_row, parts, malformed: 0, examples: Vec::new(), plain_numbers: false })
         })),
         None => assigner.finish(rows_read).err().map(Err),
     });
     let mut walk = Walk::default();
     let worked = |mut rows: Rows<'_>| {
         let result = work(&mut rows);
-        (rows.block.rows() as u64, rows.malformed, rows.examples, result)
+        let error = |(line, what)| DataError::row(rows.block.path(), line, what);
+        let examples: Vec<DataError> = rows.examples.into_iter().map(error).collect();
+        (rows.block.rows() as u64, rows.malformed, examples, result)
     };
     in_order(reading.threads, jobs, worked, |(rows, malformed, examples, result)| {
         walk.rows += rows;
         walk.malformed += malformed;
         bar.set_message(format!("{} rows", walk.rows));
-        for (line, what) in examples {
-            let error = DataError::row(path, line, what);
+        for error in examples {
             if reading.strict {
                 return Err(error);
             }
@@ -136,13 +140,12 @@ impl Walk {
     }
 }
 
-/// A bar over the bytes of a file, with the rows so far and the time that is left; silent where there is no terminal.
+/// A bar over the bytes of the files, with the rows so far and the time that is left; silent where there is no terminal.
 ///
 /// # Errors
-/// The file cannot be read.
-pub(super) fn progress(path: &Path, doing: &'static str) -> Result<ProgressBar, DataError> {
-    let bytes = File::open(path).and_then(|f| f.metadata()).map_err(DataError::io(path))?.len();
-    let bar = ProgressBar::new(bytes).with_prefix(doing);
+/// A file cannot be read.
+pub(super) fn progress(files: &Files, doing: &'static str) -> Result<ProgressBar, DataError> {
+    let bar = ProgressBar::new(files.bytes()?).with_prefix(doing);
     let template = "{prefix:>10} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {msg}, {eta} left";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);

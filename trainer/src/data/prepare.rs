@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use xsfm_interchange::atomic;
 use xsfm_interchange::dataset::SCHEMA;
 use xsfm_interchange::fingerprint::{Fingerprint, Vocabulary};
+use xsfm_interchange::output;
 use xsfm_interchange::rows::{Bounds, RowBlock, RowsWriter};
 use xsfm_interchange::schema::{Encoder, Field, Schema};
 use xsfm_interchange::tokens::TokenMap;
 
+use super::checks;
 use super::parallel::lock;
 use super::pass::{Reading, Rows, pass};
 use super::report::{FieldReport, PartReport, Report};
@@ -37,6 +39,7 @@ struct Counted {
     of: String,
     plan: Plan,
     schema: Schema,
+    warnings: Vec<String>,
 }
 
 /// Prepares a data set in the folder `out`.
@@ -49,12 +52,12 @@ pub fn prepare(source: &dyn Source, split: &Split, reading: Reading, out: &Path)
     let kept = fs::read(&counted_path).ok().and_then(|text| serde_json::from_slice::<Counted>(&text).ok());
     let counted = match kept.filter(|counted| counted.of == of) {
         Some(counted) => {
-            eprintln!("{}: vocabularies of an interrupted run", counted_path.display());
+            output::say(format_args!("{}: vocabularies of an interrupted run", counted_path.display()));
             counted
         }
         None => {
             let plan = Plan::new(split, source, reading)?;
-            let vocabularies = count(source, reading, &plan)?;
+            let (vocabularies, warnings) = count(source, reading, &plan)?;
             let fields = source.fields().iter().zip(vocabularies);
             let schema = Schema {
                 version: Schema::VERSION,
@@ -63,13 +66,13 @@ pub fn prepare(source: &dyn Source, split: &Split, reading: Reading, out: &Path)
                     .map(|(f, vocabulary)| Field { name: f.name.clone(), kind: f.kind, vocabulary })
                     .collect(),
             };
-            let counted = Counted { of, plan, schema };
+            let counted = Counted { of, plan, schema, warnings };
             atomic::write(&counted_path, |output| Ok(serde_json::to_writer(output, &counted)?))
                 .map_err(DataError::io(&counted_path))?;
             counted
         }
     };
-    let report = encode(source, reading, &counted, out)?;
+    let report = encode(source, split, reading, &counted, out)?;
     fs::remove_file(&counted_path).map_err(DataError::io(&counted_path))?;
     Ok(report)
 }
@@ -103,24 +106,25 @@ impl Tokens {
     }
 }
 
-/// First pass: the vocabulary of each field, frequent tokens first, equally frequent ones in alphabetical order.
+/// First pass: the vocabulary of each field, frequent tokens first, equally frequent ones in alphabetical order; and warnings.
 ///
 /// There is one map for each field, whatever the number of threads: a thread gathers the tokens of a block, and counts a
 /// field at a time. Maps of its own would multiply the memory by the number of threads.
-fn count(source: &dyn Source, reading: Reading, plan: &Plan) -> Result<Vec<Vec<String>>, DataError> {
+fn count(source: &dyn Source, reading: Reading, plan: &Plan) -> Result<(Vec<Vec<String>>, Vec<String>), DataError> {
     let fields = source.fields();
     let counts: Vec<Mutex<TokenMap<u64>>> = fields.iter().map(|_| Mutex::default()).collect();
-    let mut train_rows = 0_u64;
+    let (mut train_rows, mut labels) = (0_u64, [0_u64; 2]);
     let work = |rows: &mut Rows<'_>| {
-        let mut train_rows = 0;
+        let (mut train_rows, mut labels) = (0, [0; 2]);
         let mut gathered = vec![Tokens::default(); fields.len()];
         rows.each(|part, row| {
+            labels[usize::from(row.label)] += 1;
             if part != Part::Train {
                 return;
             }
             train_rows += 1;
-            for (f, (field, tokens)) in fields.iter().zip(&mut gathered).enumerate() {
-                for token in row.field(f).take(field.max_bag) {
+            for (f, tokens) in gathered.iter_mut().enumerate() {
+                for token in row.field(f) {
                     tokens.text.push_str(token);
                     tokens.ends.push(tokens.text.len());
                 }
@@ -130,23 +134,26 @@ fn count(source: &dyn Source, reading: Reading, plan: &Plan) -> Result<Vec<Vec<S
             let mut counts = lock(counts);
             tokens.iter().for_each(|token| counts.update(token, |count| *count += 1));
         }
-        train_rows
+        (train_rows, labels)
     };
-    let walk = pass(source, reading, "counting", plan.assigner()?, work, |rows| {
+    let walk = pass(source, reading, "counting", plan.assigner()?, work, |(rows, [negative, positive])| {
         train_rows += rows;
+        labels = [labels[0] + negative, labels[1] + positive];
         Ok(())
     })?;
     if train_rows == 0 {
         let what = format!("{} rows, none of them for training", walk.rows - walk.malformed);
         return Err(DataError::file(source.path(), what));
     }
-    let vocabulary = |(field, counts): (&RawField, Mutex<TokenMap<u64>>)| {
-        let counts = std::mem::take(&mut *lock(&counts));
+    checks::labels(source, reading, labels)?;
+    let counts: Vec<TokenMap<u64>> = counts.into_iter().map(|counts| std::mem::take(&mut *lock(&counts))).collect();
+    let warnings = checks::numbers_of_one_token(source, reading, &counts)?;
+    let vocabulary = |(field, counts): (&RawField, TokenMap<u64>)| {
         let mut kept = counts.filtered(|count| count >= field.min_count);
         kept.sort_unstable_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then_with(|| a.cmp(b)));
         kept.into_iter().map(|(token, _)| token).collect()
     };
-    Ok(fields.iter().zip(counts).map(vocabulary).collect())
+    Ok((fields.iter().zip(counts).map(vocabulary).collect(), warnings))
 }
 
 /// The rows of a block, encoded, by part.
@@ -159,8 +166,14 @@ struct Encoded {
 }
 
 /// Last pass: writes the rows, and the schema last, so that a folder with a schema is whole.
-fn encode(source: &dyn Source, reading: Reading, counted: &Counted, out: &Path) -> Result<Report, DataError> {
-    let Counted { plan, schema, .. } = counted;
+fn encode(
+    source: &dyn Source,
+    split: &Split,
+    reading: Reading,
+    counted: &Counted,
+    out: &Path,
+) -> Result<Report, DataError> {
+    let Counted { plan, schema, warnings, .. } = counted;
     let bounds = Bounds::from(schema);
     let encoders: Vec<Encoder> = schema.fields.iter().map(Field::encoder).collect();
     let create = |part: Part| RowsWriter::create(&out.join(part.file()), &bounds);
@@ -182,11 +195,9 @@ fn encode(source: &dyn Source, reading: Reading, counted: &Counted, out: &Path) 
         let mut indices = Vec::new();
         rows.each(|part, row| {
             let block = &mut encoded.rows[part as usize];
-            for (f, (raw, encoder)) in source.fields().iter().zip(&encoders).enumerate() {
+            for (f, encoder) in encoders.iter().enumerate() {
                 indices.clear();
-                let mut tokens = row.field(f);
-                indices.extend(tokens.by_ref().take(raw.max_bag).map(|token| encoder.index_of(token)));
-                encoded.cut_bags[f] += u64::from(tokens.next().is_some());
+                indices.extend(row.field(f).map(|token| encoder.index_of(token)));
                 if indices.is_empty() {
                     indices.push(0);
                 } else if part != Part::Train {
@@ -194,6 +205,7 @@ fn encode(source: &dyn Source, reading: Reading, counted: &Counted, out: &Path) 
                 }
                 block.push_field(&indices);
             }
+            row.cut_fields().iter().for_each(|&f| encoded.cut_bags[f] += 1);
             block.labels.push(row.label);
             encoded.positives[part as usize] += u64::from(row.label);
         });
@@ -219,9 +231,11 @@ fn encode(source: &dyn Source, reading: Reading, counted: &Counted, out: &Path) 
     let [train, valid, test] = writers.map(RowsWriter::commit);
     let (train, valid, test) = (Some(train?), Some(valid?), Some(test?));
     let fingerprint = Fingerprint { vocabulary: Vocabulary::of(schema), train, valid, test };
+    let mut warnings = warnings.clone();
+    warnings.extend(checks::parts(&parts, split));
     let [train, valid, test] = parts;
     let (malformed_rows, malformed_examples) = (walk.malformed, walk.examples);
-    let report = Report { train, valid, test, malformed_rows, malformed_examples, fields, fingerprint };
+    let report = Report { train, valid, test, malformed_rows, malformed_examples, warnings, fields, fingerprint };
     atomic::write(&report_path, |output| {
         serde_json::to_writer_pretty(&mut *output, &report)?;
         output.write_all(b"\n")

@@ -2,14 +2,14 @@
 //!
 //! Left out are the words of the tweet (`text_tokens`) and its id.
 
-use std::path::{Path, PathBuf};
-
 use indicatif::ProgressBar;
 use xsfm_interchange::bucket::bucket;
 use xsfm_interchange::schema::FieldKind;
 
-use super::lines::{self, LineParser};
-use super::source::{Blocks, DataError, RawField, RawRow, Source};
+use super::files::Files;
+use super::lines::{self, LineParser, check_bytes};
+use super::source::{Blocks, Keep, RawField, RawRow, Source};
+use super::time::Time;
 
 /// Separates columns.
 const SEPARATOR: char = '\u{1}';
@@ -71,7 +71,7 @@ enum Rule {
 /// The data set, with one of the engagements as its label.
 #[derive(Debug)]
 pub struct RecSys {
-    path: PathBuf,
+    files: Files,
     engagement: Engagement,
     fields: Vec<RawField>,
     /// Column and rule of each field.
@@ -79,16 +79,22 @@ pub struct RecSys {
 }
 
 impl RecSys {
-    /// A file whose tokens are kept from `min_count` training rows on.
-    pub fn new(path: &Path, engagement: Engagement, min_count: u64) -> Self {
-        let mut source = RecSys { path: path.to_owned(), engagement, fields: Vec::new(), rules: Vec::new() };
+    /// Files whose tokens are kept from `min_count` training rows on.
+    pub fn new(files: impl Into<Files>, engagement: Engagement, min_count: u64) -> Self {
+        let mut source = RecSys { files: files.into(), engagement, fields: Vec::new(), rules: Vec::new() };
         let mut add = |name: &str, column, rule| {
             let kind = match rule {
                 Rule::Bag => FieldKind::Bag,
                 Rule::Count | Rule::Age => FieldKind::Numeric,
                 Rule::Text | Rule::Flag | Rule::Hour | Rule::Weekday => FieldKind::Categorical,
             };
-            source.fields.push(RawField { name: name.to_owned(), kind, min_count, max_bag: MAX_BAG });
+            source.fields.push(RawField {
+                name: name.to_owned(),
+                kind,
+                min_count,
+                max_bag: MAX_BAG,
+                keep: Keep::First,
+            });
             source.rules.push((column, rule));
         };
         add("hashtags", 1, Rule::Bag);
@@ -106,13 +112,16 @@ impl RecSys {
             add(&format!("{person}_verified"), column + 3, Rule::Flag);
             add(&format!("{person}_age"), column + 4, Rule::Age);
         }
-        add("reader_follows_author", 19, Rule::Flag);
+        // `engagee_follows_engager`: "Does the account of the engaged Tweet author follow the account that has made the engagement?"
+        // (Belli et al. 2020, arXiv:2004.13715)
+        add("author_follows_reader", 19, Rule::Flag);
         source
     }
 }
 
 impl LineParser for RecSys {
     fn parse(&self, line: &[u8], row: &mut RawRow) -> Result<(), String> {
+        check_bytes(line)?;
         let text = str::from_utf8(line).map_err(|e| format!("not UTF-8: {e}"))?;
         let mut cells = [""; COLUMNS];
         let mut columns = 0;
@@ -138,7 +147,7 @@ impl LineParser for RecSys {
             "" => 0,
             _ => time(self.engagement.name(), engaged).map(|_| 1)?,
         };
-        row.time = Some(now as f64);
+        row.time = Some(Time::whole(now));
         for (field, &(column, rule)) in self.fields.iter().zip(&self.rules) {
             let (name, value) = (&field.name, cells[column]);
             let expected = |what: &str| format!("field {name:?}: {value:?}, {what} expected");
@@ -146,11 +155,11 @@ impl LineParser for RecSys {
                 Rule::Text => row.push_field(value),
                 Rule::Bag => {
                     value.split('\t').filter(|token| !token.is_empty()).for_each(|token| row.push_token(token));
-                    row.end_field();
+                    row.end_bag(field);
                 }
                 Rule::Count => {
                     let token = bucket(value).filter(|_| value.bytes().all(|b| b.is_ascii_digit()));
-                    row.push_field(&token.ok_or_else(|| expected("a count"))?);
+                    row.push_number(value, &token.ok_or_else(|| expected("a count"))?);
                 }
                 Rule::Flag if matches!(value, "true" | "false") => row.push_field(value),
                 Rule::Flag => return Err(expected("true or false")),
@@ -159,7 +168,8 @@ impl LineParser for RecSys {
                 Rule::Weekday => row.push_field(&((now / SECONDS_OF_DAY + 3) % 7).to_string()),
                 Rule::Age => {
                     let days = (now - time(name, column)?).div_euclid(SECONDS_OF_DAY);
-                    row.push_field(&bucket(&days.to_string()).unwrap_or_default());
+                    let days = days.to_string();
+                    row.push_number(&days, &bucket(&days).unwrap_or_default());
                 }
             }
         }
@@ -176,15 +186,15 @@ impl Source for RecSys {
         self.engagement.name()
     }
 
-    fn path(&self) -> &Path {
-        &self.path
+    fn files(&self) -> &Files {
+        &self.files
     }
 
     fn has_time(&self) -> bool {
         true
     }
 
-    fn blocks(&self, progress: &ProgressBar) -> Result<Blocks<'_>, DataError> {
-        lines::blocks(&self.path, 0, self, progress)
+    fn blocks(&self, progress: &ProgressBar) -> Blocks<'_> {
+        lines::blocks(&self.files, 0, self, progress)
     }
 }

@@ -21,6 +21,9 @@ pub struct Report {
     pub malformed_rows: u64,
     /// The first few of them: file, line and reason.
     pub malformed_examples: Vec<String>,
+    /// What is not wrong, but hardly wanted.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// The fields.
     pub fields: Vec<FieldReport>,
     /// What tells these rows and their vocabulary from others.

@@ -4,8 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
 use xsfm_interchange::rows::RowsError;
 use xsfm_interchange::schema::{FieldKind, SchemaError};
+
+use super::files::Files;
+use super::time::Time;
 
 /// A raw data set. Every pass gives the same rows.
 pub trait Source: Sync {
@@ -15,12 +19,17 @@ pub trait Source: Sync {
     /// What a label of 1 means, in words.
     fn label(&self) -> &str;
 
-    /// The file that the rows come from.
-    fn path(&self) -> &Path;
+    /// The files that the rows come from.
+    fn files(&self) -> &Files;
+
+    /// What the rows come from, as it was asked for: a file, a folder, or a pattern.
+    fn path(&self) -> &Path {
+        self.files().name()
+    }
 
     /// All files that decide what the rows are.
     fn inputs(&self) -> Vec<PathBuf> {
-        vec![self.path().to_owned()]
+        self.files().parts().to_vec()
     }
 
     /// Whether rows say when they happened.
@@ -28,11 +37,8 @@ pub trait Source: Sync {
         false
     }
 
-    /// Begins a pass over the rows in the order of the file. `progress` counts bytes of [`path`](Self::path).
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    fn blocks(&self, progress: &ProgressBar) -> Result<Blocks<'_>, DataError>;
+    /// Begins a pass over the rows in the order of the files. `progress` counts bytes of [`files`](Self::files).
+    fn blocks(&self, progress: &ProgressBar) -> Blocks<'_>;
 }
 
 /// The rows of one pass; an error ends it.
@@ -40,6 +46,9 @@ pub type Blocks<'a> = Box<dyn Iterator<Item = Result<Box<dyn Block + 'a>, DataEr
 
 /// Consecutive rows, read but not yet taken apart: what one thread works on at a time.
 pub trait Block: Send {
+    /// The file that the rows stand in.
+    fn path(&self) -> &Path;
+
     /// Number of rows, malformed ones included.
     fn rows(&self) -> usize;
 
@@ -62,33 +71,55 @@ pub struct RawField {
     pub kind: FieldKind,
     /// A token that occurs less often in the training rows shares the out-of-vocabulary row.
     pub min_count: u64,
-    /// A longer bag is cut to its first tokens.
+    /// A longer bag is cut.
     pub max_bag: usize,
+    /// What is kept of it.
+    pub keep: Keep,
+}
+
+/// Which tokens of a bag stay where it is longer than allowed; their order stays too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// The first.
+    #[default]
+    First,
+    /// The last: of histories whose oldest come first.
+    Last,
 }
 
 /// One row: its label and its tokens, all in one string that is reused from row to row.
 #[derive(Clone, Debug, Default)]
 pub struct RawRow {
-    /// Number of the row in the file from 0, malformed rows counted too.
+    /// Number of the row in the files from 0, malformed rows counted too.
     pub number: u64,
     /// 0 or 1.
     pub label: u8,
+    /// What the label was, where that is more than 0 or 1.
+    pub(super) label_text: String,
     /// When it happened, where the data set says so.
-    pub time: Option<f64>,
+    pub time: Option<Time>,
+    /// Whether numbers are their own tokens, not yet in buckets: to see whether they differ.
+    pub(super) plain_numbers: bool,
+    /// Room for whoever fills it: where values end in a line.
+    pub(super) ends: Vec<usize>,
     text: String,
     /// End of each token in `text`.
     tokens: Vec<usize>,
     /// End of each field in `tokens`.
     fields: Vec<usize>,
+    cut_fields: Vec<usize>,
 }
 
 impl RawRow {
     /// Forgets the tokens and the time.
     pub fn clear(&mut self) {
         self.time = None;
+        self.label_text.clear();
         self.text.clear();
         self.tokens.clear();
         self.fields.clear();
+        self.cut_fields.clear();
     }
 
     /// Adds a token to the current field.
@@ -97,15 +128,36 @@ impl RawRow {
         self.tokens.push(self.text.len());
     }
 
-    /// Ends the current field.
-    pub fn end_field(&mut self) {
+    /// Ends the current field, a bag, of which no more is kept than `field` allows.
+    pub fn end_bag(&mut self, field: &RawField) {
+        let start = self.fields.last().copied().unwrap_or(0);
+        let others = (self.tokens.len() - start).saturating_sub(field.max_bag);
+        if others > 0 {
+            self.cut_fields.push(self.fields.len());
+            match field.keep {
+                Keep::First => self.tokens.truncate(start + field.max_bag),
+                Keep::Last => {
+                    let text_start = if start == 0 { 0 } else { self.tokens[start - 1] };
+                    let bytes = self.tokens[start + others - 1] - text_start;
+                    self.text.drain(text_start..text_start + bytes);
+                    self.tokens.drain(start..start + others);
+                    self.tokens[start..].iter_mut().for_each(|end| *end -= bytes);
+                }
+            }
+            self.text.truncate(self.tokens.last().copied().unwrap_or(0));
+        }
         self.fields.push(self.tokens.len());
     }
 
     /// Adds a field of one token.
     pub fn push_field(&mut self, token: &str) {
         self.push_token(token);
-        self.end_field();
+        self.fields.push(self.tokens.len());
+    }
+
+    /// Adds a field of one number, whose bucket is `token`.
+    pub(super) fn push_number(&mut self, value: &str, token: &str) {
+        self.push_field(if self.plain_numbers { value } else { token });
     }
 
     /// The tokens of field `f`.
@@ -113,6 +165,11 @@ impl RawRow {
         let end_before = |ends: &[usize], i: usize| if i == 0 { 0 } else { ends[i - 1] };
         (end_before(&self.fields, f)..self.fields[f])
             .map(move |t| &self.text[end_before(&self.tokens, t)..self.tokens[t]])
+    }
+
+    /// The fields whose bags were cut.
+    pub fn cut_fields(&self) -> &[usize] {
+        &self.cut_fields
     }
 }
 

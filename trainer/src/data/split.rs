@@ -1,19 +1,21 @@
 //! Which rows are for training, validation and test: at random, by time, or as a file says.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use foldhash::fast::RandomState;
+use indicatif::ProgressBar;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 pub use xsfm_interchange::dataset::Part;
 
+use super::open::{Text, open};
 use super::pass::{Reading, Rows, pass, progress};
 use super::source::{DataError, RawRow, Source};
+use super::time::Time;
 
 /// How many of a thousand rows are for validation and for test; the others are for training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -139,7 +141,7 @@ pub(super) enum Plan {
         draws: [u64; 2],
     },
     /// A row whose key is below the first is for training, below the second for validation.
-    Keys([u64; 2]),
+    Keys([u128; 2]),
     File(PathBuf),
 }
 
@@ -153,14 +155,14 @@ impl Plan {
                 Plan::Keys(boundaries_in_time(source, reading, *shares)?)
             }
             Split::Chronological(shares) => {
-                let bar = progress(source.path(), "counting")?;
+                let bar = progress(source.files(), "counting")?;
                 let mut rows = 0;
-                for block in source.blocks(&bar)? {
+                for block in source.blocks(&bar) {
                     rows += block?.rows() as u64;
                     bar.set_message(format!("{rows} rows"));
                 }
                 bar.finish_and_clear();
-                Plan::Keys(shares.boundaries(rows))
+                Plan::Keys(shares.boundaries(rows).map(u128::from))
             }
         })
     }
@@ -170,8 +172,8 @@ impl Plan {
             Plan::Random { seed, draws } => Assigner::Random(Xoshiro256PlusPlus::seed_from_u64(*seed), *draws),
             Plan::Keys(keys) => Assigner::Keys(*keys),
             Plan::File(path) => {
-                let file = File::open(path).map_err(DataError::io(path))?;
-                Assigner::File { path: path.clone(), lines: BufReader::new(file).lines(), read: 0 }
+                let letters = open(path, &ProgressBar::hidden())?;
+                Assigner::File { path: path.clone(), lines: BufReader::new(letters).lines(), read: 0 }
             }
         })
     }
@@ -181,15 +183,15 @@ impl Plan {
 #[derive(Debug)]
 pub(super) enum Assigner {
     Random(Xoshiro256PlusPlus, [u64; 2]),
-    Keys([u64; 2]),
-    File { path: PathBuf, lines: Lines<BufReader<File>>, read: u64 },
+    Keys([u128; 2]),
+    File { path: PathBuf, lines: Lines<BufReader<Text>>, read: u64 },
 }
 
 /// What the rows of a block are for.
 #[derive(Debug)]
 pub(super) enum Parts {
     Each(Vec<Part>),
-    ByKey([u64; 2]),
+    ByKey([u128; 2]),
 }
 
 impl Parts {
@@ -202,7 +204,7 @@ impl Parts {
     }
 }
 
-fn part(key: u64, [valid, test]: [u64; 2]) -> Part {
+fn part<K: PartialOrd>(key: K, [valid, test]: [K; 2]) -> Part {
     match key {
         key if key < valid => Part::Train,
         key if key < test => Part::Valid,
@@ -245,7 +247,7 @@ impl Assigner {
     }
 }
 
-fn next_letter(path: &Path, lines: &mut Lines<BufReader<File>>, read: &mut u64) -> Result<Option<Part>, DataError> {
+fn next_letter(path: &Path, lines: &mut Lines<BufReader<Text>>, read: &mut u64) -> Result<Option<Part>, DataError> {
     let Some(line) = lines.next() else { return Ok(None) };
     let line = line.map_err(DataError::io(path))?;
     *read += 1;
@@ -258,27 +260,31 @@ fn next_letter(path: &Path, lines: &mut Lines<BufReader<File>>, read: &mut u64) 
 }
 
 /// An integer that orders rows by time, or by number where there is no time.
-fn key(row: &RawRow) -> u64 {
-    let Some(time) = row.time else { return row.number };
-    // The usual map from IEEE-754 to integers of the same order: flip the sign bit, or all bits of negative numbers.
-    let bits = (time + 0.0).to_bits();
-    if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
+fn key(row: &RawRow) -> u128 {
+    row.time.map_or(u128::from(row.number), Time::key)
 }
 
-/// The times where validation and test begin. Memory grows with the number of distinct times, not of rows.
-fn boundaries_in_time(source: &dyn Source, reading: Reading, shares: Shares) -> Result<[u64; 2], DataError> {
-    let mut counts = HashMap::<u64, u64, RandomState>::default();
+/// The times where validation and test begin; an error where there is one time alone. Memory grows with the number of distinct times, not of rows.
+fn boundaries_in_time(source: &dyn Source, reading: Reading, shares: Shares) -> Result<[u128; 2], DataError> {
+    let mut counts = HashMap::<u128, u64, RandomState>::default();
     let keys = |rows: &mut Rows<'_>| {
         let mut keys = Vec::new();
         rows.each(|_, row| keys.push(key(row)));
         keys
     };
-    pass(source, reading, "ordering", Assigner::Keys([u64::MAX; 2]), keys, |keys| {
+    pass(source, reading, "ordering", Assigner::Keys([u128::MAX; 2]), keys, |keys| {
         keys.into_iter().for_each(|key| *counts.entry(key).or_default() += 1);
         Ok(())
     })?;
-    let mut counts: Vec<(u64, u64)> = counts.into_iter().collect();
+    let mut counts: Vec<(u128, u64)> = counts.into_iter().collect();
     counts.sort_unstable();
+    if let [(key, rows @ 2..)] = counts[..] {
+        let time = Time::of_key(key);
+        let what = format!(
+            "all {rows} rows have one time, {time}: nothing tells which come last (--split random needs no time)"
+        );
+        return Err(DataError::file(source.path(), what));
+    }
     let rows = counts.iter().map(|(_, count)| count).sum();
     Ok(shares.boundaries(rows).map(|rank| {
         let mut before = 0;
@@ -286,7 +292,7 @@ fn boundaries_in_time(source: &dyn Source, reading: Reading, shares: Shares) -> 
             before += count;
             before > rank
         });
-        reached.map_or(u64::MAX, |&(key, _)| key)
+        reached.map_or(u128::MAX, |&(key, _)| key)
     }))
 }
 

@@ -8,7 +8,9 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use xsfm_interchange::dataset::Part;
+use xsfm_interchange::output;
 
+use super::outcome::Outcome;
 use super::plan::{Plan, Unit};
 use super::row::Experiments;
 use super::tools::{CHECKPOINT, PACKED, Tools, host};
@@ -48,7 +50,7 @@ impl Latency {
     }
 }
 
-/// Measures every row's first unit.
+/// Measures every row's first unit, where it has a model.
 ///
 /// # Errors
 /// `xsfm bench` or `xsfm-train bench` fails.
@@ -56,13 +58,16 @@ pub fn measure(experiments: &Experiments, plan: &Plan, tools: &Tools) -> Result<
     for name in &experiments.asked {
         let Some(unit) = plan.units.iter().find(|unit| unit.row == *name) else { continue };
         let folder = tools.folder(unit);
+        if Outcome::made(experiments, &experiments.rows[name], &folder)?.is_none() {
+            continue;
+        }
         let min_count = experiments.rows[name].min_count;
         tools.fold(min_count)?;
         let rows = tools.data(min_count).join(Part::Test.file());
         let mut latency = Latency { host: host(), ..Latency::default() };
         if folder.join(PACKED).exists() {
             measure_packed(unit, tools, &folder, &rows, &mut latency)?;
-            eprintln!("{name}: {:.0} ns for one row", latency.batches[0].ns_per_row);
+            output::say(format_args!("{name}: {:.0} ns for one row", latency.batches[0].ns_per_row));
         }
         if folder.join(CHECKPOINT).exists() {
             latency.libtorch = Some(measure_checkpoint(tools, &folder, &rows)?);

@@ -5,7 +5,7 @@
 //! | [`row`] | `experiments/DATASET/*.toml` | [`Row`](row::Row)s: what is trained, from what, and how it is packed |
 //! | [`plan`] | rows, seeds | every (row, seed) with those that it needs |
 //! | [`tools`] | a (row, seed) | the commands that a user would type: `xsfm-train train`, `xsfm pack`, `xsfm evaluate` |
-//! | [`run`] | a plan | `OUT/ROW/seed-N/` with checkpoint, packed model and [`Outcome`](outcome::Outcome) |
+//! | [`run`] | a plan | `OUT/ROW/seed-N/` with checkpoint, packed model, [`Outcome`](outcome::Outcome) and [`Predictions`](predictions::Predictions) |
 //! | [`latency`] | packed models | time of a call on this CPU, batches 1 to 1024 |
 //! | [`budget`] | a number of bytes, a space of settings | the best student that fits, and the frontier |
 //! | [`report`] | outcomes | tables in Markdown and CSV, figures in SVG, all of it in one page |
@@ -14,6 +14,7 @@ pub mod budget;
 pub mod latency;
 pub mod outcome;
 pub mod plan;
+pub mod predictions;
 pub mod report;
 pub mod row;
 pub mod run;

@@ -1,4 +1,4 @@
-//! What came out of one row with one seed: `outcome.json`.
+//! What came out of one row with one seed: `outcome.json`, or `diverged.json` where its training diverged.
 
 use std::fs;
 use std::path::Path;
@@ -9,12 +9,15 @@ use serde_json::Value;
 use xsfm_interchange::dataset::Dataset;
 use xsfm_interchange::fingerprint::Fingerprint;
 use xsfm_interchange::metrics::Metrics;
+use xsfm_interchange::output;
 
 use super::row::{Experiments, Row};
 use crate::checkpoint::write_json;
 
 /// Name of the file.
 pub const FILE: &str = "outcome.json";
+/// Name of the file of a training that diverged.
+const DIVERGED_FILE: &str = "diverged.json";
 
 /// The figures of one row with one seed, and where they come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,38 +87,12 @@ impl Outcome {
     /// It cannot be read, or is not an outcome.
     pub fn made(experiments: &Experiments, row: &Row, folder: &Path) -> Result<Option<Self>> {
         let definition = definition(experiments, row)?;
-        Ok(Self::read(folder)?.filter(|outcome| outcome.definition == definition))
+        Ok(read::<Self>(&folder.join(FILE))?.filter(|outcome| outcome.definition == definition))
     }
 
-    /// As [`made`](Self::made), of these data.
-    ///
-    /// # Errors
-    /// Those of `made`; an outcome of other data.
-    pub fn made_of(data: &Dataset, experiments: &Experiments, row: &Row, folder: &Path) -> Result<Option<Self>> {
-        let Some(outcome) = Self::made(experiments, row, folder)? else { return Ok(None) };
-        let path = folder.join(FILE);
-        match &outcome.data {
-            None => eprintln!(
-                "NOTE: {}: an older program made it and did not say of which rows; they are not compared",
-                path.display()
-            ),
-            Some(recorded) => {
-                if let Some(problem) = data.problem(recorded, &path) {
-                    bail!("{problem}: these are results of other data; choose another --out, or delete that folder");
-                }
-            }
-        }
-        Ok(Some(outcome))
-    }
-
-    fn read(folder: &Path) -> Result<Option<Self>> {
-        let path = folder.join(FILE);
-        if !path.try_exists().with_context(|| path.display().to_string())? {
-            return Ok(None);
-        }
-        let text = fs::read(&path).with_context(|| path.display().to_string())?;
-        let outcome = serde_json::from_slice(&text).with_context(|| format!("{}: not an outcome", path.display()))?;
-        Ok(Some(outcome))
+    /// The figures that a report shows: on the test rows or, where there are none, the validation rows.
+    pub fn reported(&self) -> &Metrics {
+        self.test.as_ref().unwrap_or(&self.valid)
     }
 
     /// Writes it; the file appears whole or not at all.
@@ -125,6 +102,98 @@ impl Outcome {
     pub fn write(&self, folder: &Path) -> Result<()> {
         write_json(&folder.join(FILE), self)
     }
+}
+
+/// A training that diverged. With the same settings it would again, so it is not tried again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Divergence {
+    /// The row.
+    pub row: String,
+    /// The seed.
+    pub seed: u64,
+    /// What was found, and where.
+    pub what: String,
+    /// As that of an [`Outcome`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Fingerprint>,
+    /// As that of an [`Outcome`].
+    pub definition: Value,
+    /// As that of an [`Outcome`].
+    pub origin: Origin,
+}
+
+impl Divergence {
+    /// That of `row` in its folder; `None` where there is none, or one of other settings.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none.
+    pub fn made(experiments: &Experiments, row: &Row, folder: &Path) -> Result<Option<Self>> {
+        let definition = definition(experiments, row)?;
+        Ok(read::<Self>(&folder.join(DIVERGED_FILE))?.filter(|divergence| divergence.definition == definition))
+    }
+
+    /// Writes it; the file appears whole or not at all.
+    ///
+    /// # Errors
+    /// Whatever the file system reports.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        write_json(&folder.join(DIVERGED_FILE), self)
+    }
+}
+
+/// What a row with one seed came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Made {
+    /// A model and its figures.
+    Outcome(Box<Outcome>),
+    /// None.
+    Diverged(Box<Divergence>),
+}
+
+impl Made {
+    /// What `row` came to in its folder; `None` where it was not made yet, or with other settings.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn read(experiments: &Experiments, row: &Row, folder: &Path) -> Result<Option<Self>> {
+        if let Some(outcome) = Outcome::made(experiments, row, folder)? {
+            return Ok(Some(Made::Outcome(Box::new(outcome))));
+        }
+        Ok(Divergence::made(experiments, row, folder)?.map(|divergence| Made::Diverged(Box::new(divergence))))
+    }
+
+    /// The same, of these data.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read); what `row` came to on other data.
+    pub fn read_of(data: &Dataset, experiments: &Experiments, row: &Row, folder: &Path) -> Result<Option<Self>> {
+        let Some(made) = Self::read(experiments, row, folder)? else { return Ok(None) };
+        let (recorded, path) = match &made {
+            Made::Outcome(outcome) => (&outcome.data, folder.join(FILE)),
+            Made::Diverged(divergence) => (&divergence.data, folder.join(DIVERGED_FILE)),
+        };
+        match recorded {
+            None => output::say(format_args!(
+                "NOTE: {}: an older program made it and did not say of which rows; they are not compared",
+                path.display()
+            )),
+            Some(recorded) => {
+                if let Some(problem) = data.problem(recorded, &path) {
+                    bail!("{problem}: these are results of other data; choose another --out, or delete that folder");
+                }
+            }
+        }
+        Ok(Some(made))
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>> {
+    if !path.try_exists().with_context(|| path.display().to_string())? {
+        return Ok(None);
+    }
+    let text = fs::read(path).with_context(|| path.display().to_string())?;
+    let made = serde_json::from_slice(&text).with_context(|| format!("{}: not what `run` writes", path.display()))?;
+    Ok(Some(made))
 }
 
 /// What decides a row's figures apart from the seed: its settings, and the same of the rows that it needs.

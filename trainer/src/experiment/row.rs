@@ -34,6 +34,9 @@ pub const HELP: &str = r#"A row's file, experiments/DATASET/NUMBER-NAME.toml; nu
   table_bits = 4
   rank = 2                        # factorise the field matrix after training
 
+A row whose training diverges is told in the end and shown as such by `xsfm-train report`; the others are made all the same, but not what
+needs it. It is not tried again with the same settings.
+
 defaults.toml beside them has `dataset`, `prepare` (the command that makes the data), `seeds`, and flags for every [train].
 "#;
 

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use xsfm_interchange::output;
 
 use super::latency;
-use super::outcome::Outcome;
+use super::outcome::{Divergence, Made, Outcome};
 use super::plan::{Plan, Unit};
 use super::row::Experiments;
 use super::tools::{Means, Tools};
+use crate::data::classes;
 
 /// Trains, packs and measures the rows of a table: what is missing of them, and of those that they need.
 #[derive(Debug, clap::Args)]
@@ -38,22 +40,35 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Files that are not those of rows; a unit that fails: the others are made first.
+/// Files that are not those of rows; a unit that fails or diverges: the others are made first.
 pub fn run(args: &Args) -> Result<()> {
+    args.means.check_device()?;
     let experiments = Experiments::load(&args.rows)?;
     let plan = Plan::new(&experiments, &args.seeds)?;
     let tools = Tools::find(&args.means)?;
     if args.dry_run {
         for unit in &plan.units {
             let row = &experiments.rows[&unit.row];
-            if Outcome::made_of(&tools.data, &experiments, row, &tools.folder(unit))?.is_none() {
-                println!("{} seed {}", unit.row, unit.seed);
+            if Made::read_of(&tools.data, &experiments, row, &tools.folder(unit))?.is_none() {
+                output::line(format_args!("{} seed {}", unit.row, unit.seed))?;
             }
         }
         return Ok(());
     }
-    make_all(&experiments, &plan, &tools, args.means.jobs())?;
-    if args.latency { latency::measure(&experiments, &plan, &tools) } else { Ok(()) }
+    classes::check(&tools.data)?;
+    let diverged = make_all(&experiments, &plan, &tools, args.means.jobs())?;
+    if args.latency {
+        latency::measure(&experiments, &plan, &tools)?;
+    }
+    let Some(first) = diverged.first() else { return Ok(()) };
+    bail!(
+        "{} of {} diverged, and what needs them was not begun; the others are made. The first is {} seed {}: {}",
+        diverged.len(),
+        plan.units.len(),
+        first.row,
+        first.seed,
+        first.what
+    )
 }
 
 /// What is going on.
@@ -63,30 +78,37 @@ struct Progress {
     running: BTreeSet<Unit>,
     done: BTreeSet<Unit>,
     failed: Vec<(Unit, String)>,
+    diverged: Vec<Divergence>,
 }
 
-/// Makes all units, `jobs` at a time.
+/// Makes all units, `jobs` at a time; gives those that diverged, now or before. What needs them is not begun.
 ///
 /// # Errors
 /// Some could not be made; every unit that does not need them was.
-pub fn make_all(experiments: &Experiments, plan: &Plan, tools: &Tools, jobs: usize) -> Result<()> {
-    let mut there = BTreeSet::new();
+pub fn make_all(experiments: &Experiments, plan: &Plan, tools: &Tools, jobs: usize) -> Result<Vec<Divergence>> {
+    let (mut there, mut diverged) = (BTreeSet::new(), Vec::new());
     for unit in &plan.units {
-        let row = &experiments.rows[&unit.row];
-        if Outcome::made_of(&tools.data, experiments, row, &tools.folder(unit))?.is_some() {
-            there.insert(unit.clone());
+        match Made::read_of(&tools.data, experiments, &experiments.rows[&unit.row], &tools.folder(unit))? {
+            Some(Made::Outcome(_)) => drop(there.insert(unit.clone())),
+            Some(Made::Diverged(divergence)) => {
+                output::say(format_args!("{}", line_of_divergence(&divergence)));
+                diverged.push(*divergence);
+            }
+            None => {}
         }
     }
-    let missing = plan.units.iter().filter(|unit| !there.contains(*unit));
+    let mut begun = there.clone();
+    begun.extend(diverged.iter().map(|divergence| Unit { row: divergence.row.clone(), seed: divergence.seed }));
+    let missing = plan.units.iter().filter(|unit| !begun.contains(*unit));
     let min_counts: BTreeSet<u64> = missing.map(|unit| experiments.rows[&unit.row].min_count).collect();
     min_counts.into_iter().try_for_each(|min_count| tools.fold(min_count))?;
     if !there.is_empty() {
-        eprintln!("{} of {} are there already", there.len(), plan.units.len());
+        output::say(format_args!("{} of {} are there already", there.len(), plan.units.len()));
     }
     let bar = bar(plan.units.len() as u64);
-    bar.set_position(there.len() as u64);
+    bar.set_position(begun.len() as u64);
     bar.reset_eta();
-    let progress = Mutex::new(Progress { begun: there.clone(), done: there, ..Progress::default() });
+    let progress = Mutex::new(Progress { begun, done: there, diverged, ..Progress::default() });
     let changed = Condvar::new();
     let worker = || {
         let mut state = progress.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,12 +131,16 @@ pub fn make_all(experiments: &Experiments, plan: &Plan, tools: &Tools, jobs: usi
             state = progress.lock().unwrap_or_else(PoisonError::into_inner);
             state.running.remove(&unit);
             match made {
-                Ok(outcome) => {
-                    bar.suspend(|| eprintln!("{}", line(&outcome)));
+                Ok(Made::Outcome(outcome)) => {
+                    bar.suspend(|| output::say(line(&outcome)));
                     state.done.insert(unit);
                 }
+                Ok(Made::Diverged(divergence)) => {
+                    bar.suspend(|| output::say(format_args!("{}", line_of_divergence(&divergence))));
+                    state.diverged.push(*divergence);
+                }
                 Err(error) => {
-                    bar.suspend(|| eprintln!("{} seed {}: {error:#}", unit.row, unit.seed));
+                    bar.suspend(|| output::say(format_args!("{} seed {}: {error:#}", unit.row, unit.seed)));
                     state.failed.push((unit, format!("{error:#}")));
                 }
             }
@@ -126,17 +152,21 @@ pub fn make_all(experiments: &Experiments, plan: &Plan, tools: &Tools, jobs: usi
     std::thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(worker))));
     bar.finish_and_clear();
     let state = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let waiting = plan.units.len() - state.done.len() - state.failed.len();
+    let waiting = plan.units.len() - state.done.len() - state.failed.len() - state.diverged.len();
     if let Some((unit, error)) = state.failed.first() {
         bail!(
-            "{} of {} failed, and {waiting} that need them were not begun; the first is {} seed {}: {error}",
+            "{} of {} failed, and {waiting} that need them or what diverged were not begun; the first is {} seed {}: {error}",
             state.failed.len(),
             plan.units.len(),
             unit.row,
             unit.seed
         );
     }
-    Ok(())
+    Ok(state.diverged)
+}
+
+fn line_of_divergence(Divergence { row, seed, what, .. }: &Divergence) -> String {
+    format!("{row} seed {seed}: DIVERGED, and is not tried again: {what}")
 }
 
 fn names(units: &BTreeSet<Unit>) -> String {

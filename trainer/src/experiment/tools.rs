@@ -9,15 +9,20 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use tch::Device;
 use xsfm_interchange::atomic;
 use xsfm_interchange::checkpoint::file;
 use xsfm_interchange::dataset::{Dataset, Part};
 use xsfm_interchange::metrics::Metrics;
+use xsfm_interchange::output;
 
-use super::outcome::{Origin, Outcome, Packed, Training, definition};
+use super::outcome::{Divergence, Made, Origin, Outcome, Packed, Training, definition};
 use super::plan::Unit;
+use super::predictions::Predictions;
 use super::row::{Experiments, Mode, Row, resolve};
 use crate::data::{dataset, fold};
+use crate::device;
+use crate::divergence;
 
 /// The packed model in a unit's folder.
 pub const PACKED: &str = "model.xsfm";
@@ -37,7 +42,7 @@ pub struct Means {
     /// Folder for checkpoints, packed models and figures: OUT/ROW/seed-N/
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Trainings at a time; one per core by default
+    /// Trainings at a time; by default one per core, on a GPU one: each has a context of its own there, and they take turns
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZero<usize>>,
     /// CPU threads of a training
@@ -52,10 +57,29 @@ pub struct Means {
 }
 
 impl Means {
+    /// Checks the device before any work, and says what several trainings on one GPU mean.
+    ///
+    /// # Errors
+    /// There is no such device.
+    pub fn check_device(&self) -> Result<()> {
+        let device = device::check(&self.device)?;
+        if device != Device::Cpu && self.jobs() > 1 {
+            output::say(format_args!(
+                "NOTE: --jobs {} on {}: each training has a context of its own there, with its memory, and they take turns",
+                self.jobs(),
+                self.device
+            ));
+        }
+        Ok(())
+    }
+
     /// Trainings at a time.
     pub fn jobs(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
-        self.jobs.map_or_else(cores, NonZero::get)
+        let usual = || match self.device == "cpu" {
+            true => std::thread::available_parallelism().map_or(1, NonZero::get),
+            false => 1,
+        };
+        self.jobs.map_or_else(usual, NonZero::get)
     }
 }
 
@@ -141,8 +165,25 @@ impl Tools {
     /// Trains, packs and measures a unit whose needs are met. A training that was interrupted goes on where it was.
     ///
     /// # Errors
-    /// A command fails; the message has the end of what it said.
-    pub fn make(&self, experiments: &Experiments, unit: &Unit) -> Result<Outcome> {
+    /// A command fails, other than by diverging; the message has the end of what it said.
+    pub fn make(&self, experiments: &Experiments, unit: &Unit) -> Result<Made> {
+        let error = match self.make_outcome(experiments, unit) {
+            Ok(outcome) => return Ok(Made::Outcome(Box::new(outcome))),
+            Err(error) => error.downcast::<TrainingDiverged>()?,
+        };
+        let divergence = Divergence {
+            row: unit.row.clone(),
+            seed: unit.seed,
+            what: error.what,
+            data: Some(self.data.fingerprint().clone()),
+            definition: definition(experiments, &experiments.rows[&unit.row])?,
+            origin: Origin { command: error.command, ..self.origin.clone() },
+        };
+        divergence.write(&self.folder(unit))?;
+        Ok(Made::Diverged(Box::new(divergence)))
+    }
+
+    fn make_outcome(&self, experiments: &Experiments, unit: &Unit) -> Result<Outcome> {
         let row = &experiments.rows[&unit.row];
         let folder = self.folder(unit);
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
@@ -167,16 +208,27 @@ impl Tools {
             let (packed, packing) = self.pack(row, &checkpoints[0], &folder, &data)?;
             (Some(packed), if command.is_empty() { packing } else { command })
         };
-        let measure = |part: Part| match packed {
-            Some(_) => self.evaluate_packed(&folder, &data, part),
-            None => self.evaluate_checkpoints(&checkpoints, &folder, &data, part),
+        let test = self.data.has(Part::Test);
+        // Reports compare the logits of test rows, where there are any.
+        let measure = |part: Part, keep: bool| -> Result<Metrics> {
+            let logits = folder.join("logits.txt.part");
+            let metrics = match packed {
+                Some(_) => self.evaluate_packed(&folder, &data, part, &logits),
+                None => self.evaluate_checkpoints(&checkpoints, &folder, &data, part, &logits),
+            }?;
+            if keep {
+                Predictions::keep(&logits, &data.join(part.file()), &folder)?;
+            } else {
+                fs::remove_file(&logits).with_context(|| logits.display().to_string())?;
+            }
+            Ok(metrics)
         };
         let outcome = Outcome {
             row: row.name.clone(),
             seed: unit.seed,
             data: Some(self.data.fingerprint().clone()),
-            valid: measure(Part::Valid)?,
-            test: self.data.has(Part::Test).then(|| measure(Part::Test)).transpose()?,
+            valid: measure(Part::Valid, !test)?,
+            test: test.then(|| measure(Part::Test, true)).transpose()?,
             parameters,
             nonzero: trained[0]["nonzero"].as_u64(),
             packed,
@@ -258,16 +310,24 @@ impl Tools {
         Ok(self.json(&mut analyze, folder)?["instructions"].as_u64())
     }
 
-    fn evaluate_packed(&self, folder: &Path, data: &Path, part: Part) -> Result<Metrics> {
+    fn evaluate_packed(&self, folder: &Path, data: &Path, part: Part, logits: &Path) -> Result<Metrics> {
         let mut evaluate = Command::new(&self.xsfm);
-        evaluate.arg("evaluate").arg(folder.join(PACKED)).arg("--json");
+        evaluate.arg("evaluate").arg(folder.join(PACKED)).arg("--json").arg("--logits").arg(logits);
         evaluate.arg("--rows").arg(data.join(part.file()));
         Ok(serde_json::from_value(self.json(&mut evaluate, folder)?)?)
     }
 
-    fn evaluate_checkpoints(&self, checkpoints: &[PathBuf], folder: &Path, data: &Path, part: Part) -> Result<Metrics> {
+    fn evaluate_checkpoints(
+        &self,
+        checkpoints: &[PathBuf],
+        folder: &Path,
+        data: &Path,
+        part: Part,
+        logits: &Path,
+    ) -> Result<Metrics> {
         let mut evaluate = Command::new(&self.trainer);
         evaluate.arg("evaluate").arg("--data").arg(data).args(["--split", part.word(), "--json"]);
+        evaluate.arg("--logits").arg(logits);
         evaluate.args(["--device", &self.device]);
         for checkpoint in checkpoints {
             evaluate.arg("--checkpoint").arg(checkpoint);
@@ -293,11 +353,24 @@ impl Tools {
         let said = log.try_clone().with_context(at)?;
         let output = command.stdin(Stdio::null()).stderr(said).output();
         let output = output.with_context(|| shown(command))?;
+        if output.status.code() == Some(i32::from(divergence::EXIT_STATUS)) {
+            let said = end_of(&path)?;
+            let what = said.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or("diverged");
+            return Err(TrainingDiverged { what: what.to_owned(), command: shown(command) }.into());
+        }
         if !output.status.success() {
             bail!("{} failed ({}); {} ends with\n{}", shown(command), output.status, at(), end_of(&path)?);
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
+}
+
+/// A training ended with [`divergence::EXIT_STATUS`].
+#[derive(Debug, thiserror::Error)]
+#[error("{command}: {what}")]
+struct TrainingDiverged {
+    what: String,
+    command: String,
 }
 
 fn end_of(path: &Path) -> Result<String> {
@@ -343,5 +416,26 @@ pub fn host() -> String {
     match model {
         Some((_, model)) => format!("{model}, {cores} cores"),
         None => format!("{} {}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_gpu_has_one_training_at_a_time_unless_more_are_asked_for() {
+        let jobs = |device: &str, jobs: Option<usize>| {
+            let jobs = jobs.map(|jobs| NonZero::new(jobs).unwrap());
+            let (data, out) = (PathBuf::new(), PathBuf::new());
+            Means { data, out, jobs, threads: 1, device: device.to_owned(), xsfm: None }.jobs()
+        };
+        let cores = std::thread::available_parallelism().unwrap().get();
+        for (device, asked, expected) in
+            [("cpu", None, cores), ("cpu", Some(3), 3), ("cuda", None, 1), ("cuda:1", None, 1), ("cuda:0", Some(4), 4)]
+        {
+            assert_eq!(jobs(device, asked), expected, "{device}, {asked:?}");
+        }
     }
 }

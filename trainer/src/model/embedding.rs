@@ -100,6 +100,11 @@ impl Layout {
         &self.indexer
     }
 
+    /// Columns of either tensor.
+    pub fn embed_dim(&self) -> i64 {
+        self.embed_dim
+    }
+
     /// Rows of the first tensor.
     pub fn first_rows(&self) -> i64 {
         self.first_rows

@@ -4,13 +4,14 @@
 //! few thousand rows, not of a whole table with a million. A row's is the sum over its entries, which are listed for it.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use tch::{Device, Kind, Tensor, no_grad};
 use xsfm_interchange::config::{EmbeddingConfig, Operation};
 use xsfm_interchange::rows::RowBlock;
 
+use crate::cuda::upload;
 use crate::tensors::size;
 
 /// Where a field's rows lie.
@@ -131,6 +132,21 @@ struct Numbering {
 #[derive(Debug, Default)]
 pub struct Numberings([Numbering; 3]);
 
+/// One for each thread that finds rows.
+#[derive(Debug, Default)]
+pub struct NumberingPool(Mutex<Vec<Numberings>>);
+
+impl NumberingPool {
+    /// As [`Numberings::distinct`], by one that no other thread uses.
+    pub fn distinct(&self, rows: Rows) -> DistinctRows {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut numberings = lock().pop().unwrap_or_default();
+        let distinct = numberings.distinct(rows);
+        lock().push(numberings);
+        distinct
+    }
+}
+
 /// A batch as places among the distinct rows of tables that it uses.
 #[derive(Clone, Debug)]
 pub struct DistinctRows {
@@ -211,6 +227,11 @@ impl Uses {
         &self.entries[self.begins[n] as usize..self.begins[n + 1] as usize]
     }
 
+    /// `[E]` and `[U]`: the entries of each row in turn, and where those of a row begin.
+    fn lists(&self) -> [&[i32]; 2] {
+        [&self.entries, &self.begins[..self.rows.len()]]
+    }
+
     /// The rows in `count` ranges, which have about as many entries each.
     pub(crate) fn shares(&self, count: usize) -> impl Iterator<Item = Range<usize>> {
         let bound = move |n: usize| {
@@ -264,25 +285,26 @@ pub struct Gathered {
     pub(crate) uses: Arc<Uses>,
     /// `[U]`: the rows' numbers in the table.
     pub rows: Tensor,
+    lists: Option<[Tensor; 2]>,
     /// `[E, columns]` or `[E]`: a leaf, which has the gradient.
     pub entries: Tensor,
 }
 
 impl Gathered {
-    fn new(table: &Tensor, uses: &Arc<Uses>, at: &Tensor) -> Self {
-        let rows = Tensor::from_slice(&uses.rows).to_device(table.device());
-        let entries = no_grad(|| table.index_select(0, &rows).index_select(0, at)).set_requires_grad(true);
-        Gathered { uses: uses.clone(), rows, entries }
+    fn new(table: &Tensor, places: Places) -> Self {
+        let Places { uses, at, rows, lists } = places;
+        let entries = no_grad(|| table.index_select(0, &rows).index_select(0, &at)).set_requires_grad(true);
+        Gathered { uses, rows, lists, entries }
     }
 
     /// By the gradient of the entries: `[U, columns]` or `[U]`, the sum of the gradients of a row's entries.
     pub(crate) fn gradient(&self, entries: &Tensor) -> Tensor {
-        let columns = entries.view([entries.size()[0], -1]);
-        let Uses { entries: order, begins, rows, .. } = &*self.uses;
+        let columns = entries.reshape([entries.size()[0], -1]);
+        let here = || self.uses.lists().map(Tensor::from_slice);
         let [order, begins] =
-            [order, &begins[..rows.len()]].map(|numbers| Tensor::from_slice(numbers).to_device(entries.device()));
+            &self.lists.as_ref().map_or_else(here, |lists| lists.each_ref().map(Tensor::shallow_clone));
         let sum = 0;
-        let (sums, ..) = Tensor::embedding_bag(&columns, &order, &begins, false, sum, false, None::<&Tensor>, false);
+        let (sums, ..) = Tensor::embedding_bag(&columns, order, begins, false, sum, false, None::<&Tensor>, false);
         if entries.dim() == 1 { sums.squeeze_dim(1) } else { sums }
     }
 }
@@ -307,47 +329,101 @@ impl Lookup {
 }
 
 impl Rows {
-    /// The tensors of a batch that reads whole tables.
-    pub fn entries(&self, device: Device) -> Entries {
-        let lookup = |at: &[i64]| Lookup { at: Tensor::from_slice(at).to_device(device), gathered: None };
-        Entries {
+    /// The tensors of a batch that reads whole tables. A GPU copies them while the caller goes on.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub fn entries(&self, device: Device) -> Result<Entries> {
+        let lookup = |at: &[i64]| Ok::<_, anyhow::Error>(Lookup { at: upload(at, device)?, gathered: None });
+        let optional = |at: &[i64]| (!at.is_empty()).then(|| lookup(at)).transpose();
+        Ok(Entries {
             samples: size(self.samples),
             num_fields: size(self.num_fields),
-            first: lookup(&self.first),
-            second: (!self.second.is_empty()).then(|| lookup(&self.second)),
-            feature: (!self.feature.is_empty()).then(|| lookup(&self.feature)),
-            segment: (!self.segment.is_empty()).then(|| Tensor::from_slice(&self.segment).to_device(device)),
-        }
+            first: lookup(&self.first)?,
+            second: optional(&self.second)?,
+            feature: optional(&self.feature)?,
+            segment: segment(&self.segment, device)?,
+        })
+    }
+}
+
+fn segment(numbers: &[i64], device: Device) -> Result<Option<Tensor>> {
+    (!numbers.is_empty()).then(|| upload(numbers, device)).transpose()
+}
+
+/// A batch's places among the distinct rows that it uses, on the device that trains.
+#[derive(Debug)]
+pub struct Uploaded {
+    samples: i64,
+    num_fields: i64,
+    segment: Option<Tensor>,
+    tables: [Option<Places>; 3],
+}
+
+/// [`Uses`] in tensors.
+#[derive(Debug)]
+struct Places {
+    uses: Arc<Uses>,
+    at: Tensor,
+    rows: Tensor,
+    /// [`Uses::lists`], which CPUs read where they are.
+    lists: Option<[Tensor; 2]>,
+}
+
+impl Places {
+    fn new(uses: &Arc<Uses>, device: Device) -> Result<Self> {
+        let [order, begins] = uses.lists();
+        let lists = || Ok::<_, anyhow::Error>([upload(order, device)?, upload(begins, device)?]);
+        let lists = (device != Device::Cpu).then(lists).transpose()?;
+        let (at, rows) = (upload(&uses.at, device)?, upload(&uses.rows, device)?);
+        Ok(Places { uses: uses.clone(), at, rows, lists })
+    }
+}
+
+impl Uploaded {
+    /// The tensors of a batch that trains: `tables` are the first tensor, the second and the features' weights.
+    pub fn entries(self, tables: [Option<&Tensor>; 3]) -> Result<Entries> {
+        let mut lookups = self.tables.into_iter().zip(tables).map(|(places, table)| {
+            let (places, table) = (places?, table?);
+            let at = places.at.shallow_clone();
+            Some(Lookup { at, gathered: Some(Gathered::new(table, places)) })
+        });
+        let first = lookups.next().flatten();
+        Ok(Entries {
+            samples: self.samples,
+            num_fields: self.num_fields,
+            first: first.context("a batch without a row")?,
+            second: lookups.next().flatten(),
+            feature: lookups.next().flatten(),
+            segment: self.segment,
+        })
     }
 }
 
 impl DistinctRows {
-    /// The tensors of a batch that trains: `tables` are the first tensor, the second and the features' weights.
-    pub fn entries(&self, tables: [Option<&Tensor>; 3], device: Device) -> Entries {
-        let [first, second, feature] = [0, 1, 2].map(|n| {
-            let at = self.tables[n].as_ref().map_or(&[][..], |uses| &uses.at);
-            let at = Tensor::from_slice(at).to_device(device);
-            let gathered = tables[n].zip(self.tables[n].as_ref()).map(|(table, uses)| Gathered::new(table, uses, &at));
-            Lookup { at, gathered }
-        });
-        let used = |lookup: Lookup| lookup.gathered.is_some().then_some(lookup);
-        Entries {
+    /// Its tensors on a device. A GPU copies them while the caller goes on.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub fn upload(&self, device: Device) -> Result<Uploaded> {
+        let [first, second, feature] = &self.tables;
+        let places = |uses: &Option<Arc<Uses>>| uses.as_ref().map(|uses| Places::new(uses, device)).transpose();
+        Ok(Uploaded {
             samples: size(self.samples),
             num_fields: size(self.num_fields),
-            first,
-            second: used(second),
-            feature: used(feature),
-            segment: (!self.segment.is_empty()).then(|| Tensor::from_slice(&self.segment).to_device(device)),
-        }
+            segment: segment(&self.segment, device)?,
+            tables: [places(first)?, places(second)?, places(feature)?],
+        })
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 impl Gathered {
     /// As a batch with these rows.
     pub(crate) fn of(table: &Tensor, rows: &[i64]) -> Self {
         let uses = Arc::new(Numbering::default().uses(rows));
-        Gathered::new(table, &uses, &Tensor::from_slice(&uses.at))
+        Gathered::new(table, Places::new(&uses, Device::Cpu).unwrap())
     }
 }
 

@@ -12,7 +12,7 @@ use xsfm_interchange::config::{Interaction, ModelConfig};
 use xsfm_interchange::rows::RowBlock;
 
 use self::embedding::Layout;
-use self::lookup::{DistinctRows, Entries};
+use self::lookup::{DistinctRows, Entries, Uploaded};
 use self::parameters::{Linear, Parameters};
 use crate::cpu;
 use crate::tensors::size;
@@ -92,12 +92,23 @@ impl Model {
     /// # Errors
     /// Rows that do not fit the model.
     pub fn entries(&self, block: &RowBlock) -> Result<Entries> {
-        Ok(self.layout.indexer().rows(block)?.entries(self.device))
+        self.layout.indexer().rows(block)?.entries(self.device)
     }
 
     /// A batch with its rows of the tables, gathered to be trained.
-    pub fn train_entries(&self, rows: &DistinctRows) -> Entries {
-        rows.entries(self.parameters.tables(), self.device)
+    ///
+    /// # Errors
+    /// A GPU has no memory for it.
+    pub fn train_entries(&self, rows: &DistinctRows) -> Result<Entries> {
+        self.gather(rows.upload(self.device)?)
+    }
+
+    /// The same of a batch that is on the model's device already.
+    ///
+    /// # Errors
+    /// The batch has no row.
+    pub fn gather(&self, rows: Uploaded) -> Result<Entries> {
+        rows.entries(self.parameters.tables())
     }
 
     /// A pass in training: `dropout` applies and BatchNorm uses and moves with the batch's statistics.

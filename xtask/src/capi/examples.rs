@@ -46,11 +46,13 @@ pub(crate) fn test(bless: bool) -> Result<()> {
         command::heading("C and C++ on this machine");
         let programs = linux(&host, &[])?;
         subject.check(&host, &programs)?;
+        subject.promises(&host, &programs)?;
         subject.refusals(&programs)?;
         command::heading("C and C++ under AddressSanitizer and UndefinedBehaviorSanitizer");
         let out = format!("OUT={}", subject.folder.join("sanitized").display());
         let programs = linux(&host, &[&format!("OPTIMIZE={SANITIZE}"), &out])?;
         subject.check(&host, &programs)?;
+        subject.promises(&host, &programs)?;
         subject.refusals(&programs)?;
         command::heading("C where there is too little room");
         subject.too_little_room(&host)?;
@@ -61,6 +63,7 @@ pub(crate) fn test(bless: bool) -> Result<()> {
     let aarch64 = AARCH64.set_up()?;
     let programs = linux(&aarch64, &["CC=aarch64-linux-gnu-gcc", "CXX=aarch64-linux-gnu-g++"])?;
     subject.check(&aarch64, &programs)?;
+    subject.promises(&aarch64, &programs)?;
     command::heading("C on a Cortex-M4F");
     subject.firmware(bless)?;
     command::heading("generated Rust");
@@ -127,6 +130,17 @@ impl Subject {
                 let ranking = text.lines().map(|line| line.rsplit_once('\t').map_or(line, |(ranking, _)| ranking));
                 ensure!(ranking.eq(&self.ranking), "{}, {cpu}: not the ranking of xsfm:\n{text}", program.display());
             }
+        }
+        Ok(())
+    }
+
+    /// What the header promises of failures, with the student: `promises.c` beside the other programs.
+    fn promises(&self, toolchain: &Toolchain, programs: &[PathBuf; 2]) -> Result<()> {
+        let [program, _] = programs;
+        let program = program.with_file_name("promises");
+        for (cpu, mut run) in toolchain.runs(&program)? {
+            let text = command::output(run.arg(&self.model))?;
+            ensure!(text == "every promise was kept\n", "{}, {cpu}: {text}", program.display());
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use xsfm_interchange::output;
 
 /// Makes `folder` by `fill`, unless a whole one is there.
 ///
@@ -28,14 +29,14 @@ pub(crate) fn once(folder: &Path, fill: impl FnOnce() -> Result<()>) -> Result<(
     let lock_path = PathBuf::from(lock_path);
     let lock = File::create(&lock_path).with_context(|| at(&lock_path))?;
     if lock.try_lock().is_err() {
-        eprintln!("waiting for whoever is making {}", folder.display());
+        output::say(format_args!("waiting for whoever is making {}", folder.display()));
         lock.lock().with_context(|| at(&lock_path))?;
         if marker.exists() {
             return Ok(());
         }
     }
     if folder.exists() {
-        eprintln!("{}: half-made, made anew", folder.display());
+        output::say(format_args!("{}: half-made, made anew", folder.display()));
         fs::remove_dir_all(folder).with_context(|| at(folder))?;
     }
     fill()?;

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
+use xsfm_interchange::output;
 
 use super::{once, python};
 use crate::{command, workspace};
@@ -22,11 +23,11 @@ pub(crate) fn set_up() -> Result<PathBuf> {
     let folder = workspace::cache()?.join("ml-100k");
     once(&folder, || {
         command::heading("MovieLens-100K: a download of 2 MB, once per user");
-        eprintln!(
+        output::say(
             "MovieLens-100K (c) GroupLens Research, University of Minnesota: free for research, not to be redistributed nor used \
              commercially without permission.\n\
              F. M. Harper and J. A. Konstan. 2015. The MovieLens Datasets: History and Context. ACM TiiS 5, 4, 19. \
-             doi:10.1145/2827872"
+             doi:10.1145/2827872",
         );
         let scratch = tempfile::tempdir()?;
         fetch(scratch.path())?;

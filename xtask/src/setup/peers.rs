@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use xsfm_interchange::output;
 
 use super::{once, python};
 use crate::{command, workspace};
@@ -59,7 +60,7 @@ pub(crate) fn set_up() -> Result<Peers> {
                 peers.libraries.push((engine.flag, library));
                 versions.push(format!("{} {}", engine.name, engine.version));
             }
-            Err(error) => eprintln!("NOTE: {} {} is left out: {error:#}", engine.name, engine.version),
+            Err(error) => output::say(format_args!("NOTE: {} {} is left out: {error:#}", engine.name, engine.version)),
         }
     }
     versions.push(format!("tract {}", locked_version("tract-onnx")?));
@@ -67,7 +68,7 @@ pub(crate) fn set_up() -> Result<Peers> {
     // Other versions are another folder.
     match converters(&folder.join(CONVERTERS.join("-"))) {
         Ok(python) => peers.python = Some(python),
-        Err(error) => eprintln!("NOTE: engines that need a converted file are left out: {error:#}"),
+        Err(error) => output::say(format_args!("NOTE: engines that need a converted file are left out: {error:#}")),
     }
     Ok(peers)
 }

@@ -55,14 +55,20 @@ fn package(environment: &Path) -> Result<Torch> {
 }
 
 fn check(folder: PathBuf) -> Result<Torch> {
-    let library = folder.join("lib/libtorch.so");
+    let torch = Torch { folder };
+    let library = torch.library();
     if !library.exists() {
         bail!("no libtorch: {} is not there", library.display());
     }
-    Ok(Torch { folder })
+    Ok(torch)
 }
 
 impl Torch {
+    /// The file that says that it is there.
+    pub(crate) fn library(&self) -> PathBuf {
+        self.folder.join("lib/libtorch.so")
+    }
+
     /// Lets cargo build with this libtorch. Programs find it by their rpath, but rustdoc's examples have none.
     pub(crate) fn use_in<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         command.env("LIBTORCH", &self.folder).env("LD_LIBRARY_PATH", self.folder.join("lib"))

@@ -10,6 +10,7 @@ use xsfm_convert::target::Target;
 /// Packs click models into one .xsfm file, and looks at, checks and scores such files.
 #[derive(Debug, Parser)]
 #[command(
+    name = "xsfm",
     version,
     after_help = "\
 Rows are an Arrow file (*.arrow, as `xsfm-train prepare` writes it) or a TSV: one row of integer indices per line, a tab between
@@ -34,15 +35,19 @@ pub(crate) enum Command {
     Pack {
         /// Folder that `xsfm-train` wrote.
         checkpoint: PathBuf,
-        /// Rows to calibrate int8 or dynamic mode on, best validation rows; the first 2048 are used.
+        /// Rows to calibrate int8 or dynamic mode on, best validation rows; the first 2048 are used. Refused where they do not vary: at least
+        /// 16 must differ.
         #[arg(long, value_name = "FILE")]
         rows: Option<PathBuf>,
         #[command(flatten)]
         output: Output,
     },
-    /// Pack a model of the original Python implementation (config.json, weights.safetensors).
+    /// Pack a model trained elsewhere (config.json, weights.safetensors): one of the original Python implementation.
+    ///
+    /// Its LR, FM, FwFM, MLP, DeepFM and DeepFwFM are read, with any first-order term and quotient-remainder tables (mult, add, concat).
+    /// Every tensor is read or known to be of no influence; others are an error, and so is a key that contradicts another.
     Import {
-        /// Folder with the exported state dict.
+        /// Folder with the state dict and what config.json says of it.
         folder: PathBuf,
         /// Rows to calibrate int8 or dynamic mode on; the first 2048 are used.
         #[arg(long, value_name = "FILE")]
@@ -77,7 +82,7 @@ pub(crate) enum Command {
     },
     /// Write a model for other engines.
     Export {
-        /// Folder of a checkpoint, or of a model of the original Python implementation.
+        /// Folder of a checkpoint, or of a model trained elsewhere.
         folder: PathBuf,
         /// The format.
         #[arg(long, value_enum)]
@@ -98,10 +103,13 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Tell whether a model fits a microcontroller, packed for it, and what a score takes there; fails where it does not fit.
+    ///
+    /// It is scored by the whole library (Model and Scorer of Rust, or xsfm.h), or in int8 mode by Rust's Int8Model alone, compiled for
+    /// speed or for size: each way has its price in flash, RAM and instructions, and the model fits where one of them does.
     Analyze {
         /// Packed model.
         model: PathBuf,
-        /// The microcontroller's core: cortex-m0plus, cortex-m3, cortex-m4f, cortex-m7, cortex-m55.
+        /// The microcontroller's core: cortex-m0plus, cortex-m3, cortex-m4f, cortex-m7, cortex-m33, cortex-m55.
         #[arg(long, value_name = "CORE")]
         target: String,
         /// Flash for the model and the code that scores, such as 1M or 256K.
@@ -137,6 +145,9 @@ pub(crate) enum Command {
         /// Arrow file of rows with labels.
         #[arg(long, value_name = "FILE")]
         rows: PathBuf,
+        /// Also write the logits, one per line in the order of the rows; their digits restore the f32 bits.
+        #[arg(long, value_name = "FILE")]
+        logits: Option<PathBuf>,
         /// Print JSON.
         #[arg(long)]
         json: bool,

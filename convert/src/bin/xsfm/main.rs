@@ -1,5 +1,7 @@
 //! `xsfm`: packs, imports, inspects, validates and scores click models.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic; `xsfm_interchange::output` does not")]
+
 mod cli;
 mod export;
 mod inspect;
@@ -7,25 +9,27 @@ mod output;
 mod pack;
 mod score;
 
-use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 use xsfm_convert::analyze::Question;
 use xsfm_convert::export::Outputs;
-use xsfm_convert::{checkpoint, golden, input};
+use xsfm_convert::{checkpoint, import, input};
+use xsfm_interchange::output::{answered, say};
 
 use cli::{Cli, Command, Format};
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return answered(answer.print(), answer.exit_code() as u8),
+    };
+    match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has had enough: `xsfm score … | head`.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // The libraries' errors name their causes themselves.
-            eprintln!("xsfm: {error}");
+            say(format_args!("xsfm: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -34,14 +38,9 @@ fn main() -> ExitCode {
 /// Refuses rows of another vocabulary than a checkpoint's, and says so where the rows are others.
 fn compare_data(rows: &Path, checkpoint: &Path) -> anyhow::Result<()> {
     if let Some(note) = input::compare_data(rows, checkpoint)? {
-        eprintln!("NOTE: {note}");
+        say(format_args!("NOTE: {note}"));
     }
     Ok(())
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io_errors = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
-    io_errors.into_iter().any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
@@ -51,7 +50,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             pack::pack(checkpoint::load(&checkpoint)?, rows.as_deref(), "--rows", &output)
         }
         Command::Import { folder, calibrate, output } => {
-            pack::pack(golden::load(&folder)?, calibrate.as_deref(), "--calibrate", &output)
+            pack::pack(import::load(&folder)?, calibrate.as_deref(), "--calibrate", &output)
         }
         Command::Retarget { model, target, output } => pack::retarget(&model, target.into(), &output),
         Command::Generate { model, lang, name, output } => export::generate(&model, lang.into(), name, &output),
@@ -68,7 +67,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             compare_data(&rows, &checkpoint)?;
             score::validate(&model, &checkpoint, &rows, json)
         }
-        Command::Evaluate { model, rows, json } => score::evaluate(&model, &rows, json),
+        Command::Evaluate { model, rows, logits, json } => score::evaluate(&model, &rows, logits.as_deref(), json),
         Command::Score { model, indices, output } => score::score(&model, &indices, output.as_deref()),
         Command::Rank(arguments) => score::rank(&arguments),
         Command::Bench(arguments) => inspect::bench(&arguments),

@@ -1,20 +1,20 @@
 //! What every command prints with.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use xsfm_interchange::output;
 
 pub(crate) fn print(report: &(impl Serialize + std::fmt::Display), json: bool) -> anyhow::Result<()> {
     if json {
         return print_json(report);
     }
-    Ok(write!(io::stdout().lock(), "{report}")?)
+    Ok(output::print(report)?)
 }
 
 pub(crate) fn print_json(report: &impl Serialize) -> anyhow::Result<()> {
-    let text = serde_json::to_string_pretty(report)?;
-    Ok(writeln!(io::stdout().lock(), "{text}")?)
+    Ok(output::json(report)?)
 }
 
 /// A bar on standard error, or nothing where that is not a terminal. Without a total, only a count.

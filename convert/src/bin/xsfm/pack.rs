@@ -1,6 +1,6 @@
 //! `pack`, `import` and `retarget`: the commands that write packed files.
 
-use std::io::{self, Write};
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, bail};
@@ -12,6 +12,8 @@ use xsfm_convert::pack::{Packed, pack_f32, pack_int8};
 use xsfm_convert::quantize::{quantize_dynamic, quantize_model, scales_of_weights};
 use xsfm_convert::target::{self, Target};
 use xsfm_convert::{Error, input, inspect};
+use xsfm_interchange::output;
+use xsfm_interchange::output::print;
 use xsfm_interchange::rows::Bounds;
 
 use crate::cli::{BitsArgument, ModeArgument, Output};
@@ -39,6 +41,7 @@ struct PackReport {
 #[derive(Debug, Serialize)]
 struct CalibrationReport {
     rows: usize,
+    distinct_rows: usize,
     logit_error_mean: f64,
     logit_deviation: f64,
     trials: Vec<Trial>,
@@ -111,8 +114,16 @@ fn calibrate_on(model: &FloatModel, activations: Activations, rows: &Path) -> an
     let calibration = calibrate(model, activations, &samples, &mut |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
-    })?;
+    });
     bar.finish_and_clear();
+    let from = if rows == Path::new("-") { "standard input".into() } else { rows.display().to_string() };
+    let calibration = calibration.map_err(|error| anyhow!("{from}: {error}"))?;
+    if calibration.logit_deviation == 0.0 {
+        output::say(format_args!(
+            "NOTE: the model says the same of all {} distinct rows of {from}: was it trained?",
+            calibration.distinct_rows
+        ));
+    }
     Ok((samples.len(), calibration))
 }
 
@@ -127,6 +138,7 @@ fn report_packed(
     let statistics = model.statistics();
     let calibration = calibration.map(|(rows, found)| CalibrationReport {
         rows,
+        distinct_rows: found.distinct_rows,
         logit_error_mean: found.error,
         logit_deviation: found.logit_deviation,
         trials: found.trials,
@@ -145,30 +157,30 @@ fn report_packed(
     if output.json {
         return print_json(&report);
     }
-    let mut stdout = io::stdout().lock();
+    let mut text = String::new();
     if let Some(calibration) = &report.calibration {
-        writeln!(stdout, "{:<24}  {:<24}  {:>18}", "part", "tried", "mean |logit error|")?;
+        writeln!(text, "{:<24}  {:<24}  {:>18}", "part", "tried", "mean |logit error|")?;
         for trial in &calibration.trials {
             let kept = if trial.kept { "  kept" } else { "" };
-            writeln!(stdout, "{:<24}  {:<24}  {:>18.6}{kept}", trial.part, trial.choice, trial.error)?;
+            writeln!(text, "{:<24}  {:<24}  {:>18.6}{kept}", trial.part, trial.choice, trial.error)?;
         }
         let (error, deviation) = (calibration.logit_error_mean, calibration.logit_deviation);
-        let share = error / deviation;
+        let share = if error == 0.0 { 0.0 } else { error / deviation };
+        let (rows, distinct) = (calibration.rows, calibration.distinct_rows);
         writeln!(
-            stdout,
-            "on {} rows: {error:.6}, {share:.4} of the logits' deviation {deviation:.4}",
-            calibration.rows
+            text,
+            "on {rows} rows, {distinct} of them distinct: {error:.6}, {share:.4} of the logits' deviation {deviation:.4}"
         )?;
     }
     if let (Some(rank), Some(error)) = (output.rank, report.rank_error) {
-        writeln!(stdout, "{rank} factors miss {error:.4} of the field matrix")?;
+        writeln!(text, "{rank} factors miss {error:.4} of the field matrix")?;
     }
     let from = report.scales.map(|scales| format!(", scales from {scales}")).unwrap_or_default();
     let (path, mode, bytes, parameters) = (report.output.display(), report.mode, report.file_bytes, report.parameters);
     let (ram, least) = (report.ram_bytes, report.ram_bytes_microcontroller);
     let ram = format!("{ram} bytes of RAM, {least} on a microcontroller");
-    writeln!(stdout, "{path}: {mode}{from}, {parameters} parameters, {bytes} bytes, {ram}")?;
-    Ok(())
+    writeln!(text, "{path}: {mode}{from}, {parameters} parameters, {bytes} bytes, {ram}")?;
+    Ok(print(text)?)
 }
 
 pub(crate) fn retarget(model: &Path, target: Target, output: &Path) -> anyhow::Result<()> {

@@ -1,12 +1,14 @@
 //! `score`, `rank`, `evaluate` and `validate`: the commands that score rows.
 
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::fmt::Write as _;
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 
 use xsfm_convert::score::Ranked;
 use xsfm_convert::{Error, input, score, validate};
 use xsfm_interchange::atomic;
 use xsfm_interchange::metrics::Metrics;
+use xsfm_interchange::output::{print as print_text, stream};
 use xsfm_runtime::Model;
 
 use crate::cli::RankArguments;
@@ -16,11 +18,7 @@ pub(crate) fn score(path: &Path, indices: &Path, output: Option<&Path>) -> anyho
     let packed = input::packed(path)?;
     let model = input::load(path, &packed)?;
     match output {
-        None => {
-            let mut stdout = BufWriter::new(io::stdout().lock());
-            write_scores(&model, indices, &mut stdout)?;
-            Ok(stdout.flush()?)
-        }
+        None => stream(|stdout| write_scores(&model, indices, stdout)),
         Some(path) => {
             let mut pending = atomic::Pending::create(path).map_err(Error::io(path))?;
             write_scores(&model, indices, &mut pending)?;
@@ -37,9 +35,13 @@ pub(crate) fn rank(arguments: &RankArguments) -> anyhow::Result<()> {
     if *json { print_json(&ranked) } else { print_ranking(&ranked) }
 }
 
-pub(crate) fn evaluate(path: &Path, rows: &Path, json: bool) -> anyhow::Result<()> {
+pub(crate) fn evaluate(path: &Path, rows: &Path, logits: Option<&Path>, json: bool) -> anyhow::Result<()> {
     let packed = input::packed(path)?;
-    let metrics = score::evaluate(&input::load(path, &packed)?, rows)?;
+    let (metrics, scores) = score::evaluate(&input::load(path, &packed)?, rows)?;
+    if let Some(path) = logits {
+        atomic::write(path, |output| scores.iter().try_for_each(|&logit| writeln!(output, "{}", logit as f32)))
+            .map_err(Error::io(path))?;
+    }
     if json { print_json(&metrics) } else { print_metrics(&metrics) }
 }
 
@@ -54,7 +56,7 @@ pub(crate) fn validate(path: &Path, checkpoint: &Path, rows: &Path, json: bool) 
     print(&report, json)
 }
 
-fn write_scores(model: &Model<'_>, indices: &Path, output: &mut impl Write) -> anyhow::Result<()> {
+fn write_scores(model: &Model<'_>, indices: &Path, output: &mut dyn Write) -> anyhow::Result<()> {
     score::score_rows(model, indices, |_, scores| {
         scores.iter().try_for_each(|&score| score::write_score(output, score)).map_err(anyhow::Error::from)
     })
@@ -66,24 +68,26 @@ fn read_lines(path: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 fn print_metrics(metrics: &Metrics) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "rows     {}", metrics.rows)?;
-    writeln!(stdout, "LogLoss  {:.6}", metrics.log_loss)?;
-    for (name, figure) in [("AUC", metrics.auc), ("PRAUC", metrics.prauc), ("RCE %", metrics.rce)] {
+    let mut text = String::new();
+    writeln!(text, "rows     {}", metrics.rows)?;
+    writeln!(text, "LogLoss  {:.6}", metrics.log_loss)?;
+    let figure = |figure: Option<f64>| figure.map(|figure| format!("{figure:.6}"));
+    let figures = [("AUC", metrics.shown_auc(6)), ("PRAUC", figure(metrics.prauc)), ("RCE %", figure(metrics.rce))];
+    for (name, figure) in figures {
         match figure {
-            Some(figure) => writeln!(stdout, "{name:<7}  {figure:.6}")?,
-            None => writeln!(stdout, "{name:<7}  not defined: the labels are all the same")?,
+            Some(figure) => writeln!(text, "{name:<7}  {figure}")?,
+            None => writeln!(text, "{name:<7}  not defined: the labels are all the same")?,
         }
     }
-    Ok(())
+    Ok(print_text(text)?)
 }
 
 fn print_ranking(ranked: &[Ranked]) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{:>4}  {:>8}  {:>11}  {:>10}  name", "rank", "row", "probability", "logit")?;
+    let mut text = String::new();
+    writeln!(text, "{:>4}  {:>8}  {:>11}  {:>10}  name", "rank", "row", "probability", "logit")?;
     for entry in ranked {
         let (rank, row, name) = (entry.rank, entry.row, entry.name.as_deref().unwrap_or_default());
-        writeln!(stdout, "{rank:>4}  {row:>8}  {:>11.6}  {:>10.6}  {name}", entry.probability, entry.logit)?;
+        writeln!(text, "{rank:>4}  {row:>8}  {:>11.6}  {:>10.6}  {name}", entry.probability, entry.logit)?;
     }
-    Ok(())
+    Ok(print_text(text)?)
 }

@@ -5,12 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Parser;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 use xsfm_interchange::dataset::{Dataset, Part};
-use xsfm_interchange::rows::RowsWriter;
+use xsfm_interchange::rows::{RowBlock, RowsWriter};
 
 use super::space::{Choice, Space};
 use crate::checkpoint::{self, write_json};
@@ -54,7 +56,7 @@ pub struct Estimator<'a> {
 #[derive(Debug)]
 struct Vocabularies {
     data: Dataset,
-    /// Its first validation rows.
+    /// Rows that fit them.
     rows: PathBuf,
 }
 
@@ -151,7 +153,7 @@ impl<'a> Estimator<'a> {
             self.tools.fold(min_count)?;
             let data = Dataset::open(&self.tools.data(min_count))?;
             let rows = self.folder.join(format!("min-count-{min_count}.arrow"));
-            first_rows(&data, &rows)?;
+            any_rows(&data, &rows)?;
             self.vocabularies.insert(min_count, Vocabularies { data, rows });
         }
         Ok(&self.vocabularies[&min_count])
@@ -198,14 +200,16 @@ fn time(tools: &Tools, packed: &Path, min_count: u64, folder: &Path) -> Result<f
     Ok(report["ns_median"].as_f64().context("xsfm bench has no ns_median")? / 1e3)
 }
 
-/// Writes the first rows of the validation data to a file.
-fn first_rows(data: &Dataset, output: &Path) -> Result<()> {
-    let mut rows = data.rows(Part::Valid)?;
-    ensure!(rows.num_rows() > 0, "{}: no validation rows", data.folder().display());
-    let block = rows.read_block(0)?;
-    let mut writer = RowsWriter::create(output, &data.bounds())?;
-    for i in 0..block.len().min(ROWS) {
-        writer.push(block.label(i).unwrap_or(0), &block.row(i))?;
+/// Writes rows of any indices that the vocabularies have to a file.
+fn any_rows(data: &Dataset, output: &Path) -> Result<()> {
+    let bounds = data.bounds();
+    let mut writer = RowsWriter::create(output, &bounds)?;
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
+    let has_bag = bounds.columns.iter().any(|column| column.bag);
+    for _ in 0..ROWS {
+        let mut row = RowBlock::new(bounds.columns.len(), has_bag);
+        bounds.features.iter().for_each(|&features| row.push_field(&[random.random_range(0..features)]));
+        writer.push(0, &row.row(0))?;
     }
     writer.commit()?;
     Ok(())

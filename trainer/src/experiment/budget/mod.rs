@@ -13,17 +13,18 @@ pub mod space;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 use xsfm_interchange::atomic;
 use xsfm_interchange::dataset::Dataset;
 use xsfm_interchange::fingerprint::Fingerprint;
+use xsfm_interchange::output;
 use xsfm_interchange::size::bytes;
 
 use self::cost::{Cost, Estimator};
 use self::search::{Effort, Trainer, search};
 use self::space::{Choice, Space};
-use super::outcome::Outcome;
+use super::outcome::{Divergence, Outcome};
 use super::plan::{Plan, Unit};
 use super::report::figures::{BYTES, Point, frontier, scatter};
 use super::report::{deviation, mean};
@@ -31,6 +32,7 @@ use super::row::{Defaults, Experiments};
 use super::run::make_all;
 use super::tools::{CHECKPOINT, Means, PACKED, Tools};
 use crate::checkpoint::{self, write_json};
+use crate::data::classes;
 
 /// Finds the best student that packs under a number of bytes.
 #[derive(Debug, clap::Args)]
@@ -84,6 +86,8 @@ struct Found {
     /// Absent of models that were only tried: test rows choose nothing.
     test_auc: Option<f64>,
     test_auc_deviation: Option<f64>,
+    /// How far the test rows, which are a sample, may be off: mean of the seeds' standard errors.
+    test_auc_standard_error: Option<f64>,
     /// Of the first seed.
     packed: PathBuf,
     checkpoint: PathBuf,
@@ -97,6 +101,16 @@ struct Report {
     frontier: Vec<Found>,
     /// On which data.
     data: Fingerprint,
+    /// Those whose training diverged: tried, and worse than all others.
+    diverged: Vec<Diverged>,
+}
+
+/// A model whose training diverged.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Diverged {
+    settings: String,
+    seed: u64,
+    what: String,
 }
 
 /// What every model of a folder has in common: another search there would mix figures of different things.
@@ -116,8 +130,10 @@ struct Common {
 pub fn run(args: &Args) -> Result<()> {
     ensure!(args.trials > 0 && args.finalists > 0, "--trials and --finalists are at least 1");
     ensure!(args.max_us.is_none_or(|us| us > 0.0), "--max-us is more than 0");
+    args.means.check_device()?;
     let space = Space::load(args.space.as_deref())?;
     let mut tools = Tools::find(&args.means)?;
+    classes::check(&tools.data)?;
     // As absolute paths: a search that goes on from another folder has the same teachers.
     tools.teachers = common(args, &space, &tools.data)?.teachers;
     let mut estimator = Estimator::open(&space, &tools)?;
@@ -127,7 +143,8 @@ pub fn run(args: &Args) -> Result<()> {
     if let (true, Some(refused)) = (known.is_empty(), &estimator.refused) {
         bail!("no combination is a model: {refused}");
     }
-    let mut students = Students { args, space: &space, tools: &tools, budget: 0, tried: Vec::new() };
+    let mut students =
+        Students { args, space: &space, tools: &tools, budget: 0, tried: Vec::new(), diverged: Vec::new() };
     let mut budgets = args.budget.clone();
     budgets.sort_unstable();
     budgets.dedup();
@@ -135,15 +152,15 @@ pub fn run(args: &Args) -> Result<()> {
     for budget in budgets {
         let fits = fitting(args, budget, &known, &mut estimator)?;
         students.budget = budget;
-        eprintln!("{budget} bytes: {} of {} combinations fit", fits.len(), known.len());
+        output::say(format_args!("{budget} bytes: {} of {} combinations fit", fits.len(), known.len()));
         let effort = Effort { trials: args.trials, finalists: args.finalists, seed: args.seed };
         let found = search(&space, &fits, &finalists, effort, &mut students)?;
-        let Some((choice, _)) = found.first() else { bail!("no model that was trained fits {budget} bytes") };
+        let Some((choice, _)) = found.first() else { return Err(students.nothing(budget)) };
         best.push(students.found(choice, &args.seeds, Some(budget), &estimator)?);
         finalists.extend(found.into_iter().map(|(choice, _)| choice));
     }
     let data = tools.data.fingerprint().clone();
-    let report = Report { frontier: students.frontier(&estimator)?, best, data };
+    let report = Report { frontier: students.frontier(&estimator)?, best, data, diverged: students.diverged.clone() };
     write_json(&args.means.out.join("fit.json"), &report)?;
     let tried = students.all(&estimator)?;
     let mut points = points(&tried);
@@ -155,11 +172,14 @@ pub fn run(args: &Args) -> Result<()> {
         atomic::write(&path, |output| output.write_all(svg.as_bytes())).with_context(|| path.display().to_string())?;
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        output::json(&report)?;
     } else {
-        print!("{}", table("best", &report.best));
-        print!("{}", table("frontier of all that were tried", &report.frontier));
-        println!("\nWritten: {0}/fit.json, {0}/frontier.svg", args.means.out.display());
+        output::print(table("best", &report.best))?;
+        output::print(table("frontier of all that were tried", &report.frontier))?;
+        for Diverged { settings, seed, what } in &report.diverged {
+            output::line(format_args!("\ndiverged, and counts as the worst: {settings}, seed {seed}: {what}"))?;
+        }
+        output::line(format_args!("\nWritten: {0}/fit.json, {0}/frontier.svg", args.means.out.display()))?;
     }
     Ok(())
 }
@@ -235,6 +255,7 @@ struct Students<'a> {
     tools: &'a Tools,
     budget: usize,
     tried: Vec<Choice>,
+    diverged: Vec<Diverged>,
 }
 
 impl Students<'_> {
@@ -266,6 +287,7 @@ impl Students<'_> {
         let valid: Vec<f64> = outcomes.iter().map(valid_auc).collect();
         let test = outcomes.iter().map(|outcome| outcome.test?.auc).collect::<Option<Vec<f64>>>();
         let test = test.filter(|_| budget.is_some());
+        let errors = outcomes.iter().map(|outcome| outcome.test?.auc_standard_error).collect::<Option<Vec<f64>>>();
         let folder = self.tools.folder(&Unit { row: first.row.clone(), seed: first.seed });
         Ok(Found {
             budget,
@@ -276,6 +298,7 @@ impl Students<'_> {
             seeds: outcomes.len(),
             valid_auc: mean(&valid),
             valid_auc_deviation: deviation(&valid),
+            test_auc_standard_error: errors.filter(|_| test.is_some()).map(|errors| mean(&errors)),
             test_auc: test.as_ref().map(|aucs| mean(aucs)),
             test_auc_deviation: test.and_then(|aucs| deviation(&aucs)),
             packed: folder.join(PACKED),
@@ -283,12 +306,44 @@ impl Students<'_> {
         })
     }
 
-    /// All that were tried, in the order of their bytes.
+    /// All that were tried and did not diverge, in the order of their bytes.
     fn all(&self, estimator: &Estimator<'_>) -> Result<Vec<Found>> {
-        let found = self.tried.iter().map(|choice| self.found(choice, &self.args.seeds, None, estimator));
+        let learned = self.tried.iter().filter(|choice| !self.has_diverged(choice));
+        let found = learned.map(|choice| self.found(choice, &self.args.seeds, None, estimator));
         let mut all: Vec<Found> = found.collect::<Result<_>>()?;
         all.sort_by_key(|found| found.bytes);
         Ok(all)
+    }
+
+    /// Whether a training of a choice diverged, with any seed.
+    fn has_diverged(&self, choice: &Choice) -> bool {
+        let settings = self.space.title(choice);
+        self.diverged.iter().any(|diverged| diverged.settings == settings)
+    }
+
+    fn note(&mut self, divergence: &Divergence, choices: &[Choice]) {
+        let Some(choice) = choices.iter().find(|choice| self.space.row(choice).name == divergence.row) else { return };
+        let (settings, seed, what) = (self.space.title(choice), divergence.seed, divergence.what.clone());
+        let diverged = Diverged { settings, seed, what };
+        if !self.diverged.contains(&diverged) {
+            self.diverged.push(diverged);
+            // In one order, whoever was done first.
+            self.diverged.sort_by(|a, b| (&a.settings, a.seed).cmp(&(&b.settings, b.seed)));
+        }
+    }
+
+    /// Why a search found nothing.
+    fn nothing(&self, budget: usize) -> anyhow::Error {
+        match self.diverged.first() {
+            Some(first) if self.tried.iter().all(|choice| self.has_diverged(choice)) => anyhow!(
+                "all {} models that were tried diverged: lower learning_rate or init_std of the space; the first is {}, seed {}: {}",
+                self.tried.len(),
+                first.settings,
+                first.seed,
+                first.what
+            ),
+            _ => anyhow!("no model that was trained fits {budget} bytes"),
+        }
     }
 
     fn frontier(&self, estimator: &Estimator<'_>) -> Result<Vec<Found>> {
@@ -320,7 +375,8 @@ impl Trainer for Students<'_> {
     fn aucs(&mut self, choices: &[Choice], all_seeds: bool) -> Result<Vec<Option<f64>>> {
         let seeds = if all_seeds { &self.args.seeds[..] } else { &self.args.seeds[..1] };
         let experiments = self.experiments(choices)?;
-        make_all(&experiments, &Plan::new(&experiments, seeds)?, self.tools, self.args.means.jobs())?;
+        let diverged = make_all(&experiments, &Plan::new(&experiments, seeds)?, self.tools, self.args.means.jobs())?;
+        diverged.iter().for_each(|divergence| self.note(divergence, choices));
         for choice in choices {
             if !self.tried.contains(choice) {
                 self.tried.push(choice.clone());
@@ -330,7 +386,8 @@ impl Trainer for Students<'_> {
             let outcomes = self.outcomes(choice, seeds)?;
             let fits = |outcome: &Outcome| outcome.packed.as_ref().is_some_and(|p| p.bytes <= self.budget as u64);
             let aucs: Vec<f64> = outcomes.iter().map(valid_auc).collect();
-            Ok((!outcomes.is_empty() && outcomes.iter().all(fits)).then(|| mean(&aucs)))
+            // Of several seeds one that diverges is one too many.
+            Ok((outcomes.len() == seeds.len() && outcomes.iter().all(fits)).then(|| mean(&aucs)))
         };
         choices.iter().map(auc).collect()
     }
@@ -338,8 +395,8 @@ impl Trainer for Students<'_> {
 
 fn table(title: &str, rows: &[Found]) -> String {
     let mut text = format!(
-        "\n{title}\n{:>9} {:>9} {:>12} {:>8} {:>16} {:>16}  settings\n",
-        "budget", "bytes", "M4F", "us", "valid AUC", "test AUC"
+        "\n{title}\n{:>9} {:>9} {:>12} {:>8} {:>16} {:>16} {:>8}  settings\n",
+        "budget", "bytes", "M4F", "us", "valid AUC", "test AUC", "of rows"
     );
     let optional = |value: Option<String>| value.unwrap_or_default();
     let spread = |auc: Option<f64>, deviation: Option<f64>| {
@@ -349,13 +406,14 @@ fn table(title: &str, rows: &[Found]) -> String {
     for found in rows {
         let _ = writeln!(
             text,
-            "{:>9} {:>9} {:>12} {:>8} {:>16} {:>16}  {}",
+            "{:>9} {:>9} {:>12} {:>8} {:>16} {:>16} {:>8}  {}",
             optional(found.budget.map(|budget| budget.to_string())),
             found.bytes,
             optional(found.instructions.map(|n| n.to_string())),
             optional(found.us.map(|us| format!("{us:.2}"))),
             optional(spread(Some(found.valid_auc), found.valid_auc_deviation)),
             optional(spread(found.test_auc, found.test_auc_deviation)),
+            optional(found.test_auc_standard_error.map(|error| format!("±{error:.4}"))),
             found.settings
         );
     }

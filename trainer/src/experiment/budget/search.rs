@@ -23,7 +23,8 @@ pub struct Effort {
     pub seed: u64,
 }
 
-/// Mean validation AUC of a choice over some seeds; `None` where its trained model does not fit after all.
+/// Mean validation AUC of a choice over some seeds; `None` where its trained model does not fit after all, or its training diverged: it
+/// counts as tried, and is worse than all others.
 pub trait Trainer {
     /// Trains all of `choices`, or finds them trained: with the first seed, or with all.
     ///
@@ -54,7 +55,7 @@ pub fn search(
 
     let mut first = first(fits, effort.seed);
     // What is left of the trials looks around the best of these.
-    first.truncate(effort.trials.div_ceil(2));
+    let others = first.split_off(first.len().min(effort.trials.div_ceil(2)));
     attempt(&first, &mut tried)?;
 
     let fitting: BTreeSet<&Choice> = fits.iter().collect();
@@ -65,7 +66,14 @@ pub fn search(
         };
         let around_the_best =
             best_first(&tried).iter().map(|(choice, _)| untried_around(choice)).find(|n| !n.is_empty());
-        let Some(mut next) = around_the_best else { break };
+        // Where none of the first came to anything there is no best yet.
+        let in_turn = || {
+            let last = fits.iter().filter(|choice| !others.contains(choice));
+            let untried = others.iter().chain(last).filter(|choice| !tried.contains_key(*choice));
+            let untried: Vec<Choice> = untried.take(ROUND).cloned().collect();
+            (best_first(&tried).is_empty() && !untried.is_empty()).then_some(untried)
+        };
+        let Some(mut next) = around_the_best.or_else(in_turn) else { break };
         next.truncate(ROUND.min(effort.trials - tried.len()));
         attempt(&next, &mut tried)?;
     }
@@ -167,6 +175,18 @@ mod tests {
             assert!(trainer.first.len() <= 30 && trainer.all.len() == 3);
             assert!(trainer.first.iter().all(|choice| choice.iter().sum::<usize>() <= 8));
         }
+    }
+
+    #[test]
+    fn where_the_first_come_to_nothing_others_are_tried() {
+        let first = first(&fits(), 1);
+        let auc = |choice: &Choice, _| (!first[..10].contains(choice)).then_some(0.5);
+        let mut trainer = formula(auc);
+        let found = search(&space(), &fits(), &[], Effort { trials: 16, finalists: 1, seed: 1 }, &mut trainer).unwrap();
+        assert_eq!((found.len(), trainer.first.len()), (1, 16));
+        let mut trainer = formula(|_: &Choice, _| None);
+        let found = search(&space(), &fits(), &[], Effort { trials: 16, finalists: 1, seed: 1 }, &mut trainer).unwrap();
+        assert_eq!((found.len(), trainer.first.len()), (0, 16), "all that may be tried are");
     }
 
     #[test]

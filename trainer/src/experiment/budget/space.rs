@@ -31,7 +31,7 @@ have shares its field's out-of-vocabulary row (`xsfm-train fold`); teachers read
 
 How it searches: sizes, instructions and times do not depend on weights, so what fits is known before anything is trained. Half of the
 trials go to every value of every list in turn, with as much of everything else as fits beside it; the others to neighbours of
-the best so far. The best few are trained with the other seeds too; the mean AUC on the validation rows decides, and test rows only tell what was decided.
+the best so far. A training that diverges counts as tried and as the worst, and is not tried again. The best few are trained with the other seeds too; the mean AUC on the validation rows decides, and test rows only tell what was decided.
 A killed search goes on where it was."#;
 
 /// The built-in space.

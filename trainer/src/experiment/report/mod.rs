@@ -3,25 +3,28 @@
 //!
 //! | module | gives |
 //! |---|---|
+//! | `compare` | by how much models really differ |
 //! | `tables` | report.md, report.csv |
 //! | `figures` | auc-bytes.svg, auc-latency.svg, field-matrix.svg, and curves of every table |
 //! | `page` | report.html, which needs no other file |
 
+mod compare;
 pub(in crate::experiment) mod figures;
 mod page;
 mod tables;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use tch::{Device, Kind};
 use xsfm_interchange::atomic;
 use xsfm_interchange::fingerprint::Fingerprint;
 use xsfm_interchange::metrics::Metrics;
+use xsfm_interchange::output;
 
 use super::latency::Latency;
-use super::outcome::Outcome;
+use super::outcome::{Divergence, Made, Outcome};
 use super::row::{Experiments, Row};
 use super::tools::CHECKPOINT;
 use crate::bench::{Batch, Libtorch};
@@ -39,6 +42,10 @@ pub struct Args {
     /// Folder for report.html, report.md, report.csv and figures
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
+    /// The row that all others are compared with, on the same test rows; by default, in each table, the one with the best AUC on the
+    /// validation rows
+    #[arg(long, value_name = "ROW")]
+    against: Option<String>,
     /// Also print the rows as JSON
     #[arg(long)]
     json: bool,
@@ -51,13 +58,25 @@ struct Line {
     row: String,
     title: String,
     seeds: usize,
+    /// Seeds whose training diverged, which no figure counts.
+    diverged: usize,
+    /// AUC on the validation rows: what may choose among models.
+    valid_auc: f64,
     auc: f64,
     /// Deviation of the seeds' AUC from their mean; absent for a single seed.
     auc_deviation: Option<f64>,
+    /// How far the test rows, which are a sample, may be off: mean of the seeds' standard errors. Absent in outcomes of older programs.
+    auc_standard_error: Option<f64>,
+    /// The row that this one is compared with, on the same rows; the fields after it are absent of that row, and where no logits are kept.
+    against: Option<String>,
+    /// AUC less that row's.
+    auc_difference: Option<f64>,
+    /// Standard error of the difference.
+    auc_difference_standard_error: Option<f64>,
     log_loss: f64,
     prauc: f64,
     rce: f64,
-    parameters: u64,
+    parameters: Option<u64>,
     nonzero: Option<u64>,
     packed_bytes: Option<u64>,
     cortex_m4f_instructions: Option<u64>,
@@ -74,6 +93,8 @@ struct Line {
 #[derive(Clone, Debug)]
 struct Entry {
     line: Line,
+    /// Folders of the seeds that were made.
+    folders: Vec<PathBuf>,
     /// Validation LogLoss after each epoch, of the first seed; empty where nothing was trained.
     log_losses: Vec<f64>,
     /// Times of calls of several sizes; empty where none were taken.
@@ -98,6 +119,7 @@ pub fn run(args: &Args) -> Result<()> {
         }
     }
     check_data(&entries)?;
+    compare::compare(&mut entries, args.against.as_deref())?;
     let lines: Vec<&Line> = entries.iter().map(|entry| &entry.line).collect();
     write(&args.to.join("report.md"), &tables::markdown(&experiments, &lines))?;
     write(&args.to.join("report.csv"), &tables::csv(&lines)?)?;
@@ -114,7 +136,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     write(&args.to.join("report.html"), &page::html(&experiments, &entries, overview)?)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&lines)?);
+        output::json(&lines)?;
     }
     Ok(())
 }
@@ -165,45 +187,76 @@ fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 fn entry(experiments: &Experiments, row: &Row, out: &Path) -> Result<Entry> {
-    let made = |seed: &u64| -> Result<Outcome> {
-        let folder = folder(out, row, *seed);
-        Outcome::made(experiments, row, &folder)?.with_context(|| {
-            format!("{}: not made, or made with other settings; `xsfm-train run` makes it", folder.display())
-        })
-    };
-    let outcomes: Vec<Outcome> = row.seeds.iter().map(made).collect::<Result<_>>()?;
-    let Some(first) = outcomes.first() else { bail!("row `{}` has no seed", row.name) };
-    let latency = Latency::read(&folder(out, row, first.seed))?;
-    let metrics = |outcome: &Outcome| outcome.test.unwrap_or(outcome.valid);
-    let figures = |of: fn(&Metrics) -> f64| -> Vec<f64> { outcomes.iter().map(|o| of(&metrics(o))).collect() };
+    let (mut outcomes, mut folders, mut diverged) = (Vec::new(), Vec::new(), 0);
+    for &seed in &row.seeds {
+        let folder = folder(out, row, seed);
+        match Made::read(experiments, row, &folder)? {
+            Some(Made::Outcome(outcome)) => {
+                outcomes.push(*outcome);
+                folders.push(folder);
+            }
+            Some(Made::Diverged(_)) => diverged += 1,
+            None if needs_what_diverged(experiments, row, seed, out)? => diverged += 1,
+            None => {
+                bail!("{}: not made, or made with other settings; `xsfm-train run` makes it", folder.display())
+            }
+        }
+    }
+    ensure!(!row.seeds.is_empty(), "row `{}` has no seed", row.name);
+    let first = outcomes.first();
+    let latency = first.map(|first| Latency::read(&folder(out, row, first.seed))).transpose()?.flatten();
+    let metrics = Outcome::reported;
+    let figures = |of: fn(&Metrics) -> f64| -> Vec<f64> { outcomes.iter().map(|o| of(metrics(o))).collect() };
     let aucs = figures(|m| m.auc.unwrap_or(f64::NAN));
+    let valid_aucs: Vec<f64> = outcomes.iter().map(|o| o.valid.auc.unwrap_or(f64::NAN)).collect();
+    let errors: Option<Vec<f64>> = outcomes.iter().map(|o| metrics(o).auc_standard_error).collect();
     let mut commits: Vec<&str> = outcomes.iter().map(|o| o.origin.commit.as_str()).collect();
     commits.sort_unstable();
     commits.dedup();
+    let packed = first.and_then(|first| first.packed.as_ref());
     let line = Line {
         table: row.table.clone(),
         row: row.name.clone(),
         title: row.title.clone(),
         seeds: outcomes.len(),
+        diverged,
+        valid_auc: mean(&valid_aucs),
         auc: mean(&aucs),
         auc_deviation: deviation(&aucs),
+        auc_standard_error: errors.filter(|errors| !errors.is_empty()).map(|errors| mean(&errors)),
+        against: None,
+        auc_difference: None,
+        auc_difference_standard_error: None,
         log_loss: mean(&figures(|m| m.log_loss)),
         prauc: mean(&figures(|m| m.prauc.unwrap_or(f64::NAN))),
         rce: mean(&figures(|m| m.rce.unwrap_or(f64::NAN))),
-        parameters: first.parameters,
-        nonzero: first.nonzero,
-        packed_bytes: first.packed.as_ref().map(|packed| packed.bytes),
+        parameters: first.map(|first| first.parameters),
+        nonzero: first.and_then(|first| first.nonzero),
+        packed_bytes: packed.map(|packed| packed.bytes),
         ns_per_row: latency.as_ref().and_then(|latency| Some(latency.batches.first()?.ns_per_row)),
         latency_host: latency.as_ref().map(|latency| latency.host.clone()),
-        cortex_m4f_instructions: first.packed.as_ref().and_then(|packed| packed.cortex_m4f_instructions),
+        cortex_m4f_instructions: packed.and_then(|packed| packed.cortex_m4f_instructions),
         commits: commits.join(" "),
-        host: first.origin.host.clone(),
+        host: first.map(|first| first.origin.host.clone()).unwrap_or_default(),
         command: command(row),
     };
-    let log_losses = first.training.as_ref().map(|training| training.valid_log_loss.clone()).unwrap_or_default();
+    let training = first.and_then(|first| first.training.as_ref());
+    let log_losses = training.map(|training| training.valid_log_loss.clone()).unwrap_or_default();
     let Latency { batches, libtorch, .. } = latency.unwrap_or_default();
     let data = outcomes.iter().filter_map(|outcome| outcome.data.clone()).collect();
-    Ok(Entry { line, log_losses, batches, libtorch, data })
+    Ok(Entry { line, folders, log_losses, batches, libtorch, data })
+}
+
+/// Whether a seed of a row was not made because what it is made of diverged.
+fn needs_what_diverged(experiments: &Experiments, row: &Row, seed: u64, out: &Path) -> Result<bool> {
+    for (name, seed) in row.needs(seed)? {
+        let needed = &experiments.rows[&name];
+        let is_there = Divergence::made(experiments, needed, &folder(out, needed, seed))?.is_some();
+        if is_there || needs_what_diverged(experiments, needed, seed, out)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What makes a row, and what it needs.

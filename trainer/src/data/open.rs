@@ -1,0 +1,96 @@
+//! Opening files of text: gzip is unpacked, a byte order mark is passed over, and what is no text is named.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+use indicatif::ProgressBar;
+
+use super::magic::{BYTE_ORDER_MARK, GZIP, HEAD_BYTES, foreign};
+use super::source::DataError;
+
+/// What a row says that a gzip stream broke off in.
+pub(super) const TRUNCATED: &str = "the gzip stream ends here, before its end: whatever followed is missing";
+
+/// The text of a file.
+pub(super) struct Text(Box<dyn Read + Send>);
+
+impl Read for Text {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Text")
+    }
+}
+
+/// Opens a file of text; gzip, in one piece or several, is known by its first bytes, whatever its name. `progress` counts bytes of the file.
+///
+/// # Errors
+/// The file cannot be read, cannot be read twice (a pipe), or is no text in UTF-8 by its first bytes.
+pub(super) fn open(path: &Path, progress: &ProgressBar) -> Result<Text, DataError> {
+    let mut file = open_file(path)?;
+    let head = head(&mut file).map_err(DataError::io(path))?;
+    let is_gzip = head.starts_with(GZIP);
+    let whole = progress.wrap_read(io::Cursor::new(head.clone()).chain(file));
+    if !is_gzip {
+        return text(path, &head, whole);
+    }
+    let mut unpacked = MultiGzDecoder::new(BufReader::with_capacity(1 << 16, whole));
+    let mut head = Vec::new();
+    match unpacked.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head) {
+        // What breaks off so early does so again, where it is read.
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+        Err(error) => return Err(DataError::io(path)(error)),
+    }
+    text(path, &head.clone(), io::Cursor::new(head).chain(unpacked))
+}
+
+/// Opens a regular file. Rows are read several times: a pipe would be empty the second time.
+///
+/// # Errors
+/// The file cannot be opened, or is a folder, a pipe, or a device.
+pub(super) fn open_file(path: &Path) -> Result<File, DataError> {
+    let file = File::open(path).map_err(DataError::io(path))?;
+    let kind = file.metadata().map_err(DataError::io(path))?.file_type();
+    if kind.is_dir() {
+        return Err(DataError::file(path, "a folder, a file expected"));
+    }
+    if !kind.is_file() {
+        return Err(DataError::file(path, "neither a file nor a folder: what is read several times cannot be a pipe"));
+    }
+    Ok(file)
+}
+
+/// The whole text of a small file.
+///
+/// # Errors
+/// Those of [`open`], and bytes that are not UTF-8.
+pub(super) fn read_to_string(path: &Path) -> Result<String, DataError> {
+    let mut bytes = Vec::new();
+    open(path, &ProgressBar::hidden())?.read_to_end(&mut bytes).map_err(DataError::io(path))?;
+    String::from_utf8(bytes).map_err(|e| DataError::file(path, format!("not UTF-8: {e}")))
+}
+
+/// The first bytes of what `reader` gives.
+pub(super) fn head(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    reader.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+fn text(path: &Path, head: &[u8], mut whole: impl Read + Send + 'static) -> Result<Text, DataError> {
+    if let Some(what) = foreign(head) {
+        return Err(DataError::file(path, what));
+    }
+    if head.starts_with(BYTE_ORDER_MARK) {
+        whole.read_exact(&mut [0; BYTE_ORDER_MARK.len()]).map_err(DataError::io(path))?;
+    }
+    Ok(Text(Box::new(whole)))
+}
