@@ -270,6 +270,11 @@ fn tokens_keep_their_rows() {
     }
     let said = bench.succeed(&format!("train train --from model --map-tokens --data order --out x {FLAGS}"));
     assert!(said.contains("0 are new, 0 are gone"), "{said}");
+    assert!(
+        bench
+            .refused(&format!("train train --map-tokens --data order --out y {FLAGS}"))
+            .contains("--map-tokens is for --from")
+    );
     let said = bench.refused(&format!("train train --from model --map-tokens --data fields --out y {FLAGS}"));
     assert!(said.contains("field 0 is"), "{said}");
     bench.succeed(&format!("train train --data base --out shared {FLAGS} --qr-collisions 3 --qr-threshold 5"));

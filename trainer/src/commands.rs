@@ -157,6 +157,9 @@ fn run(
 ) -> Result<()> {
     let TrainArgs { place, architecture, training, quantization } = args;
     training.check()?;
+    if quantization.map_tokens && quantization.from.is_none() {
+        bail!("--map-tokens is for --from: there are no rows to map");
+    }
     allocator::keep_freed_memory();
     tch::set_num_threads(i32::from(place.threads.max(1)));
     classes::check(data)?;
