@@ -54,6 +54,17 @@ impl Bench {
         said
     }
 
+    /// The inputs of `../shared/troubles`, in the folder `troubles`; false, said aloud, where they are absent.
+    fn make_troubles(&self) -> bool {
+        let make = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/troubles/make.py");
+        if !make.exists() {
+            eprintln!("NOT TESTED: {} is absent", make.display());
+            return false;
+        }
+        assert!(Command::new("python3").arg(make).arg(self.at("troubles")).status().unwrap().success());
+        true
+    }
+
     fn prepare(&self, name: &str, rows: &str, fields: [&str; 3], seed: u64) {
         fs::write(self.at("rows.csv"), rows).unwrap();
         let field = |name| {
@@ -286,12 +297,9 @@ fn tokens_keep_their_rows() {
 #[test]
 fn days_of_the_same_tokens_are_told_apart() {
     let Some(bench) = bench() else { return };
-    let make = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/troubles/make.py");
-    if !make.exists() {
-        eprintln!("NOT TESTED: {} is absent", make.display());
+    if !bench.make_troubles() {
         return;
     }
-    assert!(Command::new("python3").arg(make).arg(bench.at("troubles")).status().unwrap().success());
     for day in ["1", "2", "small"] {
         bench.succeed(&format!(
             "train prepare csv --input troubles/days/{day}.csv --schema troubles/base.toml --out day-{day}"
@@ -313,4 +321,25 @@ fn days_of_the_same_tokens_are_told_apart() {
         let said = bench.refused(&format!("xsfm evaluate on-1.xsfm --rows day-{day}/test.arrow"));
         assert!(said.contains("\"user\" has other tokens"), "{said}");
     }
+}
+
+/// Validation rows of one class, and rows to calibrate on that are all the same, as `../shared/troubles` has them.
+#[test]
+fn rows_that_say_nothing_are_refused_before_anything_is_made() {
+    let Some(bench) = bench() else { return };
+    if !bench.make_troubles() {
+        return;
+    }
+    let split = "--split file --split-file troubles/one_class/letters.txt";
+    let rows = "--input troubles/one_class/rows.csv --schema troubles/base.toml";
+    bench.succeed(&format!("train prepare csv {rows} {split} --out one"));
+    let said = bench.refused(&format!("train train --data one --out out {FLAGS}"));
+    assert!(said.contains("valid.arrow") && said.contains("all 100 rows have the label 0"), "{said}");
+    assert!(!bench.at("out").exists(), "{said}");
+
+    bench.succeed("train prepare csv --input troubles/base.csv --schema troubles/base.toml --out plain");
+    bench.succeed(&format!("train train --data plain --out plain-model {FLAGS}"));
+    let said = bench.refused("xsfm pack plain-model --mode int8 --rows troubles/calibration/alike.tsv -o x.xsfm");
+    assert!(said.contains("alike.tsv") && said.contains("20 were given, 1 of them distinct"), "{said}");
+    assert!(!bench.at("x.xsfm").exists(), "{said}");
 }

@@ -16,7 +16,9 @@ pub fn check_rows(teacher: &Dataset, student: &Dataset) -> Result<()> {
         return Ok(());
     }
     let files = || format!("{} and {}", teacher.folder().display(), student.folder().display());
-    check_fields(teacher, student)?;
+    if let Some(problem) = fields_problem(teacher.schema(), teacher.folder(), student) {
+        bail!("{problem}");
+    }
     let fields = teacher.schema().fields.iter().zip(&student.schema().fields);
     let known: Vec<Known<'_>> = fields.map(|(theirs, ours)| Known::of(theirs, ours)).collect();
     let (mut theirs, mut ours) = (teacher.rows(Part::Train)?, student.rows(Part::Train)?);
@@ -24,8 +26,7 @@ pub fn check_rows(teacher: &Dataset, student: &Dataset) -> Result<()> {
     ensure!(their_rows == our_rows, "{}: {their_rows} and {our_rows} training rows", files());
     let (mut theirs, mut ours) = (Cursor::new(&mut theirs), Cursor::new(&mut ours));
     for number in 0..our_rows {
-        let (their, our) = (theirs.next()?, ours.next()?);
-        let ((their, t), (our, o)) = (their, our);
+        let ((their, t), (our, o)) = (theirs.next()?, ours.next()?);
         let (their_label, our_label) = (their.label(t).unwrap_or(0), our.label(o).unwrap_or(0));
         if their_label != our_label {
             bail!(
@@ -86,14 +87,6 @@ fn words(field: &Field, indices: &[u32]) -> String {
         None => "an unknown token".to_owned(),
     };
     indices.iter().map(word).collect::<Vec<_>>().join(", ")
-}
-
-/// Tokens may differ, and nothing else.
-pub fn check_fields(theirs: &Dataset, ours: &Dataset) -> Result<()> {
-    match fields_problem(theirs.schema(), theirs.folder(), ours) {
-        Some(problem) => bail!("{problem}"),
-        None => Ok(()),
-    }
 }
 
 /// The first thing but tokens in which a schema differs from the data's: number, order, names and kinds of the fields.
