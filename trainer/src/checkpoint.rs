@@ -16,6 +16,7 @@ use xsfm_interchange::schema::Schema;
 
 use crate::model::Model;
 use crate::quantized::check_scales;
+use crate::settings::Initialization;
 use crate::tensors;
 
 /// Loads a model to a device.
@@ -55,7 +56,8 @@ pub(crate) fn build(
     device: Device,
 ) -> Result<Model> {
     let path = folder.join(file::CONFIG);
-    let model = Model::new(config, 0.0, device).with_context(|| path.display().to_string())?;
+    let model =
+        Model::new(config, &Initialization::of_deviation(0.0), device).with_context(|| path.display().to_string())?;
     let path = folder.join(file::WEIGHTS);
     model.parameters.load_checkpoint(&model.layout, weights).with_context(|| path.display().to_string())?;
     Ok(model)

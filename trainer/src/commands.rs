@@ -156,6 +156,7 @@ fn run(
     device: Device,
 ) -> Result<()> {
     let TrainArgs { place, architecture, training, quantization } = args;
+    let initialization = &architecture.initialization;
     training.check()?;
     if quantization.map_tokens && quantization.from.is_none() {
         bail!("--map-tokens is for --from: there are no rows to map");
@@ -178,7 +179,7 @@ fn run(
             None => {
                 seed_torch(training.seed, 0);
                 architecture.check()?;
-                Model::new(architecture.model_config(data.schema()), architecture.init_std, device)?
+                Model::new(architecture.model_config(data.schema()), &architecture.initialization, device)?
             }
         };
         if quantization.quantize {
@@ -193,7 +194,8 @@ fn run(
         let settings = serde_json::to_value(settings)?;
         let (out, is_trained) = (&float_out, quantization.from.is_some());
         let pruning = Pruner::gradual(&model, &training.pruning);
-        Fit { data, out, model, is_trained, scales: None, objective, training, pruning, settings }.run(place.resume)?;
+        Fit { data, out, model, is_trained, initialization, scales: None, objective, training, pruning, settings }
+            .run(place.resume)?;
     }
     if let Some((training, rows)) = &int8 {
         let from = quantization.from.as_ref().unwrap_or(&float_out);
@@ -214,7 +216,8 @@ fn run(
         };
         let settings = serde_json::to_value(settings)?;
         let (out, is_trained) = (&place.out, true);
-        Fit { data, out, model, is_trained, scales, objective, training, pruning, settings }.run(place.resume)?;
+        Fit { data, out, model, is_trained, initialization, scales, objective, training, pruning, settings }
+            .run(place.resume)?;
     }
     Ok(())
 }

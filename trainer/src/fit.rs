@@ -20,10 +20,12 @@ use xsfm_interchange::metrics::Metrics;
 use xsfm_interchange::output;
 use xsfm_interchange::rows::RowsError;
 
+use crate::average::Average;
 use crate::checkpoint;
 use crate::cuda::{Tf32, upload};
 use crate::data::ahead::ahead;
 use crate::data::batches::{Batch, Batches, Order};
+use crate::data::unknown::Unknown;
 use crate::device::preparing_threads;
 use crate::distill::Objective;
 use crate::divergence::{self, Diverged};
@@ -35,8 +37,9 @@ use crate::model::{Dropout, Model, Output};
 use crate::optimizer::Adam;
 use crate::prune::Pruner;
 use crate::quantized::{Quantized, refresh_table_scales};
-use crate::settings::{StopOn, Training};
-use crate::state::{Keeper, State};
+use crate::schedule::Schedule;
+use crate::settings::{Initialization, StopOn, Training};
+use crate::state::{Course, Keeper, State};
 
 /// Rows of a batch in evaluation.
 pub const EVALUATION_ROWS: usize = 4096;
@@ -44,6 +47,9 @@ pub const EVALUATION_ROWS: usize = 4096;
 const WAITING: usize = 8;
 /// Steps after which losses are read. Training in int8 reads its tables' scales in every step.
 const LOSSES_READ: [usize; 2] = [64, 1];
+
+/// Tables that are drawn anew have random numbers of their own: those of an epoch are for its dropout.
+const REDRAW: u64 = 1 << 63;
 
 /// One training run: a model, what it learns, and where it is kept.
 #[derive(Debug)]
@@ -62,6 +68,8 @@ pub struct Fit<'a> {
     pub objective: &'a Objective,
     /// How.
     pub training: &'a Training,
+    /// How tables are drawn anew.
+    pub initialization: &'a Initialization,
     /// What becomes or stays 0.
     pub pruning: Option<Pruner>,
     /// Every setting that decides the result: recorded, and compared when a run goes on.
@@ -84,9 +92,9 @@ pub struct Report {
     /// Figures on the validation rows before the first step; absent in runs of older programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Metrics>,
-    /// One entry per epoch.
+    /// One entry per evaluation, of which an epoch has one unless told otherwise.
     pub epochs: Vec<Epoch>,
-    /// The epoch that was kept; 0: the model before the first step.
+    /// The epoch of the evaluation that was kept; 0: the model before the first step.
     pub best_epoch: u64,
     /// Its figures on the validation rows.
     pub valid: Metrics,
@@ -94,22 +102,36 @@ pub struct Report {
     pub test: Option<Metrics>,
 }
 
-/// What one epoch measured.
+/// What one epoch measured, or a part of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Epoch {
     /// Its number, from 1.
     pub epoch: u64,
-    /// Mean loss of its batches, regularisation included.
+    /// Which part of it has ended, from 1, where it has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<u64>,
+    /// Mean loss of its batches so far, with regularisation of what they used.
     pub train_loss: f64,
     /// Validation LogLoss after it.
     pub valid_log_loss: f64,
     /// Validation AUC after it.
     pub valid_auc: f64,
-    /// Time that it took, validation included.
+    /// The factor on the learning rate that it was trained with, where it is not 1.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub rate_factor: f64,
+    /// Time since the epoch began, validation included.
     pub seconds: f64,
     /// Training rows per second, validation not included; absent in runs of older programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_per_second: Option<f64>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_one(value: &f64) -> bool {
+    *value == 1.0
 }
 
 /// Seeds libtorch for an epoch; epoch 0 is initialisation. A run that goes on has the random numbers of an unbroken one.
@@ -170,71 +192,43 @@ impl Fit<'_> {
         }
         let _lock = lock(self.out, "training")?;
         self.model.mixed_precision = self.training.mixed_precision;
-        let mut adam = Adam::new(&self.model.parameters, self.training.optimizer);
         let mut keeper = Keeper::new(self.out);
-        let (mut state, mut best) =
-            match resume.then(|| keeper.read(&self.settings, data, &self.model, &mut adam)).transpose()? {
-                Some(Some((saved, best))) => {
-                    if saved.finished {
-                        output::say(format_args!("{}: already finished", self.out.display()));
-                        return Ok(());
-                    }
-                    self.scales.clone_from(&saved.scales);
-                    output::say(format_args!("{}: going on after epoch {}", self.out.display(), saved.epochs.len()));
-                    (saved, best)
-                }
-                _ => {
-                    let state = self.begin(&mut valid)?;
-                    keeper.forget()?;
-                    keeper.begin(data)?;
-                    (state, self.model.parameters.snapshot())
-                }
-            };
-        let start = state.start.context("a run without a start")?;
+        let mut course = self.course()?;
+        if resume && keeper.read(&mut course, data, &self.model)? {
+            if course.state.finished {
+                output::say(format_args!("{}: already finished", self.out.display()));
+                return Ok(());
+            }
+            self.scales.clone_from(&course.state.scales);
+            let epochs = course.state.epochs.last().map_or(0, |last| last.epoch);
+            output::say(format_args!("{}: going on after epoch {epochs}", self.out.display()));
+        } else {
+            self.begin(&mut course.state, &mut valid)?;
+            keeper.forget()?;
+            keeper.begin(data)?;
+        }
 
+        let done = course.state.epochs.last().map_or(0, |last| last.epoch);
         if let Some(pruner) = &mut self.pruning {
-            pruner.start(state.epochs.len() as u64 * train.num_batches(), train.num_batches());
+            pruner.start(done * train.num_batches(), train.num_batches());
         }
         let bar = progress(self.training.epochs * train.num_batches());
-        bar.set_position(state.epochs.len() as u64 * train.num_batches());
-        let from = state.epochs.len() as u64 + 1;
-        for epoch in from..=self.training.epochs {
-            if state.best_epoch.is_some_and(|best| epoch > best + self.training.patience) {
+        bar.set_position(done * train.num_batches());
+        for epoch in done + 1..=self.training.epochs {
+            if self.schedule(&course.state).stop {
                 break;
             }
             bar.set_message(format!("epoch {epoch}/{}", self.training.epochs));
-            let begun = Instant::now();
-            let train_loss = self.train_epoch(epoch, &mut train, &mut adam, &bar)?;
-            let rows_per_second = train.num_rows() as f64 / begun.elapsed().as_secs_f64();
-            let valid = self.measure_epoch(epoch, train_loss, &start, &mut valid)?;
-            let valid_auc = valid.auc.context("no AUC")?;
-            let is_best = epoch >= self.first_candidate()
-                && self.best_so_far(&start, &state.epochs).is_none_or(|best| self.stop_on(&valid) > best);
-            let seconds = begun.elapsed().as_secs_f64();
-            bar.suspend(|| {
-                let mark = if is_best { " *" } else { "" };
-                let log_loss = valid.log_loss;
-                output::say(format_args!(
-                    "epoch {epoch:>3}  train loss {train_loss:.5}  valid LogLoss {log_loss:.5}  AUC {valid_auc:.5}  {seconds:.1} s  \
-                     {rows_per_second:.0} rows/s{mark}"
-                ));
-            });
-            if is_best {
-                state.best_epoch = Some(epoch);
-                best = self.model.parameters.snapshot();
+            if epoch > 1 && epoch <= 1 + self.training.redraw_tables {
+                seed_torch(self.training.seed ^ REDRAW, epoch);
+                self.model.redraw_tables(self.initialization)?;
+                course.adam.forget_tables();
             }
-            let rows_per_second = Some(rows_per_second);
-            state.epochs.push(Epoch {
-                epoch,
-                train_loss,
-                valid_log_loss: valid.log_loss,
-                valid_auc,
-                seconds,
-                rows_per_second,
-            });
-            keeper.write(&mut state, &self.model, &adam, &best)?;
+            self.train_epoch(epoch, &mut train, &mut valid, &mut course, &bar)?;
+            keeper.write(&mut course, &self.model)?;
         }
         bar.finish_and_clear();
+        let Course { mut state, best, .. } = course;
         self.model.parameters.restore(&best.into_iter().collect())?;
         let report = self.finish(&state, &mut valid)?;
         keeper.finish(&mut state)?;
@@ -242,64 +236,88 @@ impl Fit<'_> {
         Ok(())
     }
 
-    /// The state of a run before its first step.
-    fn begin(&self, valid: &mut Batches) -> Result<State> {
+    /// A run that has not begun.
+    fn course(&self) -> Result<Course> {
+        let state = State {
+            settings: self.settings.clone(),
+            data: Some(self.data.fingerprint().clone()),
+            start: None,
+            epochs: Vec::new(),
+            best: None,
+            scales: self.scales.clone(),
+            optimizer_steps: 0,
+            finished: false,
+        };
+        let parameters = &self.model.parameters;
+        let average = Average::new(parameters, self.training.average);
+        Ok(Course { state, adam: Adam::new(&self.model, self.training)?, average, best: parameters.snapshot() })
+    }
+
+    /// Before the first step.
+    fn begin(&self, state: &mut State, valid: &mut Batches) -> Result<()> {
         let start = self.measure(valid).context("before the first step")?;
         let auc = start.auc.with_context(|| {
             format!("{}: all validation rows have the same label, so there is no AUC", self.data.folder().display())
         })?;
-        let is_candidate = self.first_candidate() == 0;
+        state.start = Some(start);
+        state.best = self.start_figure(state).map(|_| 0);
         if self.is_trained {
-            let mark = if is_candidate { " *" } else { "" };
+            let mark = if state.best.is_some() { " *" } else { "" };
             output::say(format_args!(
                 "epoch   0  as it was          valid LogLoss {:.5}  AUC {auc:.5}{mark}",
                 start.log_loss
             ));
         }
-        Ok(State {
-            settings: self.settings.clone(),
-            data: Some(self.data.fingerprint().clone()),
-            start: Some(start),
-            epochs: Vec::new(),
-            best_epoch: is_candidate.then_some(0),
-            scales: self.scales.clone(),
-            optimizer_steps: 0,
-            finished: false,
-        })
+        Ok(())
     }
 
-    /// The first epoch that may be kept: the one at whose end all is pruned that shall be; 0, before the first step, of a trained model.
-    fn first_candidate(&self) -> u64 {
-        let pruned = if self.training.pruning.is_some() { self.training.pruning.prune_epochs } else { 0 };
-        pruned.max(u64::from(!self.is_trained))
+    /// Whether an evaluation may be the best: not before all is pruned that shall be.
+    fn is_candidate(&self, epoch: u64, part: Option<u64>) -> bool {
+        let pruning = &self.training.pruning;
+        let is_end = part.is_none_or(|part| part == self.training.evaluations);
+        !pruning.is_some() || epoch > pruning.prune_epochs || (epoch == pruning.prune_epochs && is_end)
     }
 
-    /// What chooses among epochs, the larger the better.
-    fn choice(&self, auc: f64, log_loss: f64) -> f64 {
+    /// What the rate is, and which evaluation is the best.
+    fn schedule(&self, state: &State) -> Schedule {
+        let figure = |e: &Epoch| self.is_candidate(e.epoch, e.part).then(|| self.figure(e.valid_auc, e.valid_log_loss));
+        let figures = state.epochs.iter().map(|e| (e.epoch, figure(e)));
+        Schedule::after(self.training, self.start_figure(state), figures)
+    }
+
+    /// The figure before the first step, where that model may be kept.
+    fn start_figure(&self, state: &State) -> Option<f64> {
+        let start = state.start.filter(|_| self.is_trained && self.is_candidate(0, None))?;
+        Some(self.figure(start.auc?, start.log_loss))
+    }
+
+    /// What chooses among evaluations, the larger the better.
+    fn figure(&self, auc: f64, log_loss: f64) -> f64 {
         match self.training.stop_on {
             StopOn::Auc => auc,
             StopOn::LogLoss => -log_loss,
+            StopOn::Both => auc - log_loss,
         }
     }
 
-    fn stop_on(&self, valid: &Metrics) -> f64 {
-        self.choice(valid.auc.unwrap_or(f64::NEG_INFINITY), valid.log_loss)
-    }
-
-    fn best_so_far(&self, start: &Metrics, epochs: &[Epoch]) -> Option<f64> {
-        let first = self.first_candidate();
-        let start = (first == 0).then(|| self.stop_on(start));
-        let epochs = epochs.iter().filter(|e| e.epoch >= first).map(|e| self.choice(e.valid_auc, e.valid_log_loss));
-        start.into_iter().chain(epochs).reduce(f64::max)
-    }
-
-    /// Figures on the validation rows after an epoch.
-    fn measure_epoch(&self, number: u64, train_loss: f64, start: &Metrics, valid: &mut Batches) -> Result<Metrics> {
+    /// Figures on the validation rows in an epoch, of the average where there is one.
+    fn measure_epoch(&self, number: u64, train_loss: f64, course: &Course, valid: &mut Batches) -> Result<Metrics> {
         let diverged = |what: String| self.diverged(what, number);
-        let valid = self.measure(valid).map_err(|error| match divergence::not_finite(&error) {
+        let own = course.average.as_ref().map(|average| -> Result<_> {
+            let own = self.model.parameters.snapshot();
+            self.model.parameters.restore(&average.numbers().into_iter().collect())?;
+            Ok(own)
+        });
+        let own = own.transpose()?;
+        let measured = self.measure(valid);
+        if let Some(own) = own {
+            self.model.parameters.restore(&own.into_iter().collect())?;
+        }
+        let valid = measured.map_err(|error| match divergence::not_finite(&error) {
             Some(what) => diverged(format!("after epoch {number} {what}")).into(),
             None => error,
         })?;
+        let start = &course.state.start.context("a run without a start")?;
         match (divergence::Epoch { number, train_loss, start, valid: &valid }).explosion() {
             Some(what) => Err(diverged(what).into()),
             None => Ok(valid),
@@ -310,6 +328,7 @@ impl Fit<'_> {
         Diverged { what, learning_rate: self.learning_rate(epoch) }
     }
 
+    /// That of an epoch, without the factors of plateaus and of the first steps.
     fn learning_rate(&self, epoch: u64) -> f64 {
         let exponent = i32::try_from(epoch - 1).unwrap_or(i32::MAX);
         self.training.learning_rate * self.training.learning_rate_decay.powi(exponent)
@@ -324,11 +343,21 @@ impl Fit<'_> {
         }
     }
 
-    /// One pass over the training rows; gives the mean loss.
-    fn train_epoch(&mut self, epoch: u64, train: &mut Batches, adam: &mut Adam, bar: &ProgressBar) -> Result<f64> {
+    /// One pass over the training rows, measured at its end, or in between too.
+    fn train_epoch(
+        &mut self,
+        epoch: u64,
+        train: &mut Batches,
+        valid: &mut Batches,
+        course: &mut Course,
+        bar: &ProgressBar,
+    ) -> Result<()> {
         let t = self.training;
+        let begun = Instant::now();
         seed_torch(t.seed, epoch);
-        let learning_rate = self.learning_rate(epoch);
+        let mut factor = self.schedule(&course.state).factor;
+        let (steps, mut measuring) = (train.num_batches(), Duration::ZERO);
+        let part_of = |step: u64| step * t.evaluations / steps;
         let is_int8 = self.scales.is_some();
         // Sums of integers are exact, and figures are measured, without rounded inputs.
         let _tf32 = Tf32::allow(!is_int8);
@@ -336,38 +365,90 @@ impl Fit<'_> {
         let (objective, device) = (self.objective, self.model.device());
         let (indexer, numberings) = (self.model.layout.indexer().clone(), NumberingPool::default());
         let batches = train.pass(Order::Shuffled { seed: t.seed, epoch });
+        let unknown = Unknown { share: t.unknown_share, seed: t.seed, epoch };
         let prepare = move |batch: Result<Batch, RowsError>| {
-            let Batch { rows: block, numbers } = batch?;
+            let Batch { rows: mut block, numbers } = batch?;
+            unknown.replace(&mut block, &numbers);
             let rows = numberings.distinct(indexer.rows(&block)?);
             let ready = Ready::Here { labels: block.labels, teacher: objective.teacher(&numbers), rows };
             // On a GPU they go ahead. On a CPU there is nothing to copy, and a thread that is new to libtorch costs the others time.
             if device == Device::Cpu { anyhow::Ok(ready) } else { ready.upload(device).map(Ready::There) }
         };
         thread::scope(|scope| {
-            for (step, batch) in ahead(scope, WAITING, preparing_threads(device), batches, prepare).enumerate() {
+            for (step, batch) in (1..).zip(ahead(scope, WAITING, preparing_threads(device), batches, prepare)) {
                 let OnDevice { count, labels, teacher, rows } = batch?.upload(device)?;
                 bar.inc(1);
-                if count < 2 {
-                    // BatchNorm has no variance of a single row.
+                // BatchNorm has no variance of a single row.
+                if count > 1 {
+                    let entries = self.model.gather(rows)?;
+                    let output = self.train_pass(&entries).map_err(|error| match step {
+                        1 if epoch == 1 => error,
+                        // Before the first step the integers could carry the model.
+                        _ => self.diverged(format!("{error:#}, in step {step} of epoch {epoch}"), epoch).into(),
+                    })?;
+                    let loss = objective.loss(&output.logits, &labels.to_kind(Kind::Float), teacher.as_ref());
+                    let loss = if t.l2 > 0.0 { loss + output.squares() * (t.l2 / 2.0) } else { loss };
+                    self.check(losses.add(&loss, count)?, epoch)?;
+                    let number = (epoch - 1) * steps + step;
+                    let warm = (number as f64 / t.warm_up as f64).min(1.0);
+                    let learning_rate = self.learning_rate(epoch) * factor * warm;
+                    course.adam.step(&loss, learning_rate, t.weight_decay, &entries)?;
+                    if let Some(pruner) = &mut self.pruning {
+                        pruner.step();
+                    }
+                    if let Some(average) = &mut course.average {
+                        average.step(&self.model.parameters, number);
+                    }
+                }
+                if part_of(step) == part_of(step - 1) {
                     continue;
                 }
-                let entries = self.model.gather(rows)?;
-                let output = self.train_pass(&entries).map_err(|error| match step {
-                    0 if epoch == 1 => error,
-                    // Before the first step the integers could carry the model.
-                    _ => self.diverged(format!("{error:#}, in step {} of epoch {epoch}", step + 1), epoch).into(),
-                })?;
-                let loss = objective.loss(&output.logits, &labels.to_kind(Kind::Float), teacher.as_ref());
-                let loss = if t.l2 > 0.0 { loss + output.squares() * (t.l2 / 2.0) } else { loss };
-                self.check(losses.add(&loss, count)?, epoch)?;
-                adam.step(&loss, learning_rate, t.weight_decay, &entries)?;
-                if let Some(pruner) = &mut self.pruning {
-                    pruner.step();
+                self.check(losses.read()?, epoch)?;
+                let since = Instant::now();
+                let part = (t.evaluations > 1).then(|| part_of(step));
+                let trained = begun.elapsed() - measuring;
+                let rows_per_second = Some(losses.rows() / trained.as_secs_f64());
+                let measured = self.measure_epoch(epoch, losses.mean(), course, valid)?;
+                course.state.epochs.push(Epoch {
+                    epoch,
+                    part,
+                    train_loss: losses.mean(),
+                    valid_log_loss: measured.log_loss,
+                    valid_auc: measured.auc.context("no AUC")?,
+                    rate_factor: factor,
+                    seconds: begun.elapsed().as_secs_f64(),
+                    rows_per_second,
+                });
+                let schedule = self.after_evaluation(course, bar)?;
+                measuring += since.elapsed();
+                factor = schedule.factor;
+                if schedule.stop {
+                    break;
                 }
             }
-            self.check(losses.read()?, epoch)?;
-            Ok(losses.mean())
+            Ok(())
         })
+    }
+
+    /// Keeps the numbers of an evaluation that is the best so far, or goes back to those.
+    fn after_evaluation(&self, course: &mut Course, bar: &ProgressBar) -> Result<Schedule> {
+        let schedule = self.schedule(&course.state);
+        let is_best = schedule.best == Some(course.state.epochs.len() as u64);
+        bar.suspend(|| {
+            let mark = if is_best { " *" } else { "" };
+            course.state.epochs.iter().last().into_iter().for_each(|e| output::say(format_args!("{e}{mark}")));
+        });
+        course.state.best = schedule.best;
+        if is_best {
+            course.best = course.measured(&self.model);
+        } else if schedule.dropped && self.training.plateau_rewind {
+            let best = course.best.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
+            self.model.parameters.restore(&best)?;
+            if let Some(average) = &mut course.average {
+                average.restore(&best)?;
+            }
+        }
+        Ok(schedule)
     }
 
     fn train_pass(&mut self, entries: &Entries) -> Result<Output> {
@@ -404,6 +485,7 @@ impl Fit<'_> {
                 Some(self.measure(&mut Batches::open(&path, self.data.bounds(), EVALUATION_ROWS)?)?)
             }
         };
+        let kept = state.best.and_then(|best| state.epochs.get(usize::try_from(best).ok()?.checked_sub(1)?));
         let report = Report {
             settings: state.settings.clone(),
             data: Some(self.data.fingerprint().clone()),
@@ -414,12 +496,25 @@ impl Fit<'_> {
                 .map(|pruner| self.model.parameters.count(&self.model.config) - pruner.zeros()),
             start: state.start,
             epochs: state.epochs.clone(),
-            best_epoch: state.best_epoch.unwrap_or(0),
+            best_epoch: kept.map_or(0, |e| e.epoch),
             valid: self.measure(valid)?,
             test,
         };
         checkpoint::save(self.out, &self.model, self.current_scales()?.as_ref(), self.data.schema(), &report)?;
         Ok(report)
+    }
+}
+
+impl std::fmt::Display for Epoch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Epoch { epoch, part, train_loss, valid_log_loss, valid_auc, seconds, rows_per_second, .. } = self;
+        write!(f, "epoch {epoch:>3}")?;
+        part.map_or(Ok(()), |part| write!(f, ", part {part:>2}"))?;
+        write!(
+            f,
+            "  train loss {train_loss:.5}  valid LogLoss {valid_log_loss:.5}  AUC {valid_auc:.5}  {seconds:.1} s"
+        )?;
+        rows_per_second.map_or(Ok(()), |rows| write!(f, "  {rows:.0} rows/s"))
     }
 }
 

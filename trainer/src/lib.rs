@@ -9,7 +9,7 @@
 //! | [`qat`], [`quantized`] | a trained model | its integers, trained further; logits in int8 |
 //! | [`teacher`] | teachers' checkpoints, training rows | their mean logits, kept for the next student |
 //! | [`distill`] | logits of student and teachers | the loss |
-//! | [`fit`], [`optimizer`], [`losses`], [`prune`] | model, loss, batches | the best epoch |
+//! | [`fit`], [`schedule`], [`optimizer`], [`average`], [`losses`], [`prune`] | model, loss, batches | the best epoch |
 //! | [`state`], [`lock`] | a run between two epochs | a file to go on from; one run at a time |
 //! | [`divergence`] | an epoch's losses | whether there is any use in going on |
 //! | [`checkpoint`], [`tensors`] | a trained model | its folder, and back |
@@ -28,6 +28,8 @@ pub mod data;
 
 #[cfg(feature = "torch")]
 pub mod allocator;
+#[cfg(feature = "torch")]
+pub mod average;
 #[cfg(feature = "torch")]
 pub mod bench;
 #[cfg(feature = "torch")]
@@ -65,6 +67,7 @@ pub mod prune;
 pub mod qat;
 #[cfg(feature = "torch")]
 pub mod quantized;
+pub mod schedule;
 pub mod settings;
 #[cfg(feature = "torch")]
 pub mod state;

@@ -63,6 +63,11 @@ impl Losses {
         Ok(None)
     }
 
+    /// Rows that were read.
+    pub fn rows(&self) -> f64 {
+        self.rows
+    }
+
     /// The mean over all rows that were read.
     pub fn mean(&self) -> f64 {
         self.sum / self.rows

@@ -10,6 +10,7 @@ use xsfm_interchange::rows::RowBlock;
 
 use crate::model::Model;
 use crate::quantized::refresh_table_scales;
+use crate::settings::Initialization;
 use crate::tensors::size;
 
 /// At most this many numbers of one quantity are kept to choose its scale.
@@ -35,7 +36,7 @@ pub fn fold_batch_norm(model: &Model) -> Result<Model> {
     if let Some(mlp) = &mut config.mlp {
         mlp.batch_norm = false;
     }
-    let folded = Model::new(config, 0.0, model.device())?;
+    let folded = Model::new(config, &Initialization::of_deviation(0.0), model.device())?;
     no_grad(|| {
         for (from, into) in model.parameters.layers.iter().zip(&folded.parameters.layers) {
             let f64 = |t: &Tensor| t.to_kind(Kind::Double);

@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `model.*` | the parameters, tables as in a checkpoint |
 //! | `mean.*`, `square.*` | Adam's two moments of each |
+//! | `average.*` | their average, where it is measured in their place |
 //!
-//! Three numbers for every trained one. The best epoch so far is the model of the state, or where later epochs were worse, in a file of its
-//! own, `best-N.safetensors`, which is written once. It is there before a state says so and until no state does, so that a run can be
+//! Three numbers for every trained one, or four. The best so far is the model that the last evaluation measured, or where later ones were
+//! worse, in a file of its own, `best-N.safetensors` for the N-th evaluation, which is written once. It is there before a state says so and until no state does, so that a run can be
 //! killed at any moment.
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use xsfm_interchange::metrics::Metrics;
 use xsfm_interchange::output;
 use xsfm_interchange::schema::Schema;
 
+use crate::average::Average;
 use crate::fit::Epoch;
 use crate::model::Model;
 use crate::model::embedding::{Layout, Table};
@@ -45,10 +47,11 @@ pub struct State {
     pub data: Option<Fingerprint>,
     /// Figures on the validation rows before the first step; absent in runs of older programs.
     pub start: Option<Metrics>,
-    /// The epochs so far.
+    /// The evaluations so far.
     pub epochs: Vec<Epoch>,
-    /// The best of them; 0: the model before the first step.
-    pub best_epoch: Option<u64>,
+    /// The best of them, from 1; 0: the model before the first step. Older programs had one in an epoch.
+    #[serde(alias = "best_epoch")]
+    pub best: Option<u64>,
     /// Scales wanted of the integers.
     pub scales: Option<Scales>,
     /// Adam's steps.
@@ -57,14 +60,47 @@ pub struct State {
     pub finished: bool,
 }
 
+impl State {
+    /// The number of the last evaluation.
+    fn measured_last(&self) -> u64 {
+        self.epochs.len() as u64
+    }
+}
+
 /// All numbers of a model, on the CPU, by name.
-type Numbers = Vec<(String, Tensor)>;
+pub type Numbers = Vec<(String, Tensor)>;
+
+/// What a run has come to, beside the model that it trains.
+#[derive(Debug)]
+pub struct Course {
+    /// Its evaluations.
+    pub state: State,
+    /// The optimiser.
+    pub adam: Adam,
+    /// What is measured in place of the model.
+    pub average: Option<Average>,
+    /// All numbers of the best evaluation.
+    pub best: Numbers,
+}
+
+impl Course {
+    /// All numbers of the model that is measured: the average's, or `model`'s own.
+    pub fn measured(&self, model: &Model) -> Numbers {
+        match &self.average {
+            None => model.parameters.snapshot(),
+            Some(average) => {
+                let on_cpu = |tensor: Tensor| tensor.to_device(Device::Cpu).copy();
+                average.numbers().into_iter().map(|(name, tensor)| (name, on_cpu(tensor))).collect()
+            }
+        }
+    }
+}
 
 /// The files of a run's state.
 #[derive(Debug)]
 pub struct Keeper {
     folder: PathBuf,
-    /// The epoch whose numbers are in a file.
+    /// The evaluation whose numbers are in a file.
     kept: Option<u64>,
 }
 
@@ -78,8 +114,8 @@ impl Keeper {
         self.folder.join(STATE_FILE)
     }
 
-    fn best_path(&self, epoch: u64) -> PathBuf {
-        self.folder.join(format!("{}{epoch}{}", BEST.0, BEST.1))
+    fn best_path(&self, evaluation: u64) -> PathBuf {
+        self.folder.join(format!("{}{evaluation}{}", BEST.0, BEST.1))
     }
 
     /// Forgets the run that was here: another begins.
@@ -104,16 +140,17 @@ impl Keeper {
         Ok(data.schema().save(&self.folder.join(SCHEMA_FILE))?)
     }
 
-    /// Writes the state after an epoch. `best`: all numbers of the best epoch.
+    /// Writes the state after an epoch.
     ///
     /// # Errors
     /// Whatever the file system reports.
-    pub fn write(&mut self, state: &mut State, model: &Model, adam: &Adam, best: &Numbers) -> Result<()> {
+    pub fn write(&mut self, course: &mut Course, model: &Model) -> Result<()> {
         let tables = model.layout.tables();
-        let last = state.epochs.last().map(|epoch| epoch.epoch);
-        if let Some(epoch) = state.best_epoch.filter(|&epoch| Some(epoch) != last && Some(epoch) != self.kept) {
-            tensors::write(&self.best_path(epoch), &split(&tables, "", best), None)?;
-            self.kept = Some(epoch);
+        let Course { state, adam, average, best } = course;
+        let elsewhere = state.best.filter(|&best| best != state.measured_last());
+        if let Some(best_one) = elsewhere.filter(|&best| Some(best) != self.kept) {
+            tensors::write(&self.best_path(best_one), &split(&tables, "", best), None)?;
+            self.kept = Some(best_one);
         }
         let (steps, [means, squares]) = adam.snapshot();
         state.optimizer_steps = steps;
@@ -121,8 +158,9 @@ impl Keeper {
         let mut all = split(&tables, "model.", &parameters);
         all.extend(split(&tables, "mean.", &means));
         all.extend(split(&tables, "square.", &squares));
+        all.extend(average.iter().flat_map(|average| split(&tables, "average.", &average.numbers())));
         tensors::write(&self.path(), &all, Some(serde_json::to_string(state)?))?;
-        self.remove_all_but(state.best_epoch.filter(|&epoch| Some(epoch) != last))
+        self.remove_all_but(elsewhere)
     }
 
     /// Says that a run is finished: its checkpoint is written.
@@ -140,31 +178,24 @@ impl Keeper {
         self.remove_all_but(None)
     }
 
-    /// Goes on with the run that was here, if there is one: sets `model` and, unless it is finished, `adam`; gives the state and all
-    /// numbers of the best epoch.
+    /// Goes on with the run that was here, if there is one: sets `model` and, unless it is finished, the rest of `course`.
     ///
     /// # Errors
     /// Files that cannot be read, other settings than `settings`, other rows than `data`, a run that an older program began.
-    pub fn read(
-        &mut self,
-        settings: &serde_json::Value,
-        data: &Dataset,
-        model: &Model,
-        adam: &mut Adam,
-    ) -> Result<Option<(State, Numbers)>> {
+    pub fn read(&mut self, course: &mut Course, data: &Dataset, model: &Model) -> Result<bool> {
         let path = self.path();
         let at = || path.display().to_string();
         if !path.try_exists().with_context(at)? {
-            return Ok(None);
+            return Ok(false);
         }
         let (mut tensors, text) = tensors::read(&path)?;
         let not_a_state = || format!("{}: not a training state", path.display());
         let state: State = serde_json::from_str(&text.with_context(not_a_state)?).with_context(not_a_state)?;
-        if state.settings != *settings {
+        if state.settings != course.state.settings {
             bail!(
                 "{}: a run with other settings ({}); repeat its settings, or train without --resume",
                 path.display(),
-                difference(&state.settings, settings)
+                difference(&state.settings, &course.state.settings)
             );
         }
         match &state.data {
@@ -174,32 +205,35 @@ impl Keeper {
             )),
             Some(before) => self.check_data(before, data)?,
         }
-        if state.finished {
-            return Ok(Some((state, Vec::new())));
-        }
-        if state.start.is_none() {
+        if state.start.is_none() && !state.finished {
             bail!("{}: a run that an older program began; train without --resume", path.display());
+        }
+        course.state = state;
+        if course.state.finished {
+            return Ok(true);
         }
         let layout = &model.layout;
         model.parameters.restore(&join(layout, "model.", &mut tensors)).with_context(at)?;
         let moments = ["mean.", "square."].map(|prefix| join(layout, prefix, &mut tensors));
-        adam.restore(state.optimizer_steps, [&moments[0], &moments[1]]).with_context(at)?;
-        let last = state.epochs.last().map(|epoch| epoch.epoch);
-        let best = match state.best_epoch {
-            Some(epoch) if Some(epoch) != last => {
-                let path = self.best_path(epoch);
-                let best = join(layout, "", &mut tensors::read(&path)?.0);
+        course.adam.restore(course.state.optimizer_steps, [&moments[0], &moments[1]]).with_context(at)?;
+        if let Some(average) = &mut course.average {
+            average.restore(&join(layout, "average.", &mut tensors)).with_context(at)?;
+        }
+        course.best = match course.state.best {
+            Some(best) if best != course.state.measured_last() => {
+                let path = self.best_path(best);
+                let numbers = join(layout, "", &mut tensors::read(&path)?.0);
                 let names = model.parameters.named().into_iter().map(|(name, ..)| name);
                 let number = |name: String| {
-                    let tensor = best.get(&name).map(Tensor::shallow_clone);
+                    let tensor = numbers.get(&name).map(Tensor::shallow_clone);
                     Ok((name.clone(), tensor.with_context(|| format!("{}: no tensor `{name}`", path.display()))?))
                 };
-                self.kept = Some(epoch);
+                self.kept = Some(best);
                 names.map(number).collect::<Result<_>>()?
             }
-            _ => model.parameters.snapshot(),
+            _ => course.measured(model),
         };
-        Ok(Some((state, best)))
+        Ok(true)
     }
 
     /// A run goes on with the rows that it began with.

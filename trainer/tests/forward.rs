@@ -12,6 +12,7 @@ use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, ModelC
 use xsfm_interchange::rows::RowBlock;
 use xsfm_trainer::model::{Dropout, Model, pairs};
 use xsfm_trainer::qat::fold_batch_norm;
+use xsfm_trainer::settings::Initialization;
 
 struct Named(HashMap<String, (Vec<f64>, Vec<i64>)>);
 
@@ -162,7 +163,7 @@ fn biases_before_batch_norm_are_kept_in_its_mean() {
     let (_, config) = configurations().swap_remove(0);
     let other = random_model(config.clone(), 4);
     let block = random_rows(&config, 30, 4);
-    let model = Model::new(config, 0.1, Device::Cpu).unwrap();
+    let model = Model::new(config, &Initialization::of_deviation(0.1), Device::Cpu).unwrap();
     let saved = other.parameters.to_checkpoint(&other.layout);
     model.parameters.load_checkpoint(&model.layout, saved.into_iter().collect()).unwrap();
     let entries = model.entries(&block).unwrap();

@@ -145,6 +145,17 @@ pub(crate) struct Share<'a, const N: usize> {
     borrowed: PhantomData<&'a mut f32>,
 }
 
+/// A row that a batch uses.
+#[derive(Debug)]
+pub(crate) struct UsedRow<'a, const N: usize> {
+    /// Its number in the tables.
+    pub(crate) row: usize,
+    /// The batch's entries that use it.
+    pub(crate) entries: &'a [i32],
+    /// Its numbers in each table.
+    pub(crate) tables: [&'a mut [f32]; N],
+}
+
 // SAFETY: its rows are no other share's, and all else is read alone.
 unsafe impl<const N: usize> Send for Share<'_, N> {}
 
@@ -163,7 +174,7 @@ pub(crate) fn shares<'a, const N: usize>(
 }
 
 impl<'a, const N: usize> Iterator for Share<'a, N> {
-    type Item = (&'a [i32], [&'a mut [f32]; N]);
+    type Item = UsedRow<'a, N>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -173,6 +184,6 @@ impl<'a, const N: usize> Iterator for Share<'a, N> {
         // SAFETY: the row lies in the tables, whose tensors are borrowed for 'a; `Uses` lists it once, and one share has that place.
         let rows =
             self.tables.map(|table| unsafe { slice::from_raw_parts_mut(table.add(row * self.columns), self.columns) });
-        Some((self.uses.entries(n), rows))
+        Some(UsedRow { row, entries: self.uses.entries(n), tables: rows })
     }
 }

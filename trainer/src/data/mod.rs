@@ -17,6 +17,7 @@
 //! | [`generate`] | rows of a planted truth |
 //! | [`classes`] | whether there are rows of both classes |
 //! | [`batches`] | encoded rows, shuffled in a bounded window |
+//! | [`unknown`] | tokens that are taken for unknown ones in training |
 //! | [`mod@ahead`] | the same on a thread of its own |
 //! | [`candidates`], [`export`] | rows as text: a user's unseen films; any encoded rows |
 
@@ -52,3 +53,4 @@ pub mod same;
 pub mod source;
 pub mod split;
 pub mod time;
+pub mod unknown;

@@ -15,6 +15,7 @@ use self::embedding::Layout;
 use self::lookup::{DistinctRows, Entries, Uploaded};
 use self::parameters::{Linear, Parameters};
 use crate::cpu;
+use crate::settings::Initialization;
 use crate::tensors::size;
 
 /// Momentum of BatchNorm's running statistics, as in PyTorch.
@@ -75,11 +76,25 @@ impl Model {
     ///
     /// # Errors
     /// A configuration that cannot be built.
-    pub fn new(config: ModelConfig, init_std: f64, device: Device) -> Result<Self> {
+    pub fn new(config: ModelConfig, initialization: &Initialization, device: Device) -> Result<Self> {
         parameters::check_config(&config)?;
         let layout = Layout::new(&config, device);
-        let parameters = no_grad(|| Parameters::initialize(&config, &layout, init_std, device));
+        let parameters = no_grad(|| Parameters::initialize(&config, &layout, initialization, device));
         Ok(Model { config, layout, parameters, mixed_precision: false, device })
+    }
+
+    /// Draws the tables anew from libtorch's current random state; all else stays (Fan et al. 2023, arXiv:2305.19531).
+    ///
+    /// # Errors
+    /// A configuration that cannot be built.
+    pub fn redraw_tables(&self, initialization: &Initialization) -> Result<()> {
+        let fresh = Model::new(self.config.clone(), initialization, self.device)?;
+        no_grad(|| {
+            for (table, fresh) in self.parameters.tables().into_iter().zip(fresh.parameters.tables()) {
+                table.zip(fresh).map(|(table, fresh)| table.shallow_clone().copy_(fresh));
+            }
+        });
+        Ok(())
     }
 
     /// Where the model lives.

@@ -8,6 +8,7 @@ use xsfm_interchange::config::{EmbeddingConfig, Interaction, ModelConfig, Operat
 use xsfm_interchange::quantization::limit;
 
 use super::embedding::Layout;
+use crate::settings::{Initialization, LayerInit, TableInit};
 use crate::tensors::size;
 
 /// The trained numbers of a model. Shapes are in the fields' first lines.
@@ -71,13 +72,21 @@ pub enum Role {
 impl Parameters {
     /// Fresh parameters from libtorch's current random state.
     ///
-    /// Table entries are normal with deviation `init_std`; the two factors of a product share it (`sqrt(init_std)` each), so that
-    /// a composed vector starts as large as a full one. Layers start as PyTorch's Linear does, `U(±1/sqrt(inputs))`.
-    pub fn initialize(config: &ModelConfig, layout: &Layout, init_std: f64, device: Device) -> Self {
+    /// The two factors of a product share the deviation of table entries (its root each), so that a composed vector starts as large as a
+    /// full one. First-order scalars start at 0.
+    pub fn initialize(config: &ModelConfig, layout: &Layout, initialization: &Initialization, device: Device) -> Self {
+        let &Initialization { init_std, table_init, layer_init } = initialization;
         let options = (Kind::Float, device);
         let (dim, num_fields) = (size(config.embed_dim), size(config.fields.len()));
-        let first = Tensor::randn([layout.first_rows(), dim], options) * init_std;
-        let second = (layout.second_rows() > 0).then(|| Tensor::randn([layout.second_rows(), dim], options) * init_std);
+        // Of mean 0 and deviation 1, before each table has its own.
+        let unit = |rows: i64| match table_init {
+            TableInit::Normal | TableInit::XavierNormal => Tensor::randn([rows, dim], options),
+            TableInit::Uniform | TableInit::XavierUniform => {
+                (Tensor::rand([rows, dim], options) * 2.0 - 1.0) * 3_f64.sqrt()
+            }
+        };
+        let first = unit(layout.first_rows());
+        let second = (layout.second_rows() > 0).then(|| unit(layout.second_rows()));
         for table in layout.tables() {
             let config = &config.fields[table.field];
             let tensor = if table.is_second { second.as_ref() } else { Some(&first) };
@@ -85,9 +94,14 @@ impl Parameters {
             let _ = rows.narrow(1, 0, table.columns.0).zero_();
             let end = table.columns.0 + table.columns.1;
             let _ = rows.narrow(1, end, dim - end).zero_();
-            if config.is_product() {
-                let _ = rows.shallow_clone().g_mul_scalar_(init_std.sqrt().recip());
-            }
+            let deviation = match table_init {
+                TableInit::Normal | TableInit::Uniform => init_std,
+                TableInit::XavierNormal | TableInit::XavierUniform => {
+                    (2.0 / (table.rows + table.columns.1) as f64).sqrt()
+                }
+            };
+            let deviation = if config.is_product() { deviation.sqrt() } else { deviation };
+            let _ = rows.shallow_clone().g_mul_scalar_(deviation);
         }
         if let Some(second) = &second {
             let _ = second.get(0).zero_();
@@ -104,8 +118,14 @@ impl Parameters {
                     running_mean: Tensor::zeros([outputs], options),
                     running_var: Tensor::ones([outputs], options),
                 });
-                let weight = uniform(&[outputs, inputs], bound);
-                let bias = if norm.is_some() { Tensor::zeros([outputs], options) } else { uniform(&[outputs], bound) };
+                let normal = |variance: f64| Tensor::randn([outputs, inputs], options) * variance.sqrt();
+                let weight = match layer_init {
+                    LayerInit::Uniform => uniform(&[outputs, inputs], bound),
+                    LayerInit::XavierNormal => normal(2.0 / (inputs + outputs) as f64),
+                    LayerInit::KaimingNormal => normal(2.0 / inputs as f64),
+                };
+                let is_zero = norm.is_some() || layer_init != LayerInit::Uniform;
+                let bias = if is_zero { Tensor::zeros([outputs], options) } else { uniform(&[outputs], bound) };
                 layers.push(Linear { weight, bias, norm });
                 inputs = outputs;
             }

@@ -11,6 +11,7 @@ use xsfm_interchange::rows::{Bounds, RowBlock, RowsWriter};
 use xsfm_interchange::schema::{Field, FieldKind, Schema};
 use xsfm_runtime::row::Row;
 use xsfm_trainer::model::Model;
+use xsfm_trainer::settings::Initialization;
 
 pub(crate) fn rng(seed: u64) -> Xoshiro256PlusPlus {
     Xoshiro256PlusPlus::seed_from_u64(seed)
@@ -87,7 +88,7 @@ pub(crate) fn configurations() -> Vec<(&'static str, ModelConfig)> {
 pub(crate) fn random_model(config: ModelConfig, seed: i64) -> Model {
     tch::set_num_threads(1);
     tch::manual_seed(seed);
-    let model = Model::new(config, 0.3, Device::Cpu).unwrap();
+    let model = Model::new(config, &Initialization::of_deviation(0.3), Device::Cpu).unwrap();
     no_grad(|| {
         for (name, mut tensor, _) in model.parameters.named() {
             if name.ends_with("running_var") || name.ends_with("norm.weight") {

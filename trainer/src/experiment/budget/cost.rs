@@ -171,7 +171,7 @@ impl<'a> Estimator<'a> {
         let schema = data.schema();
         let model = architecture
             .check()
-            .and_then(|()| Model::new(architecture.model_config(schema), architecture.init_std, Device::Cpu));
+            .and_then(|()| Model::new(architecture.model_config(schema), &architecture.initialization, Device::Cpu));
         let model = match model {
             Ok(model) => model,
             Err(error) => {
