@@ -87,7 +87,8 @@ fn a_run_that_is_killed_again_and_again_ends_as_an_unbroken_one() {
     let Some(table) = Table::new() else { return };
     let start = Instant::now();
     assert!(table.command("whole").status().unwrap().success());
-    let most = start.elapsed() / 10;
+    // All in all less than half of what the whole takes: children that outlive their parent go on, and the last run shall find work too.
+    let most = start.elapsed() / 25;
     let whole = table.report("whole");
     for title in ["| T |", "| Mean |", "| S |", "| D |", "| F |", "| P |"] {
         assert!(whole[0].contains(title), "{title}: {}", whole[0]);

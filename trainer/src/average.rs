@@ -60,3 +60,58 @@ impl Average {
 fn copy_of(parameters: &Parameters) -> Vec<(String, Tensor)> {
     parameters.named().into_iter().map(|(name, tensor, _)| (name, tensor.detach().copy())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use tch::{Device, Kind};
+    use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, ModelConfig};
+
+    use super::*;
+    use crate::model::Model;
+    use crate::settings::Initialization;
+
+    /// One number of a model that goes through given values, against the sum that defines an average.
+    #[test]
+    fn an_average_is_that_of_its_equation() {
+        let field = FieldConfig { name: "f".to_owned(), features: 1, bag: false, embedding: EmbeddingConfig::Full };
+        let config = ModelConfig {
+            version: ModelConfig::VERSION,
+            vocabulary: None,
+            fields: vec![field],
+            embed_dim: 1,
+            feature_weight: false,
+            field_vector: false,
+            interaction: Interaction::None,
+            mlp: None,
+            compressed: vec![],
+            quantization: None,
+        };
+        let model = Model::new(config, &Initialization::of_deviation(0.0), Device::Cpu).unwrap();
+        let set = |value: f64| no_grad(|| model.parameters.bias.shallow_clone().fill_(value));
+        let value = |step: u64| (step as f64 * 0.7).sin();
+        assert!(Average::new(&model.parameters, 0.0).is_none());
+        let mut average = Average::new(&model.parameters, 0.995).unwrap();
+        let mut expected = 0.0;
+        for step in 1..=4000 {
+            let _ = set(value(step));
+            average.step(&model.parameters, step);
+            if step % EVERY == 0 {
+                let n = (step / EVERY) as f64;
+                let keeps = 0.995_f64.powi(8).min(n / (n + 9.0));
+                expected = keeps * expected + (1.0 - keeps) * value(step);
+            }
+        }
+        let found = average.numbers().into_iter().find(|(name, _)| name == "bias").unwrap().1;
+        assert!((found.double_value(&[0]) - expected).abs() < 1e-5);
+
+        // What was saved comes back, and is not shared with the model.
+        let saved: HashMap<String, Tensor> = average.numbers().into_iter().map(|(n, t)| (n, t.copy())).collect();
+        let mut other = Average::new(&model.parameters, 0.995).unwrap();
+        other.restore(&saved).unwrap();
+        let _ = set(7.0);
+        assert!(other.numbers().iter().zip(average.numbers()).all(|((_, a), (_, b))| *a == b));
+        assert_eq!(saved["bias"].kind(), Kind::Float);
+        assert!(other.restore(&HashMap::new()).unwrap_err().to_string().contains("is missing"));
+    }
+}

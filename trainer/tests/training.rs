@@ -249,18 +249,23 @@ fn a_killed_run_goes_on_to_the_same_result() {
     let at = |name: &str| folder.path().join(name);
     let data = at("data");
     planted_data(&data, 4000);
-    let worse = "--quantize --quantize-epochs 6 --quantize-learning-rate 0.5";
+    let worse = "--quantize --quantize-epochs 16 --quantize-learning-rate 0.5";
+    // Parts of epochs, rates that drop and go back, an average, tables drawn anew: all of it is found again.
+    let recipe = "--evaluations 3 --plateau-factor 0.5 --plateau-rewind --average 0.9 --table-l2 0.01 --clip-norm 0.5 --warm-up 70 \
+                  --unknown-share 0.05 --redraw-tables 1";
     for (kind, more) in [
         ("float", ""),
         ("lazy", "--optimizer lazy-adam"),
-        ("int8", "--quantize --quantize-epochs 6"),
+        ("int8", "--quantize --quantize-epochs 16"),
+        ("recipe", recipe),
         // Tables of half the width, of which the state has no other half.
         ("concat", "--qr-collisions 3 --qr-threshold 20 --qr-operation concat"),
         // The best is before the first step, and in a file of its own.
         ("int8-that-gets-worse", worse),
     ] {
         let (whole, broken) = (at(&format!("whole-{kind}")), at(&format!("broken-{kind}")));
-        let more = format!("--epochs 6 --patience 6 --dropout 0.2 --embedding-dropout 0.1 --l2 0.01 {more}");
+        // Many epochs: it shall not end while this test, on a busy machine, is about to kill it.
+        let more = format!("--epochs 16 --patience 48 --dropout 0.2 --embedding-dropout 0.1 --l2 0.01 {more}");
         // libtorch's random state belongs to the process, which other tests share: these runs have their own.
         let run_in = |out: &Path, resume: &[&str]| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_xsfm-train"));
@@ -284,15 +289,20 @@ fn a_killed_run_goes_on_to_the_same_result() {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!broken.join(file::WEIGHTS).exists(), "{kind}: killed too late to test anything");
-        // Parameters and two moments of each, as f32: statistics, names and the text are the rest.
+        // Parameters and two moments of each, or their average too, as f32: statistics, names and the text are the rest.
         let (bytes, parameters) = (broken.join(STATE_FILE).metadata().unwrap().len(), report(&whole).parameters as u64);
-        assert!(bytes < 3 * 4 * parameters + 6000, "{kind}: {bytes} bytes for {parameters} parameters");
+        let numbers = if more.contains("--average") { 4 } else { 3 };
+        assert!(bytes < numbers * 4 * parameters + 8000, "{kind}: {bytes} bytes for {parameters} parameters");
         let bests = || {
             let names =
                 std::fs::read_dir(&broken).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
             names.filter(|name| name.starts_with("best-")).collect::<Vec<_>>()
         };
-        assert!(bests().len() <= 2 && (more != worse || bests() == ["best-0.safetensors"]), "{kind}: {:?}", bests());
+        assert!(
+            bests().len() <= 2 && (kind != "int8-that-gets-worse" || bests() == ["best-0.safetensors"]),
+            "{kind}: {:?}",
+            bests()
+        );
 
         let output = run(&["--resume"]).wait_with_output().unwrap();
         let words = String::from_utf8_lossy(&output.stderr);
@@ -307,7 +317,11 @@ fn a_killed_run_goes_on_to_the_same_result() {
         };
         assert_eq!(without_time(&whole), without_time(&broken), "{kind}");
         assert_eq!(report(&whole).best_epoch, report(&broken).best_epoch);
-        assert!(bests().is_empty() && (more != worse || report(&broken).best_epoch == 0), "{kind}: {:?}", bests());
+        assert!(
+            bests().is_empty() && (kind != "int8-that-gets-worse" || report(&broken).best_epoch == 0),
+            "{kind}: {:?}",
+            bests()
+        );
 
         let output = run(&["--resume"]).wait_with_output().unwrap();
         assert!(String::from_utf8_lossy(&output.stderr).contains("already finished"));

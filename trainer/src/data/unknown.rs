@@ -33,3 +33,33 @@ impl Unknown {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_tokens_become_unknown_and_others_stay() {
+        let numbers: Vec<u64> = (0..4000).collect();
+        let block = |value: u32| {
+            let mut block = RowBlock::new(5, false);
+            block.indices = vec![value; 20_000];
+            block
+        };
+        let replaced = |share: f64, epoch: u64| {
+            let mut block = block(7);
+            Unknown { share, seed: 3, epoch }.replace(&mut block, &numbers);
+            assert!(block.indices.iter().all(|&index| index == 0 || index == 7));
+            block.indices
+        };
+        let zeros = |indices: &[u32]| indices.iter().filter(|&&index| index == 0).count();
+        assert_eq!(zeros(&replaced(0.0, 1)), 0);
+        for share in [0.01, 0.3] {
+            let (count, expected) = (zeros(&replaced(share, 1)) as f64, share * 20_000.0);
+            // Five deviations of a binomial count.
+            assert!((count - expected).abs() < 5.0 * (expected * (1.0 - share)).sqrt(), "{share}: {count}");
+        }
+        assert_eq!(replaced(0.3, 1), replaced(0.3, 1));
+        assert_ne!(replaced(0.3, 1), replaced(0.3, 2));
+    }
+}
