@@ -14,14 +14,17 @@ const EVERY: u64 = 8;
 /// The average of a model's numbers, BatchNorm's statistics included.
 #[derive(Debug)]
 pub struct Average {
-    decay: f64,
+    /// Of the average before, in each new one.
+    keeps: f64,
     numbers: Vec<(String, Tensor)>,
 }
 
 impl Average {
-    /// Of the weights before the first step, or of none where `decay` is 0.
-    pub fn new(parameters: &Parameters, decay: f64) -> Option<Self> {
-        (decay > 0.0).then(|| Average { decay, numbers: copy_of(parameters) })
+    /// Of the weights before the first step, over about so many steps: weights of `steps` ago count `1 / e` of what the last do. None where
+    /// there are no steps.
+    pub fn new(parameters: &Parameters, steps: f64) -> Option<Self> {
+        let keeps = (-(EVERY as f64) / steps).exp();
+        (steps > 0.0).then(|| Average { keeps, numbers: copy_of(parameters) })
     }
 
     /// After so many steps of the optimiser, from 1.
@@ -31,10 +34,10 @@ impl Average {
         }
         // The first weights are random, and count the less the younger the average is.
         let times = steps / EVERY;
-        let decay = self.decay.powf(EVERY as f64).min(times as f64 / (times as f64 + 9.0));
+        let keeps = self.keeps.min(times as f64 / (times as f64 + 9.0));
         no_grad(|| {
             for ((_, average), (_, now, _)) in self.numbers.iter_mut().zip(parameters.named()) {
-                let _ = average.lerp_(&now, 1.0 - decay);
+                let _ = average.lerp_(&now, 1.0 - keeps);
             }
         });
     }
@@ -91,14 +94,14 @@ mod tests {
         let set = |value: f64| no_grad(|| model.parameters.bias.shallow_clone().fill_(value));
         let value = |step: u64| (step as f64 * 0.7).sin();
         assert!(Average::new(&model.parameters, 0.0).is_none());
-        let mut average = Average::new(&model.parameters, 0.995).unwrap();
+        let mut average = Average::new(&model.parameters, 200.0).unwrap();
         let mut expected = 0.0;
         for step in 1..=4000 {
             let _ = set(value(step));
             average.step(&model.parameters, step);
             if step % EVERY == 0 {
                 let n = (step / EVERY) as f64;
-                let keeps = 0.995_f64.powi(8).min(n / (n + 9.0));
+                let keeps = (-8.0_f64 / 200.0).exp().min(n / (n + 9.0));
                 expected = keeps * expected + (1.0 - keeps) * value(step);
             }
         }
@@ -107,7 +110,7 @@ mod tests {
 
         // What was saved comes back, and is not shared with the model.
         let saved: HashMap<String, Tensor> = average.numbers().into_iter().map(|(n, t)| (n, t.copy())).collect();
-        let mut other = Average::new(&model.parameters, 0.995).unwrap();
+        let mut other = Average::new(&model.parameters, 200.0).unwrap();
         other.restore(&saved).unwrap();
         let _ = set(7.0);
         assert!(other.numbers().iter().zip(average.numbers()).all(|((_, a), (_, b))| *a == b));

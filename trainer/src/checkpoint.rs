@@ -14,6 +14,7 @@ use xsfm_interchange::fingerprint::Vocabulary;
 use xsfm_interchange::output;
 use xsfm_interchange::schema::Schema;
 
+use crate::fit::Report;
 use crate::model::Model;
 use crate::quantized::check_scales;
 use crate::settings::Initialization;
@@ -79,6 +80,16 @@ pub fn save(
     write_json(&folder.join(file::METRICS), metrics)?;
     let config = ModelConfig { quantization: scales.cloned(), ..model.config.clone() };
     write_json(&folder.join(file::CONFIG), &config)
+}
+
+/// What training measured.
+///
+/// # Errors
+/// The folder has no such file, or another program's.
+pub fn report(folder: &Path) -> Result<Report> {
+    let path = folder.join(file::METRICS);
+    let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
+    serde_json::from_slice(&text).with_context(|| path.display().to_string())
 }
 
 /// Checks that a checkpoint was trained on these data; where `other_rows` are meant, that it was trained with their vocabulary.

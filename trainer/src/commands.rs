@@ -21,7 +21,7 @@ use crate::data::{classes, dataset, same};
 use crate::device;
 use crate::distill::Objective;
 use crate::evaluate::{Comparison, Evaluation, Scorer};
-use crate::fit::{EVALUATION_ROWS, Fit, progress, seed_torch};
+use crate::fit::{EVALUATION_ROWS, Ended, Fit, progress, seed_torch};
 use crate::model::Model;
 use crate::prune::Pruner;
 use crate::qat;
@@ -194,8 +194,11 @@ fn run(
         let settings = serde_json::to_value(settings)?;
         let (out, is_trained) = (&float_out, quantization.from.is_some());
         let pruning = Pruner::gradual(&model, &training.pruning);
-        Fit { data, out, model, is_trained, initialization, scales: None, objective, training, pruning, settings }
-            .run(place.resume)?;
+        let fit =
+            Fit { data, out, model, is_trained, initialization, scales: None, objective, training, pruning, settings };
+        if fit.run(place.resume, place.pause_after)? == Ended::Paused {
+            return Ok(());
+        }
     }
     if let Some((training, rows)) = &int8 {
         let from = quantization.from.as_ref().unwrap_or(&float_out);
@@ -217,7 +220,7 @@ fn run(
         let settings = serde_json::to_value(settings)?;
         let (out, is_trained) = (&place.out, true);
         Fit { data, out, model, is_trained, initialization, scales, objective, training, pruning, settings }
-            .run(place.resume)?;
+            .run(place.resume, place.pause_after)?;
     }
     Ok(())
 }
@@ -255,7 +258,10 @@ fn calibration_rows(data: &Dataset, rows: usize, seed: u64) -> Result<Vec<RowBlo
 }
 
 /// Labels of the rows, and the mean of the checkpoints' logits.
-fn mean_logits(checkpoints: &[PathBuf], rows: &Path, device: Device) -> Result<(Vec<u8>, Vec<f64>)> {
+///
+/// # Errors
+/// A checkpoint or rows that cannot be read or do not fit each other.
+pub(crate) fn mean_logits(checkpoints: &[PathBuf], rows: &Path, device: Device) -> Result<(Vec<u8>, Vec<f64>)> {
     let mut sum: Option<(Vec<u8>, Vec<f64>)> = None;
     for folder in checkpoints {
         let model = checkpoint::load(folder, device)?;

@@ -76,6 +76,15 @@ pub struct Fit<'a> {
     pub settings: serde_json::Value,
 }
 
+/// How a run came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The checkpoint is written.
+    Finished,
+    /// Its state is: it can go on.
+    Paused,
+}
+
 /// `metrics.json`: what training measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
@@ -178,11 +187,11 @@ impl Ready {
 }
 
 impl Fit<'_> {
-    /// Trains to the end and saves the best epoch. With `resume`, goes on from the state in the folder if there is one.
+    /// Trains to the end and saves the best epoch, or pauses. With `resume`, goes on from the state in the folder if there is one.
     ///
     /// # Errors
     /// Files that cannot be read or written, data that do not fit, a state of other settings, a loss that is not finite.
-    pub fn run(mut self, resume: bool) -> Result<()> {
+    pub fn run(mut self, resume: bool, pause_after: Option<u64>) -> Result<Ended> {
         let data = self.data;
         let mut train = Batches::open(&data.path(Part::Train), data.bounds(), self.training.batch_size)?;
         let mut valid = Batches::open(&data.path(Part::Valid), data.bounds(), EVALUATION_ROWS)?;
@@ -193,11 +202,11 @@ impl Fit<'_> {
         let _lock = lock(self.out, "training")?;
         self.model.mixed_precision = self.training.mixed_precision;
         let mut keeper = Keeper::new(self.out);
-        let mut course = self.course()?;
+        let mut course = self.course(train.num_batches())?;
         if resume && keeper.read(&mut course, data, &self.model)? {
             if course.state.finished {
                 output::say(format_args!("{}: already finished", self.out.display()));
-                return Ok(());
+                return Ok(Ended::Finished);
             }
             self.scales.clone_from(&course.state.scales);
             let epochs = course.state.epochs.last().map_or(0, |last| last.epoch);
@@ -218,6 +227,11 @@ impl Fit<'_> {
             if self.schedule(&course.state).stop {
                 break;
             }
+            if pause_after.is_some_and(|last| epoch > last) {
+                bar.finish_and_clear();
+                output::say(format_args!("{}: paused after epoch {}", self.out.display(), epoch - 1));
+                return Ok(Ended::Paused);
+            }
             bar.set_message(format!("epoch {epoch}/{}", self.training.epochs));
             if epoch > 1 && epoch <= 1 + self.training.redraw_tables {
                 seed_torch(self.training.seed ^ REDRAW, epoch);
@@ -233,11 +247,11 @@ impl Fit<'_> {
         let report = self.finish(&state, &mut valid)?;
         keeper.finish(&mut state)?;
         report.print(self.out);
-        Ok(())
+        Ok(Ended::Finished)
     }
 
     /// A run that has not begun.
-    fn course(&self) -> Result<Course> {
+    fn course(&self, steps_of_epoch: u64) -> Result<Course> {
         let state = State {
             settings: self.settings.clone(),
             data: Some(self.data.fingerprint().clone()),
@@ -249,7 +263,8 @@ impl Fit<'_> {
             finished: false,
         };
         let parameters = &self.model.parameters;
-        let average = Average::new(parameters, self.training.average);
+        let between_evaluations = steps_of_epoch as f64 / self.training.evaluations as f64;
+        let average = Average::new(parameters, self.training.average * between_evaluations);
         Ok(Course { state, adam: Adam::new(&self.model, self.training)?, average, best: parameters.snapshot() })
     }
 

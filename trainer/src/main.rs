@@ -46,6 +46,9 @@ enum Command {
     /// Make the rows of a table: train, pack and measure what is missing, several at a time
     #[cfg(feature = "torch")]
     Run(Box<experiment::run::Args>),
+    /// Find the settings of a training that matter: L2 of the tables, dropout, layers, embed_dim, learning rate
+    #[cfg(feature = "torch")]
+    Tune(Box<experiment::tune::Args>),
     /// Find the best student that packs under a number of bytes, and draw the frontier
     #[cfg(feature = "torch")]
     Fit(Box<experiment::budget::Args>),
@@ -75,6 +78,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Devices(args) => devices::run(&args),
         #[cfg(feature = "torch")]
         Command::Run(args) => experiment::run::run(&args),
+        #[cfg(feature = "torch")]
+        Command::Tune(args) => experiment::tune::run(&args),
         #[cfg(feature = "torch")]
         Command::Fit(args) => experiment::budget::run(&args),
         #[cfg(feature = "torch")]

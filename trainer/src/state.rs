@@ -96,6 +96,20 @@ impl Course {
     }
 }
 
+/// The state of the run in a folder, without its tensors; nothing where none began.
+///
+/// # Errors
+/// A file that cannot be read, or is no state.
+pub fn peek(folder: &Path) -> Result<Option<State>> {
+    let path = folder.join(STATE_FILE);
+    if !path.try_exists().with_context(|| path.display().to_string())? {
+        return Ok(None);
+    }
+    let text = tensors::read_text(&path)?.unwrap_or_default();
+    let state = serde_json::from_str(&text).with_context(|| format!("{}: not a training state", path.display()))?;
+    Ok(Some(state))
+}
+
 /// The files of a run's state.
 #[derive(Debug)]
 pub struct Keeper {

@@ -1,6 +1,8 @@
 //! Named tensors to and from safetensors files. tch's own writer keeps no metadata and does not rename into place.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -36,6 +38,22 @@ pub fn write(path: &Path, tensors: &[(String, Tensor)], metadata: Option<String>
     let metadata = metadata.map(|text| HashMap::from([(METADATA_KEY.to_owned(), text)]));
     let bytes = safetensors::serialize(views, metadata)?;
     atomic::write(path, |output| output.write_all(&bytes)).with_context(|| path.display().to_string())
+}
+
+/// The text alone, if there is one: the tensors are not read.
+///
+/// # Errors
+/// The file cannot be read, or is not a safetensors file.
+pub fn read_text(path: &Path) -> Result<Option<String>> {
+    let at = || path.display().to_string();
+    let mut file = File::open(path).with_context(at)?;
+    // Eight bytes say how long the header is, which is JSON.
+    let mut length = [0; 8];
+    file.read_exact(&mut length).with_context(at)?;
+    let header: HashMap<String, serde_json::Value> =
+        serde_json::from_reader(BufReader::new(file.take(u64::from_le_bytes(length))))
+            .with_context(|| format!("{}: not a safetensors file", path.display()))?;
+    Ok(header.get("__metadata__").and_then(|texts| Some(texts.get(METADATA_KEY)?.as_str()?.to_owned())))
 }
 
 /// Reads f32 tensors and the text, if there is one.

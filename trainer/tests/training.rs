@@ -251,7 +251,7 @@ fn a_killed_run_goes_on_to_the_same_result() {
     planted_data(&data, 4000);
     let worse = "--quantize --quantize-epochs 16 --quantize-learning-rate 0.5";
     // Parts of epochs, rates that drop and go back, an average, tables drawn anew: all of it is found again.
-    let recipe = "--evaluations 3 --plateau-factor 0.5 --plateau-rewind --average 0.9 --table-l2 0.01 --clip-norm 0.5 --warm-up 70 \
+    let recipe = "--evaluations 3 --plateau-factor 0.5 --plateau-rewind --average 0.3 --table-l2 0.01 --clip-norm 0.5 --warm-up 70 \
                   --unknown-share 0.05 --redraw-tables 1";
     for (kind, more) in [
         ("float", ""),

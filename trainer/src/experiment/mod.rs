@@ -8,6 +8,7 @@
 //! | [`run`] | a plan | `OUT/ROW/seed-N/` with checkpoint, packed model, [`Outcome`](outcome::Outcome) and [`Predictions`](predictions::Predictions) |
 //! | [`latency`] | packed models | time of a call on this CPU, batches 1 to 1024 |
 //! | [`budget`] | a number of bytes, a space of settings | the best student that fits, and the frontier |
+//! | [`tune`] | minutes | the settings of a training that matter |
 //! | [`report`] | outcomes | tables in Markdown and CSV, figures in SVG, all of it in one page |
 
 pub mod budget;
@@ -19,3 +20,4 @@ pub mod report;
 pub mod row;
 pub mod run;
 pub mod tools;
+pub mod tune;

@@ -72,7 +72,7 @@ pub struct Training {
     #[arg(long, default_value_t = 0.0)]
     #[serde(skip_serializing_if = "is_zero")]
     pub clip_norm: f64,
-    /// Measure and keep an average of the weights over the steps, in which one of n steps ago has the weight average^n; 0 for the weights as
+    /// Measure and keep an average of the weights over the steps of about so many evaluations, the last counting most; 0 for the weights as
     /// they are
     #[arg(long, default_value_t = 0.0)]
     #[serde(skip_serializing_if = "is_zero")]
@@ -198,7 +198,6 @@ impl Training {
         let shares = [
             ("dropout", self.dropout),
             ("embedding-dropout", self.embedding_dropout),
-            ("average", self.average),
             ("unknown-share", self.unknown_share),
             ("prune-tables", prune_tables),
             ("prune-pairs", prune_pairs),
@@ -214,6 +213,7 @@ impl Training {
             ("table-l2", self.table_l2),
             ("first-order-l2", self.first_order_l2),
             ("clip-norm", self.clip_norm),
+            ("average", self.average),
             ("weight-decay", self.weight_decay),
         ] {
             if !(value >= 0.0 && value.is_finite()) {

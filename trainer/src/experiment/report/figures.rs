@@ -171,6 +171,56 @@ pub(in crate::experiment) fn scatter(title: &str, axis: Axis<'_>, points: &[Poin
     svg(SIZE, draw).map(Some)
 }
 
+/// What each value of a setting came to.
+#[derive(Clone, Debug)]
+pub(in crate::experiment) struct ByValue {
+    /// The setting's name.
+    pub(in crate::experiment) name: String,
+    /// Values in their order, and their AUC.
+    pub(in crate::experiment) values: Vec<(String, f64)>,
+}
+
+/// AUC by value, a small figure for each setting, all with the same axis of AUC.
+pub(in crate::experiment) fn by_value(title: &str, curves: &[ByValue]) -> Result<Option<String>> {
+    if curves.is_empty() {
+        return Ok(None);
+    }
+    const COLUMNS: usize = 3;
+    let rows = curves.len().div_ceil(COLUMNS);
+    let y = span(curves.iter().flat_map(|curve| &curve.values).map(|(_, auc)| *auc), 0.1);
+    let draw = |area: &Area<'_>| {
+        let area = area.titled(title, (FONT, 17)).map_err(failed)?;
+        for (n, (part, curve)) in area.split_evenly((rows, COLUMNS)).iter().zip(curves).enumerate() {
+            let last = curve.values.len() as f64 - 0.5;
+            let mut chart = ChartBuilder::on(part)
+                .caption(&curve.name, (FONT, 13))
+                .margin(8)
+                .x_label_area_size(30)
+                .y_label_area_size(48)
+                .build_cartesian_2d(-0.5..last, y.clone())
+                .map_err(failed)?;
+            let value = |x: &f64| match x.fract() == 0.0 {
+                true => curve.values.get(*x as usize).map_or_else(String::new, |(value, _)| value.clone()),
+                false => String::new(),
+            };
+            chart
+                .configure_mesh()
+                .light_line_style(TRANSPARENT)
+                .x_labels(2 * curve.values.len())
+                .x_label_formatter(&value)
+                .y_label_formatter(&|y| format!("{y:.3}"))
+                .label_style((FONT, 10))
+                .draw()
+                .map_err(failed)?;
+            let points = || (0..).map(f64::from).zip(curve.values.iter().map(|(_, auc)| *auc));
+            chart.draw_series(LineSeries::new(points(), colour(n).stroke_width(2))).map_err(failed)?;
+            chart.draw_series(points().map(|at| Circle::new(at, 3, colour(n).filled()))).map_err(failed)?;
+        }
+        Ok(())
+    };
+    svg((SIZE.0, 40 + 220 * rows as u32), draw).map(Some)
+}
+
 /// 10 -> 1024
 fn plain(exponent: f64) -> String {
     format!("{:.0}", exponent.exp2())
