@@ -262,7 +262,7 @@ fn tables_of_rows_of_one_class_are_not_begun() {
     let files = table.files();
     let out = table.at("never");
     let run_flags: Vec<&str> = std::iter::once("run").chain(files.iter().map(String::as_str)).collect();
-    for flags in [&run_flags[..], &["fit", "--budget", "32KiB"]] {
+    for flags in [&run_flags[..], &["fit", "--teacher-minutes", "0", "--budget", "32KiB"]] {
         let mut command = Command::new(&table.train);
         command.args(flags).args(["--data", &data, "--out", &out, "--xsfm"]).arg(&table.xsfm);
         let output = command.output().unwrap();
@@ -319,7 +319,17 @@ fn fit_gives_up_rare_tokens_for_bytes() {
     run(&table.train, &["train", "--data", &data, "--out", &teacher, "--epochs", "4", "--batch-size", "256"]);
     let fit = |budget: &str| {
         let mut command = Command::new(&table.train);
-        command.args(["fit", "--data", &data, "--out", &table.at("fit"), "--space", &table.at("space.toml")]);
+        command.args([
+            "fit",
+            "--teacher-minutes",
+            "0",
+            "--data",
+            &data,
+            "--out",
+            &table.at("fit"),
+            "--space",
+            &table.at("space.toml"),
+        ]);
         command.args(["--budget", budget, "--trials", "2", "--seeds", "1", "--json", "--teacher", &teacher, "--xsfm"]);
         let output = command.arg(&table.xsfm).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -358,6 +368,7 @@ fn fit_goes_on_where_a_trial_diverges() {
         let mut command = Command::new(&table.train);
         command.args([
             "fit",
+            "--teacher-minutes=0",
             "--data",
             &table.at("data"),
             "--out",
@@ -413,7 +424,17 @@ fn fit_finds_what_packs_under_a_budget_and_goes_on_where_it_was() {
     run(&table.train, &["train", "--data", &data, "--out", &teacher, "--epochs", "4", "--batch-size", "256"]);
     let fit = |budget: &str, more: &[&str]| {
         let mut command = Command::new(&table.train);
-        command.args(["fit", "--data", &data, "--out", &table.at("fit"), "--space", &table.at("space.toml")]);
+        command.args([
+            "fit",
+            "--teacher-minutes",
+            "0",
+            "--data",
+            &data,
+            "--out",
+            &table.at("fit"),
+            "--space",
+            &table.at("space.toml"),
+        ]);
         command.args(["--budget", budget, "--trials", "5", "--finalists", "2", "--seeds", "1,2", "--json", "--xsfm"]);
         command.arg(&xsfm).args(more).output().unwrap()
     };

@@ -32,6 +32,7 @@ fn fit_ends_quietly_where_nobody_reads() {
             let Some(stdout) = stdout else { continue };
             let mut fit = Command::new(&train);
             fit.arg("fit")
+                .arg("--teacher-minutes=0")
                 .arg("--data")
                 .arg(at("data"))
                 .arg("--out")

@@ -202,7 +202,7 @@ impl Fit<'_> {
         let _lock = lock(self.out, "training")?;
         self.model.mixed_precision = self.training.mixed_precision;
         let mut keeper = Keeper::new(self.out);
-        let mut course = self.course(train.num_batches())?;
+        let mut course = self.course(train.num_rows(), train.num_batches())?;
         if resume && keeper.read(&mut course, data, &self.model)? {
             if course.state.finished {
                 output::say(format_args!("{}: already finished", self.out.display()));
@@ -251,7 +251,7 @@ impl Fit<'_> {
     }
 
     /// A run that has not begun.
-    fn course(&self, steps_of_epoch: u64) -> Result<Course> {
+    fn course(&self, rows: u64, steps_of_epoch: u64) -> Result<Course> {
         let state = State {
             settings: self.settings.clone(),
             data: Some(self.data.fingerprint().clone()),
@@ -265,7 +265,7 @@ impl Fit<'_> {
         let parameters = &self.model.parameters;
         let between_evaluations = steps_of_epoch as f64 / self.training.evaluations as f64;
         let average = Average::new(parameters, self.training.average * between_evaluations);
-        Ok(Course { state, adam: Adam::new(&self.model, self.training)?, average, best: parameters.snapshot() })
+        Ok(Course { state, adam: Adam::new(&self.model, self.training, rows)?, average, best: parameters.snapshot() })
     }
 
     /// Before the first step.

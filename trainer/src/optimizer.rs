@@ -98,12 +98,18 @@ struct Learned<'a> {
     gradient: Tensor,
 }
 
-/// The parts of a parameter with so many rows: one, or where it is a table, and fields learn by rules of their own, one for each field.
-fn parts(model: &Model, training: &Training, table: Option<usize>, rows: i64) -> Result<Vec<Part>> {
-    let whole = |rule| Ok(vec![Part { rows: 0..rows, rule }]);
+/// The parts of a parameter: one, or where it is a table, and fields learn by rules of their own, one for each field.
+fn parts(
+    model: &Model,
+    training: &Training,
+    training_rows: u64,
+    table: Option<usize>,
+    length: i64,
+) -> Result<Vec<Part>> {
+    let whole = |rule| Ok(vec![Part { rows: 0..length, rule }]);
     let Some(table) = table else { return whole(Rule::PLAIN) };
     let is_vectors = table < 2;
-    let l2 = if is_vectors { training.table_l2 } else { training.first_order_l2 };
+    let l2 = if is_vectors { training.table_l2.of(training_rows) } else { training.first_order_l2 };
     let all = Rule { l2, rate: 1.0 };
     let [l2_of, rate_of] = [&training.field_l2, &training.field_rate].map(|factors| factors.of(&model.config));
     let (l2_of, rate_of) = (l2_of.context("--field-l2")?, rate_of.context("--field-rate")?);
@@ -193,11 +199,11 @@ impl Slot {
 }
 
 impl Adam {
-    /// Moments of zero.
+    /// Moments of zero, for a training with so many rows.
     ///
     /// # Errors
     /// Settings for a field that the model does not have.
-    pub fn new(model: &Model, training: &Training) -> Result<Self> {
+    pub fn new(model: &Model, training: &Training, rows: u64) -> Result<Self> {
         let tables = model.parameters.tables().map(|table| table.map(Tensor::data_ptr));
         let trained = model.parameters.named().into_iter().filter(|(.., role)| *role != Role::Statistic);
         let slots = trained.map(|(name, parameter, role)| {
@@ -206,7 +212,7 @@ impl Adam {
                 mean: parameter.zeros_like(),
                 square: parameter.zeros_like(),
                 decays: role == Role::Matrix,
-                parts: parts(model, training, table, parameter.size()[0])?,
+                parts: parts(model, training, rows, table, parameter.size()[0])?,
                 table,
                 name,
                 parameter,

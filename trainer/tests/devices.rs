@@ -61,12 +61,13 @@ fn a_gpu_that_is_not_there_is_refused_before_any_work() {
         eprintln!("SKIPPED: this machine has a GPU");
         return;
     };
-    let commands: [(&str, &[&str]); 6] = [
+    let commands: [(&str, &[&str]); 7] = [
         ("train", &["--data", "DATA", "--out", "OUT"]),
         ("distill", &["--data", "DATA", "--out", "OUT", "--teacher", "TEACHER"]),
         ("evaluate", &["--data", "DATA", "--checkpoint", "TEACHER"]),
         ("bench", &["--rows", "DATA", "--checkpoint", "TEACHER"]),
         ("run", &["ROW", "--data", "DATA", "--out", "OUT", "--xsfm", "true"]),
+        ("tune", &["--data", "DATA", "--out", "OUT"]),
         ("fit", &["--data", "DATA", "--out", "OUT", "--budget", "8KiB", "--xsfm", "true"]),
     ];
     let folder = TempDir::new().unwrap();

@@ -29,7 +29,7 @@ const COMMANDS: [(&str, Prints, &str); 8] = [
     ("help", Results, "raw"),
 ];
 #[cfg(feature = "torch")]
-const TRAINING: [(&str, Prints, &str); 12] = [
+const TRAINING: [(&str, Prints, &str); 14] = [
     ("train --data data --out new --epochs 1 --hidden 4", Nothing, "new/metrics.json"),
     ("distill --data data --out new --epochs 1 --hidden 4 --teacher model", Nothing, "new/metrics.json"),
     ("evaluate --checkpoint model --data data --logits new.txt", Results, "new.txt"),
@@ -42,6 +42,8 @@ const TRAINING: [(&str, Prints, &str); 12] = [
     ("report row.toml --out runs --to new", Nothing, "raw"),
     ("report row.toml --out runs --to new --json", Nothing, "raw"),
     ("train --help", Results, "raw"),
+    ("tune --data data --out new --base base.toml --seeds 1", Results, "new/best.toml"),
+    ("tune --data data --out new --base base.toml --seeds 1 --json", Results, "new/best.toml"),
 ];
 #[cfg(not(feature = "torch"))]
 const TRAINING: [(&str, Prints, &str); 0] = [];
@@ -91,6 +93,9 @@ fn prepared() -> TempDir {
         "films/ml-100k.item",
         "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n10\tToy\t1995\tDrama\n20\tGold\t1996\tDrama\n30\tCafé\t1995\t\n",
     );
+    // Nothing is left to search.
+    let all = "table_l2 = 0\ndropout = 0\nhidden = [4]\nembed_dim = 4\nlearning_rate = 0.01\nembedding_dropout = 0\nepochs = 1\n";
+    write("base.toml", all);
     write("split.txt", "t\nt\ne\n");
     write("row.toml", "title = 'T'\ntable = 'A'\n[train]\nhidden = [4]\n");
     succeed(at, "prepare movielens --source films --out ratings --split file --split-file split.txt");

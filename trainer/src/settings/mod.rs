@@ -8,6 +8,7 @@ mod field_factors;
 mod file;
 mod place;
 mod quantization;
+mod table_l2;
 mod training;
 
 use anyhow::{Result, bail};
@@ -18,6 +19,7 @@ pub use self::field_factors::FieldFactors;
 pub use self::file::{expand_config, flags};
 pub use self::place::Place;
 pub use self::quantization::Quantization;
+pub use self::table_l2::TableL2;
 pub use self::training::{Optimizer, Pruning, StopOn, Training};
 
 /// What older runs did not have is recorded only where it is used: they go on under a newer program.

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::{ArgAction, Args, ValueEnum};
 use serde::Serialize;
 
-use super::{FieldFactors, check_share, is_default};
+use super::{FieldFactors, TableL2, check_share, is_default};
 
 fn is_zero(value: &f64) -> bool {
     *value == 0.0
@@ -74,14 +74,14 @@ pub struct Training {
     pub clip_norm: f64,
     /// Measure and keep an average of the weights over the steps of about so many evaluations, the last counting most; 0 for the weights as
     /// they are
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 2.0)]
     #[serde(skip_serializing_if = "is_zero")]
     pub average: f64,
-    /// L2 of whole tables: the gradient of table-l2 / 2 * the squares of all rows is added in every step, before Adam's moments. With
-    /// --optimizer lazy-adam that of the batch's rows, once each
-    #[arg(long, default_value_t = 0.0)]
-    #[serde(skip_serializing_if = "is_zero")]
-    pub table_l2: f64,
+    /// L2 of whole tables: the gradient of table-l2 / 2 * the squares of all rows is added in every step, before Adam's moments; with
+    /// --optimizer lazy-adam that of the batch's rows, once each. `auto` goes by the number of training rows
+    #[arg(long, default_value = "auto")]
+    #[serde(skip_serializing_if = "TableL2::is_none")]
+    pub table_l2: TableL2,
     /// The same of the first-order scalars (--feature-weight)
     #[arg(long, default_value_t = 0.0)]
     #[serde(skip_serializing_if = "is_zero")]
@@ -210,7 +210,6 @@ impl Training {
         }
         for (flag, value) in [
             ("l2", self.l2),
-            ("table-l2", self.table_l2),
             ("first-order-l2", self.first_order_l2),
             ("clip-norm", self.clip_norm),
             ("average", self.average),

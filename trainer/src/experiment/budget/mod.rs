@@ -31,6 +31,7 @@ use super::report::{deviation, mean};
 use super::row::{Defaults, Experiments};
 use super::run::make_all;
 use super::tools::{CHECKPOINT, Means, PACKED, Tools};
+use super::tune;
 use crate::checkpoint::{self, write_json};
 use crate::data::classes;
 
@@ -52,6 +53,9 @@ pub struct Args {
     /// Checkpoint of a teacher; given several times, their logits are averaged
     #[arg(long, value_name = "DIR")]
     teacher: Vec<PathBuf>,
+    /// Where no teacher is given: minutes in which teachers are tuned (OUT/teachers, as by `xsfm-train tune`); 0 for students without one
+    #[arg(long, default_value_t = 10.0, value_name = "MIN")]
+    teacher_minutes: f64,
     /// What is tried; see below
     #[arg(long, value_name = "FILE")]
     space: Option<PathBuf>,
@@ -135,7 +139,7 @@ pub fn run(args: &Args) -> Result<()> {
     let mut tools = Tools::find(&args.means)?;
     classes::check(&tools.data)?;
     // As absolute paths: a search that goes on from another folder has the same teachers.
-    tools.teachers = common(args, &space, &tools.data)?.teachers;
+    tools.teachers = common(args, &teachers(args)?, &space, &tools.data)?.teachers;
     let mut estimator = Estimator::open(&space, &tools)?;
     let choices = space.choices();
     let costs = estimator.bytes(&choices)?;
@@ -184,14 +188,29 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Those that are given, or that are tuned.
+fn teachers(args: &Args) -> Result<Vec<PathBuf>> {
+    ensure!(
+        args.teacher_minutes >= 0.0 && args.teacher_minutes.is_finite(),
+        "--teacher-minutes is {}; it is 0 or more",
+        args.teacher_minutes
+    );
+    if !args.teacher.is_empty() || args.teacher_minutes == 0.0 {
+        return Ok(args.teacher.clone());
+    }
+    let means = Means { out: args.means.out.join("teachers"), ..args.means.clone() };
+    output::say(format_args!("no --teacher: tuning some in {}, {} minutes", means.out.display(), args.teacher_minutes));
+    tune::teachers(means, args.teacher_minutes, &args.seeds)
+}
+
 /// What the models of this search have in common, which is what those of the folder have.
-fn common(args: &Args, space: &Space, data: &Dataset) -> Result<Common> {
-    args.teacher.iter().try_for_each(|teacher| checkpoint::check_data(teacher, data, false))?;
+fn common(args: &Args, teachers: &[PathBuf], space: &Space, data: &Dataset) -> Result<Common> {
+    teachers.iter().try_for_each(|teacher| checkpoint::check_data(teacher, data, false))?;
     let absolute = |path: &PathBuf| std::fs::canonicalize(path).with_context(|| path.display().to_string());
     let now = Common {
         data: absolute(&args.means.data)?,
         fingerprint: Some(data.fingerprint().clone()),
-        teachers: args.teacher.iter().map(absolute).collect::<Result<_>>()?,
+        teachers: teachers.iter().map(absolute).collect::<Result<_>>()?,
         train: space.train.clone(),
     };
     let path = args.means.out.join("common.json");

@@ -23,15 +23,17 @@ use xsfm_interchange::fingerprint::Fingerprint;
 use xsfm_interchange::output;
 
 use self::nested::Nested;
-use self::search::{AXES, Axis, Settings, search};
+use self::search::{Axis, Settings, search};
 use self::trials::{Runner, title, with};
 use super::report::figures::{ByValue, by_value};
 use super::report::{deviation, mean};
 use super::tools::Means;
 use crate::checkpoint::write_json;
 use crate::commands::mean_logits;
+use crate::data::batches::Batches;
 use crate::data::{classes, dataset};
 use crate::device;
+use crate::settings::TableL2;
 
 /// Share of the time for the first seed; the best of it are trained with the others in what is left.
 const SEARCHING: f64 = 0.75;
@@ -80,6 +82,8 @@ struct Common {
 #[derive(Debug, Serialize)]
 struct Report {
     best: Best,
+    /// The best three settings with every seed that there was time for: together they make a teacher.
+    ensemble: Vec<PathBuf>,
     /// Whether all was searched that there is to search; otherwise time ended it.
     complete: bool,
     trials: Vec<Trial>,
@@ -115,21 +119,43 @@ struct Trial {
     diverged: Option<String>,
 }
 
-/// Where the search starts: what is good on most data.
-const START: [(&str, &str); 6] = [
-    ("table_l2", "0.1"),
-    ("dropout", "0.2"),
-    ("hidden", "400,400"),
-    ("embed_dim", "16"),
-    ("learning_rate", "0.001"),
-    ("embedding_dropout", "0"),
-];
+/// The report's file.
+const REPORT: &str = "tune.json";
 
 /// Runs the command.
 ///
 /// # Errors
 /// Data that cannot be read; no training came to its end in time; a training fails.
 pub fn run(args: &Args) -> Result<()> {
+    let report = tune(args)?;
+    if args.json {
+        return Ok(output::json(&report)?);
+    }
+    output::print(table(&report))?;
+    output::line(format_args!("\nWritten: {0}/best.toml, {0}/tune.json, {0}/tune.svg", args.means.out.display()))?;
+    Ok(())
+}
+
+/// Checkpoints that together make a teacher, tuned in so many minutes in `means.out`, or before.
+///
+/// # Errors
+/// Those of [`run`].
+pub fn teachers(means: Means, minutes: f64, seeds: &[u64]) -> Result<Vec<PathBuf>> {
+    #[derive(Deserialize)]
+    struct Before {
+        ensemble: Vec<PathBuf>,
+    }
+    let path = means.out.join(REPORT);
+    let at = || path.display().to_string();
+    if path.try_exists().with_context(at)? {
+        let before: Before = serde_json::from_slice(&std::fs::read(&path).with_context(at)?).with_context(at)?;
+        return Ok(before.ensemble);
+    }
+    Ok(tune(&Args { means, minutes, base: None, seeds: seeds.to_vec(), json: false })?.ensemble)
+}
+
+/// Tunes, and writes what is found.
+fn tune(args: &Args) -> Result<Report> {
     ensure!(args.minutes > 0.0 && args.minutes.is_finite(), "--minutes is {}; it is more than 0", args.minutes);
     let (Some(&seed), means) = (args.seeds.first(), &args.means) else { bail!("--seeds is empty") };
     means.check_device()?;
@@ -141,18 +167,18 @@ pub fn run(args: &Args) -> Result<()> {
     let begun = Instant::now();
     let minutes = |share: f64| begun + Duration::from_secs_f64(args.minutes * 60.0 * share);
     let bar = bar(args.minutes);
-    let axes: Vec<Axis> = AXES.into_iter().filter(|axis| !base.contains_key(axis.flag)).collect();
-    let start = START.map(|(flag, value)| (flag.to_owned(), value.to_owned()));
-    let start = Settings::from_iter(start.into_iter().filter(|(flag, _)| !base.contains_key(flag)));
+    let l2 = TableL2::Auto.of(Batches::open(&data.path(Part::Train), data.bounds(), 1)?.num_rows());
+    let axes: Vec<Axis> = search::axes(l2).into_iter().filter(|axis| !base.contains_key(axis.flag)).collect();
+    let start = Settings::from_iter(axes.iter().map(|axis| (axis.flag.to_owned(), axis.start.clone())));
     let mut runner = Runner { means, base: &base, deadline: minutes(SEARCHING), seed, tried: Vec::new(), bar: &bar };
     let (found, complete) = search(&start, &axes, &mut runner)?;
     let finished = finished(&runner)?;
-    if finished.is_empty() {
+    let Some((first, _)) = finished.first() else {
         bail!(
             "no training came to its end in {} minutes; give more --minutes, or fewer --epochs in --base",
-            args.minutes
+            args.minutes * SEARCHING
         );
-    }
+    };
     let finalists: Vec<Settings> = finished.iter().map(|(settings, _)| settings.clone()).take(FINALISTS).collect();
     runner.deadline = minutes(1.0);
     let of_seeds = all_seeds(&mut runner, &finalists, &args.seeds)?;
@@ -160,22 +186,23 @@ pub fn run(args: &Args) -> Result<()> {
 
     // Those with all seeds decide; where time was for none, the search does.
     let whole = of_seeds.iter().filter(|(_, aucs)| aucs.len() == args.seeds.len());
-    let best = whole.max_by(|a, b| mean(&a.1).total_cmp(&mean(&b.1)));
-    let (settings, aucs) = best.cloned().unwrap_or_else(|| {
-        let auc = finished.iter().find(|(settings, _)| *settings == found).map_or(finished[0].1, |(_, auc)| *auc);
-        let settings =
-            if finished.iter().any(|(settings, _)| *settings == found) { found } else { finished[0].0.clone() };
-        (settings, vec![auc])
+    let best = whole.max_by(|a, b| mean(&a.1).total_cmp(&mean(&b.1))).cloned();
+    let by_search = finished.iter().find(|(settings, _)| *settings == found).unwrap_or(&finished[0]);
+    let (settings, aucs) = best.unwrap_or_else(|| (by_search.0.clone(), vec![by_search.1]));
+    let ensemble = of_seeds.iter().flat_map(|(settings, aucs)| {
+        args.seeds.iter().take(aucs.len()).map(|&seed| runner.folder_of(settings, seed)).collect::<Vec<_>>()
     });
-    let seeds: Vec<u64> = args.seeds.iter().copied().take(aucs.len()).collect();
+    let ensemble: Vec<PathBuf> = ensemble.collect();
     runner.seed = seed;
     let report = Report {
-        best: summary(&runner, &data, settings, &seeds, &aucs, &finished)?,
+        ensemble: if ensemble.is_empty() { vec![runner.folder(first)] } else { ensemble },
+        best: summary(&runner, &data, settings, &args.seeds[..aucs.len()], &aucs, &finished)?,
         complete,
         trials: runner.tried.iter().map(|settings| trial(&runner, settings)).collect::<Result<_>>()?,
         data: data.fingerprint().clone(),
     };
-    write(args, &report)
+    write(args, &report)?;
+    Ok(report)
 }
 
 /// Settings that were trained to their end, the best first.
@@ -278,7 +305,7 @@ fn check_common(args: &Args, base: &toml::Table, data: &Dataset) -> Result<()> {
 
 fn write(args: &Args, report: &Report) -> Result<()> {
     let out = &args.means.out;
-    write_json(&out.join("tune.json"), report)?;
+    write_json(&out.join(REPORT), report)?;
     let text = |name: &str, text: &str| {
         let path = out.join(name);
         atomic::write(&path, |output| output.write_all(text.as_bytes())).with_context(|| path.display().to_string())
@@ -287,33 +314,28 @@ fn write(args: &Args, report: &Report) -> Result<()> {
     if let Some(svg) = by_value("Validation AUC by value of each flag", &curves(report))? {
         text("tune.svg", &svg)?;
     }
-    if args.json {
-        return Ok(output::json(report)?);
-    }
-    output::print(table(report))?;
-    output::line(format_args!("\nWritten: {0}/best.toml, {0}/tune.json, {0}/tune.svg", out.display()))?;
     Ok(())
 }
 
 /// For each flag the best figure that each of its values came to.
 fn curves(report: &Report) -> Vec<ByValue> {
     let mut curves = Vec::new();
-    for axis in AXES {
+    for (flag, order) in search::ORDERS {
         let mut best: Vec<(String, f64)> = Vec::new();
-        for (value, auc) in report.trials.iter().filter_map(|t| Some((t.settings.get(axis.flag)?, t.valid_auc?))) {
+        for (value, auc) in report.trials.iter().filter_map(|t| Some((t.settings.get(flag)?, t.valid_auc?))) {
             match best.iter_mut().find(|(known, _)| known == value) {
                 Some((_, known)) => *known = known.max(auc),
                 None => best.push((value.clone(), auc)),
             }
         }
-        // Numbers in their order, words in that of the axis.
-        let place = |value: &str| axis.values.iter().position(|known| *known == value).unwrap_or(usize::MAX);
+        // Numbers in their order, words in that of the search.
+        let place = |value: &str| order.iter().position(|known| *known == value).unwrap_or(usize::MAX);
         best.sort_by(|(a, _), (b, _)| match (a.parse::<f64>(), b.parse::<f64>()) {
             (Ok(a), Ok(b)) => a.total_cmp(&b),
             _ => place(a).cmp(&place(b)),
         });
         if best.len() > 1 {
-            curves.push(ByValue { name: axis.flag.to_owned(), values: best });
+            curves.push(ByValue { name: flag.to_owned(), values: best });
         }
     }
     curves

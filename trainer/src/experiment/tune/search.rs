@@ -19,24 +19,40 @@ pub type Settings = BTreeMap<String, String>;
 pub struct Axis {
     /// As in a settings file: `table_l2`.
     pub flag: &'static str,
-    /// Those of the first round, in their order.
-    pub values: &'static [&'static str],
-    /// Whether values between them make sense: the second round tries these factors on the best.
+    /// Where the search begins.
+    pub start: String,
+    /// Those of the first round.
+    pub values: Vec<String>,
+    /// The second round tries these factors on the best, where values between them make sense.
     pub factors: &'static [f64],
 }
 
-/// What is searched, the most important first.
-pub const AXES: [Axis; 6] = [
-    axis("table_l2", &["0", "0.001", "0.003", "0.01", "0.03", "0.1", "0.3", "1"], &[0.55, 1.8]),
-    axis("dropout", &["0", "0.1", "0.2", "0.3", "0.5"], &[]),
-    axis("hidden", &["none", "64,64", "200,200", "400,400", "400,400,400"], &[]),
-    axis("embed_dim", &["8", "16", "32", "64"], &[]),
-    axis("learning_rate", &["0.0005", "0.001", "0.002"], &[0.7, 1.4]),
-    axis("embedding_dropout", &["0", "0.1", "0.2"], &[]),
+/// All flags that are searched, the most important first, with the order of values that are no numbers.
+pub const ORDERS: [(&str, &[&str]); 6] = [
+    ("table_l2", &[]),
+    ("dropout", &[]),
+    ("hidden", &["none", "64,64", "200,200", "400,400", "400,400,400"]),
+    ("embed_dim", &[]),
+    ("learning_rate", &[]),
+    ("embedding_dropout", &[]),
 ];
 
-const fn axis(flag: &'static str, values: &'static [&'static str], factors: &'static [f64]) -> Axis {
-    Axis { flag, values, factors }
+/// What is searched, the most important first, where `l2` is what an L2 of tables is mostly best at.
+pub fn axes(l2: f64) -> [Axis; 6] {
+    let numbers = |values: &[f64]| values.iter().map(|&value| two_digits(value)).collect::<Vec<_>>();
+    let axis =
+        |flag, start: &str, values: Vec<String>, factors| Axis { flag, start: start.to_owned(), values, factors };
+    let times = |factors: &[f64]| numbers(&factors.iter().map(|factor| l2 * factor).collect::<Vec<_>>());
+    let [table_l2, dropout, hidden, embed_dim, learning_rate, embedding_dropout] = ORDERS;
+    let words = hidden.1.iter().map(|&value| value.to_owned()).collect();
+    [
+        axis(table_l2.0, &two_digits(l2), times(&[0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]), &[0.55, 1.8]),
+        axis(dropout.0, "0.2", numbers(&[0.0, 0.1, 0.2, 0.3, 0.5]), &[]),
+        axis(hidden.0, "400,400", words, &[]),
+        axis(embed_dim.0, "16", numbers(&[8.0, 16.0, 32.0, 64.0]), &[]),
+        axis(learning_rate.0, "0.001", numbers(&[0.0005, 0.001, 0.002]), &[0.7, 1.4]),
+        axis(embedding_dropout.0, "0", numbers(&[0.0, 0.1, 0.2]), &[]),
+    ]
 }
 
 /// Trains, until there is no time left.
@@ -61,7 +77,7 @@ pub fn search(start: &Settings, axes: &[Axis], trials: &mut impl Trials) -> Resu
     for round in 0..2 {
         for axis in axes {
             let values: Vec<String> = match round {
-                0 => axis.values.iter().map(|&value| value.to_owned()).collect(),
+                0 => axis.values.clone(),
                 _ => between(&best[axis.flag], axis.factors),
             };
             let with = |value: &String| {
@@ -76,15 +92,15 @@ pub fn search(start: &Settings, axes: &[Axis], trials: &mut impl Trials) -> Resu
     Ok((best, true))
 }
 
-/// The value times each factor, to two digits.
+/// The value times each factor.
 fn between(value: &str, factors: &[f64]) -> Vec<String> {
     let Some(value) = value.parse::<f64>().ok().filter(|value| *value > 0.0) else { return Vec::new() };
-    let rounded = |value: f64| {
-        let unit = 10_f64.powf(value.log10().floor() - 1.0);
-        // Through text: the nearest f64 of a product is not always that of its digits.
-        format!("{}", format!("{:.1e}", (value / unit).round() * unit).parse::<f64>().unwrap_or(value))
-    };
-    factors.iter().map(|factor| rounded(value * factor)).collect()
+    factors.iter().map(|factor| two_digits(value * factor)).collect()
+}
+
+/// 0.0123 -> "0.012"
+fn two_digits(value: f64) -> String {
+    format!("{value:.1e}").parse::<f64>().unwrap_or(value).to_string()
 }
 
 /// The best of some, of which the first is kept where no other is better.
@@ -134,9 +150,11 @@ mod tests {
     }
 
     fn start() -> Settings {
-        [("table_l2", "0.01"), ("dropout", "0.2"), ("hidden", "400,400")]
-            .map(|(a, b)| (a.to_owned(), b.to_owned()))
-            .into()
+        Settings::from_iter(three().into_iter().map(|axis| (axis.flag.to_owned(), axis.start)))
+    }
+
+    fn three() -> Vec<Axis> {
+        axes(0.01)[..3].to_vec()
     }
 
     fn of(settings: &Settings, flag: &str) -> f64 {
@@ -153,7 +171,7 @@ mod tests {
     #[test]
     fn it_finds_the_best_of_a_bowl_and_gives_up_the_worse_early() {
         let mut trials = Formula { figure: bowl, trained: BTreeMap::new(), most: u64::MAX };
-        let (best, done) = search(&start(), &AXES[..3], &mut trials).unwrap();
+        let (best, done) = search(&start(), &three(), &mut trials).unwrap();
         let found = ["table_l2", "dropout", "hidden"].map(|flag| best[flag].as_str());
         assert!(done && found == ["0.18", "0.1", "none"], "{found:?}");
         let (given_up, whole): (Vec<u64>, Vec<u64>) = trials.trained.values().partition(|&&epochs| epochs < LENGTH);
@@ -163,19 +181,19 @@ mod tests {
     #[test]
     fn where_time_runs_out_the_best_so_far_is_given() {
         let mut trials = Formula { figure: bowl, trained: BTreeMap::new(), most: 10 };
-        assert_eq!(search(&start(), &AXES[..3], &mut trials).unwrap(), (start(), false));
+        assert_eq!(search(&start(), &three(), &mut trials).unwrap(), (start(), false));
         // Enough for the first flag, not for the second.
-        let mut trials = Formula { figure: bowl, trained: BTreeMap::new(), most: 220 };
-        let (best, done) = search(&start(), &AXES[..3], &mut trials).unwrap();
+        let mut trials = Formula { figure: bowl, trained: BTreeMap::new(), most: 170 };
+        let (best, done) = search(&start(), &three(), &mut trials).unwrap();
         assert_eq!((best["table_l2"].as_str(), best["dropout"].as_str(), done), ("0.1", "0.2", false));
     }
 
     #[test]
     fn what_is_no_better_changes_nothing() {
         let mut trials = Formula { figure: |_: &Settings| Some(0.5), trained: BTreeMap::new(), most: u64::MAX };
-        assert_eq!(search(&start(), &AXES[..3], &mut trials).unwrap(), (start(), true));
+        assert_eq!(search(&start(), &three(), &mut trials).unwrap(), (start(), true));
         let mut trials = Formula { figure: |_: &Settings| None, trained: BTreeMap::new(), most: u64::MAX };
-        assert_eq!(search(&start(), &AXES[..3], &mut trials).unwrap(), (start(), true));
+        assert_eq!(search(&start(), &three(), &mut trials).unwrap(), (start(), true));
     }
 
     #[test]

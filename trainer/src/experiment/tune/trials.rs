@@ -45,6 +45,9 @@ pub struct Runner<'a> {
 
 /// `table_l2-0.1_dropout-0.2`: a folder's name.
 pub fn name(settings: &Settings) -> String {
+    if settings.is_empty() {
+        return "base".to_owned();
+    }
     let words = settings.iter().map(|(flag, value)| format!("{flag}-{}", value.replace(',', "x")));
     words.collect::<Vec<_>>().join("_")
 }
