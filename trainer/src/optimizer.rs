@@ -109,28 +109,34 @@ fn parts(
     let whole = |rule| Ok(vec![Part { rows: 0..length, rule }]);
     let Some(table) = table else { return whole(Rule::PLAIN) };
     let is_vectors = table < 2;
-    let l2 = if is_vectors { training.table_l2.of(training_rows) } else { training.first_order_l2 };
-    let all = Rule { l2, rate: 1.0 };
+    let l2 = if is_vectors { training.table_l2.of(&model.config, training_rows) } else { training.first_order_l2 };
+    let of_field = |f: usize, l2_of: &[f64], rate_of: &[f64]| {
+        // The gradient of a factor is a multiple of the other: where both are 0 they stay so.
+        let is_product = is_vectors && model.config.fields[f].is_product();
+        Rule { l2: if is_product { 0.0 } else { l2 * l2_of[f] }, rate: rate_of[f] }
+    };
     let [l2_of, rate_of] = [&training.field_l2, &training.field_rate].map(|factors| factors.of(&model.config));
     let (l2_of, rate_of) = (l2_of.context("--field-l2")?, rate_of.context("--field-rate")?);
-    if l2_of.iter().chain(&rate_of).all(|&factor| factor == 1.0) {
-        return whole(all);
-    }
     let fields: Vec<(usize, Range<i64>)> = if is_vectors {
         let tables = model.layout.tables().into_iter().filter(|t| t.is_second == (table == 1));
         tables.map(|t| (t.field, t.from..t.from + t.rows)).collect()
     } else {
         model.layout.features().enumerate().map(|(f, (from, rows))| (f, from..from + rows)).collect()
     };
+    let rules = |(f, rows): (usize, Range<i64>)| Part { rows, rule: of_field(f, &l2_of, &rate_of) };
+    let all: Vec<Part> = fields.into_iter().map(rules).collect();
+    if let Some(first) = all.first().filter(|first| all.iter().all(|part| part.rule == first.rule)) {
+        return whole(first.rule);
+    }
     let mut parts = Vec::new();
     let mut end = 0;
-    for (field, rows) in fields {
+    for part in all {
         // The neutral row of the second tensor.
-        if rows.start > end {
-            parts.push(Part { rows: end..rows.start, rule: Rule::PLAIN });
+        if part.rows.start > end {
+            parts.push(Part { rows: end..part.rows.start, rule: Rule::PLAIN });
         }
-        end = rows.end;
-        parts.push(Part { rows, rule: Rule { l2: all.l2 * l2_of[field], rate: rate_of[field] } });
+        end = part.rows.end;
+        parts.push(part);
     }
     Ok(parts)
 }

@@ -55,7 +55,12 @@ struct Plain {
 impl Plain {
     /// L2 and learning rate of a tensor's row.
     fn rule(&self, model: &Model, name: &str, row: i64) -> (f64, f64) {
+        let is_product = |row| {
+            let mut tables = model.layout.tables().into_iter().filter(|table| table.is_second == (name == "second"));
+            tables.any(|t| (t.from..t.from + t.rows).contains(&row) && model.config.fields[t.field].is_product())
+        };
         let l2 = match name {
+            "first" | "second" if is_product(row) => 0.0,
             "first" | "second" => self.table_l2,
             "feature_weight" => self.first_order_l2,
             _ => return (0.0, LEARNING_RATE),

@@ -74,7 +74,7 @@ fn tuning_finds_settings_goes_on_and_says_what_it_did() {
     )
     .unwrap();
     let tune = "tune --data data --base base.toml --out tuned --seeds 1,2";
-    fail(folder, &format!("{tune} --minutes 0.0001"), "no training came to its end in 0.0001 minutes");
+    fail(folder, &format!("{tune} --minutes 0.0001"), "no training came to its end in 0.0");
     fail(folder, &format!("{tune} --minutes 0"), "--minutes is 0");
 
     let table = succeed(folder, &format!("{tune} --minutes 5"));

@@ -8,7 +8,7 @@ mod field_factors;
 mod file;
 mod place;
 mod quantization;
-mod table_l2;
+pub mod table_l2;
 mod training;
 
 use anyhow::{Result, bail};

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
+use xsfm_interchange::config::ModelConfig;
 
 /// `--table-l2`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,20 +14,21 @@ pub enum TableL2 {
     Of(f64),
 }
 
-/// Rows for which [`TableL2::Auto`] is 1.
+/// Rows for which it is 1.
 const ROWS: f64 = 45_000.0;
 /// How it falls with them.
 const POWER: f64 = 1.6;
 
 impl TableL2 {
-    /// lambda, in a training with so many rows.
+    /// lambda, for a model in a training with so many rows.
     ///
-    /// `(rows / 45,000)^-1.6` goes through what was best on MovieLens-100K (0.5, 80,000 rows) and on Frappe (0.1, 202,000), and what FuxiCTR's
-    /// published settings have for Criteo (1e-5, 37 million): see `docs/training.md`.
-    pub fn of(self, rows: u64) -> f64 {
+    /// `auto` is none without an MLP with BatchNorm: a row that L2 has made small counts as much as before where BatchNorm follows, and too
+    /// little everywhere else.
+    pub fn of(self, config: &ModelConfig, rows: u64) -> f64 {
         match self {
             TableL2::Of(lambda) => lambda,
-            TableL2::Auto => (rows.max(1) as f64 / ROWS).powf(-POWER).min(1.0),
+            TableL2::Auto if config.mlp.as_ref().is_some_and(|mlp| mlp.batch_norm) => by_rows(rows),
+            TableL2::Auto => 0.0,
         }
     }
 
@@ -34,6 +36,14 @@ impl TableL2 {
     pub fn is_none(&self) -> bool {
         *self == TableL2::Of(0.0)
     }
+}
+
+/// lambda by the number of training rows.
+///
+/// `(rows / 45,000)^-1.6` goes through what was best on MovieLens-100K (0.5, 80,000 rows) and on Frappe (0.1, 202,000), and what FuxiCTR's
+/// published settings have for Criteo (1e-5, 37 million): see `docs/training.md`.
+pub fn by_rows(rows: u64) -> f64 {
+    (rows.max(1) as f64 / ROWS).powf(-POWER).min(1.0)
 }
 
 impl FromStr for TableL2 {
@@ -60,16 +70,35 @@ impl Serialize for TableL2 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use xsfm_interchange::config::{Interaction, MlpConfig};
+
     use super::*;
 
+    fn config(mlp: Option<MlpConfig>) -> ModelConfig {
+        ModelConfig {
+            version: ModelConfig::VERSION,
+            vocabulary: None,
+            fields: vec![],
+            embed_dim: 4,
+            feature_weight: false,
+            field_vector: true,
+            interaction: Interaction::FieldWeighted,
+            mlp,
+            compressed: vec![],
+            quantization: None,
+        }
+    }
+
     #[test]
-    fn it_is_a_number_or_goes_by_the_rows() {
-        let of = |text: &str, rows| text.parse::<TableL2>().unwrap().of(rows);
-        assert_eq!((of("0.3", 5), of("0", 1 << 30)), (0.3, 0.0));
+    fn it_is_a_number_or_goes_by_the_rows_where_batch_norm_follows() {
+        let [with, without] = [true, false].map(|batch_norm| config(Some(MlpConfig { hidden: vec![4], batch_norm })));
+        let of = |text: &str, config: &ModelConfig, rows| text.parse::<TableL2>().unwrap().of(config, rows);
+        assert_eq!((of("0.3", &without, 5), of("0", &with, 1 << 30)), (0.3, 0.0));
+        assert_eq!((of("auto", &without, 80_000), of("auto", &config(None), 80_000)), (0.0, 0.0));
         for (rows, expected) in
             [(80_000, 0.40), (202_027, 0.090), (36_672_493, 2.2e-5), (39_000, 1.0), (10, 1.0), (0, 1.0)]
         {
-            let found = of("auto", rows);
+            let found = of("auto", &with, rows);
             assert!((found / expected - 1.0).abs() < 0.03, "{rows} rows: {found}");
         }
         for text in ["", "-1", "nan", "inf", "Auto"] {

@@ -31,7 +31,7 @@ pub struct Axis {
 pub const ORDERS: [(&str, &[&str]); 6] = [
     ("table_l2", &[]),
     ("dropout", &[]),
-    ("hidden", &["none", "64,64", "200,200", "400,400", "400,400,400"]),
+    ("hidden", &["64,64", "200,200", "400,400", "400,400,400"]),
     ("embed_dim", &[]),
     ("learning_rate", &[]),
     ("embedding_dropout", &[]),
@@ -173,7 +173,7 @@ mod tests {
         let mut trials = Formula { figure: bowl, trained: BTreeMap::new(), most: u64::MAX };
         let (best, done) = search(&start(), &three(), &mut trials).unwrap();
         let found = ["table_l2", "dropout", "hidden"].map(|flag| best[flag].as_str());
-        assert!(done && found == ["0.18", "0.1", "none"], "{found:?}");
+        assert!(done && found == ["0.18", "0.1", "64,64"], "{found:?}");
         let (given_up, whole): (Vec<u64>, Vec<u64>) = trials.trained.values().partition(|&&epochs| epochs < LENGTH);
         assert!(given_up.len() > whole.len() && given_up.contains(&RUNGS[0]), "{given_up:?} {whole:?}");
     }
