@@ -193,7 +193,9 @@ impl Fit<'_> {
     /// Files that cannot be read or written, data that do not fit, a state of other settings, a loss that is not finite.
     pub fn run(mut self, resume: bool, pause_after: Option<u64>) -> Result<Ended> {
         let data = self.data;
-        let mut train = Batches::open(&data.path(Part::Train), data.bounds(), self.training.batch_size)?;
+        let (path, bounds) = (data.path(Part::Train), data.bounds());
+        let rows = Batches::open(&path, bounds.clone(), 1)?.num_rows();
+        let mut train = Batches::open(&path, bounds, self.training.batch_size.of(rows))?;
         let mut valid = Batches::open(&data.path(Part::Valid), data.bounds(), EVALUATION_ROWS)?;
         if train.num_rows() < 2 || valid.num_rows() == 0 {
             let folder = data.folder().display();

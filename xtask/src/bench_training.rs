@@ -45,8 +45,12 @@ pub(crate) struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Engine {
-    /// xsfm-train.
+    /// xsfm-train, without L2 of whole tables and without averages, as the loops have neither.
     Adam,
+    /// The same with L2 of whole tables.
+    AdamTableL2,
+    /// xsfm-train as it is by default: with both.
+    AdamDefault,
     /// xsfm-train --optimizer lazy-adam.
     LazyAdam,
     /// xsfm-train --optimizer lazy-adam --mixed-precision.
@@ -134,7 +138,7 @@ impl Engine {
     /// The loop in `benches/training`; ours has none.
     fn script(self) -> Option<&'static str> {
         match self {
-            Engine::Adam | Engine::LazyAdam | Engine::LazyAdamBf16 => None,
+            Engine::Adam | Engine::AdamTableL2 | Engine::AdamDefault | Engine::LazyAdam | Engine::LazyAdamBf16 => None,
             Engine::Original => Some("original.py"),
             Engine::Efficient | Engine::EfficientBf16 => Some("efficient.py"),
         }
@@ -142,9 +146,13 @@ impl Engine {
 
     fn flags(self) -> &'static [&'static str] {
         match self {
-            Engine::Adam | Engine::Original | Engine::Efficient => &[],
-            Engine::LazyAdam => &["--optimizer", "lazy-adam"],
-            Engine::LazyAdamBf16 => &["--optimizer", "lazy-adam", "--mixed-precision"],
+            Engine::AdamDefault | Engine::Original | Engine::Efficient => &[],
+            Engine::Adam => &["--table-l2", "0", "--average", "0"],
+            Engine::AdamTableL2 => &["--table-l2", "0.00001", "--average", "0"],
+            Engine::LazyAdam => &["--table-l2", "0", "--average", "0", "--optimizer", "lazy-adam"],
+            Engine::LazyAdamBf16 => {
+                &["--table-l2", "0", "--average", "0", "--optimizer", "lazy-adam", "--mixed-precision"]
+            }
             Engine::EfficientBf16 => &["--bfloat16"],
         }
     }

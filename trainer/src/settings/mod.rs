@@ -3,23 +3,23 @@
 //! either can overrule the other.
 
 mod architecture;
+pub mod by_rows;
 mod distillation;
 mod field_factors;
 mod file;
 mod place;
 mod quantization;
-pub mod table_l2;
 mod training;
 
 use anyhow::{Result, bail};
 
 pub use self::architecture::{Architecture, Composition, Initialization, LayerInit, SecondOrder, TableInit, Widths};
+pub use self::by_rows::{BatchSize, TableL2};
 pub use self::distillation::Distillation;
 pub use self::field_factors::FieldFactors;
 pub use self::file::{expand_config, flags};
 pub use self::place::Place;
 pub use self::quantization::Quantization;
-pub use self::table_l2::TableL2;
 pub use self::training::{Optimizer, Pruning, StopOn, Training};
 
 /// What older runs did not have is recorded only where it is used: they go on under a newer program.

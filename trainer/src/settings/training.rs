@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::{ArgAction, Args, ValueEnum};
 use serde::Serialize;
 
-use super::{FieldFactors, TableL2, check_share, is_default};
+use super::{BatchSize, FieldFactors, TableL2, check_share, is_default};
 
 fn is_zero(value: &f64) -> bool {
     *value == 0.0
@@ -19,7 +19,7 @@ fn is_one(value: &f64) -> bool {
 #[command(next_help_heading = "Training")]
 pub struct Training {
     /// Most epochs
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 100)]
     pub epochs: u64,
     /// Times that the validation rows are measured in an epoch, in equal distances
     #[arg(long, default_value_t = 1)]
@@ -32,9 +32,9 @@ pub struct Training {
     #[arg(long, value_enum, default_value = "auc")]
     #[serde(skip_serializing_if = "StopOn::is_auc")]
     pub stop_on: StopOn,
-    /// Rows of a batch
-    #[arg(long, default_value_t = 1024)]
-    pub batch_size: usize,
+    /// Rows of a batch; `auto`: a sixteenth of all, as a power of two from 64 to 4096
+    #[arg(long, default_value = "auto")]
+    pub batch_size: BatchSize,
     /// How the tables learn from a batch; everything else learns by Adam
     #[arg(long, value_enum, default_value = "adam")]
     #[serde(skip_serializing_if = "Optimizer::is_adam")]
@@ -233,10 +233,6 @@ impl Training {
             if !(1..=1 << 20).contains(&value) {
                 bail!("--{flag} is {value}; it is 1 to {}", 1 << 20);
             }
-        }
-        // 2^20 rows of 1024-number vectors would not fit any memory; BatchNorm needs two rows.
-        if !(2..=1 << 20).contains(&self.batch_size) {
-            bail!("--batch-size is {}; it is 2 to {}", self.batch_size, 1 << 20);
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ use crate::commands::mean_logits;
 use crate::data::batches::Batches;
 use crate::data::{classes, dataset};
 use crate::device;
-use crate::settings::table_l2::by_rows;
+use crate::settings::by_rows::table_l2;
 
 /// Share of the time for the first seed; the best of it are trained with the others in what is left.
 const SEARCHING: f64 = 0.75;
@@ -167,7 +167,7 @@ fn tune(args: &Args) -> Result<Report> {
     let begun = Instant::now();
     let minutes = |share: f64| begun + Duration::from_secs_f64(args.minutes * 60.0 * share);
     let bar = bar(args.minutes);
-    let l2 = by_rows(Batches::open(&data.path(Part::Train), data.bounds(), 1)?.num_rows());
+    let l2 = table_l2(Batches::open(&data.path(Part::Train), data.bounds(), 1)?.num_rows());
     let axes: Vec<Axis> = search::axes(l2).into_iter().filter(|axis| !base.contains_key(axis.flag)).collect();
     let start = Settings::from_iter(axes.iter().map(|axis| (axis.flag.to_owned(), axis.start.clone())));
     let mut runner = Runner { means, base: &base, deadline: minutes(SEARCHING), seed, tried: Vec::new(), bar: &bar };

@@ -1,5 +1,6 @@
-//! How strongly whole tables are penalised.
+//! What goes by the number of training rows, unless it is given: how strongly whole tables are penalised, and how large batches are.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
@@ -27,7 +28,7 @@ impl TableL2 {
     pub fn of(self, config: &ModelConfig, rows: u64) -> f64 {
         match self {
             TableL2::Of(lambda) => lambda,
-            TableL2::Auto if config.mlp.as_ref().is_some_and(|mlp| mlp.batch_norm) => by_rows(rows),
+            TableL2::Auto if config.mlp.as_ref().is_some_and(|mlp| mlp.batch_norm) => table_l2(rows),
             TableL2::Auto => 0.0,
         }
     }
@@ -42,7 +43,7 @@ impl TableL2 {
 ///
 /// `(rows / 45,000)^-1.6` goes through what was best on MovieLens-100K (0.5, 80,000 rows) and on Frappe (0.1, 202,000), and what FuxiCTR's
 /// published settings have for Criteo (1e-5, 37 million): see `docs/training.md`.
-pub fn by_rows(rows: u64) -> f64 {
+pub fn table_l2(rows: u64) -> f64 {
     (rows.max(1) as f64 / ROWS).powf(-POWER).min(1.0)
 }
 
@@ -63,6 +64,53 @@ impl Serialize for TableL2 {
         match self {
             TableL2::Auto => serializer.serialize_str("auto"),
             TableL2::Of(lambda) => serializer.serialize_f64(*lambda),
+        }
+    }
+}
+
+/// `--batch-size`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchSize {
+    /// By the number of training rows.
+    Auto,
+    /// So many rows.
+    Of(usize),
+}
+
+impl BatchSize {
+    /// Most rows of a batch by the rows of all.
+    const MOST: u64 = 4096;
+    /// Fewest.
+    const LEAST: u64 = 64;
+    /// 2^20 rows of 1024-number vectors would not fit any memory; BatchNorm needs two rows.
+    const RANGE: RangeInclusive<usize> = 2..=1 << 20;
+
+    /// Rows of a batch, in a training with so many in all: the power of two below a sixteenth of them, 64 to 4096.
+    pub fn of(self, rows: u64) -> usize {
+        match self {
+            BatchSize::Of(size) => size,
+            BatchSize::Auto => 1 << (rows / 16).clamp(Self::LEAST, Self::MOST).ilog2(),
+        }
+    }
+}
+
+impl FromStr for BatchSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse::<usize>()) {
+            ("auto", _) => Ok(BatchSize::Auto),
+            (_, Ok(size)) if Self::RANGE.contains(&size) => Ok(BatchSize::Of(size)),
+            _ => Err(format!("`auto`, or {} to {} rows", Self::RANGE.start(), Self::RANGE.end())),
+        }
+    }
+}
+
+impl Serialize for BatchSize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            BatchSize::Auto => serializer.serialize_str("auto"),
+            BatchSize::Of(size) => serializer.serialize_u64(*size as u64),
         }
     }
 }
@@ -106,5 +154,16 @@ mod tests {
         }
         let json = |text: &str| serde_json::to_string(&text.parse::<TableL2>().unwrap()).unwrap();
         assert_eq!((json("auto"), json("0.5")), ("\"auto\"".to_owned(), "0.5".to_owned()));
+    }
+
+    #[test]
+    fn batches_are_a_number_or_go_by_the_rows() {
+        let of = |text: &str, rows| text.parse::<BatchSize>().unwrap().of(rows);
+        for (rows, size) in [(0, 64), (900, 64), (3000, 128), (39_000, 2048), (80_000, 4096), (1 << 40, 4096)] {
+            assert_eq!((of("auto", rows), of("512", rows)), (size, 512), "{rows} rows");
+        }
+        for text in ["", "1", "0", "-4", "1048577", "x"] {
+            assert!(text.parse::<BatchSize>().is_err_and(|message| message.contains("2 to 1048576")), "{text}");
+        }
     }
 }
