@@ -267,7 +267,14 @@ impl Fit<'_> {
         let parameters = &self.model.parameters;
         let between_evaluations = steps_of_epoch as f64 / self.training.evaluations as f64;
         let average = Average::new(parameters, self.training.average * between_evaluations);
-        Ok(Course { state, adam: Adam::new(&self.model, self.training, rows)?, average, best: parameters.snapshot() })
+        let is_taught = matches!(self.objective, Objective::Distill { .. });
+        let table_l2 = self.training.table_l2.of(&self.model.config, rows, is_taught);
+        Ok(Course {
+            state,
+            adam: Adam::new(&self.model, self.training, table_l2)?,
+            average,
+            best: parameters.snapshot(),
+        })
     }
 
     /// Before the first step.

@@ -99,17 +99,11 @@ struct Learned<'a> {
 }
 
 /// The parts of a parameter: one, or where it is a table, and fields learn by rules of their own, one for each field.
-fn parts(
-    model: &Model,
-    training: &Training,
-    training_rows: u64,
-    table: Option<usize>,
-    length: i64,
-) -> Result<Vec<Part>> {
+fn parts(model: &Model, training: &Training, table_l2: f64, table: Option<usize>, length: i64) -> Result<Vec<Part>> {
     let whole = |rule| Ok(vec![Part { rows: 0..length, rule }]);
     let Some(table) = table else { return whole(Rule::PLAIN) };
     let is_vectors = table < 2;
-    let l2 = if is_vectors { training.table_l2.of(&model.config, training_rows) } else { training.first_order_l2 };
+    let l2 = if is_vectors { table_l2 } else { training.first_order_l2 };
     let of_field = |f: usize, l2_of: &[f64], rate_of: &[f64]| {
         // The gradient of a factor is a multiple of the other: where both are 0 they stay so.
         let is_product = is_vectors && model.config.fields[f].is_product();
@@ -205,11 +199,11 @@ impl Slot {
 }
 
 impl Adam {
-    /// Moments of zero, for a training with so many rows.
+    /// Moments of zero. `table_l2`: what [`Training::table_l2`] is in this training.
     ///
     /// # Errors
     /// Settings for a field that the model does not have.
-    pub fn new(model: &Model, training: &Training, rows: u64) -> Result<Self> {
+    pub fn new(model: &Model, training: &Training, table_l2: f64) -> Result<Self> {
         let tables = model.parameters.tables().map(|table| table.map(Tensor::data_ptr));
         let trained = model.parameters.named().into_iter().filter(|(.., role)| *role != Role::Statistic);
         let slots = trained.map(|(name, parameter, role)| {
@@ -218,7 +212,7 @@ impl Adam {
                 mean: parameter.zeros_like(),
                 square: parameter.zeros_like(),
                 decays: role == Role::Matrix,
-                parts: parts(model, training, rows, table, parameter.size()[0])?,
+                parts: parts(model, training, table_l2, table, parameter.size()[0])?,
                 table,
                 name,
                 parameter,

@@ -21,14 +21,15 @@ const ROWS: f64 = 45_000.0;
 const POWER: f64 = 1.6;
 
 impl TableL2 {
-    /// lambda, for a model in a training with so many rows.
+    /// lambda, for a model in a training with so many rows; `is_taught`: by teachers.
     ///
     /// `auto` is none without an MLP with BatchNorm: a row that L2 has made small counts as much as before where BatchNorm follows, and too
-    /// little everywhere else.
-    pub fn of(self, config: &ModelConfig, rows: u64) -> f64 {
+    /// little everywhere else. And none for students: what teachers say of rare tokens is not noise.
+    pub fn of(self, config: &ModelConfig, rows: u64, is_taught: bool) -> f64 {
+        let has_batch_norm = config.mlp.as_ref().is_some_and(|mlp| mlp.batch_norm);
         match self {
             TableL2::Of(lambda) => lambda,
-            TableL2::Auto if config.mlp.as_ref().is_some_and(|mlp| mlp.batch_norm) => table_l2(rows),
+            TableL2::Auto if has_batch_norm && !is_taught => table_l2(rows),
             TableL2::Auto => 0.0,
         }
     }
@@ -140,7 +141,7 @@ mod tests {
     #[test]
     fn it_is_a_number_or_goes_by_the_rows_where_batch_norm_follows() {
         let [with, without] = [true, false].map(|batch_norm| config(Some(MlpConfig { hidden: vec![4], batch_norm })));
-        let of = |text: &str, config: &ModelConfig, rows| text.parse::<TableL2>().unwrap().of(config, rows);
+        let of = |text: &str, config: &ModelConfig, rows| text.parse::<TableL2>().unwrap().of(config, rows, false);
         assert_eq!((of("0.3", &without, 5), of("0", &with, 1 << 30)), (0.3, 0.0));
         assert_eq!((of("auto", &without, 80_000), of("auto", &config(None), 80_000)), (0.0, 0.0));
         for (rows, expected) in
@@ -149,6 +150,7 @@ mod tests {
             let found = of("auto", &with, rows);
             assert!((found / expected - 1.0).abs() < 0.03, "{rows} rows: {found}");
         }
+        assert_eq!([TableL2::Auto, TableL2::Of(0.2)].map(|l2| l2.of(&with, 80_000, true)), [0.0, 0.2]);
         for text in ["", "-1", "nan", "inf", "Auto"] {
             assert!(text.parse::<TableL2>().is_err(), "{text}");
         }

@@ -79,7 +79,7 @@ pub struct Training {
     pub average: f64,
     /// L2 of whole tables: the gradient of table-l2 / 2 * the squares of all rows is added in every step, before Adam's moments; with
     /// --optimizer lazy-adam that of the batch's rows, once each. Not of quotient-remainder products, whose factors would go to 0 together.
-    /// `auto` goes by the number of training rows where there are hidden layers with BatchNorm, and is 0 elsewhere
+    /// `auto` goes by the number of training rows where there are hidden layers with BatchNorm; it is 0 for others, and for students
     #[arg(long, default_value = "auto")]
     #[serde(skip_serializing_if = "TableL2::is_none")]
     pub table_l2: TableL2,
