@@ -179,7 +179,7 @@ fn run(
             None => {
                 seed_torch(training.seed, 0);
                 architecture.check()?;
-                Model::new(architecture.model_config(data.schema()), &architecture.initialization, device)?
+                Model::new(architecture.model_config(data.schema())?, &architecture.initialization, device)?
             }
         };
         if quantization.quantize {
@@ -223,10 +223,10 @@ fn run(
 }
 
 fn check_integers(model: &Model) -> Result<()> {
-    if qat::has_integers(&model.config) {
-        return Ok(());
+    match qat::problem(&model.config) {
+        None => Ok(()),
+        Some(problem) => bail!("--quantize: {problem}"),
     }
-    bail!("--quantize: {}", qat::NO_INTEGERS)
 }
 
 /// A checkpoint as the start of training: in real numbers, whatever it was before, and the scales of its integers, if it had any.

@@ -6,6 +6,7 @@ mod architecture;
 mod distillation;
 mod field_factors;
 mod file;
+mod network;
 mod place;
 mod quantization;
 mod training;
@@ -16,6 +17,7 @@ pub use self::architecture::{Architecture, Composition, Initialization, LayerIni
 pub use self::distillation::Distillation;
 pub use self::field_factors::FieldFactors;
 pub use self::file::{expand_config, flags};
+pub use self::network::{Names, NetworkFlags, NetworkKind};
 pub use self::place::Place;
 pub use self::quantization::Quantization;
 pub use self::training::{Optimizer, Pruning, StopOn, Training};
