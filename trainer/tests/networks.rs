@@ -14,6 +14,7 @@ use xsfm_interchange::network::{Gate, Network};
 use xsfm_interchange::schema::{Field, FieldKind, Schema};
 use xsfm_trainer::checkpoint;
 use xsfm_trainer::distill::cross_entropy;
+use xsfm_trainer::model::network::numbers_of_a_row;
 use xsfm_trainer::model::parameters::{Role, check_config};
 use xsfm_trainer::model::{Dropout, Model};
 
@@ -383,6 +384,18 @@ fn configurations_without_a_network_are_what_they_were() {
     assert!(!text.contains("network"), "{text}");
     let read: ModelConfig = serde_json::from_str(&text).unwrap();
     assert_eq!(read, config(all_kinds(), 6));
+}
+
+/// Evaluation takes as many rows as fit: a network's largest tensor counts.
+#[test]
+fn a_network_says_how_large_a_row_is() {
+    let found = |network: Option<Network>| numbers_of_a_row(&ModelConfig { network, ..config(all_kinds(), 18) });
+    let attention = Network::AutoInt { attention_layers: 1, attention_heads: 16, attention_width: 32 };
+    assert_eq!(found(None), 0);
+    assert_eq!(found(Some(Network::Afm { attention_width: 5 })), 45 * 18);
+    assert_eq!(found(Some(attention)), 16 * 10 * 10);
+    assert_eq!(found(Some(cross(1, 2, 5, true))), 5 * 180);
+    assert_eq!(found(Some(Network::Afn { log_neurons: 50 })), 50 * 18);
 }
 
 #[test]
