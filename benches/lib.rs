@@ -48,6 +48,7 @@ pub fn model(hidden: Option<&[usize]>, embedding: EmbeddingConfig, seed: u64) ->
         interaction: Interaction::FieldWeighted,
         mlp: hidden.map(|hidden| MlpConfig { hidden: hidden.to_vec(), batch_norm: false }),
         compressed: Vec::new(),
+        network: None,
         quantization: None,
     };
     // The product of two rows has the same spread as one row of a full table.

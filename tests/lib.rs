@@ -110,6 +110,7 @@ pub fn float_model(shape: &Shape) -> FloatModel {
             interaction: shape.interaction,
             mlp: shape.hidden.clone().map(|hidden| MlpConfig { hidden, batch_norm: false }),
             compressed: Vec::new(),
+            network: None,
             quantization: None,
         },
         label: "random".into(),

@@ -92,7 +92,7 @@ fn trained_and_packed_models_agree() {
 
 /// Trained factors pack as they are, hashing trick and all; what no packed file holds is refused by name.
 #[test]
-fn factors_pack_and_compressed_interactions_do_not() {
+fn factors_pack_and_parts_of_teachers_do_not() {
     let Some(train) = program("XSFM_TRAIN") else { return };
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
@@ -112,7 +112,12 @@ fn factors_pack_and_compressed_interactions_do_not() {
         assert!((trained - scored).abs() < 1e-4 * trained.abs().max(1.0), "row {row}: {trained} and {scored}");
     }
 
-    fit("teacher", &["--compressed", "4,4", "--interaction", "none"]);
-    let error = checkpoint::load(Path::new(&at("teacher"))).unwrap_err().to_string();
-    assert!(error.contains("compressed interaction network") && error.contains("config.json"), "{error}");
+    for (flags, part) in [
+        (&["--compressed", "4,4", "--interaction", "none"][..], "compressed interaction network"),
+        (&["--network", "pnn"], "network of its own (PNN)"),
+    ] {
+        fit("teacher", flags);
+        let error = checkpoint::load(Path::new(&at("teacher"))).unwrap_err().to_string();
+        assert!(error.contains(part) && error.contains("config.json") && error.contains("distil"), "{error}");
+    }
 }

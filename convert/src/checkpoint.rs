@@ -214,6 +214,9 @@ pub(crate) fn check_config(config: &ModelConfig, path: &Path) -> Result<(), Erro
             "it has a compressed interaction network (xDeepFM), which is for teachers: distil a student".to_owned(),
         );
     }
+    if let Some(network) = &config.network {
+        return fail(format!("it has a network of its own ({network}), which is for teachers: distil a student"));
+    }
     if let Some(mlp) = &config.mlp {
         in_range("inputs of the first layer", config.fields.len() * config.embed_dim, limit::LAYER_INPUTS)?;
         for (n, &width) in mlp.hidden.iter().enumerate() {

@@ -7,6 +7,7 @@ use common::{Parameters, config_with_everything, golden, parameters, random_rows
 use xsfm_convert::calibrate::{Activations, calibrate};
 use xsfm_convert::{checkpoint, input};
 use xsfm_interchange::config::{EmbeddingConfig, Interaction, ModelConfig, Operation, Scales};
+use xsfm_interchange::network::Network;
 use xsfm_interchange::rows::RowBlock;
 
 /// The error of loading a checkpoint, which must contain all of `words`.
@@ -101,6 +102,7 @@ fn configurations_that_make_no_model() {
         ),
         (|c| c.interaction = Interaction::LowRank { rank: 9 }, &["rank is 9", "8"]),
         (|c| c.compressed = vec![4], &["compressed interaction network"]),
+        (|c| c.network = Some(Network::Afm { attention_width: 4 }), &["network of its own (AFM)", "distil a student"]),
         (
             |c| c.quantization = Some(Scales { activations: vec![0.1; 2], ..Scales::default() }),
             &["quantization.tables", "0", "8"],

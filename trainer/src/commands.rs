@@ -27,6 +27,7 @@ use crate::prune::Pruner;
 use crate::qat;
 use crate::settings::{Architecture, Distillation, Place, Quantization, Training};
 use crate::teacher;
+use crate::teacher_logits;
 use crate::warm;
 
 /// Flags of `train`.
@@ -118,7 +119,7 @@ pub fn train(args: &TrainArgs) -> Result<()> {
 /// # Errors
 /// Those of [`train`]; a teacher that cannot be loaded or reads other fields.
 pub fn distill(args: &DistillArgs) -> Result<()> {
-    let Distillation { teacher, teacher_data, alpha, temperature } = &args.distillation;
+    let Distillation { teacher, teacher_logits, teacher_data, alpha, temperature } = &args.distillation;
     if !(0.0..=1.0).contains(alpha) {
         bail!("--alpha is {alpha}; it is 0 (teacher only) to 1 (labels only)");
     }
@@ -134,9 +135,24 @@ pub fn distill(args: &DistillArgs) -> Result<()> {
     if let Some(others) = &others {
         same::check_rows(others, &data)?;
     }
-    let teacher = teacher::mean_logits(teacher, others.as_ref().unwrap_or(&data), *other_rows, device)?;
+    let rows = data.rows(Part::Train)?.num_rows();
+    let read = |path: &PathBuf| teacher_logits::read(path, rows).context("--teacher-logits");
+    let given = teacher_logits.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let teacher = teacher::mean_logits(teacher, &given, others.as_ref().unwrap_or(&data), *other_rows, device)?;
+    let lesson =
+        Lesson { flags: &args.distillation, teacher_logits: given.into_iter().map(|given| given.hash).collect() };
     let objective = Objective::Distill { teacher, alpha: *alpha, temperature: *temperature };
-    run(&args.train, &data, &objective, Some(&args.distillation), device)
+    run(&args.train, &data, &objective, Some(&lesson), device)
+}
+
+/// What a student learns from.
+#[derive(Serialize)]
+struct Lesson<'a> {
+    #[serde(flatten)]
+    flags: &'a Distillation,
+    /// Hashes of the files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    teacher_logits: Vec<String>,
 }
 
 /// Every setting that decides a result.
@@ -145,14 +161,14 @@ struct Settings<'a> {
     architecture: Option<&'a Architecture>,
     training: &'a Training,
     quantization: Option<&'a Quantization>,
-    distillation: Option<&'a Distillation>,
+    distillation: Option<&'a Lesson<'a>>,
 }
 
 fn run(
     args: &TrainArgs,
     data: &Dataset,
     objective: &Objective,
-    distillation: Option<&Distillation>,
+    distillation: Option<&Lesson<'_>>,
     device: Device,
 ) -> Result<()> {
     let TrainArgs { place, architecture, training, quantization } = args;
@@ -179,7 +195,7 @@ fn run(
             None => {
                 seed_torch(training.seed, 0);
                 architecture.check()?;
-                Model::new(architecture.model_config(data.schema()), &architecture.initialization, device)?
+                Model::new(architecture.model_config(data.schema())?, &architecture.initialization, device)?
             }
         };
         if quantization.quantize {
@@ -226,10 +242,10 @@ fn run(
 }
 
 fn check_integers(model: &Model) -> Result<()> {
-    if qat::has_integers(&model.config) {
-        return Ok(());
+    match qat::problem(&model.config) {
+        None => Ok(()),
+        Some(problem) => bail!("--quantize: {problem}"),
     }
-    bail!("--quantize: {}", qat::NO_INTEGERS)
 }
 
 /// A checkpoint as the start of training: in real numbers, whatever it was before, and the scales of its integers, if it had any.

@@ -16,6 +16,7 @@ use crate::data::batches::{Batch, Batches, Order};
 use crate::device::preparing_threads;
 use crate::model::Model;
 use crate::model::lookup::{Entries, Rows};
+use crate::model::network::numbers_of_a_row;
 use crate::quantized::Quantized;
 
 /// Batches that are ready and wait to be scored.
@@ -154,6 +155,7 @@ fn filling_rows(config: &ModelConfig) -> usize {
     let hidden = config.mlp.iter().flat_map(|mlp| &mlp.hidden).copied().max().unwrap_or(0);
     // A compressed interaction network multiplies every vector of a layer with every field's.
     let widest = config.compressed.iter().copied().max().map_or(0, |width| width.max(fields) * vectors);
+    let widest = widest.max(numbers_of_a_row(config));
     (FILLING_NUMBERS / vectors.max(hidden).max(widest).max(1)).clamp(1, FILLING_ROWS)
 }
 

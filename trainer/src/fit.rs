@@ -476,7 +476,9 @@ impl Fit<'_> {
     }
 
     fn train_pass(&mut self, entries: &Entries) -> Result<Output> {
-        let dropout = Dropout { embedding: self.training.embedding_dropout, hidden: self.training.dropout };
+        let t = self.training;
+        let network = t.network_dropout.unwrap_or(t.dropout);
+        let dropout = Dropout { embedding: t.embedding_dropout, hidden: t.dropout, network };
         match &mut self.scales {
             None => Ok(self.model.train_pass(entries, dropout)),
             Some(scales) => {

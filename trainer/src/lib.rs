@@ -8,6 +8,7 @@
 //! | `cpu` | layers, pairs and parameters on a CPU | a training step in parts that stay in its cache |
 //! | [`qat`], [`quantized`] | a trained model | its integers, trained further; logits in int8 |
 //! | [`teacher`] | teachers' checkpoints, training rows | their mean logits, kept for the next student |
+//! | [`teacher_logits`] | a file of another system | its logits of the training rows |
 //! | [`distill`] | logits of student and teachers | the loss |
 //! | [`fit`], [`schedule`], [`optimizer`], [`average`], [`losses`], [`prune`] | model, loss, batches | the best epoch |
 //! | [`state`], [`lock`] | a run between two epochs | a file to go on from; one run at a time |
@@ -73,6 +74,8 @@ pub mod settings;
 pub mod state;
 #[cfg(feature = "torch")]
 pub mod teacher;
+#[cfg(feature = "torch")]
+pub mod teacher_logits;
 #[cfg(feature = "torch")]
 pub mod tensors;
 #[cfg(feature = "torch")]

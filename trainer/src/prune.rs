@@ -7,7 +7,7 @@
 use tch::{Kind, Tensor, no_grad};
 
 use crate::model::Model;
-use crate::model::parameters::Linear;
+use crate::model::layers::Linear;
 use crate::settings::Pruning;
 
 /// So many times the shares grow.

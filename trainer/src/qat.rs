@@ -18,13 +18,19 @@ const SAMPLE: i64 = 1 << 17;
 /// Clipping points that are tried, as percentages of the largest magnitude.
 const CLIP_PERCENT: std::ops::RangeInclusive<i32> = 30..=100;
 
-/// What [`has_integers`] misses.
-pub const NO_INTEGERS: &str = "int8 training knows neither factors (--rank) nor compressed interactions (--compressed): train in real \
-                               numbers, then calibrate with `xsfm pack --rows`";
-
-/// Whether there is an arithmetic of integers to train a model in.
-pub fn has_integers(config: &ModelConfig) -> bool {
-    config.compressed.is_empty() && !matches!(config.interaction, Interaction::LowRank { .. })
+/// Why a model cannot be trained in int8, naming the part for which there is no arithmetic of integers; `None` where it can be.
+pub fn problem(config: &ModelConfig) -> Option<String> {
+    let teacher = "which is for teachers: train it in real numbers, and distil a student";
+    if let Some(network) = &config.network {
+        return Some(format!("int8 training knows no network of its own (--network: {network}), {teacher}"));
+    }
+    if !config.compressed.is_empty() {
+        return Some(format!("int8 training knows no compressed interaction network (--compressed), {teacher}"));
+    }
+    matches!(config.interaction, Interaction::LowRank { .. }).then(|| {
+        "int8 training knows no factors (--rank): train in real numbers, then calibrate with `xsfm pack --rows`"
+            .to_owned()
+    })
 }
 
 /// The same function without BatchNorm: `W' = W g`, `b' = (b - mean) g + beta`, `g = gamma / sqrt(var + 1e-5)` per channel.

@@ -16,8 +16,8 @@ use xsfm_interchange::quantization::{
     field_accumulator_scale, field_scale, limit, logit_bias, multiplier, quantize, symmetric_scale, term,
 };
 
+use crate::model::layers::Linear;
 use crate::model::lookup::{Entries, Lookup};
-use crate::model::parameters::Linear;
 use crate::model::{Dropout, Model, Output};
 use crate::tensors::size;
 

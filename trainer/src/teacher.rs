@@ -18,6 +18,7 @@ use crate::checkpoint;
 use crate::data::batches::Batches;
 use crate::evaluate::Scorer;
 use crate::fit::{EVALUATION_ROWS, progress};
+use crate::teacher_logits::TeacherLogits;
 use crate::tensors;
 
 /// A teacher's logits on the training rows it met last, in its checkpoint folder.
@@ -53,13 +54,14 @@ impl Source {
     }
 }
 
-/// The teachers' mean logit `[rows]` of every training row of `data`, in the order of the file. `other_rows`: they may have been trained on
-/// others, of the same vocabulary.
+/// The mean logit `[rows]` of the teachers and of `more` of every training row of `data`, in the order of the file. `other_rows`: the teachers
+/// may have been trained on others, of the same vocabulary.
 ///
 /// # Errors
-/// A teacher that cannot be loaded, or was trained with another vocabulary, or on other rows.
+/// A teacher that cannot be loaded, or was trained with another vocabulary, or on other rows; neither a teacher nor logits.
 pub fn mean_logits(
     teachers: &[impl AsRef<Path>],
+    more: &[TeacherLogits],
     data: &Dataset,
     other_rows: bool,
     device: Device,
@@ -68,15 +70,22 @@ pub fn mean_logits(
         checkpoint::check_data(folder.as_ref(), data, other_rows)
             .context("--teacher (--teacher-data names rows of its own vocabulary)")?;
     }
+    let count = teachers.len() + more.len();
+    let of_teacher = |(i, folder): (usize, &_)| {
+        let folder: &Path = AsRef::as_ref(folder);
+        logits(folder, data, device, (i + 1, teachers.len()))
+    };
+    let of_teachers = teachers.iter().enumerate().map(of_teacher);
+    let given = more.iter().map(|more| Ok(Tensor::from_slice(&more.logits)));
     let mut sum: Option<Tensor> = None;
-    for (i, folder) in teachers.iter().enumerate() {
-        let logits = logits(folder.as_ref(), data, device, (i + 1, teachers.len()))?;
+    for logits in of_teachers.chain(given) {
+        let logits: Tensor = logits?;
         sum = Some(match sum {
             None => logits,
             Some(sum) => sum + logits,
         });
     }
-    let mean = sum.context("no teacher")? / teachers.len() as f64;
+    let mean = sum.context("no teacher")? / count as f64;
     Ok(Vec::try_from(mean)?)
 }
 

@@ -4,52 +4,14 @@
 
 mod common;
 
-use std::collections::HashMap;
-
+use common::plain::{Named, dot, layers, vectors};
 use common::{configurations, random_model, random_rows};
 use tch::{Device, Kind, Tensor};
-use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, ModelConfig, Operation};
+use xsfm_interchange::config::{Interaction, ModelConfig};
 use xsfm_interchange::rows::RowBlock;
 use xsfm_trainer::model::{Dropout, Model, pairs};
 use xsfm_trainer::qat::fold_batch_norm;
 use xsfm_trainer::settings::Initialization;
-
-struct Named(HashMap<String, (Vec<f64>, Vec<i64>)>);
-
-impl Named {
-    fn of(model: &Model) -> Self {
-        let tensors = model.parameters.to_checkpoint(&model.layout).into_iter();
-        let host = |t: Tensor| {
-            (Vec::try_from(t.detach().to_kind(Kind::Double).contiguous().flatten(0, -1)).unwrap(), t.size())
-        };
-        Named(tensors.map(|(name, t)| (name, host(t))).collect())
-    }
-
-    fn get(&self, name: &str) -> &[f64] {
-        &self.0[name].0
-    }
-
-    fn row(&self, name: &str, i: u32) -> &[f64] {
-        let (values, shape) = &self.0[name];
-        let columns = usize::try_from(shape[1]).unwrap();
-        &values[i as usize * columns..][..columns]
-    }
-}
-
-fn vector(t: &Named, f: usize, field: &FieldConfig, index: u32) -> Vec<f64> {
-    let (collisions, operation) = match field.embedding {
-        EmbeddingConfig::Full => return t.row(&format!("embedding.{f}.full"), index).to_vec(),
-        EmbeddingConfig::Hashed { rows } => return t.row(&format!("embedding.{f}.hashed"), index % rows).to_vec(),
-        EmbeddingConfig::QuotientRemainder { collisions, operation } => (collisions, operation),
-    };
-    let q = t.row(&format!("embedding.{f}.quotient"), index / collisions);
-    let r = t.row(&format!("embedding.{f}.remainder"), index % collisions);
-    match operation {
-        Operation::Mult => q.iter().zip(r).map(|(q, r)| q * r).collect(),
-        Operation::Add => q.iter().zip(r).map(|(q, r)| q + r).collect(),
-        Operation::Concat => [q, r].concat(),
-    }
-}
 
 /// xDeepFM's interactions of v `[num_fields][dim]`, product by product.
 fn compressed(config: &ModelConfig, t: &Named, v: &[Vec<f64>]) -> f64 {
@@ -77,20 +39,14 @@ fn compressed(config: &ModelConfig, t: &Named, v: &[Vec<f64>]) -> f64 {
 }
 
 fn naive_logit(config: &ModelConfig, t: &Named, block: &RowBlock, i: usize) -> f64 {
-    let (row, dim) = (block.row(i), config.embed_dim);
     let mut logit = t.get("bias")[0];
-    let mut v = Vec::new();
-    for (f, field) in config.fields.iter().enumerate() {
-        let mut sum = vec![0.0; dim];
-        for &index in row.field(f).unwrap() {
-            sum.iter_mut().zip(vector(t, f, field, index)).for_each(|(s, v)| *s += v);
-            if config.feature_weight {
-                logit += t.get(&format!("feature_weight.{f}"))[index as usize];
-            }
-        }
-        v.push(sum);
+    if config.feature_weight {
+        let row = block.row(i);
+        let of_field = |f: usize| row.field(f).unwrap().iter().map(move |&index| (f, index as usize));
+        let all = (0..config.fields.len()).flat_map(of_field);
+        logit += all.map(|(f, index)| t.get(&format!("feature_weight.{f}"))[index]).sum::<f64>();
     }
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let v = vectors(config, t, block, i);
     for (i, a) in v.iter().enumerate() {
         if config.field_vector {
             logit += dot(a, t.row("field_vector", i as u32));
@@ -110,26 +66,10 @@ fn naive_logit(config: &ModelConfig, t: &Named, block: &RowBlock, i: usize) -> f
         }
     }
     logit += compressed(config, t, &v);
-    let Some(mlp) = &config.mlp else { return logit };
-    let mut x = v.concat();
-    for n in 0..=mlp.hidden.len() {
-        let outputs = t.get(&format!("mlp.{n}.bias"));
-        let mut y = Vec::new();
-        for (o, bias) in outputs.iter().enumerate() {
-            let mut value = bias + dot(t.row(&format!("mlp.{n}.weight"), o as u32), &x);
-            if n < mlp.hidden.len() {
-                if mlp.batch_norm {
-                    let norm = |part: &str| t.get(&format!("mlp.{n}.norm.{part}"))[o];
-                    let deviation = (norm("running_var") + 1e-5).sqrt();
-                    value = (value - norm("running_mean")) / deviation * norm("weight") + norm("bias");
-                }
-                value = value.max(0.0);
-            }
-            y.push(value);
-        }
-        x = y;
+    match &config.mlp {
+        None => logit,
+        Some(mlp) => logit + layers(t, "mlp", v.concat(), mlp.hidden.len())[0],
     }
-    logit + x[0]
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn teachers_logits_are_kept_while_model_and_rows_stay() {
     for (teacher, seed) in teachers.iter().zip([1, 2]) {
         train_with(&data, teacher, &format!("--epochs 1 --seed {seed}")).unwrap();
     }
-    let mean = || mean_logits(&teachers, &Dataset::open(&data).unwrap(), true, Device::Cpu).unwrap();
+    let mean = || mean_logits(&teachers, &[], &Dataset::open(&data).unwrap(), true, Device::Cpu).unwrap();
     let first = mean();
     let rows = data.join("train.arrow");
     let logits_of = |teacher: &Path| {

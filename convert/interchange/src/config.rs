@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::Vocabulary;
+use crate::network::Network;
 use crate::quantization::TableBits;
 
 /// Architecture of one model:
@@ -31,6 +32,9 @@ pub struct ModelConfig {
     /// A teacher's alone: no packed file holds it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compressed: Vec<usize>,
+    /// A teacher's network over the fields' vectors; absent without one. No packed file holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
     /// Scales fixed by quantisation-aware training; absent before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantization: Option<Scales>,

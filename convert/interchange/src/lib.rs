@@ -8,6 +8,7 @@
 //! | [`dataset`] | a folder of them: the parts, and what tells it from others |
 //! | [`fingerprint`] | which vocabulary, which rows |
 //! | [`config`] | `config.json`: the architecture of a checkpoint, and its quantisation scales |
+//! | [`network`] | the networks of `config.json` that only teachers have |
 //! | [`checkpoint`] | `weights.safetensors`: names and shapes of the parameters |
 //! | [`quantization`] | how a real number becomes the integer that the runtime uses (`docs/quantization.md`) |
 //! | [`metrics`] | LogLoss, AUC, PRAUC, RCE |
@@ -26,6 +27,7 @@ pub mod config;
 pub mod dataset;
 pub mod fingerprint;
 pub mod metrics;
+pub mod network;
 pub mod output;
 pub mod quantization;
 pub mod rows;

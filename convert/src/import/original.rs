@@ -185,6 +185,7 @@ impl Described {
             interaction: architecture.interaction(),
             mlp: layers(architecture, keys)?,
             compressed: Vec::new(),
+            network: None,
             quantization: None,
         };
         check_config(&config, keys.path())?;

@@ -90,6 +90,7 @@ pub(crate) fn config_with_everything() -> ModelConfig {
         interaction: Interaction::FieldWeighted,
         mlp: Some(MlpConfig { hidden: vec![17, 9], batch_norm: true }),
         compressed: Vec::new(),
+        network: None,
         quantization: None,
     }
 }

@@ -8,7 +8,7 @@ use tch::{Kind, Tensor, no_grad};
 use super::libtorch::{for_each, map, numbers, numbers_mut, with_gradient};
 use super::norm::{Columns, GradientSums, Moments};
 use super::{SAMPLES, parts};
-use crate::model::parameters::{BatchNorm, Linear};
+use crate::model::layers::{BatchNorm, Linear};
 
 /// x `[n, inputs]`, n >= 2 -> `[n]`. The running statistics of the hidden layers' BatchNorm move.
 pub(crate) fn mlp(x: &Tensor, hidden: &[(&Linear, &BatchNorm)], output: &Linear, dropout: f64) -> Tensor {

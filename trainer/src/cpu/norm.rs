@@ -5,8 +5,7 @@ use tch::Tensor;
 use xsfm_interchange::checkpoint::BATCH_NORM_EPSILON;
 
 use super::libtorch::{numbers, numbers_mut};
-use crate::model::BATCH_NORM_MOMENTUM;
-use crate::model::parameters::BatchNorm;
+use crate::model::layers::{BATCH_NORM_MOMENTUM, BatchNorm};
 
 /// Of each column of some rows.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use super::libtorch::{for_each, map, numbers};
 use super::{mlp, pairs};
 use crate::model;
-use crate::model::parameters::{BatchNorm, Linear};
+use crate::model::layers::{BatchNorm, Linear};
 use crate::tensors::size;
 
 /// Numbers in ±1, the same in every run: where a gradient jumps, libtorch's rounding may choose the other side.

@@ -120,7 +120,8 @@ fn same_type(a: &Type, b: &Type) -> bool {
         }
 }
 
-fn reader(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
+/// A file, checked where the library would take its word.
+pub(crate) fn reader(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
     let mut file = open_file(path)?;
     let head = head(&mut file).map_err(DataError::io(path))?;
     if !head.starts_with(PARQUET) {
@@ -153,7 +154,7 @@ fn reader(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
 }
 
 /// The library checks most of what it reads, but some damaged files make it panic: that is an error like any other.
-fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
+pub(crate) fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(result) => result.map_err(|e| e.to_string()),
         Err(_) => Err("it is damaged".to_owned()),

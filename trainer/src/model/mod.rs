@@ -1,25 +1,24 @@
 //! DeepFwFM in libtorch: `logit = bias + FeatureWeight + FieldVector + FieldInteraction + MLP(concat v_f)`, every part optional
-//! (Pan et al. 2018, arXiv:1806.03514; Deng et al. 2021, arXiv:2002.06987).
+//! (Pan et al. 2018, arXiv:1806.03514; Deng et al. 2021, arXiv:2002.06987). Teachers may have a [`network`] beside or before the MLP.
 
 pub mod embedding;
+pub mod layers;
 pub mod lookup;
+pub mod network;
 pub mod parameters;
 
 use anyhow::Result;
 use tch::{Device, Kind, Tensor, no_grad};
-use xsfm_interchange::checkpoint::BATCH_NORM_EPSILON;
 use xsfm_interchange::config::{Interaction, ModelConfig};
 use xsfm_interchange::rows::RowBlock;
 
 use self::embedding::Layout;
+use self::layers::{Linear, Pass, hidden as hidden_layers};
 use self::lookup::{DistinctRows, Entries, Uploaded};
-use self::parameters::{Linear, Parameters};
+use self::parameters::Parameters;
 use crate::cpu;
 use crate::settings::Initialization;
 use crate::tensors::size;
-
-/// Momentum of BatchNorm's running statistics, as in PyTorch.
-pub(crate) const BATCH_NORM_MOMENTUM: f64 = 0.1;
 
 /// A model on a device.
 #[derive(Debug)]
@@ -43,6 +42,8 @@ pub struct Dropout {
     pub embedding: f64,
     /// Probability for the outputs of hidden layers.
     pub hidden: f64,
+    /// The same inside a teacher's network.
+    pub network: f64,
 }
 
 /// What a pass gives.
@@ -180,8 +181,15 @@ impl Model {
         if !p.compressed.is_empty() {
             logits = &logits + compressed(&p.compressed, &vectors);
         }
+        let mut inputs = None;
+        if let Some(network) = &p.network {
+            let pass = Pass { dropout: dropout.map(|d| d.network), mixed_precision: self.mixed_precision };
+            let given = network.pass(&vectors, pass);
+            logits = given.logits.map_or_else(|| logits.shallow_clone(), |given| &logits + given);
+            inputs = given.inputs;
+        }
         if !p.layers.is_empty() {
-            logits = &logits + self.mlp(vectors.flatten(1, 2), dropout, trace);
+            logits = &logits + self.mlp(inputs.unwrap_or_else(|| vectors.flatten(1, 2)), dropout, trace);
         }
         Output { logits, used }
     }
@@ -205,8 +213,8 @@ impl Model {
         Some(&matrix * (1.0 - eye))
     }
 
-    /// x `[n, num_fields * embed_dim]` -> `[n]`
-    fn mlp(&self, mut x: Tensor, dropout: Option<Dropout>, mut trace: Option<&mut Trace>) -> Tensor {
+    /// x `[n, inputs]` -> `[n]`
+    fn mlp(&self, x: Tensor, dropout: Option<Dropout>, mut trace: Option<&mut Trace>) -> Tensor {
         let Some((output, hidden)) = self.parameters.layers.split_last() else {
             return x.zeros_like().sum_dim_intlist([1].as_slice(), false, None);
         };
@@ -216,38 +224,14 @@ impl Model {
         {
             return cpu::mlp::mlp(&x, &hidden, output, dropout.hidden);
         }
-        for Linear { weight, bias, norm } in hidden {
-            // It is 0 before BatchNorm; in training two passes over the outputs less.
-            let bias = (norm.is_none() || dropout.is_none()).then_some(bias);
-            x = if self.mixed_precision && dropout.is_some() {
-                // The outputs stay in bfloat16 up to the output layer; BatchNorm's sums are in f32.
-                let bias = bias.map(|bias| bias.to_kind(Kind::BFloat16));
-                x.to_kind(Kind::BFloat16).linear(&weight.to_kind(Kind::BFloat16), bias.as_ref())
-            } else {
-                x.linear(weight, bias)
-            };
-            if let Some(norm) = norm {
-                x = x.batch_norm(
-                    Some(&norm.weight),
-                    Some(&norm.bias),
-                    Some(&norm.running_mean),
-                    Some(&norm.running_var),
-                    dropout.is_some(),
-                    BATCH_NORM_MOMENTUM,
-                    BATCH_NORM_EPSILON,
-                    self.device.is_cuda(),
-                );
-            }
-            x = x.relu_();
+        let pass = Pass { dropout: dropout.map(|d| d.hidden), mixed_precision: self.mixed_precision };
+        let x = hidden_layers(hidden, x, pass, |outputs| {
             if let Some(trace) = &mut trace {
-                trace.hidden.push(x.shallow_clone());
+                trace.hidden.push(outputs.shallow_clone());
             }
-            if let Some(dropout) = dropout {
-                x = x.dropout(dropout.hidden, true);
-            }
-        }
+        });
         // By a vector, not by a matrix of one row: the gradient of x takes half the time.
-        x.to_kind(Kind::Float).mv(&output.weight.squeeze_dim(0)) + &output.bias
+        x.mv(&output.weight.squeeze_dim(0)) + &output.bias
     }
 }
 

@@ -8,6 +8,8 @@ use xsfm_interchange::config::{EmbeddingConfig, Interaction, ModelConfig, Operat
 use xsfm_interchange::quantization::limit;
 
 use super::embedding::Layout;
+use super::layers::{Linear, uniform};
+use super::network::{self, Network};
 use crate::settings::{Initialization, LayerInit, TableInit};
 use crate::tensors::size;
 
@@ -32,36 +34,14 @@ pub struct Parameters {
     pub layers: Vec<Linear>,
     /// Layers of the compressed interaction network, `[width, width before * num_fields]`; its output, `[1, sum of widths]`, last.
     pub compressed: Vec<Linear>,
-}
-
-/// One Linear layer and what follows it.
-#[derive(Debug)]
-pub struct Linear {
-    /// `[outputs, inputs]`
-    pub weight: Tensor,
-    /// `[outputs]`; 0 and not trained before BatchNorm, which takes it away with the mean (Ioffe and Szegedy 2015, arXiv:1502.03167, 3.2).
-    pub bias: Tensor,
-    /// BatchNorm of a hidden layer.
-    pub norm: Option<BatchNorm>,
-}
-
-/// BatchNorm, all `[outputs]`.
-#[derive(Debug)]
-pub struct BatchNorm {
-    /// Gain.
-    pub weight: Tensor,
-    /// Offset.
-    pub bias: Tensor,
-    /// Running mean; moves in training, has no gradient.
-    pub running_mean: Tensor,
-    /// Running variance; moves in training, has no gradient.
-    pub running_var: Tensor,
+    /// A teacher's network over the fields' vectors.
+    pub network: Option<Box<dyn Network>>,
 }
 
 /// What an optimiser may do to a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// A matrix of the MLP: weight decay applies.
+    /// A matrix of a layer: weight decay applies.
     Matrix,
     /// Trained without weight decay.
     Other,
@@ -106,49 +86,30 @@ impl Parameters {
         if let Some(second) = &second {
             let _ = second.get(0).zero_();
         }
-        let uniform = |shape: &[i64], bound: f64| (Tensor::rand(shape, options) * 2.0 - 1.0) * bound;
-        let mut layers = Vec::new();
-        if let Some(mlp) = &config.mlp {
-            let mut inputs = num_fields * dim;
-            for (n, outputs) in mlp.hidden.iter().map(|&h| size(h)).chain([1]).enumerate() {
-                let bound = (inputs as f64).sqrt().recip();
-                let norm = (mlp.batch_norm && n < mlp.hidden.len()).then(|| BatchNorm {
-                    weight: Tensor::ones([outputs], options),
-                    bias: Tensor::zeros([outputs], options),
-                    running_mean: Tensor::zeros([outputs], options),
-                    running_var: Tensor::ones([outputs], options),
-                });
-                let normal = |variance: f64| Tensor::randn([outputs, inputs], options) * variance.sqrt();
-                let weight = match layer_init {
-                    LayerInit::Uniform => uniform(&[outputs, inputs], bound),
-                    LayerInit::XavierNormal => normal(2.0 / (inputs + outputs) as f64),
-                    LayerInit::KaimingNormal => normal(2.0 / inputs as f64),
-                };
-                let is_zero = norm.is_some() || layer_init != LayerInit::Uniform;
-                let bias = if is_zero { Tensor::zeros([outputs], options) } else { uniform(&[outputs], bound) };
-                layers.push(Linear { weight, bias, norm });
-                inputs = outputs;
-            }
-        }
-        let linear = |inputs: i64, outputs: i64| {
-            let bound = (inputs as f64).sqrt().recip();
-            Linear { weight: uniform(&[outputs, inputs], bound), bias: uniform(&[outputs], bound), norm: None }
-        };
+        let layers = config.mlp.iter().flat_map(|mlp| {
+            let inputs = size(network::mlp_inputs(config));
+            let mut layers = Linear::stack(inputs, &mlp.hidden, mlp.batch_norm, layer_init, device);
+            let inputs = mlp.hidden.last().map_or(inputs, |&width| size(width));
+            layers.push(Linear::new([inputs, 1], false, layer_init, device));
+            layers
+        });
+        let layers = layers.collect();
         let mut compressed = Vec::new();
         let mut width = num_fields;
         for outputs in config.compressed.iter().map(|&w| size(w)) {
-            compressed.push(linear(width * num_fields, outputs));
+            compressed.push(Linear::new([width * num_fields, outputs], false, LayerInit::Uniform, device));
             width = outputs;
         }
         if !compressed.is_empty() {
-            compressed.push(linear(config.compressed.iter().map(|&w| size(w)).sum(), 1));
+            let inputs = config.compressed.iter().map(|&w| size(w)).sum();
+            compressed.push(Linear::new([inputs, 1], false, LayerInit::Uniform, device));
         }
         let field_factors = match config.interaction {
             Interaction::LowRank { rank } => {
                 // A pair's weight starts as large as that of a full matrix: rank b^4 / 9 = 1 / (2 num_fields).
                 let bound = (4.5 / (num_fields * size(rank)) as f64).powf(0.25);
                 let signs: Vec<f32> = (0..rank).map(|k| if k % 2 == 0 { 1.0 } else { -1.0 }).collect();
-                Some([uniform(&[size(rank), num_fields], bound), Tensor::from_slice(&signs).to_device(device)])
+                Some([uniform(&[size(rank), num_fields], bound, device), Tensor::from_slice(&signs).to_device(device)])
             }
             _ => None,
         };
@@ -160,10 +121,11 @@ impl Parameters {
             field_vector: config.field_vector.then(|| Tensor::randn([num_fields, dim], options) * init_std),
             // Glorot's bound for a square matrix.
             field_matrix: (config.interaction == Interaction::FieldWeighted)
-                .then(|| uniform(&[num_fields, num_fields], (3.0 / num_fields as f64).sqrt())),
+                .then(|| uniform(&[num_fields, num_fields], (3.0 / num_fields as f64).sqrt(), device)),
             field_factors,
             layers,
             compressed,
+            network: config.network.as_ref().map(|network| network::new(network, config, layer_init, device)),
         };
         parameters.track_gradients();
         parameters
@@ -190,21 +152,11 @@ impl Parameters {
             add("field_factors".to_owned(), factors, Role::Other);
             add("field_factor_weights".to_owned(), weights, Role::Other);
         }
-        for (n, layer) in self.compressed.iter().enumerate() {
-            add(format!("compressed.{n}.weight"), &layer.weight, Role::Matrix);
-            add(format!("compressed.{n}.bias"), &layer.bias, Role::Other);
+        for (part, layers) in [("compressed", &self.compressed), ("mlp", &self.layers)] {
+            all.extend(layers.iter().enumerate().flat_map(|(n, layer)| layer.named(&format!("{part}.{n}"))));
         }
-        for (n, layer) in self.layers.iter().enumerate() {
-            add(format!("mlp.{n}.weight"), &layer.weight, Role::Matrix);
-            let role = if layer.norm.is_some() { Role::Statistic } else { Role::Other };
-            add(format!("mlp.{n}.bias"), &layer.bias, role);
-            if let Some(norm) = &layer.norm {
-                add(format!("mlp.{n}.norm.weight"), &norm.weight, Role::Other);
-                add(format!("mlp.{n}.norm.bias"), &norm.bias, Role::Other);
-                add(format!("mlp.{n}.norm.running_mean"), &norm.running_mean, Role::Statistic);
-                add(format!("mlp.{n}.norm.running_var"), &norm.running_var, Role::Statistic);
-            }
-        }
+        let network = self.network.iter().flat_map(|network| network.named());
+        all.extend(network.map(|(name, tensor, role)| (format!("network.{name}"), tensor, role)));
         all
     }
 
@@ -243,10 +195,12 @@ impl Parameters {
 
     /// What a layer of another program adds before BatchNorm is kept in the mean that is subtracted there.
     fn move_biases(&self) {
-        for Linear { bias, norm, .. } in &self.layers {
-            if let Some(norm) = norm {
+        let named: HashMap<String, Tensor> = self.named().into_iter().map(|(name, t, _)| (name, t)).collect();
+        for (name, mean) in &named {
+            let layer = name.strip_suffix(".norm.running_mean");
+            if let Some(bias) = layer.and_then(|layer| named.get(&format!("{layer}.bias"))) {
                 no_grad(|| {
-                    let _ = norm.running_mean.shallow_clone().g_sub_(bias);
+                    let _ = mean.shallow_clone().g_sub_(bias);
                     let _ = bias.shallow_clone().zero_();
                 });
             }
@@ -267,7 +221,10 @@ impl Parameters {
         let size = |t: &Option<Tensor>| t.as_ref().map_or(0, Tensor::numel);
         let layers = self.layers.iter().chain(&self.compressed);
         let layers: usize = layers.map(|l| l.weight.numel() + l.bias.numel()).sum();
-        1 + tables + pairs + factors + size(&self.feature_weight) + size(&self.field_vector) + layers
+        // BatchNorm is folded into what comes before or after it.
+        let network = self.network.iter().flat_map(|network| network.named());
+        let network: usize = network.filter(|(name, ..)| !name.contains("norm.")).map(|(_, t, _)| t.numel()).sum();
+        1 + tables + pairs + factors + size(&self.feature_weight) + size(&self.field_vector) + layers + network
     }
 
     /// The tensors of `weights.safetensors`, named as `xsfm_interchange::checkpoint` says.
@@ -369,5 +326,5 @@ pub fn check_config(config: &ModelConfig) -> Result<()> {
     if config.mlp.is_some() && num_fields * dim > limit::LAYER_INPUTS {
         bail!("{num_fields} fields of {dim} numbers are more inputs than a layer may have ({})", limit::LAYER_INPUTS);
     }
-    Ok(())
+    config.network.as_ref().map_or(Ok(()), |network| network::check(network, config))
 }

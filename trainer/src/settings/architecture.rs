@@ -1,5 +1,6 @@
 //! The flags that say what a model is made of.
 
+use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
@@ -7,9 +8,10 @@ use clap::{ArgAction, Args, ValueEnum};
 use serde::Serialize;
 use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, MlpConfig, ModelConfig, Operation};
 use xsfm_interchange::fingerprint::Vocabulary;
+use xsfm_interchange::network::Network;
 use xsfm_interchange::schema::{FieldKind, Schema};
 
-use super::is_default;
+use super::{NetworkFlags, is_default};
 
 /// What the model is made of.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -58,6 +60,10 @@ pub struct Architecture {
     #[arg(long, default_value = "none")]
     #[serde(skip_serializing_if = "Widths::is_none")]
     pub compressed: Widths,
+    /// A teacher's network.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub network: NetworkFlags,
 }
 
 /// How fresh weights are drawn.
@@ -123,7 +129,10 @@ impl LayerInit {
 
 impl Architecture {
     /// The configuration of a model over the fields of a data set.
-    pub fn model_config(&self, schema: &Schema) -> ModelConfig {
+    ///
+    /// # Errors
+    /// A flag names a field that the data do not have.
+    pub fn model_config(&self, schema: &Schema) -> Result<ModelConfig> {
         let operation = match self.qr_operation {
             Composition::Mult => Operation::Mult,
             Composition::Add => Operation::Add,
@@ -146,7 +155,11 @@ impl Architecture {
             bag: f.kind == FieldKind::Bag,
             embedding: embedding(f.features()),
         };
-        ModelConfig {
+        let hidden = MlpConfig { hidden: self.hidden.0.clone(), batch_norm: self.batch_norm };
+        let network = self.network.config(schema, &hidden, self.embed_dim)?;
+        // FinalMLP has them as its first stream.
+        let has_mlp = !self.hidden.is_none() && !matches!(network, Some(Network::FinalMlp { .. }));
+        Ok(ModelConfig {
             version: ModelConfig::VERSION,
             vocabulary: Some(Vocabulary::of(schema)),
             fields: schema.fields.iter().map(field).collect(),
@@ -159,11 +172,11 @@ impl Architecture {
                 SecondOrder::FieldWeighted if self.rank > 0 => Interaction::LowRank { rank: self.rank as usize },
                 SecondOrder::FieldWeighted => Interaction::FieldWeighted,
             },
-            mlp: (!self.hidden.0.is_empty())
-                .then(|| MlpConfig { hidden: self.hidden.0.clone(), batch_norm: self.batch_norm }),
+            mlp: has_mlp.then_some(hidden),
             compressed: self.compressed.0.clone(),
+            network,
             quantization: None,
-        }
+        })
     }
 
     /// Checks what excludes each other.
@@ -181,7 +194,7 @@ impl Architecture {
         if self.rank > 0 && self.interaction != SecondOrder::FieldWeighted {
             bail!("--rank {} is for --interaction field-weighted", self.rank);
         }
-        Ok(())
+        self.network.check()
     }
 }
 
@@ -192,6 +205,16 @@ pub struct Widths(pub Vec<usize>);
 impl Widths {
     fn is_none(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Widths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_none() {
+            return f.write_str("none");
+        }
+        let widths: Vec<String> = self.0.iter().map(usize::to_string).collect();
+        f.write_str(&widths.join(","))
     }
 }
 

@@ -112,6 +112,10 @@ pub struct Training {
     /// Share of the field vectors' numbers dropped
     #[arg(long, default_value_t = 0.0)]
     pub embedding_dropout: f64,
+    /// Share of outputs dropped inside a network (--network); that of --dropout by default
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_dropout: Option<f64>,
     /// Hidden layers in bfloat16, everything else in f32: faster on a GPU, or on a CPU with AVX512-BF16. Figures are measured in f32, and
     /// int8 is trained exactly
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
@@ -204,7 +208,8 @@ impl Training {
             ("prune-pairs", prune_pairs),
             ("prune-layers", prune_layers),
         ];
-        shares.into_iter().try_for_each(|(flag, value)| check_share(flag, value))?;
+        let of_network = self.network_dropout.map(|share| ("network-dropout", share));
+        shares.into_iter().chain(of_network).try_for_each(|(flag, value)| check_share(flag, value))?;
         if self.pruning.is_some() && self.pruning.prune_epochs > self.epochs {
             let (prune, all) = (self.pruning.prune_epochs, self.epochs);
             bail!("--prune-epochs is {prune}, but --epochs is {all}: pruning would never end");

@@ -1,6 +1,8 @@
 //! Small random models and rows, and a data set with a planted truth.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod plain;
+
 use std::path::Path;
 
 use rand::rngs::Xoshiro256PlusPlus;
@@ -53,6 +55,7 @@ pub(crate) fn config(fields: Vec<FieldConfig>, embed_dim: usize) -> ModelConfig 
         interaction: Interaction::FieldWeighted,
         mlp: Some(MlpConfig { hidden: vec![12, 5], batch_norm: true }),
         compressed: Vec::new(),
+        network: None,
         quantization: None,
     }
 }

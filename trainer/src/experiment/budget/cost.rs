@@ -171,7 +171,8 @@ impl<'a> Estimator<'a> {
         let schema = data.schema();
         let model = architecture
             .check()
-            .and_then(|()| Model::new(architecture.model_config(schema), &architecture.initialization, Device::Cpu));
+            .and_then(|()| architecture.model_config(schema))
+            .and_then(|config| Model::new(config, &architecture.initialization, Device::Cpu));
         let model = match model {
             Ok(model) => model,
             Err(error) => {
