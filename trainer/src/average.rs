@@ -88,6 +88,7 @@ mod tests {
             interaction: Interaction::None,
             mlp: None,
             compressed: vec![],
+            network: None,
             quantization: None,
         };
         let model = Model::new(config, &Initialization::of_deviation(0.0), Device::Cpu).unwrap();

@@ -134,6 +134,7 @@ mod tests {
             interaction: Interaction::FieldWeighted,
             mlp,
             compressed: vec![],
+            network: None,
             quantization: None,
         }
     }
