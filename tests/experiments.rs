@@ -74,7 +74,9 @@ impl Table {
         arguments.extend(files.iter().map(String::as_str));
         run(&self.train, &arguments);
         let page = fs::read_to_string(Path::new(&to).join("report.html")).unwrap();
-        for figure in ["AUC against packed bytes", "Field matrix of T", "Validation LogLoss by epoch"] {
+        for figure in
+            ["AUC against packed bytes", "Field matrix of T", "Validation LogLoss by epoch", "Reliability, first seed"]
+        {
             assert!(page.contains(figure), "the page has no figure `{figure}`");
         }
         assert!(!page.contains("http-equiv") && !page.contains("src="), "the page needs other files");
@@ -217,13 +219,17 @@ fn reports_say_what_a_difference_means() {
     }
     // The files of one row and their seeds agree with what `evaluate` says of them.
     let student = lines.iter().find(|line| line["row"] == "student").unwrap();
-    let of_seed = |seed: u32| -> f64 {
+    let of_seed = |seed: u32, figure: &str| -> f64 {
         let packed = table.at(&format!("out/student/seed-{seed}/model.xsfm"));
         let rows = table.at("data/test.arrow");
         let figures = run(&table.xsfm, &["evaluate", &packed, "--rows", &rows, "--json"]);
-        f64_of(&serde_json::from_str(&figures).unwrap(), "auc_standard_error")
+        f64_of(&serde_json::from_str(&figures).unwrap(), figure)
     };
-    assert!(((of_seed(1) + of_seed(2)) / 2.0 - f64_of(student, "auc_standard_error")).abs() < 1e-12);
+    for figure in ["auc_standard_error", "ece", "calibration"] {
+        assert!(((of_seed(1, figure) + of_seed(2, figure)) / 2.0 - f64_of(student, figure)).abs() < 1e-12, "{figure}");
+    }
+    let reliability = fs::read_to_string(table.at("report/reliability-1.svg")).unwrap();
+    assert!(reliability.contains("Reliability, first seed: A"), "{reliability}");
     let named = json(&["--against", "dynamic"]);
     assert!(named.iter().all(|line| (line["row"] == "dynamic") == line["against"].is_null()));
 
@@ -234,13 +240,16 @@ fn reports_say_what_a_difference_means() {
         let mut outcome: serde_json::Value =
             serde_json::from_slice(&fs::read(folder.join("outcome.json")).unwrap()).unwrap();
         for part in ["valid", "test"] {
-            outcome[part].as_object_mut().unwrap().remove("auc_standard_error").unwrap();
+            for figure in ["auc_standard_error", "ece", "calibration"] {
+                outcome[part].as_object_mut().unwrap().remove(figure).unwrap();
+            }
         }
         fs::write(folder.join("outcome.json"), outcome.to_string()).unwrap();
     }
     let old = json(&[]);
     let teacher = old.iter().find(|line| line["row"] == "teacher").unwrap();
     assert!(teacher["auc_standard_error"].is_null() && teacher["auc_difference"].is_null() && teacher["auc"].is_f64());
+    assert!(teacher["ece"].is_null() && teacher["calibration"].is_null(), "{teacher}");
 }
 
 /// One class in the validation rows is said before anything is made.

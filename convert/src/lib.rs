@@ -9,6 +9,7 @@
 //! | [`quantize`] | [`FloatModel`](model::FloatModel), scales | [`QuantizedModel`](model::QuantizedModel) |
 //! | [`pack`] | either model | the bytes of an `.xsfm` file |
 //! | [`target`] | a packed file | the same file, its layers laid out for a CPU |
+//! | [`platt`] | a packed file, a scale and a bias of its logits | the same file, whose probabilities are click rates |
 //! | [`mod@generate`] | a packed file | the same model as Rust or C code |
 //! | [`export`] | [`FloatModel`](model::FloatModel) | the bytes of an ONNX file, for other engines |
 //! | [`mod@analyze`] | a packed file, a microcontroller | whether it fits there, and what a score takes |
@@ -33,6 +34,7 @@ pub mod low_rank;
 pub mod mapped;
 pub mod model;
 pub mod pack;
+pub mod platt;
 pub mod quantize;
 pub mod reference;
 pub mod rounding;

@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
-use xsfm_interchange::metrics::Metrics;
 use xsfm_interchange::rows::RowBlock;
 use xsfm_runtime::{BatchError, Model, Ranker, Score, Scorer, ScratchBlock};
 
@@ -48,23 +47,33 @@ fn score_blocks<E: From<Error>>(
     Ok(())
 }
 
-/// Figures of `model` on the labelled rows of `path`, and the logits `[rows]`.
+/// Rows with labels, and a model's logits.
+#[derive(Clone, Debug, Default)]
+pub struct Labelled {
+    /// `[rows]`
+    pub labels: Vec<u8>,
+    /// `[rows]`
+    pub logits: Vec<f64>,
+    /// `[rows]`: indices in the field that was asked for; empty where none was.
+    pub groups: Vec<u32>,
+}
+
+/// Scores the labelled rows of `path`, at least one; `group_by` is the number of a field that is no bag.
 ///
 /// # Errors
 /// The rows cannot be read, do not fit the model, or have no labels.
-pub fn evaluate(model: &Model<'_>, path: &Path) -> Result<(Metrics, Vec<f64>), Error> {
-    let (mut labels, mut logits) = (Vec::new(), Vec::new());
+pub fn score_labelled(model: &Model<'_>, path: &Path, group_by: Option<usize>) -> Result<Labelled, Error> {
+    let mut all = Labelled::default();
     score_rows(model, path, |block, scores| {
-        labels.extend_from_slice(&block.labels);
-        logits.extend(scores.iter().map(|score| f64::from(score.logit)));
+        all.labels.extend_from_slice(&block.labels);
+        all.logits.extend(scores.iter().map(|score| f64::from(score.logit)));
+        group_by.into_iter().for_each(|field| all.groups.extend(block.column(field)));
         Ok::<(), Error>(())
     })?;
-    let problem = |what: String| Error::Input(format!("{}: {what}", path.display()));
-    if labels.is_empty() {
-        return Err(problem(format!("{} rows without labels", logits.len())));
+    if all.labels.is_empty() {
+        return Err(Error::Input(format!("{}: {} rows without labels", path.display(), all.logits.len())));
     }
-    let metrics = Metrics::from_logits(&labels, &logits).map_err(|error| problem(error.to_string()))?;
-    Ok((metrics, logits))
+    Ok(all)
 }
 
 /// `logit<TAB>probability`, with as many digits as restore the bits of both.

@@ -72,20 +72,20 @@ const OF_LAYERS: [SectionKind; 5] = [
 ];
 
 /// A file that the runtime has accepted.
-struct Source<'a> {
-    file: &'a [u8],
-    manifest: &'a Manifest<'a>,
+pub(crate) struct Source<'a> {
+    pub(crate) file: &'a [u8],
+    pub(crate) manifest: &'a Manifest<'a>,
 }
 
 impl<'a> Source<'a> {
     /// A section; nothing where there is none.
-    fn bytes(&self, kind: u8) -> &'a [u8] {
+    pub(crate) fn bytes(&self, kind: u8) -> &'a [u8] {
         let section = self.manifest.sections.iter().find(|section| section.kind == kind);
         section.map_or(&[], |section| &self.file[section.offset as usize..][..section.len as usize])
     }
 
     /// Its numbers, which lie as the runtime could read them.
-    fn numbers<T: FromBytes + Immutable + KnownLayout>(&self, kind: SectionKind) -> &'a [T] {
+    pub(crate) fn numbers<T: FromBytes + Immutable + KnownLayout>(&self, kind: SectionKind) -> &'a [T] {
         <[T]>::ref_from_bytes(self.bytes(kind as u8)).unwrap_or_default()
     }
 }

@@ -127,19 +127,21 @@ impl fmt::Display for Report {
         writeln!(f, "logits' deviation      {:.4}", self.logit_deviation)?;
         writeln!(f, "mean error / deviation {:.3e}", self.logit_error_relative)?;
         let (Some(before), Some(after)) = (&self.before, &self.after) else {
-            return writeln!(f, "The rows have no labels: no AUC, LogLoss, PRAUC, RCE.");
+            return writeln!(f, "The rows have no labels: no AUC, LogLoss, PRAUC, RCE, calibration.");
         };
-        writeln!(f, "\n{:<8}  {:>10}  {:>10}  {:>11}", "", "before", "after", "change")?;
+        writeln!(f, "\n{:<11}  {:>10}  {:>10}  {:>11}", "", "before", "after", "change")?;
         let figures = [
             ("AUC", before.auc, after.auc),
             ("LogLoss", Some(before.log_loss), Some(after.log_loss)),
             ("PRAUC", before.prauc, after.prauc),
             ("RCE %", before.rce, after.rce),
+            ("ECE", before.ece, after.ece),
+            ("calibration", before.calibration, after.calibration),
         ];
         for (name, before, after) in figures {
             match (before, after) {
-                (Some(b), Some(a)) => writeln!(f, "{name:<8}  {b:>10.6}  {a:>10.6}  {:>+11.6}", a - b)?,
-                _ => writeln!(f, "{name:<8}  not defined: the labels are all the same")?,
+                (Some(b), Some(a)) => writeln!(f, "{name:<11}  {b:>10.6}  {a:>10.6}  {:>+11.6}", a - b)?,
+                _ => writeln!(f, "{name:<11}  not defined: the labels are all the same")?,
             }
         }
         if let (Some(error), Some(difference)) = (before.auc_standard_error, &self.auc_difference) {

@@ -4,11 +4,13 @@
 mod common;
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use common::{Cases, GOLDEN, config_with_everything, golden, parameters, random_rows, tsv, write_checkpoint};
 use serde_json::Value;
+use xsfm_interchange::metrics::grouped::Grouped;
 use xsfm_interchange::rows::{Bounds, RowsWriter};
 
 fn xsfm(folder: &Path, arguments: &str, stdin: &str) -> Output {
@@ -401,6 +403,24 @@ fn labelled_rows_give_figures_before_and_after() {
     assert!(words.contains(&format!(" ± {error:.6}")), "{words}");
     let packed: Vec<f32> =
         std::fs::read_to_string(folder.join("logits.txt")).unwrap().lines().map(|l| l.parse().unwrap()).collect();
+    // The ranking of every user, and what the same figures are of the logits alone.
+    let users: Vec<u32> = rows.column(0).collect();
+    let labels: Vec<u8> = logits.iter().map(|logit| u8::from(*logit > sorted[150])).collect();
+    let scores_of_packed: Vec<f64> = packed.iter().map(|&logit| logit.into()).collect();
+    let cuts = [NonZeroUsize::new(2).unwrap()];
+    let by_user = Grouped::new("user", &users, &labels, &scores_of_packed, &cuts).unwrap();
+    assert!(by_user.groups > 20 && by_user.unknown_rows > 0, "{by_user:?}");
+    let figures =
+        json(folder, "evaluate int8.xsfm --rows rows.arrow --group-by user --at 2 --reliability r.svg --json");
+    assert_eq!(serde_json::from_value::<Grouped>(figures["by_group"].clone()).unwrap(), by_user);
+    assert!(std::fs::read_to_string(folder.join("r.svg")).unwrap().contains("Reliability on rows.arrow"));
+    let words = run(folder, "evaluate int8.xsfm --rows rows.arrow --group-by user", "");
+    assert!(
+        ["GAUC", "MRR", "NDCG@5", "NDCG@10", "ECE", "calibration"].iter().all(|name| words.contains(name)),
+        "{words}"
+    );
+    refuse(folder, "evaluate int8.xsfm --rows rows.arrow --group-by genres", "", &["genres", "a bag"]);
+    refuse(folder, "evaluate int8.xsfm --rows rows.arrow --group-by shape", "", &["\"shape\"", "user, item"]);
     let of_score = run(folder, "score int8.xsfm --indices rows.arrow", "");
     let of_score: Vec<f32> = of_score.lines().map(|l| l.split('\t').next().unwrap().parse().unwrap()).collect();
     assert_eq!(packed, of_score);
@@ -415,7 +435,10 @@ fn labelled_rows_give_figures_before_and_after() {
     assert!((change - (after - 1.0)).abs() < 1e-12 && report["auc_difference"]["standard_error"].is_f64(), "{report}");
     let table = run(folder, "validate int8.xsfm run --rows rows.arrow", "");
     assert!(table.contains("AUC's change -0.") || change == 0.0, "{table}");
-    assert!(["AUC", "LogLoss", "PRAUC", "RCE"].iter().all(|figure| table.contains(figure)), "{table}");
+    assert!(
+        ["AUC", "LogLoss", "PRAUC", "RCE", "ECE", "calibration"].iter().all(|figure| table.contains(figure)),
+        "{table}"
+    );
     assert_eq!(run(folder, "score f32.xsfm --indices rows.arrow", ""), scores);
 }
 

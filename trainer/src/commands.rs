@@ -1,18 +1,14 @@
-//! `train`, `distill` and `evaluate`: from flags to a run.
+//! `train` and `distill`: from flags to a run.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 use tch::Device;
-use xsfm_interchange::atomic;
 use xsfm_interchange::config::Scales;
 use xsfm_interchange::dataset::{Dataset, Part};
-use xsfm_interchange::metrics::Metrics;
-use xsfm_interchange::metrics::auc::AucDifference;
-use xsfm_interchange::output;
-use xsfm_interchange::rows::{Bounds, RowBlock, variety};
+use xsfm_interchange::rows::{RowBlock, variety};
 
 use crate::allocator;
 use crate::checkpoint;
@@ -20,8 +16,7 @@ use crate::data::batches::{Batches, Order};
 use crate::data::{classes, dataset, same};
 use crate::device;
 use crate::distill::Objective;
-use crate::evaluate::{Comparison, Evaluation, Scorer};
-use crate::fit::{EVALUATION_ROWS, Ended, Fit, progress, seed_torch};
+use crate::fit::{EVALUATION_ROWS, Ended, Fit, seed_torch};
 use crate::model::Model;
 use crate::prune::Pruner;
 use crate::qat;
@@ -66,43 +61,6 @@ pub struct DistillArgs {
     distillation: Distillation,
     #[command(flatten)]
     train: TrainArgs,
-}
-
-/// Flags of `evaluate`.
-#[derive(Args, Clone, Debug)]
-pub struct EvaluateArgs {
-    /// Checkpoint folder; given several times, their logits are averaged
-    #[arg(long, required = true)]
-    checkpoint: Vec<PathBuf>,
-    /// Folder of encoded rows
-    #[arg(long)]
-    data: PathBuf,
-    /// Checkpoint folder to compare with, on the same rows; given several times, their logits are averaged
-    #[arg(long, value_name = "CHECKPOINT")]
-    against: Vec<PathBuf>,
-    /// Which rows
-    #[arg(long, value_enum, default_value = "test")]
-    split: Split,
-    /// The rows may be others than those that the checkpoint was trained beside; their vocabulary is the same
-    #[arg(long)]
-    other_rows: bool,
-    /// Figures as JSON on standard output
-    #[arg(long)]
-    json: bool,
-    /// Also write the logits, one per line in the order of the rows; their digits restore the f32 bits
-    #[arg(long)]
-    logits: Option<PathBuf>,
-    /// Where to compute: `cpu`, `cuda:0`, …
-    #[arg(long, default_value = "cpu")]
-    device: String,
-}
-
-/// Rows to measure on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Split {
-    Train,
-    Valid,
-    Test,
 }
 
 /// Runs `train`.
@@ -271,64 +229,4 @@ fn calibration_rows(data: &Dataset, rows: usize, seed: u64) -> Result<Vec<RowBlo
     let checked = variety::check(&blocks, &bounds);
     checked.with_context(|| format!("{}, of which --calibration-rows is {rows}", path.display()))?;
     Ok(blocks)
-}
-
-/// Labels of the rows, and the mean of the checkpoints' logits.
-///
-/// # Errors
-/// A checkpoint or rows that cannot be read or do not fit each other.
-pub(crate) fn mean_logits(checkpoints: &[PathBuf], rows: &Path, device: Device) -> Result<(Vec<u8>, Vec<f64>)> {
-    let mut sum: Option<(Vec<u8>, Vec<f64>)> = None;
-    for folder in checkpoints {
-        let model = checkpoint::load(folder, device)?;
-        let mut rows = Batches::open(rows, Bounds::from(&model.config), EVALUATION_ROWS)?;
-        let bar = progress(rows.num_rows());
-        let (labels, logits) = Scorer::new(&model)?.score(&mut rows, |n| bar.inc(n))?;
-        bar.finish_and_clear();
-        match &mut sum {
-            None => sum = Some((labels, logits)),
-            Some((_, sum)) => sum.iter_mut().zip(logits).for_each(|(sum, logit)| *sum += logit),
-        }
-    }
-    let (labels, mut logits) = sum.context("no checkpoint")?;
-    logits.iter_mut().for_each(|logit| *logit /= checkpoints.len() as f64);
-    Ok((labels, logits))
-}
-
-/// Runs `evaluate`.
-///
-/// # Errors
-/// A checkpoint or rows that cannot be read or do not fit each other.
-pub fn evaluate(args: &EvaluateArgs) -> Result<()> {
-    tch::set_num_threads(1);
-    let device = device::parse(&args.device)?;
-    let part = match args.split {
-        Split::Train => Part::Train,
-        Split::Valid => Part::Valid,
-        Split::Test => Part::Test,
-    };
-    let data = dataset::open(&args.data)?;
-    let checkpoints = args.checkpoint.iter().chain(&args.against);
-    checkpoints.into_iter().try_for_each(|folder| checkpoint::check_data(folder, &data, args.other_rows))?;
-    let rows = data.path(part);
-    let (labels, logits) = mean_logits(&args.checkpoint, &rows, device)?;
-    let figures = Metrics::from_logits(&labels, &logits)?;
-    let against = (!args.against.is_empty()).then(|| -> Result<_> {
-        let (_, others) = mean_logits(&args.against, &rows, device)?;
-        let (against, difference) =
-            (Metrics::from_logits(&labels, &others)?, AucDifference::new(&labels, &logits, &others)?);
-        Ok(Comparison { against, auc_difference: difference })
-    });
-    let report = Evaluation { figures, comparison: against.transpose()? };
-    if let Some(path) = &args.logits {
-        // An integer logit is exact in f32, and Rust prints the shortest digits that restore an f32.
-        atomic::write(path, |output| logits.iter().try_for_each(|&logit| writeln!(output, "{}", logit as f32)))
-            .with_context(|| path.display().to_string())?;
-    }
-    if args.json {
-        output::json(&report)?;
-    } else {
-        output::print(report)?;
-    }
-    Ok(())
 }

@@ -64,7 +64,17 @@ mod tests {
     use super::*;
 
     fn metrics(log_loss: f64) -> Metrics {
-        Metrics { rows: 10, positives: 3, log_loss, auc: None, auc_standard_error: None, prauc: None, rce: None }
+        Metrics {
+            rows: 10,
+            positives: 3,
+            log_loss,
+            auc: None,
+            auc_standard_error: None,
+            prauc: None,
+            rce: None,
+            ece: None,
+            calibration: None,
+        }
     }
 
     #[test]

@@ -1,14 +1,11 @@
 //! Figures of a model on encoded rows, and its logits. A quantised model is scored with its integers, exactly as the device will.
 
-use std::fmt;
 use std::thread;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 use xsfm_interchange::config::ModelConfig;
 use xsfm_interchange::metrics::Metrics;
-use xsfm_interchange::metrics::auc::AucDifference;
 use xsfm_interchange::rows::{RowBlock, RowsError};
 
 use crate::data::ahead::ahead;
@@ -109,45 +106,6 @@ impl<'a> Scorer<'a> {
     }
 }
 
-/// What `evaluate` prints: figures, and how they compare with another model's on the same rows.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Evaluation {
-    /// Figures of the model.
-    #[serde(flatten)]
-    pub figures: Metrics,
-    /// Absent where there is nothing to compare with.
-    #[serde(flatten)]
-    pub comparison: Option<Comparison>,
-}
-
-/// Another model on the same rows.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Comparison {
-    /// Its figures.
-    pub against: Metrics,
-    /// How much more the AUC of the first is; absent with one class only.
-    pub auc_difference: Option<AucDifference>,
-}
-
-impl fmt::Display for Evaluation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let m = &self.figures;
-        let figure = |value: Option<f64>| value.map_or("undefined".to_owned(), |v| format!("{v:.5}"));
-        let auc = |metrics: &Metrics| metrics.shown_auc(5).unwrap_or_else(|| "undefined".to_owned());
-        writeln!(f, "rows     {}", m.rows)?;
-        writeln!(f, "CTR      {:.5}", m.positives as f64 / m.rows as f64)?;
-        writeln!(f, "LogLoss  {:.5}", m.log_loss)?;
-        writeln!(f, "AUC      {}", auc(m))?;
-        writeln!(f, "PRAUC    {}", figure(m.prauc))?;
-        writeln!(f, "RCE      {}", figure(m.rce))?;
-        let Some(Comparison { against, auc_difference }) = &self.comparison else { return Ok(()) };
-        writeln!(f, "\nagainst  AUC {}  LogLoss {:.5}", auc(against), against.log_loss)?;
-        match auc_difference {
-            Some(difference) => writeln!(f, "AUC      {difference}"),
-            None => writeln!(f, "AUC      undefined: the labels are all the same"),
-        }
-    }
-}
 /// Rows of a call that give a GPU enough to do, and fit its memory.
 fn filling_rows(config: &ModelConfig) -> usize {
     let fields = config.fields.len();

@@ -15,7 +15,7 @@
 //! | [`divergence`] | an epoch's losses | whether there is any use in going on |
 //! | [`checkpoint`], [`tensors`] | a trained model | its folder, and back |
 //! | [`warm`] | a checkpoint of another vocabulary | the model that goes on with today's |
-//! | [`evaluate`] | a checkpoint, rows | LogLoss, AUC, PRAUC, RCE, logits |
+//! | [`evaluate`], [`evaluation`] | a checkpoint, rows | logits; LogLoss, AUC, PRAUC, RCE, calibration; by groups: GAUC, MRR, NDCG |
 //! | [`mod@bench`] | a checkpoint, rows | the time of calls in libtorch |
 //! | [`commands`], [`device`], [`allocator`] | a command line | a run |
 //! | [`cuda`], [`devices`] | a machine | its GPUs, or why there is none to compute on |
@@ -51,6 +51,8 @@ pub mod distill;
 pub mod divergence;
 #[cfg(feature = "torch")]
 pub mod evaluate;
+#[cfg(feature = "torch")]
+pub mod evaluation;
 #[cfg(feature = "torch")]
 pub mod experiment;
 #[cfg(feature = "torch")]

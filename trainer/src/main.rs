@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xsfm_interchange::output;
 #[cfg(feature = "torch")]
-use xsfm_trainer::{bench, commands, devices, divergence, experiment};
+use xsfm_trainer::{bench, commands, devices, divergence, evaluation, experiment};
 use xsfm_trainer::{data, settings};
 
 /// From click logs to trained checkpoints, which `xsfm pack` turns into one file for the runtime.
@@ -34,9 +34,9 @@ enum Command {
     /// Train a student on the labels and on the probabilities of its teachers
     #[cfg(feature = "torch")]
     Distill(Box<commands::DistillArgs>),
-    /// Measure a checkpoint: LogLoss, AUC, PRAUC, RCE
+    /// Measure a checkpoint: LogLoss, AUC, PRAUC, RCE, calibration; by groups: GAUC, MRR, NDCG
     #[cfg(feature = "torch")]
-    Evaluate(commands::EvaluateArgs),
+    Evaluate(evaluation::EvaluateArgs),
     /// Measure how long a checkpoint's calls take in libtorch, on the CPU or a GPU
     #[cfg(feature = "torch")]
     Bench(bench::BenchArgs),
@@ -71,7 +71,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         #[cfg(feature = "torch")]
         Command::Distill(args) => commands::distill(&args),
         #[cfg(feature = "torch")]
-        Command::Evaluate(args) => commands::evaluate(&args),
+        Command::Evaluate(args) => evaluation::run(&args),
         #[cfg(feature = "torch")]
         Command::Bench(args) => bench::run(&args),
         #[cfg(feature = "torch")]

@@ -11,7 +11,8 @@
 //! | [`network`] | the networks of `config.json` that only teachers have |
 //! | [`checkpoint`] | `weights.safetensors`: names and shapes of the parameters |
 //! | [`quantization`] | how a real number becomes the integer that the runtime uses (`docs/quantization.md`) |
-//! | [`metrics`] | LogLoss, AUC, PRAUC, RCE |
+//! | [`metrics`] | LogLoss, AUC, PRAUC, RCE, calibration; by groups: GAUC, NDCG, MRR |
+//! | `figure` (feature `figures`) | figures that both draw, as SVG |
 //! | [`size`] | numbers of bytes on a command line |
 //! | [`atomic`] | outputs are written beside their place and renamed |
 //! | [`output`] | what programs print, and what happens where nobody reads it or the disk is full |
@@ -25,6 +26,8 @@ pub mod bucket;
 pub mod checkpoint;
 pub mod config;
 pub mod dataset;
+#[cfg(feature = "figures")]
+pub mod figure;
 pub mod fingerprint;
 pub mod metrics;
 pub mod network;

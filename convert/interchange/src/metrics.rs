@@ -1,4 +1,4 @@
-//! LogLoss, AUC, PRAUC and RCE: the figures of the literature on click models, in f64.
+//! LogLoss, AUC, PRAUC, RCE and calibration: the figures of the literature on click models, in f64.
 //!
 //! | figure | definition |
 //! |---|---|
@@ -7,12 +7,18 @@
 //! | PRAUC | area under the precision-recall curve by the trapezoid rule, one point per distinct score, from (recall 0, precision 1) |
 //! | RCE | `100 (1 - LogLoss / LogLoss of always predicting the data's own click rate)` (RecSys Challenge 2020) |
 //! | standard error | of the AUC, as a sample of rows gives it (DeLong 1988): see [`auc`] |
+//! | ECE, calibration | mean distance of predictions from click rates, in bins; mean prediction over click rate: see [`calibration`] |
+//! | GAUC, NDCG, MRR | of every group's ranking, averaged: see [`grouped`] |
 
 pub mod auc;
+pub mod calibration;
+pub mod grouped;
+pub mod platt;
 
 use serde::{Deserialize, Serialize};
 
 use self::auc::AucShares;
+use self::calibration::Reliability;
 
 /// Probabilities are kept this far from 0 and 1 when only the probability is known.
 const PROBABILITY_MIN: f64 = 1e-15;
@@ -37,6 +43,12 @@ pub struct Metrics {
     pub prauc: Option<f64>,
     /// Relative cross entropy, in percent; 0 for the constant predictor.
     pub rce: Option<f64>,
+    /// Expected calibration error, in [`calibration::BINS`] bins of equal mass. Absent in figures of older programs.
+    #[serde(default)]
+    pub ece: Option<f64>,
+    /// Mean prediction over click rate. Absent without positives, and in figures of older programs.
+    #[serde(default)]
+    pub calibration: Option<f64>,
 }
 
 /// Why figures cannot be computed.
@@ -51,6 +63,14 @@ pub enum MetricsError {
     Length {
         /// Number of labels.
         labels: usize,
+        /// Number of scores.
+        scores: usize,
+    },
+    /// Different numbers of groups' indices and scores.
+    #[error("{groups} rows with a group, but {scores} scores")]
+    Groups {
+        /// Number of indices.
+        groups: usize,
         /// Number of scores.
         scores: usize,
     },
@@ -90,7 +110,7 @@ impl Metrics {
     pub fn from_logits(labels: &[u8], logits: &[f64]) -> Result<Self, MetricsError> {
         check(labels, logits, "a finite logit", f64::is_finite)?;
         let loss = |(&y, &x): (&u8, &f64)| x.max(0.0) - x * f64::from(y) + (-x.abs()).exp().ln_1p();
-        Ok(Self::new(labels, logits, labels.iter().zip(logits).map(loss).sum()))
+        Ok(Self::new(labels, logits, labels.iter().zip(logits).map(loss).sum(), probability))
     }
 
     /// Figures of probabilities, clamped to `1e-15..=1 - 1e-15` in LogLoss.
@@ -105,10 +125,10 @@ impl Metrics {
             let p = p.clamp(PROBABILITY_MIN, 1.0 - PROBABILITY_MIN);
             if y == 1 { -p.ln() } else { -(-p).ln_1p() }
         };
-        Ok(Self::new(labels, probabilities, labels.iter().zip(probabilities).map(loss).sum()))
+        Ok(Self::new(labels, probabilities, labels.iter().zip(probabilities).map(loss).sum(), |p| p))
     }
 
-    fn new(labels: &[u8], scores: &[f64], loss_sum: f64) -> Self {
+    fn new(labels: &[u8], scores: &[f64], loss_sum: f64, probability: impl Fn(f64) -> f64) -> Self {
         let positives = labels.iter().filter(|&&y| y == 1).count() as u64;
         let rows = labels.len() as u64;
         let log_loss = loss_sum / rows as f64;
@@ -118,8 +138,15 @@ impl Metrics {
         let rate = positives as f64 / rows as f64;
         let constant = -rate * rate.ln() - (1.0 - rate) * (1.0 - rate).ln();
         let rce = auc.map(|_| 100.0 * (1.0 - log_loss / constant));
-        Metrics { rows, positives, log_loss, auc, auc_standard_error, prauc, rce }
+        let reliability = Reliability::of_ranking(labels, &ranking, probability);
+        let (ece, calibration) = (Some(reliability.ece()), reliability.calibration());
+        Metrics { rows, positives, log_loss, auc, auc_standard_error, prauc, rce, ece, calibration }
     }
+}
+
+/// `sigmoid(logit)`
+fn probability(logit: f64) -> f64 {
+    1.0 / (1.0 + (-logit).exp())
 }
 
 fn check(

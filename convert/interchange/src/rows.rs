@@ -136,6 +136,22 @@ impl Bounds {
         Ok(())
     }
 
+    /// The number of the field by whose indices rows are grouped.
+    ///
+    /// # Errors
+    /// [`RowsError::Columns`], of `path`: it has no such field, or it is a bag.
+    pub fn group_field(&self, path: &Path, name: &str) -> Result<usize, RowsError> {
+        let differ = |what: String| RowsError::Columns { path: path.to_owned(), what };
+        let Some(f) = self.columns.iter().position(|column| column.name == name) else {
+            let names: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
+            return Err(differ(format!("no field {name:?} to group by; it has {}", names.join(", "))));
+        };
+        if self.columns[f].bag {
+            return Err(differ(format!("field {name:?} is a bag: a row with several indices is of no single group")));
+        }
+        Ok(f)
+    }
+
     fn has_bag(&self) -> bool {
         self.columns.iter().any(|c| c.bag)
     }
@@ -184,6 +200,17 @@ impl RowBlock {
         } else {
             Row::with_bags(&self.indices, &self.offsets[from..=to])
         }
+    }
+
+    /// The indices of field `f`, which is no bag, `[rows]`.
+    ///
+    /// # Panics
+    /// Where `f` is not below the number of fields.
+    pub fn column(&self, f: usize) -> impl Iterator<Item = u32> + '_ {
+        (0..self.len()).map(move |i| match self.offsets.is_empty() {
+            true => self.indices[i * self.num_fields + f],
+            false => self.indices[self.offsets[i * self.num_fields + f] as usize],
+        })
     }
 
     /// Label of row `i`; `None` where the file has no labels.

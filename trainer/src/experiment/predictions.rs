@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use tch::{Kind, Tensor};
 use xsfm_interchange::metrics::auc::AucShares;
+use xsfm_interchange::metrics::calibration::Reliability;
 use xsfm_interchange::rows::RowsReader;
 
 use crate::tensors;
@@ -65,6 +66,14 @@ impl Predictions {
     /// What became of the rows.
     pub fn labels(&self) -> &[u8] {
         &self.labels
+    }
+
+    /// Predictions beside clicks.
+    ///
+    /// # Errors
+    /// None of predictions that a program of this project wrote.
+    pub fn reliability(&self) -> Result<Reliability> {
+        Ok(Reliability::from_logits(&self.labels, &self.logits)?)
     }
 
     /// The AUC with its shares; `None` with one class only.

@@ -92,7 +92,9 @@ impl Model {
         let fresh = Model::new(self.config.clone(), initialization, self.device)?;
         no_grad(|| {
             for (table, fresh) in self.parameters.tables().into_iter().zip(fresh.parameters.tables()) {
-                table.zip(fresh).map(|(table, fresh)| table.shallow_clone().copy_(fresh));
+                if let Some((table, fresh)) = table.zip(fresh) {
+                    table.shallow_clone().copy_(fresh);
+                }
             }
         });
         Ok(())

@@ -1,11 +1,13 @@
 //! What can be asked: the arguments of every command.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use xsfm_convert::generate::Language;
 use xsfm_convert::model::TableBits;
 use xsfm_convert::target::Target;
+use xsfm_interchange::metrics::platt::{Platt, negative_rate};
 
 /// Packs click models into one .xsfm file, and looks at, checks and scores such files.
 #[derive(Debug, Parser)]
@@ -125,7 +127,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Compare a packed model with what it was made from: logit errors; AUC, LogLoss, PRAUC, RCE before and after.
+    /// Compare a packed model with what it was made from: logit errors; AUC, LogLoss, PRAUC, RCE, calibration before and after.
     Validate {
         /// Packed model.
         model: PathBuf,
@@ -138,20 +140,15 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Measure a packed model on labelled rows: LogLoss, AUC, PRAUC, RCE.
-    Evaluate {
-        /// Packed model.
-        model: PathBuf,
-        /// Arrow file of rows with labels.
-        #[arg(long, value_name = "FILE")]
-        rows: PathBuf,
-        /// Also write the logits, one per line in the order of the rows; their digits restore the f32 bits.
-        #[arg(long, value_name = "FILE")]
-        logits: Option<PathBuf>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Measure a packed model on labelled rows: LogLoss, AUC, PRAUC, RCE, calibration; by groups: GAUC, MRR, NDCG.
+    Evaluate(EvaluateArguments),
+    /// Scale and shift the logits of a packed model, so that its probabilities are click rates; scoring costs nothing more, and the ranking
+    /// stays.
+    ///
+    /// Scale and bias are those of Platt scaling on --rows, the share of kept negatives is made up for by its logarithm. Where the rows
+    /// have all their negatives, --rows alone makes up for both; where they were thinned out like the training rows, give both. (The scales of
+    /// int8 mode are another matter: `xsfm pack --rows` chooses them.)
+    Calibrate(CalibrateArguments),
     /// Print `logit<TAB>probability` of every row, with as many digits as restore the f32 bits.
     Score {
         /// Packed model.
@@ -169,6 +166,53 @@ pub(crate) enum Command {
     ///
     /// Pin it with `taskset -c 1` for steady figures.
     Bench(BenchArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvaluateArguments {
+    /// Packed model.
+    pub(crate) model: PathBuf,
+    /// Arrow file of rows with labels.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rows: PathBuf,
+    /// Also measure the ranking of each group, the rows with one index in this field, such as the user: GAUC, MRR, NDCG.
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) group_by: Option<String>,
+    /// Rows of a group that NDCG counts; several with commas between.
+    #[arg(long, value_name = "K", value_delimiter = ',', default_value = "5,10", requires = "group_by")]
+    pub(crate) at: Vec<NonZeroUsize>,
+    /// Share of the negatives that the training rows kept: probabilities are corrected by its logarithm before they are measured, on rows
+    /// that have all their negatives. The ranking and --logits stay as they are.
+    #[arg(long, value_name = "SHARE", default_value = "1", value_parser = negative_rate)]
+    pub(crate) negative_rate: Platt,
+    /// Also draw click rates against predictions.
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) reliability: Option<PathBuf>,
+    /// Also write the logits, one per line in the order of the rows; their digits restore the f32 bits.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) logits: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("how").required(true).multiple(true).args(["rows", "negative_rate"]))]
+pub(crate) struct CalibrateArguments {
+    /// Packed model.
+    pub(crate) model: PathBuf,
+    /// Arrow file of rows with labels that the model did not learn: validation rows.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rows: Option<PathBuf>,
+    /// Share of the negatives that the training rows kept, and --rows.
+    #[arg(long, value_name = "SHARE", value_parser = negative_rate)]
+    pub(crate) negative_rate: Option<Platt>,
+    /// The packed file.
+    #[arg(short, long, value_name = "N.xsfm")]
+    pub(crate) output: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

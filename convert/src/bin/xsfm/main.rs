@@ -2,6 +2,7 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic; `xsfm_interchange::output` does not")]
 
+mod calibrate;
 mod cli;
 mod export;
 mod inspect;
@@ -67,7 +68,8 @@ fn run(command: Command) -> anyhow::Result<()> {
             compare_data(&rows, &checkpoint)?;
             score::validate(&model, &checkpoint, &rows, json)
         }
-        Command::Evaluate { model, rows, logits, json } => score::evaluate(&model, &rows, logits.as_deref(), json),
+        Command::Evaluate(arguments) => score::evaluate(&arguments),
+        Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
         Command::Score { model, indices, output } => score::score(&model, &indices, output.as_deref()),
         Command::Rank(arguments) => score::rank(&arguments),
         Command::Bench(arguments) => inspect::bench(&arguments),

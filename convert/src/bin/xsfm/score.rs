@@ -4,14 +4,17 @@ use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 
-use xsfm_convert::score::Ranked;
+use serde::Serialize;
+use xsfm_convert::score::{Labelled, Ranked};
 use xsfm_convert::{Error, input, score, validate};
-use xsfm_interchange::atomic;
-use xsfm_interchange::metrics::Metrics;
+use xsfm_interchange::metrics::calibration::Reliability;
+use xsfm_interchange::metrics::grouped::Grouped;
+use xsfm_interchange::metrics::{Metrics, MetricsError};
 use xsfm_interchange::output::{print as print_text, stream};
+use xsfm_interchange::{atomic, figure};
 use xsfm_runtime::Model;
 
-use crate::cli::RankArguments;
+use crate::cli::{EvaluateArguments, RankArguments};
 use crate::output::{print, print_json, progress_bar};
 
 pub(crate) fn score(path: &Path, indices: &Path, output: Option<&Path>) -> anyhow::Result<()> {
@@ -35,14 +38,39 @@ pub(crate) fn rank(arguments: &RankArguments) -> anyhow::Result<()> {
     if *json { print_json(&ranked) } else { print_ranking(&ranked) }
 }
 
-pub(crate) fn evaluate(path: &Path, rows: &Path, logits: Option<&Path>, json: bool) -> anyhow::Result<()> {
+/// What `evaluate` prints.
+#[derive(Debug, Serialize)]
+struct Evaluation {
+    #[serde(flatten)]
+    metrics: Metrics,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_group: Option<Grouped>,
+}
+
+pub(crate) fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<()> {
+    let EvaluateArguments { model: path, rows, group_by, at, negative_rate, reliability, logits, json } = arguments;
     let packed = input::packed(path)?;
-    let (metrics, scores) = score::evaluate(&input::load(path, &packed)?, rows)?;
+    let model = input::load(path, &packed)?;
+    let field = group_by.as_ref().map(|name| input::bounds(&model).group_field(path, name)).transpose();
+    let Labelled { labels, logits: scores, groups } = score::score_labelled(&model, rows, field.map_err(Error::from)?)?;
+    let problem = |error: MetricsError| Error::Input(format!("{}: {error}", rows.display()));
+    let by_group = group_by.as_ref().map(|name| Grouped::new(name, &groups, &labels, &scores, at)).transpose();
+    let corrected = negative_rate.applied(&scores);
+    let evaluation = Evaluation {
+        metrics: Metrics::from_logits(&labels, &corrected).map_err(problem)?,
+        by_group: by_group.map_err(problem)?,
+    };
     if let Some(path) = logits {
         atomic::write(path, |output| scores.iter().try_for_each(|&logit| writeln!(output, "{}", logit as f32)))
             .map_err(Error::io(path))?;
     }
-    if json { print_json(&metrics) } else { print_metrics(&metrics) }
+    if let Some(to) = reliability {
+        let of_model = Reliability::from_logits(&labels, &corrected).map_err(problem)?;
+        let title = format!("Reliability on {}", rows.display());
+        let svg = figure::reliability(&title, &[(&path.display().to_string(), &of_model)])?;
+        atomic::write(to, |output| output.write_all(svg.as_bytes())).map_err(Error::io(to))?;
+    }
+    if *json { print_json(&evaluation) } else { print_evaluation(&evaluation) }
 }
 
 pub(crate) fn validate(path: &Path, checkpoint: &Path, rows: &Path, json: bool) -> anyhow::Result<()> {
@@ -67,18 +95,25 @@ fn read_lines(path: &Path) -> anyhow::Result<Vec<String>> {
     Ok(read().map_err(Error::io(path))?)
 }
 
-fn print_metrics(metrics: &Metrics) -> anyhow::Result<()> {
+fn print_evaluation(Evaluation { metrics, by_group }: &Evaluation) -> anyhow::Result<()> {
     let mut text = String::new();
-    writeln!(text, "rows     {}", metrics.rows)?;
-    writeln!(text, "LogLoss  {:.6}", metrics.log_loss)?;
+    writeln!(text, "rows         {}", metrics.rows)?;
+    writeln!(text, "LogLoss      {:.6}", metrics.log_loss)?;
     let figure = |figure: Option<f64>| figure.map(|figure| format!("{figure:.6}"));
-    let figures = [("AUC", metrics.shown_auc(6)), ("PRAUC", figure(metrics.prauc)), ("RCE %", figure(metrics.rce))];
+    let figures = [
+        ("AUC", metrics.shown_auc(6)),
+        ("PRAUC", figure(metrics.prauc)),
+        ("RCE %", figure(metrics.rce)),
+        ("ECE", figure(metrics.ece)),
+        ("calibration", figure(metrics.calibration)),
+    ];
     for (name, figure) in figures {
         match figure {
-            Some(figure) => writeln!(text, "{name:<7}  {figure}")?,
-            None => writeln!(text, "{name:<7}  not defined: the labels are all the same")?,
+            Some(figure) => writeln!(text, "{name:<11}  {figure}")?,
+            None => writeln!(text, "{name:<11}  not defined: the labels are all the same")?,
         }
     }
+    by_group.iter().try_for_each(|groups| write!(text, "{groups}"))?;
     Ok(print_text(text)?)
 }
 

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use anyhow::{Result, anyhow};
-use plotters::coord::Shift;
+use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use xsfm_interchange::figure::{Area, FONT, colour, failed, svg};
 
 use super::tables::by_table;
 use super::{Entry, Line};
@@ -13,44 +13,6 @@ use crate::bench::Batch;
 
 const SIZE: (u32, u32) = (760, 460);
 const SMALL: (u32, u32) = (520, 340);
-const FONT: &str = "sans-serif";
-/// Colours that stay apart for the colour-blind (Okabe and Ito 2008), and darker ones of the same for more lines.
-const COLOURS: [RGBColor; 12] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-    RGBColor(60, 60, 60),
-    RGBColor(148, 103, 189),
-    RGBColor(0, 70, 110),
-    RGBColor(130, 58, 0),
-    RGBColor(0, 96, 70),
-    RGBColor(150, 150, 150),
-];
-
-fn colour(i: usize) -> RGBColor {
-    COLOURS[i % COLOURS.len()]
-}
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-/// Draws on an empty picture of a size, in pixels.
-fn svg(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<String> {
-    let mut text = String::new();
-    let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
-    area.fill(&WHITE).map_err(failed)?;
-    draw(&area)?;
-    area.present().map_err(failed)?;
-    drop(area);
-    Ok(text)
-}
-
-/// The drawing library's errors borrow what was drawn.
-fn failed(error: impl std::fmt::Display) -> anyhow::Error {
-    anyhow!("drawing: {error}")
-}
 
 /// One model in a figure of AUC against a cost.
 #[derive(Clone, Debug)]
@@ -168,7 +130,7 @@ pub(in crate::experiment) fn scatter(title: &str, axis: Axis<'_>, points: &[Poin
             .draw()
             .map_err(failed)
     };
-    svg(SIZE, draw).map(Some)
+    Ok(Some(svg(SIZE, draw)?))
 }
 
 /// What each value of a setting came to.
@@ -218,7 +180,7 @@ pub(in crate::experiment) fn by_value(title: &str, curves: &[ByValue]) -> Result
         }
         Ok(())
     };
-    svg((SIZE.0, 40 + 220 * rows as u32), draw).map(Some)
+    Ok(Some(svg((SIZE.0, 40 + 220 * rows as u32), draw)?))
 }
 
 /// 10 -> 1024
@@ -314,7 +276,7 @@ fn lines(title: &str, axis: &str, curves: &[(String, Curve)], logarithmic: bool)
             .draw()
             .map_err(failed)
     };
-    svg(SMALL, draw).map(Some)
+    Ok(Some(svg(SMALL, draw)?))
 }
 
 /// values `[names, names]` as colours: blue below 0, red above.
@@ -357,7 +319,7 @@ pub(super) fn heat_map(title: &str, names: &[&str], values: &[f64]) -> Result<St
         chart.draw_series(rectangles).map_err(failed)?;
         Ok(())
     };
-    svg(SIZE, draw)
+    Ok(svg(SIZE, draw)?)
 }
 
 #[cfg(test)]

@@ -6,11 +6,13 @@
 //! | `compare` | by how much models really differ |
 //! | `tables` | report.md, report.csv |
 //! | `figures` | auc-bytes.svg, auc-latency.svg, field-matrix.svg, and curves of every table |
+//! | `reliability` | click rates against predictions, where `run` kept logits |
 //! | `page` | report.html, which needs no other file |
 
 mod compare;
 pub(in crate::experiment) mod figures;
 mod page;
+mod reliability;
 mod tables;
 
 use std::path::{Path, PathBuf};
@@ -76,6 +78,9 @@ struct Line {
     log_loss: f64,
     prauc: f64,
     rce: f64,
+    /// Expected calibration error, and mean prediction over click rate; absent where an older program measured a seed.
+    ece: Option<f64>,
+    calibration: Option<f64>,
     parameters: Option<u64>,
     nonzero: Option<u64>,
     packed_bytes: Option<u64>,
@@ -134,7 +139,11 @@ pub fn run(args: &Args) -> Result<()> {
             overview.push(svg);
         }
     }
-    write(&args.to.join("report.html"), &page::html(&experiments, &entries, overview)?)?;
+    let reliabilities = reliability::by_table(&entries)?;
+    for (n, svg) in (1..).zip(&reliabilities).filter_map(|(n, svg)| Some((n, svg.as_ref()?))) {
+        write(&args.to.join(format!("reliability-{n}.svg")), svg)?;
+    }
+    write(&args.to.join("report.html"), &page::html(&experiments, &entries, overview, reliabilities)?)?;
     if args.json {
         output::json(&lines)?;
     }
@@ -209,7 +218,11 @@ fn entry(experiments: &Experiments, row: &Row, out: &Path) -> Result<Entry> {
     let figures = |of: fn(&Metrics) -> f64| -> Vec<f64> { outcomes.iter().map(|o| of(metrics(o))).collect() };
     let aucs = figures(|m| m.auc.unwrap_or(f64::NAN));
     let valid_aucs: Vec<f64> = outcomes.iter().map(|o| o.valid.auc.unwrap_or(f64::NAN)).collect();
-    let errors: Option<Vec<f64>> = outcomes.iter().map(|o| metrics(o).auc_standard_error).collect();
+    // Of all seeds, where none was measured by an older program.
+    let known = |of: fn(&Metrics) -> Option<f64>| -> Option<f64> {
+        let figures: Option<Vec<f64>> = outcomes.iter().map(|o| of(metrics(o))).collect();
+        figures.filter(|figures| !figures.is_empty()).map(|figures| mean(&figures))
+    };
     let mut commits: Vec<&str> = outcomes.iter().map(|o| o.origin.commit.as_str()).collect();
     commits.sort_unstable();
     commits.dedup();
@@ -223,13 +236,15 @@ fn entry(experiments: &Experiments, row: &Row, out: &Path) -> Result<Entry> {
         valid_auc: mean(&valid_aucs),
         auc: mean(&aucs),
         auc_deviation: deviation(&aucs),
-        auc_standard_error: errors.filter(|errors| !errors.is_empty()).map(|errors| mean(&errors)),
+        auc_standard_error: known(|m| m.auc_standard_error),
         against: None,
         auc_difference: None,
         auc_difference_standard_error: None,
         log_loss: mean(&figures(|m| m.log_loss)),
         prauc: mean(&figures(|m| m.prauc.unwrap_or(f64::NAN))),
         rce: mean(&figures(|m| m.rce.unwrap_or(f64::NAN))),
+        ece: known(|m| m.ece),
+        calibration: known(|m| m.calibration),
         parameters: first.map(|first| first.parameters),
         nonzero: first.and_then(|first| first.nonzero),
         packed_bytes: packed.map(|packed| packed.bytes),

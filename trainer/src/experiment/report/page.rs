@@ -14,15 +14,22 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;ma
     footer{color:#666;font-size:13px;margin-top:2em}";
 
 /// `overview`: figures of all tables, as SVG.
-pub(super) fn html(experiments: &Experiments, entries: &[Entry], overview: Vec<String>) -> Result<String> {
+/// `reliabilities`: the figure of each table, where there is one.
+pub(super) fn html(
+    experiments: &Experiments,
+    entries: &[Entry],
+    overview: Vec<String>,
+    reliabilities: Vec<Option<String>>,
+) -> Result<String> {
     let title = &experiments.defaults.dataset;
     let lines: Vec<&Line> = entries.iter().map(|entry| &entry.line).collect();
     let mut tables = Vec::new();
-    for (table, entries) in by_table(entries, |entry| &entry.line.table) {
+    for ((table, entries), reliability) in by_table(entries, |entry| &entry.line.table).into_iter().zip(reliabilities) {
         let curves = [
             figures::loss_by_epoch(entries)?,
             figures::latency_by_batch(entries)?,
             figures::libtorch_by_batch(entries)?,
+            reliability,
         ];
         tables.push((table, entries, curves.into_iter().flatten().collect::<Vec<_>>()));
     }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::Line;
 use crate::experiment::row::Experiments;
 
-const NUM_COLUMNS: usize = 14;
+const NUM_COLUMNS: usize = 16;
 
 /// Headings of a table's columns.
 pub(super) const COLUMNS: [&str; NUM_COLUMNS] = [
@@ -21,6 +21,8 @@ pub(super) const COLUMNS: [&str; NUM_COLUMNS] = [
     "LogLoss",
     "PRAUC",
     "RCE %",
+    "ECE",
+    "calibration",
     "parameters",
     "not 0",
     "packed bytes",
@@ -54,6 +56,8 @@ pub(super) fn cells(line: &Line) -> [String; NUM_COLUMNS] {
         figure(line.log_loss, 4),
         figure(line.prauc, 4),
         figure(line.rce, 2),
+        small(line.ece),
+        small(line.calibration),
         count(line.parameters),
         count(line.nonzero),
         count(line.packed_bytes),
@@ -75,7 +79,8 @@ pub(super) fn notes(experiments: &Experiments, lines: &[&Line]) -> Vec<String> {
          nothing. ± seeds: how far seeds are from their mean. ± rows: the standard error of an AUC on these test rows, which are a sample \
          (DeLong 1988): seeds say nothing of it, and it is the same sample for all rows, so that it is not how far two of them differ. That \
          is in `difference`: AUC less that of {}, with the standard error of the difference on the same rows; less than two of them \
-         may be chance. ns: a call of one row, where it was measured. M4F instructions: as `xsfm analyze` predicts them. Data: `{}`. The \
+         may be chance. ECE: expected calibration error, in 15 bins of equal mass; calibration: mean prediction over click rate. ns: a call \
+         of one row, where it was measured. M4F instructions: as `xsfm analyze` predicts them. Data: `{}`. The \
          command of a row stands in report.csv and, in report.html, under the pointer.",
         compared_with(lines),
         experiments.defaults.prepare

@@ -29,10 +29,10 @@ use super::report::figures::{ByValue, by_value};
 use super::report::{deviation, mean};
 use super::tools::Means;
 use crate::checkpoint::write_json;
-use crate::commands::mean_logits;
 use crate::data::batches::Batches;
 use crate::data::{classes, dataset};
 use crate::device;
+use crate::evaluation::mean_logits;
 use crate::settings::by_rows::table_l2;
 
 /// Share of the time for the first seed; the best of it are trained with the others in what is left.
