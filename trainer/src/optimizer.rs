@@ -357,13 +357,14 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
+    use crate::tensors::size;
 
     /// With rules of their own for the rows before `end` and behind it.
     fn slot(shape: &[i64], rules: &[Rule]) -> Slot {
         let options = (Kind::Float, Device::Cpu);
         let parameter = Tensor::rand(shape, options) - 0.5;
         let [mean, square] = [Tensor::rand(shape, options) - 0.5, Tensor::rand(shape, options)];
-        let end = |n: usize| shape[0] * n as i64 / rules.len() as i64;
+        let end = |n: usize| shape[0] * size(n) / size(rules.len());
         let parts = rules.iter().enumerate().map(|(n, &rule)| Part { rows: end(n)..end(n + 1), rule }).collect();
         Slot { name: String::new(), parameter, mean, square, decays: true, table: None, parts }
     }
@@ -468,7 +469,7 @@ mod tests {
             let gradient = Tensor::from_slice(&[-0.5_f32, -3.0, -0.25]).view([3, 1]);
             adam.move_on_cpu(Step::new(1, 0.1), 0.0, vec![Learned { slot: 0, gathered: Some(&gathered), gradient }]);
             for (row, (direction, moved)) in [-1.0, 1.0, 1.0].into_iter().zip(moved).enumerate() {
-                let by = (&adam.slots[0].parameter - &before.parameter).double_value(&[row as i64, 0]);
+                let by = (&adam.slots[0].parameter - &before.parameter).double_value(&[size(row), 0]);
                 let expected = if moved { 0.1 * direction } else { 0.0 };
                 assert!((by - expected).abs() < 1e-6, "{rule:?}: row {row} moved by {by}");
             }

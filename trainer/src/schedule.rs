@@ -69,7 +69,7 @@ mod tests {
     fn follow(flags: &str, start: Option<f64>, figures: &[f64]) -> Vec<(f64, u64, bool)> {
         let figures: Vec<Figure> = (1..).zip(figures).map(|(epoch, &figure)| (epoch, Some(figure))).collect();
         let after = |count| Schedule::after(&training(flags), start, figures[..count].iter().copied());
-        (1..=figures.len()).map(|count| after(count)).map(|s| (s.factor, s.best.unwrap(), s.stop)).collect()
+        (1..=figures.len()).map(after).map(|s| (s.factor, s.best.unwrap(), s.stop)).collect()
     }
 
     #[test]
