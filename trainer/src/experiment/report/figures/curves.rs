@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::canvas::{Area, FONT, Mark, colour, failed, svg, with_legend};
 use super::ticks::{Scale, Ticks};
@@ -99,7 +100,9 @@ pub(in crate::experiment) fn by_value(title: &str, curves: &[ByValue]) -> Result
         let area = area.titled(title, (FONT, 17)).map_err(failed)?;
         for (n, (part, curve)) in area.split_evenly((rows, COLUMNS)).iter().zip(curves).enumerate() {
             let places = || (0..).map(f64::from);
-            let labels = places().zip(curve.values.iter().map(|(value, _)| value.clone())).collect();
+            // Upright ones are drawn below: the drawing library would centre them on the axis.
+            let beside = |value: &String| if is_upright(curve) { String::new() } else { value.clone() };
+            let labels = places().zip(curve.values.iter().map(|(value, _)| beside(value))).collect();
             let x = Ticks { range: -0.5..curve.values.len() as f64 - 0.5, labels };
             let mut chart = ChartBuilder::on(part)
                 .caption(&curve.name, (FONT, 13))
@@ -109,11 +112,14 @@ pub(in crate::experiment) fn by_value(title: &str, curves: &[ByValue]) -> Result
                 .build_cartesian_2d(x, y.clone())
                 .map_err(failed)?;
             let style = TextStyle::from((FONT, 10));
-            let x_style = match is_upright(curve) {
-                true => style.transform(FontTransform::Rotate90),
-                false => style.clone(),
-            };
-            chart.configure_mesh().y_label_style(style).x_label_style(x_style).draw().map_err(failed)?;
+            chart.configure_mesh().label_style(style.clone()).draw().map_err(failed)?;
+            if is_upright(curve) {
+                let upright = style.transform(FontTransform::Rotate270).pos(Pos::new(HPos::Right, VPos::Center));
+                let words = places().zip(&curve.values).map(|(place, (value, _))| {
+                    EmptyElement::at((place, y.range.start)) + Text::new(value.clone(), (0, 7), upright.clone())
+                });
+                chart.draw_series(words).map_err(failed)?;
+            }
             let points = || places().zip(curve.values.iter().map(|(_, auc)| *auc));
             chart.draw_series(LineSeries::new(points(), colour(n).stroke_width(2))).map_err(failed)?;
             chart.draw_series(points().map(|at| Circle::new(at, 3, colour(n).filled()))).map_err(failed)?;
