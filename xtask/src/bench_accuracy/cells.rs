@@ -47,8 +47,8 @@ pub(super) struct Cells<'a> {
 struct MadeOf {
     fingerprint: String,
     epochs: u32,
-    /// Driver and rows' reader, or our flags.
-    text: String,
+    /// Of the driver and the reader of rows, or of our flags and program.
+    digest: String,
     /// The environment's folder has the versions in its name.
     program: PathBuf,
 }
@@ -120,16 +120,16 @@ impl Cells<'_> {
 
     fn made_of(&self, library: Library, variant: &Variant) -> Result<MadeOf> {
         let files = match (variant, library.script()) {
-            (Variant::Config(config), _) => vec![config.clone()],
+            (Variant::Config(config), _) => vec![config.clone(), self.trainer.program.clone()],
             (Variant::Driver { .. }, script) => script.into_iter().chain(["rows.py"]).map(scripts).collect(),
         };
         let mut hash = Sha256::new();
         for file in files {
             hash.update(fs::read(&file).with_context(|| file.display().to_string())?);
         }
-        let text = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         let program = if library == Library::Ours { &self.trainer.program } else { &self.python };
-        Ok(MadeOf { fingerprint: self.fingerprint.clone(), epochs: self.epochs, text, program: program.clone() })
+        Ok(MadeOf { fingerprint: self.fingerprint.clone(), epochs: self.epochs, digest, program: program.clone() })
     }
 
     fn ours(&self, config: &Path, seed: u64, folder: &Path) -> Result<()> {

@@ -31,6 +31,11 @@ pub(super) enum Variant {
     Config(PathBuf),
 }
 
+/// What the drivers know; `none` is for none of them.
+pub(super) const FUXICTR: [&str; 5] = ["DeepFM", "FwFM", "DCNv2", "FinalMLP", NONE];
+pub(super) const RECBOLE: [&str; 9] = ["DeepFM", "FM", "LR", "NFM", "AutoInt", "DCN", "xDeepFM", "WideDeep", NONE];
+const NONE: &str = "none";
+
 /// FuxiCTR adds `l2 / 2` times the squares of whole tables to a batch's mean loss, RecBole's optimiser `l2` times the numbers to the gradient: the
 /// same slope, so that the same strengths are good.
 const STRENGTHS: [f64; 6] = [0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3];
@@ -87,7 +92,7 @@ pub(super) fn all(args: &Args, config: PathBuf, with_trees: bool) -> Vec<Contend
     }];
     for (library, models) in [(Library::FuxiCtr, &args.fuxictr), (Library::RecBole, &args.recbole)] {
         let models = if args.quick { &quick[..] } else { &models[..] };
-        contenders.extend(models.iter().filter(|model| *model != "none").map(|model| Contender {
+        contenders.extend(models.iter().filter(|model| *model != NONE).map(|model| Contender {
             library,
             title: format!("{} {model}", library.name()),
             variants: strengths.iter().map(|&l2| Variant::Driver { model: model.clone(), l2 }).collect(),
@@ -100,4 +105,54 @@ pub(super) fn all(args: &Args, config: PathBuf, with_trees: bool) -> Vec<Contend
         contenders.push(Contender { library, title, variants: trees.iter().map(variant).collect() });
     }
     contenders
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::collections::HashSet;
+    use std::fs;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::workspace;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn asked(flags: &[&str]) -> Vec<Contender> {
+        let line = Line::try_parse_from(["x"].iter().chain(flags)).unwrap();
+        all(&line.args, PathBuf::from("ours.toml"), true)
+    }
+
+    #[test]
+    fn everybody_has_variants_and_a_folder_for_each() {
+        let contenders = asked(&[]);
+        let titles: Vec<&str> = contenders.iter().map(|contender| contender.title.as_str()).collect();
+        let fuxictr = ["FuxiCTR DeepFM", "FuxiCTR FwFM", "FuxiCTR DCNv2", "FuxiCTR FinalMLP"];
+        assert_eq!(titles, [&["xsfm-train"][..], &fuxictr, &["RecBole DeepFM", "LightGBM"]].concat());
+        for contender in &contenders {
+            let names: HashSet<String> = contender.variants.iter().map(Variant::name).collect();
+            assert!(names.len() == contender.variants.len() && !names.is_empty(), "{contender:?}");
+        }
+        let few = asked(&["--fuxictr", "none", "--recbole", "FM,LR", "--config", "a.toml"]);
+        assert_eq!(few.iter().map(|c| c.title.as_str()).collect::<Vec<_>>()[1..3], ["RecBole FM", "RecBole LR"]);
+        assert!(Line::try_parse_from(["x", "--fuxictr", "DeepFwFM"]).is_err(), "no driver knows it");
+    }
+
+    #[test]
+    fn drivers_know_their_models() {
+        for (library, models) in [(Library::FuxiCtr, &FUXICTR[..]), (Library::RecBole, &RECBOLE)] {
+            let path = workspace::root().join("benches/accuracy").join(library.script().unwrap());
+            let driver = fs::read_to_string(path).unwrap();
+            let known = driver.lines().find(|line| line.starts_with("MODELS = ")).unwrap();
+            for model in models.iter().filter(|model| **model != NONE) {
+                assert!(known.contains(&format!("\"{model}\"")), "{model} in {known}");
+            }
+        }
+    }
 }

@@ -39,11 +39,11 @@ pub(crate) struct Args {
     /// Data sets: `movielens`, `adult`, or folders that `xsfm-train prepare` wrote.
     #[arg(long, value_delimiter = ',', default_value = "movielens,adult", num_args = 1.., value_name = "NAME|DIR")]
     data: Vec<String>,
-    /// FuxiCTR's models: DeepFM, FwFM, DCNv2, FinalMLP; `none` for none of them.
-    #[arg(long, value_delimiter = ',', default_value = "DeepFM,FwFM,DCNv2,FinalMLP", num_args = 1..)]
+    /// FuxiCTR's models.
+    #[arg(long, value_delimiter = ',', default_value = "DeepFM,FwFM,DCNv2,FinalMLP", num_args = 1.., value_parser = contenders::FUXICTR)]
     fuxictr: Vec<String>,
-    /// RecBole's models: DeepFM, FM, LR, NFM, AutoInt, DCN, xDeepFM, WideDeep; `none` for none of them.
-    #[arg(long, value_delimiter = ',', default_value = "DeepFM", num_args = 1..)]
+    /// RecBole's models.
+    #[arg(long, value_delimiter = ',', default_value = "DeepFM", num_args = 1.., value_parser = contenders::RECBOLE)]
     recbole: Vec<String>,
     /// Leave LightGBM out; it takes part where no field has more than 1,000 values.
     #[arg(long)]
@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// Seeds of training; the first alone chooses the L2.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3", num_args = 1..)]
     seeds: Vec<u64>,
-    /// Epochs at most; training ends earlier where the validation AUC grows no more.
+    /// Epochs of the other libraries at most (hundreds of LightGBM's trees); training ends earlier where the validation AUC grows no more.
     #[arg(long, default_value_t = 30)]
     epochs: u32,
     /// TOML file of flags of `xsfm-train train` for ours, instead of a search.
@@ -141,19 +141,21 @@ fn compare(args: &Args, data: &Data, trainer: &Trainer, python: &Path, folder: &
         bail!("{}: no test rows", data.rows.display());
     }
     let rows = Rows::read(&opened)?;
+    let fingerprint = serde_json::to_string(opened.fingerprint())?;
     let folder = folder.join(&data.name);
     let config = match (&args.config, args.quick) {
         (Some(config), _) => config.clone(),
         (None, true) => workspace::root().join("benches/accuracy/quick.toml"),
-        (None, false) => tune(args, data, trainer, &folder)?,
+        (None, false) => tune(args, data, &fingerprint, trainer, &folder)?,
     };
-    let with_trees = !args.no_lightgbm && opened.schema().fields.iter().all(|field| field.features() <= LARGEST_FOR_TREES);
+    let with_trees =
+        !args.no_lightgbm && opened.schema().fields.iter().all(|field| field.features() <= LARGEST_FOR_TREES);
     let contenders = contenders::all(args, config, with_trees);
     let threads = args.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let cells = Cells {
         folder,
         data: data.rows.clone(),
-        fingerprint: serde_json::to_string(opened.fingerprint())?,
+        fingerprint,
         python: python.to_owned(),
         trainer,
         epochs: if args.quick { QUICK_EPOCHS } else { args.epochs },
@@ -189,8 +191,9 @@ fn train(args: &Args, data: &Data, cells: &Cells<'_>, contenders: &[Contender], 
 }
 
 /// Our settings, by our own search.
-fn tune(args: &Args, data: &Data, trainer: &Trainer, folder: &Path) -> Result<PathBuf> {
-    let out = folder.join("tune");
+fn tune(args: &Args, data: &Data, fingerprint: &str, trainer: &Trainer, folder: &Path) -> Result<PathBuf> {
+    // Settings that were found for other rows are no use.
+    let out = folder.join(format!("tune-{}", workspace::short_digest(fingerprint)));
     let best = out.join("best.toml");
     if best.exists() {
         output::say(format_args!("{}: found before; remove it to search again", best.display()));

