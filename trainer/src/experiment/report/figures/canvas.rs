@@ -81,7 +81,7 @@ pub(super) fn with_legend(
         let (left, side) = area.split_horizontally(size.0);
         draw(&left.split_vertically(size.1).0)?;
         // From the top of the plot, below its title, where there is room for that.
-        let mut y = (whole.1 as i32 - height).min(3 * MARGIN) + MARGIN;
+        let mut y = (whole.1.cast_signed() - height).min(3 * MARGIN) + MARGIN;
         let style = TextStyle::from((FONT, WORDS)).pos(Pos::new(HPos::Left, VPos::Center));
         for (mark, lines) in &entries {
             let middle = y + LINE_HEIGHT / 2;

@@ -35,18 +35,17 @@ pub(in crate::experiment::report) fn heat_map(title: &str, names: &[&str], value
     let titled = (title.chars().count() as f64 * 9.0) as i32 + 2 * MARGIN;
     let width = (left + side + 2 * MARGIN + BAR + NUMBERS).max(titled);
     let size = (width.unsigned_abs(), (top + side + words + MARGIN).unsigned_abs());
-    let place = |i: usize| cell * i as i32;
     let draw = |area: &Area<'_>| {
         let heading = TextStyle::from((FONT, 17)).pos(Pos::new(HPos::Center, VPos::Center));
         area.draw(&Text::new(title, (width / 2, TITLE / 2), heading)).map_err(failed)?;
         let name = TextStyle::from((FONT, 11)).pos(Pos::new(HPos::Right, VPos::Center));
-        for (i, text) in names.iter().enumerate() {
-            let middle = place(i) + cell / 2;
+        for ((i, text), y) in names.iter().enumerate().zip((0..).step_by(cell.unsigned_abs() as usize)) {
+            let middle = y + cell / 2;
             area.draw(&Text::new(*text, (left - 5, top + middle), name.clone())).map_err(failed)?;
             let upright = name.transform(FontTransform::Rotate270);
             area.draw(&Text::new(*text, (left + middle, top + side + 5), upright)).map_err(failed)?;
-            for j in 0..n {
-                let corner = (left + place(j), top + place(i));
+            for (j, x) in (0..n).zip((0..).step_by(cell.unsigned_abs() as usize)) {
+                let corner = (left + x, top + y);
                 let ends = [corner, (corner.0 + cell, corner.1 + cell)];
                 area.draw(&Rectangle::new(ends, shade(off_diagonal(i, j) / most).filled())).map_err(failed)?;
             }

@@ -130,8 +130,8 @@ impl Scale {
 /// Values of the form `mantissa base^n` in a range of places, as dense as `most` allows; `None` where fewer than two fit.
 fn powers(base: f64, mantissas: &[&[f64]], range: &Range<f64>, most: usize) -> Option<Vec<f64>> {
     let (first, last) = (range.start.floor() as i32, range.end.ceil() as i32);
-    let of = |mantissas: &[f64], every: usize| -> Vec<f64> {
-        let exponents = (first..=last).filter(|exponent| exponent.rem_euclid(every as i32) == 0);
+    let of = |mantissas: &[f64], every: i32| -> Vec<f64> {
+        let exponents = (first..=last).filter(|exponent| exponent.rem_euclid(every) == 0);
         let values = exponents.flat_map(|exponent| mantissas.iter().map(move |m| m * base.powi(exponent)));
         values.filter(|value| range.contains(&(value.ln() / base.ln()))).collect()
     };
