@@ -19,6 +19,7 @@
 //! | [`rows`] | random rows for a model |
 //! | [`install`] | puts the two programs on the user's path |
 //! | [`demo`] | ratings to ranked films |
+//! | [`bench_accuracy`] | trains other libraries' models on the same rows, and measures them |
 //! | [`bench_peers`] | times other engines on the same model |
 //! | [`bench_training`], [`criteo`] | times training beside loops in PyTorch, on rows with the sizes of Criteo's fields |
 //! | [`gpu_check`] | what a machine with a GPU is asked, in eight minutes |
@@ -29,6 +30,7 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic; `xsfm_interchange::output` does not")]
 
+mod bench_accuracy;
 mod bench_peers;
 mod bench_training;
 mod bits;
@@ -93,6 +95,8 @@ enum Task {
     Capi(capi::Args),
     /// Time LiteRT, ONNX Runtime, OpenVINO and tract on the same models, and record it.
     BenchPeers(bench_peers::Args),
+    /// Train FuxiCTR's, RecBole's and LightGBM's models on the same rows as ours, and compare them.
+    BenchAccuracy(Box<bench_accuracy::Args>),
     /// Time training beside PyTorch: the original's way of computing, and an efficient loop.
     BenchTraining(bench_training::Args),
     /// Check training on a GPU against the CPU, measure it, and record it: at most eight minutes.
@@ -133,6 +137,7 @@ fn main() -> ExitCode {
         Task::Cross(args) => cross::run(&args),
         Task::Capi(args) => capi::run(&args),
         Task::BenchPeers(args) => bench_peers::run(&args),
+        Task::BenchAccuracy(args) => bench_accuracy::run(&args),
         Task::BenchTraining(args) => bench_training::run(&args),
         Task::GpuCheck(args) => gpu_check::run(&args),
         Task::Count(args) => count::run(&args),

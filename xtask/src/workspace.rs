@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use xsfm_interchange::output;
 
 use crate::command;
@@ -56,6 +57,11 @@ pub(crate) fn cache() -> Result<PathBuf> {
     let home = || absolute("HOME").map(|home| home.join(".cache"));
     let base = absolute("XDG_CACHE_HOME").or_else(home);
     Ok(base.context("neither XDG_CACHE_HOME nor HOME names a folder for downloads")?.join("xsfm"))
+}
+
+/// A few letters that other texts do not have, for a folder's name.
+pub(crate) fn short_digest(text: &str) -> String {
+    Sha256::digest(text).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The cargo that runs us.

@@ -46,7 +46,7 @@ pub fn colour(i: usize) -> RGBColor {
 ///
 /// # Errors
 /// Those of `draw`.
-pub fn svg(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<(), DrawError>) -> Result<String, DrawError> {
+pub fn svg<E: From<DrawError>>(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<(), E>) -> Result<String, E> {
     let mut text = String::new();
     let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
     area.fill(&WHITE).map_err(failed)?;

@@ -1,5 +1,6 @@
 //! What the tasks need beside cargo: installed once, checked each time.
 
+pub(crate) mod accuracy;
 pub(crate) mod debian;
 pub(crate) mod movielens;
 pub(crate) mod peers;
