@@ -29,7 +29,7 @@ const COMMANDS: [(&str, Prints, &str); 8] = [
     ("help", Results, "raw"),
 ];
 #[cfg(feature = "torch")]
-const TRAINING: [(&str, Prints, &str); 14] = [
+const TRAINING: [(&str, Prints, &str); 13] = [
     ("train --data data --out new --epochs 1 --hidden 4", Nothing, "new/metrics.json"),
     ("distill --data data --out new --epochs 1 --hidden 4 --teacher model", Nothing, "new/metrics.json"),
     ("evaluate --checkpoint model --data data --logits new.txt", Results, "new.txt"),
@@ -42,7 +42,6 @@ const TRAINING: [(&str, Prints, &str); 14] = [
     ("report row.toml --out runs --to new", Nothing, "raw"),
     ("report row.toml --out runs --to new --json", Nothing, "raw"),
     ("train --help", Results, "raw"),
-    ("tune --data data --out new --base base.toml --seeds 1", Results, "new/best.toml"),
     ("tune --data data --out new --base base.toml --seeds 1 --json", Results, "new/best.toml"),
 ];
 #[cfg(not(feature = "torch"))]
