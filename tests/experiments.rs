@@ -317,6 +317,42 @@ fn latencies_are_those_of_the_packed_file_and_of_libtorch() {
     assert!(!bench.status.success() && words.contains("cuda:99"), "{words}");
 }
 
+/// Without a teacher, `fit` tunes some, once.
+#[test]
+fn fit_tunes_the_teachers_that_it_needs() {
+    let Some(table) = Table::new() else { return };
+    let space = "[train]\nepochs = 2\nbatch_size = 256\n[try]\nembed_dim = [4]\nhidden = ['none']\n";
+    fs::write(table.folder.path().join("space.toml"), space).unwrap();
+    let fit = |minutes: &str| {
+        let mut command = Command::new(&table.train);
+        command.args(["fit", "--data", &table.at("data"), "--out", &table.at("fit"), "--teacher-minutes", minutes]);
+        command.args(["--space", &table.at("space.toml"), "--budget", "100KiB", "--trials", "1", "--seeds", "1"]);
+        command.arg("--xsfm").arg(&table.xsfm).output().unwrap()
+    };
+    let words = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let first = fit("0.5");
+    assert!(first.status.success() && words(&first).contains("no --teacher: tuning some in"), "{}", words(&first));
+    let json = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(table.folder.path().join(name)).unwrap()).unwrap()
+    };
+    let (tuned, common) = (json("fit/teachers/tune.json"), json("fit/common.json"));
+    let of = |value: &serde_json::Value| -> Vec<std::path::PathBuf> {
+        let paths = value.as_array().unwrap().iter().map(|path| fs::canonicalize(path.as_str().unwrap()).unwrap());
+        paths.collect()
+    };
+    assert!(!of(&tuned["ensemble"]).is_empty());
+    assert_eq!(of(&common["teachers"]), of(&tuned["ensemble"]));
+    let log = fs::read_to_string(table.folder.path().join("fit/embed_dim-4_hidden-none/seed-1/log.txt")).unwrap();
+    assert!(log.contains("xsfm-train distill --teacher"), "{log}");
+
+    // They are there, however many minutes there would be.
+    let before = fs::read(table.folder.path().join("fit/teachers/tune.json")).unwrap();
+    let again = fit("99");
+    assert!(again.status.success(), "{}", words(&again));
+    assert_eq!(fs::read(table.folder.path().join("fit/teachers/tune.json")).unwrap(), before);
+    assert!(!fit("-1").status.success());
+}
+
 /// Where all tokens take too many bytes, those that few rows have are given up.
 #[test]
 fn fit_gives_up_rare_tokens_for_bytes() {

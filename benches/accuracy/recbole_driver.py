@@ -13,7 +13,7 @@ import rows
 
 MODELS = ["DeepFM", "FM", "LR", "NFM", "AutoInt", "DCN", "xDeepFM", "WideDeep"]
 LEARNING_RATE = 1e-3
-BATCH = 2048
+BATCH = 4096
 PATIENCE = 2
 
 # Of each model's own file of settings, what the models above ask for.

@@ -42,7 +42,7 @@ struct Slot {
     mean: Tensor,
     square: Tensor,
     decays: bool,
-    /// Which of the tables it is, as in [`Parameters::tables`].
+    /// Which of the tables it is, as in [`Parameters::tables`](crate::model::parameters::Parameters::tables).
     table: Option<usize>,
     /// All rows, in their order.
     parts: Vec<Part>,

@@ -38,8 +38,8 @@ const NONE: &str = "none";
 
 /// FuxiCTR adds `l2 / 2` times the squares of whole tables to a batch's mean loss, RecBole's optimiser `l2` times the numbers to the gradient: the
 /// same slope, so that the same strengths are good.
-const STRENGTHS: [f64; 6] = [0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3];
-const QUICK_STRENGTHS: [f64; 2] = [1e-5, 1e-4];
+const STRENGTHS: [f64; 8] = [0.0, 1e-5, 1e-3, 1e-2, 5e-2, 0.2, 0.5, 1.0];
+const QUICK_STRENGTHS: [f64; 2] = [1e-2, 0.2];
 const TREES: [&str; 6] = [
     "leaves-15-rate-0.03",
     "leaves-15-rate-0.1",
