@@ -42,6 +42,15 @@ impl Average {
         });
     }
 
+    /// What is 0 in the weights is so in their average: a pruned weight has been another number for as long as the average remembers.
+    pub fn prune(&mut self, parameters: &Parameters) {
+        no_grad(|| {
+            for ((_, average), (_, now, _)) in self.numbers.iter_mut().zip(parameters.named()) {
+                let _ = average.masked_fill_(&now.eq(0.0), 0.0);
+            }
+        });
+    }
+
     /// The numbers, which share memory with the average's own.
     pub fn numbers(&self) -> Vec<(String, Tensor)> {
         self.numbers.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
@@ -108,6 +117,12 @@ mod tests {
         }
         let found = average.numbers().into_iter().find(|(name, _)| name == "bias").unwrap().1;
         assert!((found.double_value(&[0]) - expected).abs() < 1e-5);
+
+        let _ = set(0.0);
+        average.prune(&model.parameters);
+        assert!(average.numbers().iter().all(|(name, tensor)| name != "bias" || tensor.double_value(&[0]) == 0.0));
+        let _ = set(0.5);
+        average.step(&model.parameters, EVERY);
 
         // What was saved comes back, and is not shared with the model.
         let saved: HashMap<String, Tensor> = average.numbers().into_iter().map(|(n, t)| (n, t.copy())).collect();

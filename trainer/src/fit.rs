@@ -428,6 +428,9 @@ impl Fit<'_> {
                     continue;
                 }
                 self.check(losses.read()?, epoch)?;
+                if let (Some(average), true) = (&mut course.average, self.pruning.is_some()) {
+                    average.prune(&self.model.parameters);
+                }
                 let since = Instant::now();
                 let part = (t.evaluations > 1).then(|| part_of(step));
                 let trained = begun.elapsed() - measuring;
@@ -460,7 +463,9 @@ impl Fit<'_> {
         let is_best = schedule.best == Some(course.state.epochs.len() as u64);
         bar.suspend(|| {
             let mark = if is_best { " *" } else { "" };
-            course.state.epochs.iter().last().into_iter().for_each(|e| output::say(format_args!("{e}{mark}")));
+            if let Some(last) = course.state.epochs.last() {
+                output::say(format_args!("{last}{mark}"));
+            }
         });
         course.state.best = schedule.best;
         if is_best {
