@@ -208,7 +208,7 @@ fn what_was_begun_with_other_data_does_not_go_on() {
     let resume = format!("train train --data live --out begun {FLAGS} --resume");
     let run = format!("train run 1-row.toml --data live --out runs --xsfm {xsfm}");
     let fit = format!(
-        "train fit --data live --out fit --space space.toml --budget 100KiB --trials 1 --seeds 1 --xsfm {xsfm}"
+        "train fit --teacher-minutes 0 --data live --out fit --space space.toml --budget 100KiB --trials 1 --seeds 1 --xsfm {xsfm}"
     );
     let commands = [(&resume, "begun"), (&run, "outcome.json"), (&fit, "common.json")];
     commands.iter().for_each(|(command, _)| drop(bench.succeed(command)));
