@@ -14,12 +14,14 @@ use tempfile::TempDir;
 use xsfm_interchange::rows::{Bounds, RowsWriter};
 
 /// Command lines, after which a file is there, and whether they print.
-const COMMANDS: [(&str, &str, bool); 22] = [
+const COMMANDS: [(&str, &str, bool); 24] = [
     ("pack run --mode f32 -o new.xsfm", "new.xsfm", true),
     ("pack run --rows rows.arrow -o new.xsfm", "new.xsfm", true),
     ("pack run --mode f32 -o new.xsfm --json", "new.xsfm", true),
     ("import original --mode f32 -o new.xsfm", "new.xsfm", true),
     ("retarget m.xsfm --target x86-64 -o new.xsfm", "new.xsfm", false),
+    ("calibrate m.xsfm --rows rows.arrow -o new.xsfm", "new.xsfm", true),
+    ("calibrate m.xsfm --rows rows.arrow -o new.xsfm --json", "new.xsfm", true),
     // The second of the files is written after the first was printed.
     ("generate m.xsfm --lang c -o new", "new/m.h", true),
     ("generate m.xsfm --lang rust -o new", "new/m.rs", true),
