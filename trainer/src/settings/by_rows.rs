@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 use xsfm_interchange::config::ModelConfig;
+use xsfm_interchange::network::Network;
 
 /// `--table-l2`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,7 +27,11 @@ impl TableL2 {
     /// `auto` is none without an MLP with BatchNorm: a row that L2 has made small counts as much as before where BatchNorm follows, and too
     /// little everywhere else. And none for students: what teachers say of rare tokens is not noise.
     pub fn of(self, config: &ModelConfig, rows: u64, is_taught: bool) -> f64 {
-        let has_batch_norm = config.mlp.as_ref().is_some_and(|mlp| mlp.batch_norm);
+        let streams = match &config.network {
+            Some(Network::FinalMlp { streams, .. }) => streams.as_slice(),
+            _ => &[],
+        };
+        let has_batch_norm = config.mlp.iter().chain(streams).any(|mlp| mlp.batch_norm);
         match self {
             TableL2::Of(lambda) => lambda,
             TableL2::Auto if has_batch_norm && !is_taught => table_l2(rows),
@@ -145,6 +150,9 @@ mod tests {
         let of = |text: &str, config: &ModelConfig, rows| text.parse::<TableL2>().unwrap().of(config, rows, false);
         assert_eq!((of("0.3", &without, 5), of("0", &with, 1 << 30)), (0.3, 0.0));
         assert_eq!((of("auto", &without, 80_000), of("auto", &config(None), 80_000)), (0.0, 0.0));
+        let streams = [true, false].map(|batch_norm| MlpConfig { hidden: vec![4], batch_norm });
+        let network = Some(Network::FinalMlp { streams, gates: None, fusion_heads: 1 });
+        assert!(of("auto", &ModelConfig { network, ..without.clone() }, 80_000) > 0.0);
         for (rows, expected) in
             [(80_000, 0.40), (202_027, 0.090), (36_672_493, 2.2e-5), (39_000, 1.0), (10, 1.0), (0, 1.0)]
         {
