@@ -277,19 +277,26 @@ fn a_killed_run_goes_on_to_the_same_result() {
         let output = run_in(&whole, &[]).wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
-        let mut child = run(&[]);
-        let start = Instant::now();
-        // The state is renamed into place: a readable one is a whole one.
-        while !tensors::read(&broken.join(STATE_FILE)).is_ok_and(|(_, text)| text.unwrap().contains("\"epoch\":2,")) {
-            assert!(start.elapsed() < Duration::from_secs(120), "no second epoch");
-            if let Some(status) = child.try_wait().unwrap() {
-                panic!("the run ended ({status}) before it could be killed");
+        // On a busy machine a run may end before it is killed: then another is begun.
+        let is_second =
+            || tensors::read(&broken.join(STATE_FILE)).is_ok_and(|(_, text)| text.unwrap().contains("\"epoch\":2,"));
+        let killed = || {
+            let mut child = run(&[]);
+            let start = Instant::now();
+            // The state is renamed into place: a readable one is a whole one.
+            while child.try_wait().unwrap().is_none() && !is_second() {
+                assert!(start.elapsed() < Duration::from_secs(120), "no second epoch");
+                std::thread::sleep(Duration::from_millis(2));
             }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(!broken.join(file::WEIGHTS).exists(), "{kind}: killed too late to test anything");
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let in_time = !broken.join(file::WEIGHTS).exists();
+            if !in_time {
+                std::fs::remove_dir_all(&broken).unwrap();
+            }
+            in_time
+        };
+        assert!((0..20).any(|_| killed()), "{kind}: killed too late to test anything");
         // Parameters and two moments of each, or their average too, as f32: statistics, names and the text are the rest.
         let (bytes, parameters) = (broken.join(STATE_FILE).metadata().unwrap().len(), report(&whole).parameters as u64);
         let numbers = if kind == "bare" { 3 } else { 4 };
