@@ -14,9 +14,9 @@ use xsfm_interchange::fingerprint::Vocabulary;
 use xsfm_interchange::output;
 use xsfm_interchange::schema::Schema;
 
-use crate::fit::Report;
 use crate::model::Model;
 use crate::quantized::check_scales;
+use crate::report::Report;
 use crate::settings::Initialization;
 use crate::tensors;
 

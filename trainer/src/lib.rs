@@ -10,7 +10,7 @@
 //! | [`teacher`] | teachers' checkpoints, training rows | their mean logits, kept for the next student |
 //! | [`teacher_logits`] | a file of another system | its logits of the training rows |
 //! | [`distill`] | logits of student and teachers | the loss |
-//! | [`fit`], [`schedule`], [`optimizer`], [`average`], [`losses`], [`prune`] | model, loss, batches | the best epoch |
+//! | [`fit`], [`report`], [`schedule`], [`optimizer`], [`average`], [`losses`], [`prune`] | model, loss, batches | the best epoch |
 //! | [`state`], [`lock`] | a run between two epochs | a file to go on from; one run at a time |
 //! | [`divergence`] | an epoch's losses | whether there is any use in going on |
 //! | [`checkpoint`], [`tensors`] | a trained model | its folder, and back |
@@ -70,6 +70,8 @@ pub mod prune;
 pub mod qat;
 #[cfg(feature = "torch")]
 pub mod quantized;
+#[cfg(feature = "torch")]
+pub mod report;
 pub mod schedule;
 pub mod settings;
 #[cfg(feature = "torch")]

@@ -26,10 +26,10 @@ use xsfm_interchange::output;
 use xsfm_interchange::schema::Schema;
 
 use crate::average::Average;
-use crate::fit::Epoch;
 use crate::model::Model;
 use crate::model::embedding::{Layout, Table};
 use crate::optimizer::Adam;
+use crate::report::Epoch;
 use crate::tensors;
 
 /// The state of an unfinished run, in its checkpoint folder.

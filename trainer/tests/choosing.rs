@@ -14,7 +14,7 @@ use xsfm_interchange::rows::{Bounds, RowsReader, RowsWriter};
 use xsfm_interchange::schema::Schema;
 use xsfm_trainer::commands::{DistillArgs, TrainArgs, distill, train};
 use xsfm_trainer::divergence::{Diverged, EXIT_STATUS};
-use xsfm_trainer::fit::Report;
+use xsfm_trainer::report::Report;
 
 #[derive(Debug, Parser)]
 #[command(args_override_self = true)]
@@ -133,7 +133,7 @@ fn what_chooses_decides_which_epoch_is_kept() {
     train_with(&at("data"), &at("auc"), heart).unwrap();
     train_with(&at("data"), &at("loss"), &format!("{heart} --stop-on log-loss")).unwrap();
     let (auc, loss) = (report(&at("auc")), report(&at("loss")));
-    let best = |report: &Report, key: fn(&xsfm_trainer::fit::Epoch) -> f64| {
+    let best = |report: &Report, key: fn(&xsfm_trainer::report::Epoch) -> f64| {
         report.epochs.iter().max_by(|a, b| key(a).total_cmp(&key(b))).unwrap().epoch
     };
     assert_eq!(auc.best_epoch, best(&auc, |e| e.valid_auc));

@@ -26,7 +26,7 @@ use xsfm_trainer::data::split::{Shares, Split};
 use xsfm_trainer::device::check_bfloat16;
 use xsfm_trainer::distill::{cross_entropy, distillation_loss};
 use xsfm_trainer::evaluate::Scorer;
-use xsfm_trainer::fit::Report;
+use xsfm_trainer::report::Report;
 use xsfm_trainer::state::STATE_FILE;
 use xsfm_trainer::teacher::{LOGITS_FILE, mean_logits};
 use xsfm_trainer::{checkpoint, tensors};

@@ -249,7 +249,7 @@ fn summary(
         logits.push(scored.1);
     }
     let checkpoints: Vec<PathBuf> = seeds.iter().map(|&seed| runner.folder_of(&settings, seed)).collect();
-    let reports: Vec<crate::fit::Report> =
+    let reports: Vec<crate::report::Report> =
         checkpoints.iter().map(|folder| crate::checkpoint::report(folder)).collect::<Result<_>>()?;
     let test: Option<Vec<_>> = reports.iter().map(|report| report.test).collect();
     let of_test = |figure: fn(&xsfm_interchange::metrics::Metrics) -> Option<f64>| {
