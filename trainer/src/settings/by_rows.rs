@@ -47,8 +47,8 @@ impl TableL2 {
 
 /// lambda by the number of training rows.
 ///
-/// `(rows / 45,000)^-1.6` goes through what was best on MovieLens-100K (0.5, 80,000 rows) and on Frappe (0.1, 202,000), and what FuxiCTR's
-/// published settings have for Criteo (1e-5, 37 million): see `docs/training.md`.
+/// `(rows / 45,000)^-1.6` is about what was best of the few strengths that were tried on MovieLens-100K (0.5, 80,000 rows) and on Frappe (0.1,
+/// 202,000); for many more rows it is a guess along that line: see `docs/training.md`.
 pub fn table_l2(rows: u64) -> f64 {
     (rows.max(1) as f64 / ROWS).powf(-POWER).min(1.0)
 }
