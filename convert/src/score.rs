@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
+use xsfm_interchange::metrics::Observed;
 use xsfm_interchange::rows::RowBlock;
 use xsfm_runtime::{BatchError, Model, Ranker, Score, Scorer, ScratchBlock};
 
@@ -47,15 +48,24 @@ fn score_blocks<E: From<Error>>(
     Ok(())
 }
 
-/// Rows with labels, and a model's logits.
+/// Rows with labels, perhaps with weights, and a model's logits.
 #[derive(Clone, Debug, Default)]
 pub struct Labelled {
     /// `[rows]`
     pub labels: Vec<u8>,
+    /// `[rows]`; empty where rows have none.
+    pub weights: Vec<f32>,
     /// `[rows]`
     pub logits: Vec<f64>,
     /// `[rows]`: indices in the field that was asked for; empty where none was.
     pub groups: Vec<u32>,
+}
+
+impl Labelled {
+    /// What is known of the rows.
+    pub fn observed(&self) -> Observed<'_> {
+        Observed { labels: &self.labels, weights: &self.weights }
+    }
 }
 
 /// Scores the labelled rows of `path`, at least one; `group_by` is the number of a field that is no bag.
@@ -66,6 +76,7 @@ pub fn score_labelled(model: &Model<'_>, path: &Path, group_by: Option<usize>) -
     let mut all = Labelled::default();
     score_rows(model, path, |block, scores| {
         all.labels.extend_from_slice(&block.labels);
+        all.weights.extend_from_slice(&block.weights);
         all.logits.extend(scores.iter().map(|score| f64::from(score.logit)));
         group_by.into_iter().for_each(|field| all.groups.extend(block.column(field)));
         Ok::<(), Error>(())

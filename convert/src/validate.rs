@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
-use xsfm_interchange::metrics::Metrics;
 use xsfm_interchange::metrics::auc::AucDifference;
+use xsfm_interchange::metrics::{Metrics, Observed};
 use xsfm_interchange::rows::Bounds;
 use xsfm_runtime::Model;
 
@@ -49,7 +49,7 @@ pub fn validate(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report, Error> {
     check_fields(packed, original)?;
-    let (mut labels, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut labels, mut weights, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     score_rows(packed, rows, |block, scores| {
         for (i, score) in scores.iter().enumerate() {
             before.push(float_forward(original, block.row(i)).map_err(Error::row(before.len()))?.logit);
@@ -59,6 +59,7 @@ pub fn validate(
             }
         }
         labels.extend_from_slice(&block.labels);
+        weights.extend_from_slice(&block.weights);
         Ok::<(), Error>(())
     })?;
     if before.is_empty() {
@@ -69,13 +70,14 @@ pub fn validate(
     let mean = before.iter().sum::<f64>() / n;
     let logit_deviation = (before.iter().map(|b| (b - mean).powi(2)).sum::<f64>() / n).sqrt();
     let logit_error_mean = errors().sum::<f64>() / n;
+    let observed = Observed { labels: &labels, weights: &weights };
     let metrics = |logits: &[f64]| {
-        let measured = (!labels.is_empty()).then(|| Metrics::from_logits(&labels, logits)).transpose();
+        let measured = (!labels.is_empty()).then(|| Metrics::from_logits(observed, logits)).transpose();
         measured.map_err(|error| Error::Input(format!("{}: {error}", rows.display())))
     };
     let auc_difference = match labels.is_empty() {
         true => None,
-        false => AucDifference::new(&labels, &after, &before)
+        false => AucDifference::new(observed, &after, &before)
             .map_err(|error| Error::Input(format!("{}: {error}", rows.display())))?,
     };
     Ok(Report {

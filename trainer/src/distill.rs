@@ -29,29 +29,37 @@ impl Objective {
         }
     }
 
-    /// logits, labels `[n]`, those of [`teacher`](Self::teacher) -> mean loss of a batch
-    pub fn loss(&self, logits: &Tensor, labels: &Tensor, teacher: Option<&Tensor>) -> Tensor {
+    /// logits, labels, weights `[n]`, those of [`teacher`](Self::teacher) -> mean loss of a batch, each row's times its weight
+    pub fn loss(&self, logits: &Tensor, labels: &Tensor, weights: Option<&Tensor>, teacher: Option<&Tensor>) -> Tensor {
         match (self, teacher) {
             (Objective::Distill { alpha, temperature, .. }, Some(teacher)) => {
-                distillation_loss(logits, labels, teacher, *alpha, *temperature)
+                distillation_loss(logits, labels, weights, teacher, *alpha, *temperature)
             }
-            _ => cross_entropy(logits, labels),
+            _ => cross_entropy(logits, labels, weights),
         }
     }
 }
 
-/// logits, targets `[n]` -> mean of `-y ln p - (1 - y) ln(1 - p)`
-pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Tensor {
-    logits.binary_cross_entropy_with_logits::<Tensor>(targets, None, None, Reduction::Mean)
+/// logits, targets, weights `[n]` -> mean of `w (-y ln p - (1 - y) ln(1 - p))`, w = 1 without weights
+pub fn cross_entropy(logits: &Tensor, targets: &Tensor, weights: Option<&Tensor>) -> Tensor {
+    logits.binary_cross_entropy_with_logits(targets, weights, None, Reduction::Mean)
 }
 
-/// logits, labels, teacher `[n]` -> `alpha H(y, s(z)) + (1 - alpha) T^2 KL(s(t / T) || s(z / T))`, means over the batch
+/// logits, labels, weights, teacher `[n]` -> `alpha H(y, s(z)) + (1 - alpha) T^2 KL(s(t / T) || s(z / T))`, means over the batch, each
+/// row's terms times its weight
 ///
 /// `s` is the sigmoid. The factor `T^2` keeps the gradients' size independent of T. The divergence, not the cross entropy, so
 /// that the loss is 0 where the student equals its teacher; the gradients are the same.
-pub fn distillation_loss(logits: &Tensor, labels: &Tensor, teacher: &Tensor, alpha: f64, temperature: f64) -> Tensor {
+pub fn distillation_loss(
+    logits: &Tensor,
+    labels: &Tensor,
+    weights: Option<&Tensor>,
+    teacher: &Tensor,
+    alpha: f64,
+    temperature: f64,
+) -> Tensor {
     let teacher = teacher / temperature;
     let soft = teacher.sigmoid();
-    let divergence = cross_entropy(&(logits / temperature), &soft) - cross_entropy(&teacher, &soft);
-    cross_entropy(logits, labels) * alpha + divergence * ((1.0 - alpha) * temperature * temperature)
+    let divergence = cross_entropy(&(logits / temperature), &soft, weights) - cross_entropy(&teacher, &soft, weights);
+    cross_entropy(logits, labels, weights) * alpha + divergence * ((1.0 - alpha) * temperature * temperature)
 }

@@ -5,7 +5,7 @@ use std::thread;
 use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor};
 use xsfm_interchange::config::ModelConfig;
-use xsfm_interchange::metrics::Metrics;
+use xsfm_interchange::metrics::{Metrics, Observed};
 use xsfm_interchange::rows::{RowBlock, RowsError};
 
 use crate::data::ahead::ahead;
@@ -24,6 +24,24 @@ const UNREAD: usize = 64;
 const FILLING_NUMBERS: usize = 1 << 26;
 /// More rows than these make no call faster per row.
 const FILLING_ROWS: usize = 1 << 16;
+
+/// Rows and their logits, in the order of a file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scored {
+    /// `[rows]`
+    pub labels: Vec<u8>,
+    /// `[rows]`; empty where rows have none.
+    pub weights: Vec<f32>,
+    /// `[rows]`
+    pub logits: Vec<f64>,
+}
+
+impl Scored {
+    /// What is known of the rows.
+    pub fn observed(&self) -> Observed<'_> {
+        Observed { labels: &self.labels, weights: &self.weights }
+    }
+}
 
 /// A model in evaluation.
 #[derive(Debug)]
@@ -54,11 +72,11 @@ impl<'a> Scorer<'a> {
         Ok(self.pass(&self.model().entries(block)?))
     }
 
-    /// Labels and logits of all rows, in the order of the file. `tick` is called with the number of rows of each batch.
+    /// The logits of all rows. `tick` is called with the number of rows of each batch.
     ///
     /// # Errors
     /// Rows that cannot be read, do not fit the model or have no label.
-    pub fn score(&self, rows: &mut Batches, mut tick: impl FnMut(u64)) -> Result<(Vec<u8>, Vec<f64>)> {
+    pub fn score(&self, rows: &mut Batches, mut tick: impl FnMut(u64)) -> Result<Scored> {
         let device = self.model().device();
         let indexer = self.model().layout.indexer().clone();
         let size = if device == Device::Cpu { None } else { Some(filling_rows(&self.model().config)) };
@@ -68,17 +86,19 @@ impl<'a> Scorer<'a> {
             let ready = Ready::Here(indexer.rows(&block)?);
             // As in training: on a GPU they go ahead.
             let ready = if device == Device::Cpu { ready } else { Ready::There(ready.entries(device)?) };
-            anyhow::Ok((block.labels, ready))
+            anyhow::Ok((block.labels, block.weights, ready))
         };
-        let (mut labels, mut logits) = (Vec::new(), Logits::new(device));
+        let (mut scored, mut logits) = (Scored::default(), Logits::new(device));
         thread::scope(|scope| {
             for batch in ahead(scope, WAITING, preparing_threads(device), batches, prepare) {
-                let (of_batch, ready) = batch?;
+                let (labels, weights, ready) = batch?;
                 logits.add(self.pass(&ready.entries(device)?))?;
-                tick(of_batch.len() as u64);
-                labels.extend(of_batch);
+                tick(labels.len() as u64);
+                scored.labels.extend(labels);
+                scored.weights.extend(weights);
             }
-            Ok((labels, logits.read()?))
+            scored.logits = logits.read()?;
+            Ok(scored)
         })
     }
 
@@ -101,8 +121,8 @@ impl<'a> Scorer<'a> {
     /// # Errors
     /// Rows that cannot be read or do not fit the model; no rows.
     pub fn metrics(&self, rows: &mut Batches) -> Result<Metrics> {
-        let (labels, logits) = self.score(rows, |_| ())?;
-        Metrics::from_logits(&labels, &logits).context("measuring")
+        let scored = self.score(rows, |_| ())?;
+        Metrics::from_logits(scored.observed(), &scored.logits).context("measuring")
     }
 }
 

@@ -21,7 +21,7 @@ use crate::checkpoint;
 use crate::data::batches::Batches;
 use crate::data::dataset;
 use crate::device;
-use crate::evaluate::Scorer;
+use crate::evaluate::{Scored, Scorer};
 use crate::fit::{EVALUATION_ROWS, progress};
 use crate::model::Model;
 
@@ -124,18 +124,19 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
     let by_group = |labels: &[u8], logits: &[f64]| groups.as_ref().map(|g| g.figures(labels, logits)).transpose();
 
     let rows = data.path(part);
-    let (labels, logits) = mean_logits(&args.checkpoint, &rows, device)?;
-    let corrected = args.negative_rate.applied(&logits);
-    let figures = Metrics::from_logits(&labels, &corrected)?;
+    let scored = mean_logits(&args.checkpoint, &rows, device)?;
+    let (observed, logits) = (scored.observed(), &scored.logits);
+    let corrected = args.negative_rate.applied(logits);
+    let figures = Metrics::from_logits(observed, &corrected)?;
     let against = (!args.against.is_empty()).then(|| -> Result<_> {
-        let (_, others) = mean_logits(&args.against, &rows, device)?;
+        let others = mean_logits(&args.against, &rows, device)?.logits;
         Ok(Comparison {
-            against: Metrics::from_logits(&labels, &args.negative_rate.applied(&others))?,
-            against_by_group: by_group(&labels, &others)?,
-            auc_difference: AucDifference::new(&labels, &logits, &others)?,
+            against: Metrics::from_logits(observed, &args.negative_rate.applied(&others))?,
+            against_by_group: by_group(observed.labels, &others)?,
+            auc_difference: AucDifference::new(observed, logits, &others)?,
         })
     });
-    let report = Evaluation { figures, by_group: by_group(&labels, &logits)?, comparison: against.transpose()? };
+    let report = Evaluation { figures, by_group: by_group(observed.labels, logits)?, comparison: against.transpose()? };
     if let Some(path) = &args.logits {
         // An integer logit is exact in f32, and Rust prints the shortest digits that restore an f32.
         atomic::write(path, |output| logits.iter().try_for_each(|&logit| writeln!(output, "{}", logit as f32)))
@@ -143,7 +144,7 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
     }
     if let Some(path) = &args.reliability {
         let names: Vec<String> = args.checkpoint.iter().map(|folder| folder.display().to_string()).collect();
-        let of_model = Reliability::from_logits(&labels, &corrected)?;
+        let of_model = Reliability::from_logits(observed, &corrected)?;
         let title = format!("Reliability on {}", rows.display());
         let svg = figure::reliability(&title, &[(&names.join(", "), &of_model)])?;
         atomic::write(path, |output| output.write_all(svg.as_bytes())).with_context(|| path.display().to_string())?;
@@ -171,23 +172,23 @@ impl<'a> Groups<'a> {
     }
 }
 
-/// Labels of the rows, and the mean of the checkpoints' logits.
-pub(crate) fn mean_logits(checkpoints: &[PathBuf], rows: &Path, device: Device) -> Result<(Vec<u8>, Vec<f64>)> {
-    let mut sum: Option<(Vec<u8>, Vec<f64>)> = None;
+/// The rows, and the mean of the checkpoints' logits.
+pub(crate) fn mean_logits(checkpoints: &[PathBuf], rows: &Path, device: Device) -> Result<Scored> {
+    let mut sum: Option<Scored> = None;
     for folder in checkpoints {
         let model: Model = checkpoint::load(folder, device)?;
         let mut rows = Batches::open(rows, Bounds::from(&model.config), EVALUATION_ROWS)?;
         let bar = progress(rows.num_rows());
-        let (labels, logits) = Scorer::new(&model)?.score(&mut rows, |n| bar.inc(n))?;
+        let scored = Scorer::new(&model)?.score(&mut rows, |n| bar.inc(n))?;
         bar.finish_and_clear();
         match &mut sum {
-            None => sum = Some((labels, logits)),
-            Some((_, sum)) => sum.iter_mut().zip(logits).for_each(|(sum, logit)| *sum += logit),
+            None => sum = Some(scored),
+            Some(sum) => sum.logits.iter_mut().zip(scored.logits).for_each(|(sum, logit)| *sum += logit),
         }
     }
-    let (labels, mut logits) = sum.context("no checkpoint")?;
-    logits.iter_mut().for_each(|logit| *logit /= checkpoints.len() as f64);
-    Ok((labels, logits))
+    let mut mean = sum.context("no checkpoint")?;
+    mean.logits.iter_mut().for_each(|logit| *logit /= checkpoints.len() as f64);
+    Ok(mean)
 }
 
 impl fmt::Display for Evaluation {

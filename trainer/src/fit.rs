@@ -98,7 +98,7 @@ pub fn seed_torch(seed: u64, epoch: u64) {
 
 /// A batch that is ready to be trained on.
 enum Ready {
-    Here { labels: Vec<u8>, teacher: Option<Vec<f32>>, rows: DistinctRows },
+    Here { labels: Vec<u8>, weights: Option<Vec<f32>>, teacher: Option<Vec<f32>>, rows: DistinctRows },
     There(OnDevice),
 }
 
@@ -107,6 +107,8 @@ struct OnDevice {
     count: usize,
     /// `[count]`, u8.
     labels: Tensor,
+    /// `[count]`, with a mean of 1 over all training rows; absent where rows have none.
+    weights: Option<Tensor>,
     /// `[count]`
     teacher: Option<Tensor>,
     rows: Uploaded,
@@ -114,13 +116,14 @@ struct OnDevice {
 
 impl Ready {
     fn upload(self, device: Device) -> Result<OnDevice> {
-        let (labels, teacher, rows) = match self {
+        let (labels, weights, teacher, rows) = match self {
             Ready::There(batch) => return Ok(batch),
-            Ready::Here { labels, teacher, rows } => (labels, teacher, rows),
+            Ready::Here { labels, weights, teacher, rows } => (labels, weights, teacher, rows),
         };
         Ok(OnDevice {
             count: labels.len(),
             labels: upload(&labels, device)?,
+            weights: weights.map(|weights| upload(&weights, device)).transpose()?,
             teacher: teacher.map(|teacher| upload(&teacher, device)).transpose()?,
             rows: rows.upload(device)?,
         })
@@ -329,19 +332,23 @@ impl Fit<'_> {
         let mut losses = Losses::read_every(LOSSES_READ[usize::from(is_int8)]);
         let (objective, device) = (self.objective, self.model.device());
         let (indexer, numberings) = (self.model.layout.indexer().clone(), NumberingPool::default());
+        let mean_weight = train.mean_weight()?;
         let batches = train.pass(Order::Shuffled { seed: t.seed, epoch });
         let unknown = Unknown { share: t.unknown_share, seed: t.seed, epoch };
         let prepare = move |batch: Result<Batch, RowsError>| {
             let Batch { rows: mut block, numbers } = batch?;
             unknown.replace(&mut block, &numbers);
             let rows = numberings.distinct(indexer.rows(&block)?);
-            let ready = Ready::Here { labels: block.labels, teacher: objective.teacher(&numbers), rows };
+            // A mean of 1, so that weights say how rows relate to each other and L2 stays what it is.
+            let relative = |weight: &f32| (f64::from(*weight) / mean_weight) as f32;
+            let weights = (!block.weights.is_empty()).then(|| block.weights.iter().map(relative).collect());
+            let ready = Ready::Here { labels: block.labels, weights, teacher: objective.teacher(&numbers), rows };
             // On a GPU they go ahead. On a CPU there is nothing to copy, and a thread that is new to libtorch costs the others time.
             if device == Device::Cpu { anyhow::Ok(ready) } else { ready.upload(device).map(Ready::There) }
         };
         thread::scope(|scope| {
             for (step, batch) in (1..).zip(ahead(scope, WAITING, preparing_threads(device), batches, prepare)) {
-                let OnDevice { count, labels, teacher, rows } = batch?.upload(device)?;
+                let OnDevice { count, labels, weights, teacher, rows } = batch?.upload(device)?;
                 bar.inc(1);
                 // BatchNorm has no variance of a single row.
                 if count > 1 {
@@ -351,7 +358,8 @@ impl Fit<'_> {
                         // Before the first step the integers could carry the model.
                         _ => self.diverged(format!("{error:#}, in step {step} of epoch {epoch}"), epoch).into(),
                     })?;
-                    let loss = objective.loss(&output.logits, &labels.to_kind(Kind::Float), teacher.as_ref());
+                    let labels = labels.to_kind(Kind::Float);
+                    let loss = objective.loss(&output.logits, &labels, weights.as_ref(), teacher.as_ref());
                     let loss = if t.l2 > 0.0 { loss + output.squares() * (t.l2 / 2.0) } else { loss };
                     self.check(losses.add(&loss, count)?, epoch)?;
                     let number = (epoch - 1) * steps + step;

@@ -99,7 +99,7 @@ fn logits(teacher: &Path, data: &Dataset, device: Device, place: (usize, usize))
     }
     let bar = progress(batches.num_rows());
     bar.set_message(format!("logits of teacher {}/{}", place.0, place.1));
-    let (_, logits) = Scorer::new(&model)?.score(&mut batches, |n| bar.inc(n))?;
+    let logits = Scorer::new(&model)?.score(&mut batches, |n| bar.inc(n))?.logits;
     bar.finish_and_clear();
     let logits = Tensor::from_slice(&logits).to_kind(Kind::Float);
     let text = serde_json::to_string(&source)?;

@@ -315,7 +315,7 @@ fn every_parameter_learns() {
         let labels = Tensor::from_slice(&block.labels.iter().map(|&y| f32::from(y)).collect::<Vec<_>>());
         let before: HashMap<String, Tensor> = model.parameters.snapshot().into_iter().collect();
         for _ in 0..3 {
-            let loss = cross_entropy(&model.train_pass(&entries, Dropout::default()).logits, &labels);
+            let loss = cross_entropy(&model.train_pass(&entries, Dropout::default()).logits, &labels, None);
             let named = model.parameters.named();
             let trained: Vec<&Tensor> = named.iter().filter(|n| n.2 != Role::Statistic).map(|n| &n.1).collect();
             let gradients = Tensor::run_backward(&[&loss], &trained, false, false);

@@ -142,7 +142,7 @@ fn teachers_logits_are_kept_while_model_and_rows_stay() {
     let logits_of = |teacher: &Path| {
         let model = checkpoint::load(teacher, Device::Cpu).unwrap();
         let mut batches = Batches::open(&rows, Bounds::from(&model.config), 4096).unwrap();
-        Scorer::new(&model).unwrap().score(&mut batches, |_| ()).unwrap().1
+        Scorer::new(&model).unwrap().score(&mut batches, |_| ()).unwrap().logits
     };
     let (one, two) = (logits_of(&teachers[0]), logits_of(&teachers[1]));
     for (i, mean) in first.iter().enumerate() {
@@ -414,14 +414,17 @@ fn distillation_loss_equals_its_formula() {
             expected +=
                 (alpha * entropy(y[i], sigmoid(z[i])) + (1.0 - alpha) * temperature * temperature * divergence) / 3.0;
         }
-        let found = distillation_loss(&tensor(&z), &tensor(&y), &tensor(&t), alpha, temperature).double_value(&[]);
+        let found =
+            distillation_loss(&tensor(&z), &tensor(&y), None, &tensor(&t), alpha, temperature).double_value(&[]);
         assert!((found - expected).abs() < 1e-12, "{alpha}, {temperature}: {found} and {expected}");
     }
     // A student that equals its teacher has no loss and no gradient.
     let z = tensor(&t).to_kind(Kind::Float).set_requires_grad(true);
-    let loss = distillation_loss(&z, &z.ones_like(), &tensor(&t).to_kind(Kind::Float), 0.0, 3.0);
+    let loss = distillation_loss(&z, &z.ones_like(), None, &tensor(&t).to_kind(Kind::Float), 0.0, 3.0);
     loss.backward();
     assert!(loss.double_value(&[]).abs() < 1e-6 && z.grad().abs().max().double_value(&[]) < 1e-6);
-    let plain = cross_entropy(&z, &z.ones_like()).double_value(&[]);
-    assert!((distillation_loss(&z, &z.ones_like(), &z.detach(), 1.0, 3.0).double_value(&[]) - plain).abs() < 1e-9);
+    let plain = cross_entropy(&z, &z.ones_like(), None).double_value(&[]);
+    assert!(
+        (distillation_loss(&z, &z.ones_like(), None, &z.detach(), 1.0, 3.0).double_value(&[]) - plain).abs() < 1e-9
+    );
 }

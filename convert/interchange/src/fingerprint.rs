@@ -82,7 +82,7 @@ impl FromStr for Vocabulary {
     }
 }
 
-/// The fingerprint of the rows of one file: labels and indices, in their order, however they are divided in blocks.
+/// The fingerprint of the rows of one file: labels, weights and indices, in their order, however they are divided in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Rows(u64);
@@ -126,6 +126,8 @@ as_text!(Vocabulary, Rows);
 #[derive(Default)]
 pub(crate) struct RowsHash {
     labels: Xxh3Default,
+    weights: Xxh3Default,
+    has_weights: bool,
     indices: Xxh3Default,
     lengths: Xxh3Default,
     rows: u64,
@@ -135,6 +137,8 @@ impl RowsHash {
     /// The next rows.
     pub(crate) fn push(&mut self, block: &RowBlock) {
         self.labels.update(&block.labels);
+        self.weights.update(block.weights.as_bytes());
+        self.has_weights |= !block.weights.is_empty();
         self.indices.update(block.indices.as_bytes());
         let lengths: Vec<u32> = block.offsets.windows(2).map(|two| two[1] - two[0]).collect();
         self.lengths.update(lengths.as_bytes());
@@ -144,7 +148,9 @@ impl RowsHash {
     /// The fingerprint of all rows so far.
     pub(crate) fn finish(&self) -> Rows {
         let parts = [self.labels.digest(), self.indices.digest(), self.lengths.digest(), self.rows];
-        Rows(xxh3_64(parts.as_bytes()))
+        // Rows without weights have the fingerprint that they had before there were weights.
+        let weights = self.has_weights.then(|| self.weights.digest());
+        Rows(xxh3_64([&parts[..], weights.as_slice()].concat().as_bytes()))
     }
 }
 

@@ -9,16 +9,21 @@
 //! | standard error | of the AUC, as a sample of rows gives it (DeLong 1988): see [`auc`] |
 //! | ECE, calibration | mean distance of predictions from click rates, in bins; mean prediction over click rate: see [`calibration`] |
 //! | GAUC, NDCG, MRR | of every group's ranking, averaged: see [`grouped`] |
+//!
+//! Where rows have weights, a row of weight w counts as w rows of weight 1 do: in every mean, in every pair of AUC (by the product of both
+//! weights), in every bin. Standard errors are absent then: weights say how much a row counts, not how many were drawn.
 
 pub mod auc;
 pub mod calibration;
 pub mod grouped;
+mod observed;
 pub mod platt;
 
 use serde::{Deserialize, Serialize};
 
 use self::auc::AucShares;
 use self::calibration::Reliability;
+pub use self::observed::Observed;
 
 /// Probabilities are kept this far from 0 and 1 when only the probability is known.
 const PROBABILITY_MIN: f64 = 1e-15;
@@ -27,9 +32,9 @@ const PROBABILITY_MIN: f64 = 1e-15;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metrics {
-    /// Number of rows.
+    /// Number of rows, whatever they weigh.
     pub rows: u64,
-    /// Rows with label 1.
+    /// Rows with label 1, whatever they weigh.
     pub positives: u64,
     /// Mean cross entropy, in nats.
     pub log_loss: f64,
@@ -82,6 +87,28 @@ pub enum MetricsError {
         /// Its label.
         label: u8,
     },
+    /// Different numbers of labels and weights.
+    #[error("{labels} labels, but {weights} weights")]
+    Weights {
+        /// Number of labels.
+        labels: usize,
+        /// Number of weights.
+        weights: usize,
+    },
+    /// A weight that is negative or not finite.
+    #[error("row {row}: weight {weight}, a finite number that is not negative expected")]
+    Weight {
+        /// Number of the row, from 0.
+        row: usize,
+        /// Its weight.
+        weight: f32,
+    },
+    /// All weights are 0.
+    #[error("all {rows} rows have weight 0")]
+    Weightless {
+        /// Number of rows.
+        rows: usize,
+    },
     /// A score that is not a number, or a probability outside 0 to 1.
     #[error("row {row}: score {score} is not {expected}")]
     Score {
@@ -103,71 +130,59 @@ impl Metrics {
 
     /// Figures of logits. LogLoss is `max(x, 0) - x y + ln(1 + exp(-|x|))`, which needs no clamping.
     ///
-    /// `labels`, `logits`: `[rows]`.
+    /// `rows`, `logits`: `[rows]`.
     ///
     /// # Errors
-    /// No rows, lengths that differ, a label other than 0 and 1, a logit that is not finite.
-    pub fn from_logits(labels: &[u8], logits: &[f64]) -> Result<Self, MetricsError> {
-        check(labels, logits, "a finite logit", f64::is_finite)?;
-        let loss = |(&y, &x): (&u8, &f64)| x.max(0.0) - x * f64::from(y) + (-x.abs()).exp().ln_1p();
-        Ok(Self::new(labels, logits, labels.iter().zip(logits).map(loss).sum(), probability))
+    /// No rows, lengths that differ, a label other than 0 and 1, a weight that is none, a logit that is not finite.
+    pub fn from_logits<'a>(rows: impl Into<Observed<'a>>, logits: &[f64]) -> Result<Self, MetricsError> {
+        let rows = rows.into();
+        rows.check(logits, "a finite logit", f64::is_finite)?;
+        let loss = |y: f64, x: f64| x.max(0.0) - x * y + (-x.abs()).exp().ln_1p();
+        Ok(Self::new(rows, logits, loss, probability))
     }
 
     /// Figures of probabilities, clamped to `1e-15..=1 - 1e-15` in LogLoss.
     ///
-    /// `labels`, `probabilities`: `[rows]`.
+    /// `rows`, `probabilities`: `[rows]`.
     ///
     /// # Errors
-    /// No rows, lengths that differ, a label other than 0 and 1, a probability outside 0 to 1.
-    pub fn from_probabilities(labels: &[u8], probabilities: &[f64]) -> Result<Self, MetricsError> {
-        check(labels, probabilities, "a probability", |p| (0.0..=1.0).contains(&p))?;
-        let loss = |(&y, &p): (&u8, &f64)| {
+    /// No rows, lengths that differ, a label other than 0 and 1, a weight that is none, a probability outside 0 to 1.
+    pub fn from_probabilities<'a>(rows: impl Into<Observed<'a>>, probabilities: &[f64]) -> Result<Self, MetricsError> {
+        let rows = rows.into();
+        rows.check(probabilities, "a probability", |p| (0.0..=1.0).contains(&p))?;
+        let loss = |y: f64, p: f64| {
             let p = p.clamp(PROBABILITY_MIN, 1.0 - PROBABILITY_MIN);
-            if y == 1 { -p.ln() } else { -(-p).ln_1p() }
+            if y == 1.0 { -p.ln() } else { -(-p).ln_1p() }
         };
-        Ok(Self::new(labels, probabilities, labels.iter().zip(probabilities).map(loss).sum(), |p| p))
+        Ok(Self::new(rows, probabilities, loss, |p| p))
     }
 
-    fn new(labels: &[u8], scores: &[f64], loss_sum: f64, probability: impl Fn(f64) -> f64) -> Self {
-        let positives = labels.iter().filter(|&&y| y == 1).count() as u64;
-        let rows = labels.len() as u64;
-        let log_loss = loss_sum / rows as f64;
+    fn new(
+        rows: Observed<'_>,
+        scores: &[f64],
+        loss: impl Fn(f64, f64) -> f64,
+        probability: impl Fn(f64) -> f64,
+    ) -> Self {
+        let all = rows.all();
+        let positives = rows.labels.iter().filter(|&&y| y == 1).count() as u64;
+        let losses = scores.iter().enumerate().map(|(row, &x)| rows.weight(row) * loss(f64::from(rows.labels[row]), x));
+        let log_loss = losses.sum::<f64>() / all.total();
         let ranking = ranking(scores);
-        let (auc, prauc) = areas(labels, &ranking).unzip();
-        let auc_standard_error = AucShares::of_ranking(labels, &ranking).and_then(|shares| shares.standard_error());
-        let rate = positives as f64 / rows as f64;
+        let (auc, prauc) = areas(rows, &ranking).unzip();
+        let auc_standard_error = AucShares::of_ranking(rows, &ranking).and_then(|shares| shares.standard_error());
+        let rate = all.positive / all.total();
         let constant = -rate * rate.ln() - (1.0 - rate) * (1.0 - rate).ln();
         let rce = auc.map(|_| 100.0 * (1.0 - log_loss / constant));
-        let reliability = Reliability::of_ranking(labels, &ranking, probability);
+        let reliability = Reliability::of_ranking(rows, &ranking, probability);
         let (ece, calibration) = (Some(reliability.ece()), reliability.calibration());
-        Metrics { rows, positives, log_loss, auc, auc_standard_error, prauc, rce, ece, calibration }
+        let count = rows.labels.len() as u64;
+        Metrics { rows: count, positives, log_loss, auc, auc_standard_error, prauc, rce, ece, calibration }
     }
 }
 
 /// `sigmoid(logit)`
 fn probability(logit: f64) -> f64 {
     1.0 / (1.0 + (-logit).exp())
-}
-
-fn check(
-    labels: &[u8],
-    scores: &[f64],
-    expected: &'static str,
-    valid: impl Fn(f64) -> bool,
-) -> Result<(), MetricsError> {
-    if labels.len() != scores.len() {
-        return Err(MetricsError::Length { labels: labels.len(), scores: scores.len() });
-    }
-    if labels.is_empty() {
-        return Err(MetricsError::Empty);
-    }
-    if let Some(row) = labels.iter().position(|&y| y > 1) {
-        return Err(MetricsError::Label { row, label: labels[row] });
-    }
-    if let Some(row) = scores.iter().position(|&score| !valid(score)) {
-        return Err(MetricsError::Score { row, score: scores[row], expected });
-    }
-    Ok(())
 }
 
 /// Finite scores `[rows]` with the numbers of their rows, the highest first. +0 and -0 are equal scores.
@@ -180,23 +195,22 @@ fn ranking(scores: &[f64]) -> Vec<(f64, usize)> {
 /// AUC and PRAUC in one walk down the ranking; `None` with one class only.
 ///
 /// Rows of equal score are one step. In AUC a step's positives win against the negatives below it and half of its own.
-fn areas(labels: &[u8], ranking: &[(f64, usize)]) -> Option<(f64, f64)> {
-    let positives = labels.iter().filter(|&&y| y == 1).count() as f64;
-    let negatives = labels.len() as f64 - positives;
-    if positives == 0.0 || negatives == 0.0 {
-        return None;
-    }
+fn areas(rows: Observed<'_>, ranking: &[(f64, usize)]) -> Option<(f64, f64)> {
+    let all = rows.all().both_classes()?;
     let (mut hits, mut misses, mut wins) = (0.0, 0.0, 0.0);
     let (mut precision, mut area) = (1.0, 0.0);
     for step in ranking.chunk_by(|a, b| a.0 == b.0) {
-        let step_hits = step.iter().filter(|(_, row)| labels[*row] == 1).count() as f64;
-        let step_misses = step.len() as f64 - step_hits;
-        hits += step_hits;
-        misses += step_misses;
-        wins += step_hits * (negatives - misses + step_misses / 2.0);
+        let step = rows.mass(step);
+        // Rows that count nothing are no step.
+        if step.total() == 0.0 {
+            continue;
+        }
+        hits += step.positive;
+        misses += step.negative;
+        wins += step.positive * (all.negative - misses + step.negative / 2.0);
         let next = hits / (hits + misses);
-        area += step_hits / positives * (precision + next) / 2.0;
+        area += step.positive / all.positive * (precision + next) / 2.0;
         precision = next;
     }
-    Some((wins / (positives * negatives), area))
+    Some((wins / (all.positive * all.negative), area))
 }

@@ -2,7 +2,7 @@
 //!
 //! | file | reader | writer |
 //! |---|---|---|
-//! | Arrow IPC file: `label` UInt8, then per field UInt32, or List of UInt32 for a bag | [`RowsReader`] | [`RowsWriter`] |
+//! | Arrow IPC file: `label` UInt8, where rows have weights `sample_weight` Float32, then per field UInt32, or List of UInt32 for a bag | [`RowsReader`] | [`RowsWriter`] |
 //! | TSV: one row per line, a tab between fields, a bar inside a bag, no label | [`TsvReader`] | [`write_tsv_row`] |
 //!
 //! An Arrow file says which vocabulary its indices mean (`xsfm.vocabulary` in the metadata of its schema), and which rows they are
@@ -34,6 +34,9 @@ const BLOCK_INDICES: usize = 1 << 22;
 pub const MAX_BAG: usize = 1024;
 /// Name of the label's column in an Arrow file.
 pub const LABEL_COLUMN: &str = "label";
+
+/// Name of the weights' column in an Arrow file, where rows have weights.
+pub const WEIGHT_COLUMN: &str = "sample_weight";
 
 /// A column of indices.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,10 +161,12 @@ impl Bounds {
 }
 
 /// Consecutive rows in memory, all indices in one array.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RowBlock {
     /// `[rows]`, 0 or 1; empty where the file has no labels.
     pub labels: Vec<u8>,
+    /// `[rows]`, how much each counts: finite and not negative; empty where the file has no weights.
+    pub weights: Vec<f32>,
     /// `[rows * num_fields]` without bags.
     pub indices: Vec<u32>,
     /// `[rows * num_fields + 1]`: field `f` of row `i` has `indices[offsets[i * num_fields + f]..offsets[i * num_fields + f + 1]]`.
@@ -175,7 +180,7 @@ impl RowBlock {
     /// An empty block to push rows on.
     pub fn new(num_fields: usize, has_bag: bool) -> Self {
         let offsets = if has_bag { vec![0] } else { Vec::new() };
-        RowBlock { labels: Vec::new(), indices: Vec::new(), offsets, num_fields }
+        RowBlock { labels: Vec::new(), weights: Vec::new(), indices: Vec::new(), offsets, num_fields }
     }
 
     /// Number of rows.
@@ -218,6 +223,11 @@ impl RowBlock {
         self.labels.get(i).copied()
     }
 
+    /// Weight of row `i`; `None` where the file has no weights.
+    pub fn weight(&self, i: usize) -> Option<f32> {
+        self.weights.get(i).copied()
+    }
+
     /// Appends one field of the row that is being built. Exactly one index where the block has no bags.
     pub fn push_field(&mut self, indices: &[u32]) {
         self.indices.extend_from_slice(indices);
@@ -227,7 +237,7 @@ impl RowBlock {
         }
     }
 
-    /// Appends a whole row of another block.
+    /// Appends a whole row of another block, without its weight.
     pub fn push_row(&mut self, label: Option<u8>, row: &Row<'_>) {
         self.labels.extend(label);
         for f in 0..self.num_fields {
@@ -237,6 +247,7 @@ impl RowBlock {
 
     /// Appends row `i` of a block with the same fields.
     pub fn push_row_of(&mut self, block: &RowBlock, i: usize) {
+        self.weights.extend(block.weight(i));
         if self.offsets.is_empty() && block.offsets.is_empty() {
             self.labels.extend(block.label(i));
             self.indices.extend_from_slice(&block.indices[i * block.num_fields..][..block.num_fields]);
@@ -248,6 +259,7 @@ impl RowBlock {
     /// Forgets all rows and keeps the memory.
     pub fn clear(&mut self) {
         self.labels.clear();
+        self.weights.clear();
         self.indices.clear();
         self.offsets.truncate(1);
     }
@@ -355,4 +367,10 @@ fn cell_problem(bag: bool, count: usize) -> Option<String> {
         (true, _) => Some(format!("a bag of {count} indices, at most {MAX_BAG} allowed")),
         (false, _) => Some(format!("{count} indices in a field that is not a bag")),
     }
+}
+
+/// Refuses a weight that is no weight.
+fn weight_problem(weight: f32) -> Option<String> {
+    let is_weight = weight.is_finite() && weight >= 0.0;
+    (!is_weight).then(|| format!("weight {weight}, a finite number that is not negative expected"))
 }

@@ -116,7 +116,7 @@ fn blocks_are_written_as_their_rows_are() {
     }
     // A label that no row may have is named, with its row.
     let mut writer = RowsWriter::create(&folder.path().join("none.arrow"), &bounds(&[false], 100)).unwrap();
-    let block = RowBlock { labels: vec![0, 2], indices: vec![1, 2], offsets: vec![], num_fields: 1 };
+    let block = RowBlock { labels: vec![0, 2], weights: vec![], indices: vec![1, 2], offsets: vec![], num_fields: 1 };
     let error = writer.push_block(&block).unwrap_err().to_string();
     assert!(error.contains("row 1, field \"label\": label 2"), "{error}");
 }
@@ -297,4 +297,91 @@ fn bad_text_names_line_and_field() {
         let error = read_tsv(text, &[false, true]).unwrap_err();
         assert!(error.contains(expected), "{error}");
     }
+}
+
+/// Rows of two fields, the second a bag where `bag` says so, each with a weight.
+fn weighted(rows: u32, bags: &[bool]) -> RowBlock {
+    let mut block = RowBlock::new(bags.len(), bags.contains(&true));
+    for i in 0..rows {
+        let (label, row) = sample(i, bags);
+        block.push_row(Some(label), &row.row(0));
+        block.weights.push((i % 7) as f32 / 4.0);
+    }
+    block
+}
+
+#[test]
+fn weights_are_read_back_and_known_by_their_fingerprint() {
+    let folder = TempDir::new().unwrap();
+    for (name, bags) in [("plain.arrow", &[false, false][..]), ("bags.arrow", &[false, true])] {
+        let plain = folder.path().join(name);
+        let (block, path) = (weighted(150_000, bags), folder.path().join("rows.arrow"));
+        let mut writer = RowsWriter::create_weighted(&path, &bounds(bags, 100)).unwrap();
+        writer.push_block(&block).unwrap();
+        let fingerprint = writer.commit().unwrap();
+        let mut reader = RowsReader::open(&path).unwrap().expecting(bounds(bags, 100)).unwrap();
+        assert!(reader.has_weights() && reader.num_blocks() > 1);
+        assert_eq!((reader.fingerprint(), reader.columns()), (Some(fingerprint), &bounds(bags, 100).columns[..]));
+        let mean = block.weights.iter().map(|&w| f64::from(w)).sum::<f64>() / 150_000.0;
+        assert!((reader.mean_weight().unwrap() - mean).abs() < 1e-12);
+        let mut read = RowBlock::new(bags.len(), bags.contains(&true));
+        for of_file in reader.blocks() {
+            let of_file = of_file.unwrap();
+            (0..of_file.len()).for_each(|i| read.push_row_of(&of_file, i));
+        }
+        assert!(read == block);
+
+        // The same rows without weights, and with one that differs, are others.
+        write(&plain, 150_000, bags);
+        let mut plain = RowsReader::open(&plain).unwrap();
+        assert!(!plain.has_weights() && plain.mean_weight().unwrap() == 1.0);
+        let mut other = block.clone();
+        other.weights[140_000] = 9.0;
+        let mut writer = RowsWriter::create_weighted(&path, &bounds(bags, 100)).unwrap();
+        writer.push_block(&other).unwrap();
+        let of_other = writer.commit().unwrap();
+        assert!(plain.fingerprint() != Some(fingerprint) && of_other != fingerprint);
+    }
+}
+
+#[test]
+fn weights_that_no_row_may_have_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("rows.arrow");
+    let block = |bags: &[bool], change: &dyn Fn(&mut RowBlock)| {
+        let mut block = weighted(9, bags);
+        change(&mut block);
+        block
+    };
+    for bags in [&[false, false][..], &[false, true]] {
+        let mut writer = RowsWriter::create_weighted(&path, &bounds(bags, 100)).unwrap();
+        for weight in [-1.0, f32::NAN, f32::INFINITY] {
+            let error = writer.push_block(&block(bags, &|block| block.weights[0] = weight)).unwrap_err().to_string();
+            assert!(error.contains("sample_weight") && error.contains("not negative"), "{error}");
+        }
+        let error = writer.push_block(&block(bags, &|block| block.weights.clear())).unwrap_err().to_string();
+        assert!(error.contains("no weight"), "{error}");
+        let mut writer = RowsWriter::create(&path, &bounds(bags, 100)).unwrap();
+        let error = writer.push_block(&block(bags, &|_| ())).unwrap_err().to_string();
+        assert!(error.contains("without weights"), "{error}");
+    }
+    // A weight of a file that was damaged behind its writer's back.
+    let bags = [false, false];
+    let mut writer = RowsWriter::create_weighted(&path, &bounds(&bags, 100)).unwrap();
+    writer.push_block(&block(&bags, &|block| block.weights.fill(1234.5))).unwrap();
+    writer.commit().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let place = bytes.windows(4).position(|four| four == 1234.5_f32.to_le_bytes()).unwrap();
+    bytes[place + 4..place + 8].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&path, bytes).unwrap();
+    let mut reader = RowsReader::open(&path).unwrap();
+    for error in [reader.read_block(0).unwrap_err(), reader.mean_weight().unwrap_err()] {
+        assert!(error.to_string().contains("row 1, field \"sample_weight\": weight NaN"), "{error}");
+    }
+    // Nothing to learn from.
+    let mut writer = RowsWriter::create_weighted(&path, &bounds(&bags, 100)).unwrap();
+    writer.push_block(&block(&bags, &|block| block.weights.fill(0.0))).unwrap();
+    writer.commit().unwrap();
+    let error = RowsReader::open(&path).unwrap().mean_weight().unwrap_err().to_string();
+    assert!(error.contains("all 9 rows have weight 0"), "{error}");
 }

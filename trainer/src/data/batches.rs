@@ -21,6 +21,7 @@ const WINDOW_INDICES: usize = 1 << 24;
 pub struct Batches {
     reader: RowsReader,
     batch_size: usize,
+    mean_weight: Option<f64>,
 }
 
 /// The order of the rows in one pass over the file.
@@ -38,7 +39,7 @@ pub enum Order {
 }
 
 /// Rows that are computed together.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// Labels `[batch]`, indices and offsets flattened over rows and fields.
     pub rows: RowBlock,
@@ -69,7 +70,7 @@ impl Batches {
     /// The file cannot be read, or is not a file of such rows.
     pub fn open(path: &Path, bounds: Bounds, batch_size: usize) -> Result<Self, RowsError> {
         let reader = RowsReader::open(path)?.expecting(bounds)?;
-        Ok(Batches { reader, batch_size: batch_size.max(1) })
+        Ok(Batches { reader, batch_size: batch_size.max(1), mean_weight: None })
     }
 
     /// Number of rows of a pass.
@@ -80,6 +81,19 @@ impl Batches {
     /// Number of batches of a pass.
     pub fn num_batches(&self) -> u64 {
         self.num_rows().div_ceil(self.batch_size as u64)
+    }
+
+    /// The mean weight of all rows, 1 where they have none; read once.
+    ///
+    /// # Errors
+    /// Those of [`RowsReader::mean_weight`].
+    pub fn mean_weight(&mut self) -> Result<f64, RowsError> {
+        if let Some(mean) = self.mean_weight {
+            return Ok(mean);
+        }
+        let mean = self.reader.mean_weight()?;
+        self.mean_weight = Some(mean);
+        Ok(mean)
     }
 
     /// Starts a pass over the file.

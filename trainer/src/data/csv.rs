@@ -114,7 +114,8 @@ impl CsvBlock<'_> {
             return Err(format!("{} columns, {} expected", ends.len(), columns.width));
         }
         let cell = |column: usize| self.records.value(i, ends, column).map(Cell::Text);
-        description.fill(row, cell(columns.label), columns.time.map(cell), |f| cell(columns.fields[f]))
+        let (time, weight) = (columns.time.map(cell), columns.weight.map(cell));
+        description.fill(row, cell(columns.label), time, weight, |f| cell(columns.fields[f]))
     }
 }
 
@@ -137,6 +138,10 @@ impl Source for CsvSource {
 
     fn has_time(&self) -> bool {
         self.columns.time.is_some()
+    }
+
+    fn has_weights(&self) -> bool {
+        self.columns.weight.is_some()
     }
 
     fn blocks(&self, progress: &ProgressBar) -> Blocks<'_> {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use xsfm_interchange::bucket::bucket;
-use xsfm_interchange::rows::{LABEL_COLUMN, MAX_BAG};
+use xsfm_interchange::rows::{LABEL_COLUMN, MAX_BAG, WEIGHT_COLUMN};
 use xsfm_interchange::schema::FieldKind;
 
 use super::label::LabelRule;
@@ -24,6 +24,8 @@ pub(super) const SCHEMA_HELP: &str = r#"The schema file:
   min_count = 2          # default 1: rarer tokens share the out-of-vocabulary row
   time = "timestamp"     # optional: what --split chronological orders by; otherwise the order of the file. A number, or ISO 8601:
                          # 2024-03-05, 2024-03-05T10:00:00.25+01:00, 2024-03-05 09:00:00 (UTC, where no zone is said)
+
+  weight = "cost"        # optional: how much a row counts, in the loss and in every figure; a number from 0 on
 
   [label]
   column = "rating"      # a name of the header, or a position
@@ -55,9 +57,10 @@ pub(super) const SCHEMA_HELP: &str = r#"The schema file:
 pub(super) struct Description {
     pub(super) dialect: Dialect,
     pub(super) header: bool,
-    /// Names or places of the columns: label, time, fields.
+    /// Names or places of the columns: label, time, weight, fields.
     pub(super) label_column: ColumnName,
     pub(super) time_column: Option<ColumnName>,
+    pub(super) weight_column: Option<ColumnName>,
     pub(super) field_columns: Vec<ColumnName>,
     /// What a label of 1 means.
     pub(super) label: String,
@@ -102,6 +105,7 @@ struct Written {
     #[serde(default = "one")]
     min_count: u64,
     time: Option<ColumnName>,
+    weight: Option<ColumnName>,
     label: WrittenLabel,
     fields: Vec<WrittenField>,
 }
@@ -191,6 +195,7 @@ impl Description {
             header: written.header,
             label_column: written.label.column,
             time_column: written.time,
+            weight_column: written.weight,
             field_columns: Vec::new(),
             label,
             fields: Vec::new(),
@@ -201,7 +206,8 @@ impl Description {
         let mut names = HashSet::new();
         for field in written.fields {
             let name = &field.name;
-            if name == LABEL_COLUMN || !names.insert(name.clone()) {
+            let is_weight = name == WEIGHT_COLUMN && description.weight_column.is_some();
+            if name == LABEL_COLUMN || is_weight || !names.insert(name.clone()) {
                 return Err(format!("field {name:?}: this name is taken"));
             }
             description.add(field, min_count)?;
@@ -233,11 +239,14 @@ impl Description {
         Ok(())
     }
 
-    /// Checks the places of the label and of the fields in a file.
+    /// Checks the places of the label, the weight and the fields in a file.
     ///
     /// # Errors
-    /// A field is the label, or two fields are the same.
-    pub(super) fn check_columns(&self, label: usize, places: &[usize]) -> Result<(), String> {
+    /// A field or the weight is the label, or two fields are the same.
+    pub(super) fn check_columns(&self, label: usize, weight: Option<usize>, places: &[usize]) -> Result<(), String> {
+        if weight == Some(label) {
+            return Err("the weight is the label's column: rows with label 0 would count nothing".to_owned());
+        }
         for (f, (field, place)) in self.fields.iter().zip(places).enumerate() {
             let name = &field.name;
             if *place == label {
@@ -257,7 +266,7 @@ impl Description {
         Ok(())
     }
 
-    /// Fills an empty `row` from the cells of the label, the time, and field `f`.
+    /// Fills an empty `row` from the cells of the label, the time, the weight, and field `f`.
     ///
     /// # Errors
     /// What is wrong with the row, with the field's name.
@@ -266,6 +275,7 @@ impl Description {
         row: &mut RawRow,
         label: Result<Cell<'a>, String>,
         time: Option<Result<Cell<'a>, String>>,
+        weight: Option<Result<Cell<'a>, String>>,
         mut cell: impl FnMut(usize) -> Result<Cell<'a>, String>,
     ) -> Result<(), String> {
         let label = text(label, LABEL_COLUMN)?;
@@ -277,6 +287,15 @@ impl Description {
                 let time = text(time, "time")?;
                 let bad = || format!("field \"time\": {time:?} is neither a number nor a time of ISO 8601");
                 Some(Time::parse(&time).ok_or_else(bad)?)
+            }
+        };
+        row.weight = match weight {
+            None => None,
+            Some(weight) => {
+                let weight = text(weight, "weight")?;
+                let number = weight.parse::<f32>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+                let bad = || format!("field \"weight\": {weight:?}, a finite number that is not negative expected");
+                Some(number.ok_or_else(bad)?)
             }
         };
         for (f, (field, cut)) in self.fields.iter().zip(&self.cuts).enumerate() {

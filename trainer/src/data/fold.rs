@@ -180,14 +180,18 @@ fn encode(
 ) -> Result<fingerprint::Rows> {
     let bounds = Bounds::from(folded);
     let has_bag = bounds.columns.iter().any(|column| column.bag);
-    let mut writer = RowsWriter::create(to, &bounds)?;
     let mut rows = data.rows(part)?;
+    let mut writer = match rows.has_weights() {
+        true => RowsWriter::create_weighted(to, &bounds)?,
+        false => RowsWriter::create(to, &bounds)?,
+    };
     let bar = progress(&rows, "encoding");
     let mut indices = Vec::new();
     for block in rows.blocks() {
         let block = block?;
         let mut folded = RowBlock::new(new_indices.len(), has_bag);
         folded.labels.clone_from(&block.labels);
+        folded.weights.clone_from(&block.weights);
         for i in 0..block.len() {
             let row = block.row(i);
             for (f, new) in new_indices.iter().enumerate() {

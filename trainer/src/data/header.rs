@@ -32,6 +32,7 @@ pub(super) struct Header {
 pub(super) struct Columns {
     pub(super) label: usize,
     pub(super) time: Option<usize>,
+    pub(super) weight: Option<usize>,
     pub(super) fields: Vec<usize>,
     /// Number of columns that every row must have.
     pub(super) width: usize,
@@ -92,9 +93,10 @@ impl Header {
         };
         let label = find(&description.label_column)?;
         let time = description.time_column.as_ref().map(find).transpose()?;
+        let weight = description.weight_column.as_ref().map(find).transpose()?;
         let fields = description.field_columns.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-        description.check_columns(label, &fields).map_err(|what| self.error(what))?;
-        Ok(Columns { label, time, fields, width })
+        description.check_columns(label, weight, &fields).map_err(|what| self.error(what))?;
+        Ok(Columns { label, time, weight, fields, width })
     }
 
     /// Checks that this file's header is that of the first file.
@@ -134,6 +136,7 @@ impl Header {
             .into_iter()
             .chain(&description.field_columns)
             .chain(&description.time_column)
+            .chain(&description.weight_column)
             .collect();
         let has_all = |names: &[&str]| {
             wanted.iter().all(|column| match column {

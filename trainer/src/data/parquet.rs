@@ -42,6 +42,7 @@ struct Layout {
     /// Places in the projection.
     label: usize,
     time: Option<usize>,
+    weight: Option<usize>,
     fields: Vec<usize>,
 }
 
@@ -60,7 +61,9 @@ impl ParquetSource {
         for (layout, path) in others.iter().zip(&files.parts()[1..]) {
             layout.check_same(path, first, first_path)?;
         }
-        description.check_columns(first.label, &first.fields).map_err(|what| DataError::file(schema, what))?;
+        description
+            .check_columns(first.label, first.weight, &first.fields)
+            .map_err(|what| DataError::file(schema, what))?;
         Ok(ParquetSource { files, schema: schema.to_owned(), description, layouts })
     }
 }
@@ -81,15 +84,17 @@ impl Layout {
         };
         let label = name(&description.label_column)?;
         let time = description.time_column.as_ref().map(name).transpose()?;
+        let weight = description.weight_column.as_ref().map(name).transpose()?;
         let fields = description.field_columns.iter().map(name).collect::<Result<Vec<_>, _>>()?;
-        let is_read = |name: &str| name == label || time.as_deref() == Some(name) || fields.iter().any(|f| f == name);
+        let read = || [&label].into_iter().chain(&time).chain(&weight).chain(&fields);
+        let is_read = |name: &str| read().any(|read| read == name);
         let columns: Vec<_> = root.get_fields().iter().filter(|f| is_read(f.name())).cloned().collect();
         let place = |name: &String| columns.iter().position(|c| c.name() == name).unwrap_or_default();
-        let (label, time) = (place(&label), time.as_ref().map(place));
+        let (label, time, weight) = (place(&label), time.as_ref().map(place), weight.as_ref().map(place));
         let fields = fields.iter().map(place).collect();
         let projection = Type::group_type_builder(root.name()).with_fields(columns).build();
         let projection = projection.map_err(|e| DataError::file(path, e.to_string()))?;
-        Ok(Layout { projection, label, time, fields })
+        Ok(Layout { projection, label, time, weight, fields })
     }
 
     /// Checks that the columns have the types that they have in the first file: a time in other units would be another time.
@@ -250,9 +255,9 @@ impl Block for ParquetBlock<'_> {
 
     fn fill(&self, i: usize, row: &mut RawRow) -> Result<(), String> {
         let cells: Vec<&Field> = self.rows[i].get_column_iter().map(|(_, field)| field).collect();
-        let Layout { label, time, fields, .. } = self.layout;
-        let time = time.map(|place| cell(cells[place]));
-        self.description.fill(row, cell(cells[*label]), time, |f| cell(cells[fields[f]]))
+        let Layout { label, time, weight, fields, .. } = self.layout;
+        let optional = |place: &Option<usize>| place.map(|place| cell(cells[place]));
+        self.description.fill(row, cell(cells[*label]), optional(time), optional(weight), |f| cell(cells[fields[f]]))
     }
 }
 
@@ -316,6 +321,10 @@ impl Source for ParquetSource {
 
     fn has_time(&self) -> bool {
         self.description.time_column.is_some()
+    }
+
+    fn has_weights(&self) -> bool {
+        self.description.weight_column.is_some()
     }
 
     fn blocks(&self, progress: &ProgressBar) -> Blocks<'_> {

@@ -176,7 +176,10 @@ fn encode(
     let Counted { plan, schema, warnings, .. } = counted;
     let bounds = Bounds::from(schema);
     let encoders: Vec<Encoder> = schema.fields.iter().map(Field::encoder).collect();
-    let create = |part: Part| RowsWriter::create(&out.join(part.file()), &bounds);
+    let create = |part: Part| match source.has_weights() {
+        true => RowsWriter::create_weighted(&out.join(part.file()), &bounds),
+        false => RowsWriter::create(&out.join(part.file()), &bounds),
+    };
     let mut writers = [create(Part::Train)?, create(Part::Valid)?, create(Part::Test)?];
     let mut parts = [PartReport::default(); 3];
     let of_field =
@@ -207,6 +210,7 @@ fn encode(
             }
             row.cut_fields().iter().for_each(|&f| encoded.cut_bags[f] += 1);
             block.labels.push(row.label);
+            block.weights.extend(row.weight);
             encoded.positives[part as usize] += u64::from(row.label);
         });
         encoded

@@ -37,6 +37,11 @@ pub trait Source: Sync {
         false
     }
 
+    /// Whether rows say how much they count.
+    fn has_weights(&self) -> bool {
+        false
+    }
+
     /// Begins a pass over the rows in the order of the files. `progress` counts bytes of [`files`](Self::files).
     fn blocks(&self, progress: &ProgressBar) -> Blocks<'_>;
 }
@@ -55,7 +60,7 @@ pub trait Block: Send {
     /// Where row `i < rows()` stands: the number of its line, or of the row in a file without lines, from 1.
     fn line(&self, i: usize) -> u64;
 
-    /// Fills an empty `row` with row `i < rows()`: label, time, tokens.
+    /// Fills an empty `row` with row `i < rows()`: label, time, weight, tokens.
     ///
     /// # Errors
     /// What is wrong with the row, with the field's name.
@@ -99,6 +104,8 @@ pub struct RawRow {
     pub(super) label_text: String,
     /// When it happened, where the data set says so.
     pub time: Option<Time>,
+    /// How much it counts, where the data set says so: finite and not negative.
+    pub weight: Option<f32>,
     /// Whether numbers are their own tokens, not yet in buckets: to see whether they differ.
     pub(super) plain_numbers: bool,
     /// Room for whoever fills it: where values end in a line.
@@ -112,9 +119,10 @@ pub struct RawRow {
 }
 
 impl RawRow {
-    /// Forgets the tokens and the time.
+    /// Forgets the tokens, the time and the weight.
     pub fn clear(&mut self) {
         self.time = None;
+        self.weight = None;
         self.label_text.clear();
         self.text.clear();
         self.tokens.clear();

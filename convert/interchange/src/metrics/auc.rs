@@ -15,7 +15,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{MetricsError, check, ranking};
+use super::{MetricsError, Observed, ranking};
 
 /// Half of the width of a 95 % interval, in standard errors.
 const Z_95: f64 = 1.959_963_984_540_054;
@@ -41,35 +41,35 @@ pub struct AucDifference {
 }
 
 impl AucShares {
-    /// Shares of finite scores; `None` with one class only.
+    /// Shares of finite scores; `None` with one class only, or where rows have weights.
     ///
-    /// `labels`, `scores`: `[rows]`.
+    /// `rows`, `scores`: `[rows]`.
     ///
     /// # Errors
     /// No rows, lengths that differ, a label other than 0 and 1, a score that is not finite.
-    pub fn new(labels: &[u8], scores: &[f64]) -> Result<Option<Self>, MetricsError> {
-        check(labels, scores, "a finite score", f64::is_finite)?;
-        Ok(Self::of_ranking(labels, &ranking(scores)))
+    pub fn new<'a>(rows: impl Into<Observed<'a>>, scores: &[f64]) -> Result<Option<Self>, MetricsError> {
+        let rows = rows.into();
+        rows.check(scores, "a finite score", f64::is_finite)?;
+        Ok(Self::of_ranking(rows, &ranking(scores)))
     }
 
-    pub(super) fn of_ranking(labels: &[u8], ranking: &[(f64, usize)]) -> Option<Self> {
-        let num_positives = labels.iter().filter(|&&y| y == 1).count() as f64;
-        let num_negatives = labels.len() as f64 - num_positives;
-        if num_positives == 0.0 || num_negatives == 0.0 {
+    pub(super) fn of_ranking(rows: Observed<'_>, ranking: &[(f64, usize)]) -> Option<Self> {
+        if !rows.weights.is_empty() {
             return None;
         }
+        let labels = rows.labels;
+        let all = rows.all().both_classes()?;
         let mut shares = vec![0.0; labels.len()];
-        let (mut positives_above, mut negatives_below) = (0.0, num_negatives);
+        let (mut positives_above, mut negatives_below) = (0.0, all.negative);
         for ties in ranking.chunk_by(|a, b| a.0 == b.0) {
-            let positives = ties.iter().filter(|(_, row)| labels[*row] == 1).count() as f64;
-            let negatives = ties.len() as f64 - positives;
-            negatives_below -= negatives;
-            let of_positive = (negatives_below + negatives / 2.0) / num_negatives;
-            let of_negative = (positives_above + positives / 2.0) / num_positives;
+            let tied = rows.mass(ties);
+            negatives_below -= tied.negative;
+            let of_positive = (negatives_below + tied.negative / 2.0) / all.negative;
+            let of_negative = (positives_above + tied.positive / 2.0) / all.positive;
             for (_, row) in ties {
                 shares[*row] = if labels[*row] == 1 { of_positive } else { of_negative };
             }
-            positives_above += positives;
+            positives_above += tied.positive;
         }
         let of_class = |class: u8| shares.iter().zip(labels).filter(|(_, y)| **y == class).map(|(s, _)| *s).collect();
         Some(AucShares { positives: of_class(1), negatives: of_class(0) })
@@ -139,14 +139,15 @@ impl fmt::Display for AucDifference {
 }
 
 impl AucDifference {
-    /// The difference of two lists of scores of the same rows; `None` with one class only.
+    /// The difference of two lists of scores of the same rows; `None` with one class only, or where rows have weights.
     ///
-    /// `labels`, `first`, `second`: `[rows]`.
+    /// `rows`, `first`, `second`: `[rows]`.
     ///
     /// # Errors
     /// Those of [`AucShares::new`].
-    pub fn new(labels: &[u8], first: &[f64], second: &[f64]) -> Result<Option<Self>, MetricsError> {
-        let (first, second) = (AucShares::new(labels, first)?, AucShares::new(labels, second)?);
+    pub fn new<'a>(rows: impl Into<Observed<'a>>, first: &[f64], second: &[f64]) -> Result<Option<Self>, MetricsError> {
+        let rows = rows.into();
+        let (first, second) = (AucShares::new(rows, first)?, AucShares::new(rows, second)?);
         Ok(first.zip(second).and_then(|(first, second)| first.less(&second)))
     }
 }

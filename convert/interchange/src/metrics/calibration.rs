@@ -12,7 +12,7 @@
 //! Rows of equal prediction share a bin, so that no figure depends on the order of rows: the one that the middle of their ranks falls in,
 //! `floor(15 (below + m / 2) / n)` of m such rows above `below` others.
 
-use super::{MetricsError, check, probability, ranking};
+use super::{MetricsError, Observed, probability, ranking};
 
 /// Bins, at most: rows of equal prediction are not divided.
 pub const BINS: usize = 15;
@@ -24,13 +24,15 @@ pub struct Reliability {
     bins: Vec<Bin>,
 }
 
-/// Rows of similar prediction.
+/// Rows of similar prediction. What is said of rows counts each by its weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bin {
     /// Number of rows, at least one.
     pub rows: u64,
-    /// Rows with label 1.
-    pub positives: u64,
+    /// What they weigh, more than 0: their number, where they have no weights.
+    pub weight: f64,
+    /// What those with label 1 weigh.
+    pub positive: f64,
     /// Sum of the predicted probabilities.
     pub predicted: f64,
 }
@@ -38,40 +40,48 @@ pub struct Bin {
 impl Bin {
     /// Mean of the predicted probabilities.
     pub fn mean_prediction(&self) -> f64 {
-        self.predicted / self.rows as f64
+        self.predicted / self.weight
     }
 
     /// Share of rows with label 1.
     pub fn click_rate(&self) -> f64 {
-        self.positives as f64 / self.rows as f64
+        self.positive / self.weight
     }
 }
 
 impl Reliability {
     /// Bins of the probabilities of logits.
     ///
-    /// `labels`, `logits`: `[rows]`.
+    /// `rows`, `logits`: `[rows]`.
     ///
     /// # Errors
-    /// No rows, lengths that differ, a label other than 0 and 1, a logit that is not finite.
-    pub fn from_logits(labels: &[u8], logits: &[f64]) -> Result<Self, MetricsError> {
-        check(labels, logits, "a finite logit", f64::is_finite)?;
-        Ok(Self::of_ranking(labels, &ranking(logits), probability))
+    /// No rows, lengths that differ, a label other than 0 and 1, a weight that is none, a logit that is not finite.
+    pub fn from_logits<'a>(rows: impl Into<Observed<'a>>, logits: &[f64]) -> Result<Self, MetricsError> {
+        let rows = rows.into();
+        rows.check(logits, "a finite logit", f64::is_finite)?;
+        Ok(Self::of_ranking(rows, &ranking(logits), probability))
     }
 
     /// `probability` gives that of a score.
-    pub(super) fn of_ranking(labels: &[u8], ranking: &[(f64, usize)], probability: impl Fn(f64) -> f64) -> Self {
-        let rows = ranking.len();
+    pub(super) fn of_ranking(rows: Observed<'_>, ranking: &[(f64, usize)], probability: impl Fn(f64) -> f64) -> Self {
+        let all = rows.all().total();
         let mut bins = [Bin::default(); BINS];
-        let mut below = rows;
+        let mut below = all;
         for ties in ranking.chunk_by(|a, b| a.0 == b.0) {
-            below -= ties.len();
-            // Twice the rank of their middle, from the lowest: at most 2 rows - 1.
-            let middle = 2 * below + ties.len();
-            let bin = &mut bins[middle * BINS / (2 * rows)];
+            let tied = rows.mass(ties);
+            // Rows that count nothing are in no bin.
+            if tied.total() == 0.0 {
+                continue;
+            }
+            below -= tied.total();
+            // Twice the rank of their middle, from the lowest. Counts are exact; sums of weights may end beside 0.
+            let middle = 2.0 * below + tied.total();
+            let number = (middle * BINS as f64 / (2.0 * all)) as usize;
+            let bin = &mut bins[number.min(BINS - 1)];
             bin.rows += ties.len() as u64;
-            bin.positives += ties.iter().filter(|(_, row)| labels[*row] == 1).count() as u64;
-            bin.predicted += ties.len() as f64 * probability(ties[0].0);
+            bin.weight += tied.total();
+            bin.positive += tied.positive;
+            bin.predicted += tied.total() * probability(ties[0].0);
         }
         Reliability { bins: bins.into_iter().filter(|bin| bin.rows > 0).collect() }
     }
@@ -83,14 +93,14 @@ impl Reliability {
 
     /// Expected calibration error.
     pub fn ece(&self) -> f64 {
-        let rows: u64 = self.bins.iter().map(|bin| bin.rows).sum();
-        self.bins.iter().map(|bin| (bin.predicted - bin.positives as f64).abs()).sum::<f64>() / rows as f64
+        let weight: f64 = self.bins.iter().map(|bin| bin.weight).sum();
+        self.bins.iter().map(|bin| (bin.predicted - bin.positive).abs()).sum::<f64>() / weight
     }
 
     /// Mean prediction over click rate, 1 where they are equal; `None` without clicks.
     pub fn calibration(&self) -> Option<f64> {
-        let clicks: u64 = self.bins.iter().map(|bin| bin.positives).sum();
+        let clicks: f64 = self.bins.iter().map(|bin| bin.positive).sum();
         let predicted: f64 = self.bins.iter().map(|bin| bin.predicted).sum();
-        (clicks > 0).then(|| predicted / clicks as f64)
+        (clicks > 0.0).then(|| predicted / clicks)
     }
 }

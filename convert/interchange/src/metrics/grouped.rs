@@ -13,14 +13,14 @@
 //! ```
 //!
 //! NDCG and MRR are means over groups, each counting once. Groups of one class are in no figure: all their orders are equally good. So are
-//! rows with index 0, whose tokens are unknown: they are not of one user.
+//! rows with index 0, whose tokens are unknown: they are not of one user. Weights of rows are not counted: a list has its places, one for each row.
 
 use std::fmt;
 use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use super::{MetricsError, check};
+use super::{MetricsError, Observed};
 
 /// The index of tokens that are unknown.
 const UNKNOWN: u32 = 0;
@@ -71,7 +71,7 @@ impl Grouped {
         scores: &[f64],
         cuts: &[NonZeroUsize],
     ) -> Result<Self, MetricsError> {
-        check(labels, scores, "a finite score", f64::is_finite)?;
+        Observed::from(labels).check(scores, "a finite score", f64::is_finite)?;
         if indices.len() != scores.len() {
             return Err(MetricsError::Groups { groups: indices.len(), scores: scores.len() });
         }

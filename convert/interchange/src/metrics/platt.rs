@@ -14,7 +14,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MetricsError, check, probability};
+use super::{MetricsError, Observed, probability};
 
 /// Newton steps, of which about ten are needed.
 const STEPS: usize = 100;
@@ -38,26 +38,39 @@ impl Platt {
     /// Nothing is changed.
     pub const IDENTITY: Platt = Platt { scale: 1.0, bias: 0.0 };
 
-    /// Fits both on rows that the model did not learn; `None` where they have one class, or one logit, which determine neither.
+    /// Fits both on rows that the model did not learn; `None` where they have one class, or one logit, which determine neither. P and N
+    /// are what rows weigh, where they have weights.
     ///
-    /// `labels`, `logits`: `[rows]`.
+    /// `rows`, `logits`: `[rows]`.
     ///
     /// # Errors
-    /// No rows, lengths that differ, a label other than 0 and 1, a logit that is not finite.
-    pub fn fit(labels: &[u8], logits: &[f64]) -> Result<Option<Self>, MetricsError> {
-        check(labels, logits, "a finite logit", f64::is_finite)?;
-        let rows = labels.len() as f64;
-        let positives = labels.iter().filter(|&&y| y == 1).count() as f64;
-        if positives == 0.0 || positives == rows || logits.iter().all(|&z| z == logits[0]) {
+    /// No rows, lengths that differ, a label other than 0 and 1, a weight that is none, a logit that is not finite.
+    pub fn fit<'a>(rows: impl Into<Observed<'a>>, logits: &[f64]) -> Result<Option<Self>, MetricsError> {
+        let rows = rows.into();
+        rows.check(logits, "a finite logit", f64::is_finite)?;
+        let Some(all) = rows.all().both_classes() else { return Ok(None) };
+        if logits.iter().all(|&z| z == logits[0]) {
             return Ok(None);
         }
         // Of standardised logits, where both parameters are of the same size whatever the model's are.
-        let mean = logits.iter().sum::<f64>() / rows;
-        let deviation = (logits.iter().map(|z| (z - mean).powi(2)).sum::<f64>() / rows).sqrt();
-        let targets = [1.0 / (rows - positives + 2.0), (positives + 1.0) / (positives + 2.0)];
-        let samples: Vec<(f64, f64)> =
-            labels.iter().zip(logits).map(|(&y, z)| ((z - mean) / deviation, targets[usize::from(y)])).collect();
-        let [scale, bias] = minimum(&samples, [0.0, ((positives + 1.0) / (rows - positives + 1.0)).ln()]);
+        let mean_of = |number: &dyn Fn(f64) -> f64| {
+            let sum = logits.iter().enumerate().map(|(row, &z)| rows.weight(row) * number(z)).sum::<f64>();
+            sum / all.total()
+        };
+        let mean = mean_of(&|z| z);
+        let deviation = mean_of(&|z| (z - mean).powi(2)).sqrt();
+        // Rows of one logit have all the weight.
+        if deviation == 0.0 {
+            return Ok(None);
+        }
+        let targets = [1.0 / (all.negative + 2.0), (all.positive + 1.0) / (all.positive + 2.0)];
+        let sample = |(row, &z): (usize, &f64)| Sample {
+            z: (z - mean) / deviation,
+            target: targets[usize::from(rows.labels[row])],
+            weight: rows.weight(row) / all.total(),
+        };
+        let samples: Vec<Sample> = logits.iter().enumerate().map(sample).collect();
+        let [scale, bias] = minimum(&samples, [0.0, ((all.positive + 1.0) / (all.negative + 1.0)).ln()]);
         let scale = scale / deviation;
         Ok(Some(Platt { scale, bias: bias - scale * mean }))
     }
@@ -94,30 +107,35 @@ pub fn negative_rate(text: &str) -> Result<Platt, String> {
     rate.ok_or_else(|| "a share of the negatives, more than 0 and at most 1, expected".to_owned())
 }
 
-/// `ln(1 + exp(u)) - t u`: the cross entropy of logit u and target t
-fn loss(samples: &[(f64, f64)], [a, b]: [f64; 2]) -> f64 {
-    let of = |&(z, t): &(f64, f64)| {
-        let u = a * z + b;
-        u.max(0.0) - t * u + (-u.abs()).exp().ln_1p()
-    };
-    samples.iter().map(of).sum::<f64>() / samples.len() as f64
+/// A row: its standardised logit, its target, and its share of the weight of all rows.
+#[derive(Clone, Copy)]
+struct Sample {
+    z: f64,
+    target: f64,
+    weight: f64,
 }
 
-/// samples \[n\] of (z, t): a and b with the smallest mean loss
-fn minimum(samples: &[(f64, f64)], start: [f64; 2]) -> [f64; 2] {
+/// `ln(1 + exp(u)) - t u`: the cross entropy of logit u and target t
+fn loss(samples: &[Sample], [a, b]: [f64; 2]) -> f64 {
+    let of = |&Sample { z, target, weight }: &Sample| {
+        let u = a * z + b;
+        weight * (u.max(0.0) - target * u + (-u.abs()).exp().ln_1p())
+    };
+    samples.iter().map(of).sum::<f64>()
+}
+
+/// samples \[n\]: a and b with the smallest mean loss
+fn minimum(samples: &[Sample], start: [f64; 2]) -> [f64; 2] {
     let (mut at, mut value) = (start, loss(samples, start));
     for _ in 0..STEPS {
-        // Gradient and Hessian of the sum: sum (p - t) (z, 1) and sum p (1 - p) (z, 1) (z, 1)^T.
-        let (mut gradient, mut hessian) = ([0.0; 2], [0.0; 3]);
-        for &(z, t) in samples {
+        // Gradient and Hessian of the mean: sum w (p - t) (z, 1) and sum w p (1 - p) (z, 1) (z, 1)^T.
+        let ([mut g, mut h], [mut zz, mut z1, mut one]) = ([0.0; 2], [0.0; 3]);
+        for &Sample { z, target, weight } in samples {
             let p = probability(at[0] * z + at[1]);
-            let (error, curvature) = (p - t, p * (1.0 - p));
-            gradient = [gradient[0] + error * z, gradient[1] + error];
-            hessian = [hessian[0] + curvature * z * z, hessian[1] + curvature * z, hessian[2] + curvature];
+            let (error, curvature) = (weight * (p - target), weight * p * (1.0 - p));
+            (g, h) = (g + error * z, h + error);
+            (zz, z1, one) = (zz + curvature * z * z, z1 + curvature * z, one + curvature);
         }
-        let n = samples.len() as f64;
-        let [g, h] = gradient.map(|g| g / n);
-        let [zz, z1, one] = hessian.map(|h| h / n);
         let determinant = zz * one - z1 * z1;
         if g.abs().max(h.abs()) < GRADIENT || determinant <= 0.0 {
             break;

@@ -1,7 +1,7 @@
 //! Encoded rows in an Arrow IPC file.
 //!
 //! Reading does not go through `arrow-ipc`'s array decoder: that one trusts lengths and offsets of the file (it panics on
-//! some malformed files and allocates what they ask for). The layout of our three column types is a few buffers, so they
+//! some malformed files and allocates what they ask for). The layout of our four column types is a few buffers, so they
 //! are read straight into the block, each length checked against the rows and the file first.
 
 use std::collections::HashMap;
@@ -13,12 +13,15 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, UInt8Array, UInt32Array};
+use arrow_array::{ArrayRef, Float32Array, RecordBatch, UInt8Array, UInt32Array};
 use arrow_ipc::writer::FileWriter;
 use arrow_schema::{DataType, Field, Schema};
 use xsfm_runtime::row::Row;
 
-use super::{BLOCK_INDICES, BLOCK_ROWS, Bounds, Column, LABEL_COLUMN, MAX_BAG, RowBlock, RowsError, cell_problem};
+use super::{
+    BLOCK_INDICES, BLOCK_ROWS, Bounds, Column, LABEL_COLUMN, MAX_BAG, RowBlock, RowsError, WEIGHT_COLUMN, cell_problem,
+    weight_problem,
+};
 use crate::atomic::Pending;
 use crate::fingerprint::{self, RowsHash, Vocabulary};
 
@@ -36,6 +39,8 @@ pub struct RowsReader {
     file: File,
     path: PathBuf,
     file_bytes: u64,
+    /// Whether rows have weights.
+    has_weights: bool,
     columns: Vec<Column>,
     blocks: Vec<BlockPlace>,
     num_rows: u64,
@@ -89,7 +94,7 @@ impl RowsReader {
         let footer = read_at(&mut file, path, file_bytes - 10 - footer_bytes, footer_bytes)?;
         let footer = arrow_ipc::root_as_footer(&footer)
             .map_err(|e| RowsError::malformed(path, format!("damaged footer: {e}")))?;
-        let columns = columns(&footer).map_err(|what| RowsError::malformed(path, what))?;
+        let (has_weights, columns) = columns(&footer).map_err(|what| RowsError::malformed(path, what))?;
         let of_schema = footer.schema().and_then(|schema| schema.custom_metadata());
         let vocabulary = metadata(of_schema, VOCABULARY_KEY).map_err(|what| RowsError::malformed(path, what))?;
         let of_rows = metadata(footer.custom_metadata(), ROWS_KEY).map_err(|what| RowsError::malformed(path, what))?;
@@ -98,6 +103,7 @@ impl RowsReader {
             file,
             path: path.to_owned(),
             file_bytes,
+            has_weights,
             columns,
             blocks: Vec::new(),
             num_rows: 0,
@@ -127,7 +133,32 @@ impl RowsReader {
         &self.path
     }
 
-    /// The fields, without the label.
+    /// Whether rows have weights.
+    pub fn has_weights(&self) -> bool {
+        self.has_weights
+    }
+
+    /// The mean weight of all rows, in one pass over the weights alone; 1 where rows have none.
+    ///
+    /// # Errors
+    /// A damaged block, a weight that is negative or not finite; all are 0.
+    pub fn mean_weight(&mut self) -> Result<f64, RowsError> {
+        if !self.has_weights {
+            return Ok(1.0);
+        }
+        let mut sum = 0.0;
+        for i in 0..self.blocks.len() {
+            let place = self.blocks[i];
+            let spans = self.spans(i, place)?;
+            sum += self.read_weights(i, place, &spans)?.iter().map(|&weight| f64::from(weight)).sum::<f64>();
+        }
+        if sum == 0.0 {
+            return Err(self.malformed(format!("all {} rows have weight 0", self.num_rows)));
+        }
+        Ok(sum / self.num_rows as f64)
+    }
+
+    /// The fields, without the label and the weight.
     pub fn columns(&self) -> &[Column] {
         &self.columns
     }
@@ -160,8 +191,8 @@ impl RowsReader {
     /// Reads block `i`.
     ///
     /// # Errors
-    /// The block is damaged, has a null, a label other than 0 and 1, an empty or too long bag, or an index outside the
-    /// bounds of [`expecting`](Self::expecting).
+    /// The block is damaged, has a null, a label other than 0 and 1, a weight that is negative or not finite, an empty or too
+    /// long bag, or an index outside the bounds of [`expecting`](Self::expecting).
     pub fn read_block(&mut self, i: usize) -> Result<RowBlock, RowsError> {
         let Some(&place) = self.blocks.get(i) else {
             return Err(self.malformed(format!("block {i} was asked for, but it has {}", self.blocks.len())));
@@ -172,9 +203,11 @@ impl RowsReader {
             return Err(self.value(place, row, LABEL_COLUMN, format!("label {}, 0 or 1 expected", labels[row])));
         }
 
+        let weights = self.read_weights(i, place, &spans)?;
+
         // Column by column: `values[f]`, and for a bag the positions in it where its rows begin.
         let mut cells = Vec::with_capacity(self.columns.len());
-        let mut next = 2;
+        let mut next = if self.has_weights { 4 } else { 2 };
         for column in self.columns.clone() {
             if column.bag {
                 let starts = self.read_u32(i, &column.name, spans[next + 1], place.rows as u64 + 1)?;
@@ -230,10 +263,24 @@ impl RowsReader {
             }
         }
         block.labels = labels;
+        block.weights = weights;
         if let Some(bounds) = &self.bounds {
             bounds.check_indices(&self.path, place.first_row, &block)?;
         }
         Ok(block)
+    }
+
+    /// The weights of a block's rows; empty where rows have none.
+    fn read_weights(&mut self, i: usize, place: BlockPlace, spans: &[Span]) -> Result<Vec<f32>, RowsError> {
+        if !self.has_weights {
+            return Ok(Vec::new());
+        }
+        let bits = self.read_u32(i, WEIGHT_COLUMN, spans[3], place.rows as u64)?;
+        let weights: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
+        match weights.iter().enumerate().find_map(|(row, &weight)| Some((row, weight_problem(weight)?))) {
+            Some((row, what)) => Err(self.value(place, row, WEIGHT_COLUMN, what)),
+            None => Ok(weights),
+        }
     }
 
     /// All blocks, in the order of the file.
@@ -280,7 +327,8 @@ impl RowsReader {
             return Err(self.malformed(format!("block {i} is compressed; write the file without compression")));
         }
         let bags = self.columns.iter().filter(|c| c.bag).count();
-        let (nodes, buffers) = (1 + self.columns.len() + bags, 2 * (1 + self.columns.len() + bags));
+        let nodes = 1 + usize::from(self.has_weights) + self.columns.len() + bags;
+        let buffers = 2 * nodes;
         let found = (batch.nodes().map_or(0, |n| n.len()), batch.buffers().map_or(0, |b| b.len()));
         if found != (nodes, buffers) {
             return Err(self.malformed(format!(
@@ -367,8 +415,8 @@ fn metadata<'a, T: FromStr<Err = String>>(
     found.map(|pair| pair.value().unwrap_or_default().parse()).transpose().map_err(|what| format!("{key}: {what}"))
 }
 
-/// The fields behind the label.
-fn columns(footer: &arrow_ipc::Footer<'_>) -> Result<Vec<Column>, String> {
+/// Whether there is a weight behind the label, and the fields behind both.
+fn columns(footer: &arrow_ipc::Footer<'_>) -> Result<(bool, Vec<Column>), String> {
     let schema = footer.schema().ok_or("it has no schema")?;
     if schema.endianness() != arrow_ipc::Endianness::Little {
         return Err("it was written big-endian".to_owned());
@@ -381,6 +429,13 @@ fn columns(footer: &arrow_ipc::Footer<'_>) -> Result<Vec<Column>, String> {
     if label.name() != Some(LABEL_COLUMN) || !is_unsigned(label, 8) {
         return Err(format!("the first column is {:?}, a UInt8 {LABEL_COLUMN:?} expected", label.name().unwrap_or("")));
     }
+    // No field is a real number.
+    let is_weight = |field: &arrow_ipc::Field<'_>| {
+        field.name() == Some(WEIGHT_COLUMN)
+            && field.type_as_floating_point().is_some_and(|t| t.precision() == arrow_ipc::Precision::SINGLE)
+    };
+    let has_weights = fields.first().is_some_and(is_weight);
+    let fields = &fields[usize::from(has_weights)..];
     if fields.is_empty() {
         return Err("it has a label, but no field".to_owned());
     }
@@ -393,13 +448,14 @@ fn columns(footer: &arrow_ipc::Footer<'_>) -> Result<Vec<Column>, String> {
             _ => Err(format!("column {name:?} is a {:?}, UInt32 or List of UInt32 expected", field.type_type())),
         }
     };
-    fields.iter().map(column).collect()
+    Ok((has_weights, fields.iter().map(column).collect::<Result<_, String>>()?))
 }
 
 /// Writes an Arrow file row by row. Dropped before [`commit`](RowsWriter::commit), it leaves nothing behind.
 pub struct RowsWriter {
     writer: FileWriter<Pending>,
     path: PathBuf,
+    has_weights: bool,
     columns: Vec<Column>,
     schema: Arc<Schema>,
     block: RowBlock,
@@ -424,11 +480,24 @@ impl RowsWriter {
     /// # Errors
     /// Whatever the file system reports; a file without fields.
     pub fn create(path: &Path, bounds: &Bounds) -> Result<Self, RowsError> {
+        Self::open(path, bounds, false)
+    }
+
+    /// The same for rows that all have weights.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create).
+    pub fn create_weighted(path: &Path, bounds: &Bounds) -> Result<Self, RowsError> {
+        Self::open(path, bounds, true)
+    }
+
+    fn open(path: &Path, bounds: &Bounds, has_weights: bool) -> Result<Self, RowsError> {
         let columns = &bounds.columns;
         if columns.is_empty() {
             return Err(RowsError::malformed(path, "rows need at least one field"));
         }
         let mut fields = vec![Field::new(LABEL_COLUMN, DataType::UInt8, false)];
+        fields.extend(has_weights.then(|| Field::new(WEIGHT_COLUMN, DataType::Float32, false)));
         for column in columns {
             let kind = if column.bag { DataType::List(list_item()) } else { DataType::UInt32 };
             fields.push(Field::new(&column.name, kind, false));
@@ -440,6 +509,7 @@ impl RowsWriter {
         Ok(RowsWriter {
             writer,
             path: path.to_owned(),
+            has_weights,
             columns: columns.to_vec(),
             schema,
             block: RowBlock::new(columns.len(), columns.iter().any(|c| c.bag)),
@@ -456,27 +526,37 @@ impl RowsWriter {
     /// Appends a row.
     ///
     /// # Errors
-    /// A label other than 0 and 1, a wrong number of fields, an empty or too long bag; whatever the file system reports.
+    /// A label other than 0 and 1, a wrong number of fields, an empty or too long bag, no weight where rows have weights;
+    /// whatever the file system reports.
     pub fn push(&mut self, label: u8, row: &Row<'_>) -> Result<(), RowsError> {
-        let value = |field: &str, what: String| RowsError::Value {
-            path: self.path.clone(),
-            row: self.num_rows,
-            field: field.to_owned(),
-            what,
-        };
+        self.push_weighted(label, None, row)
+    }
+
+    fn push_weighted(&mut self, label: u8, weight: Option<f32>, row: &Row<'_>) -> Result<(), RowsError> {
         if label > 1 {
-            return Err(value(LABEL_COLUMN, format!("label {label}, 0 or 1 expected")));
+            return Err(self.value(LABEL_COLUMN, format!("label {label}, 0 or 1 expected")));
+        }
+        match weight {
+            Some(weight) if self.has_weights => {
+                if let Some(what) = weight_problem(weight) {
+                    return Err(self.value(WEIGHT_COLUMN, what));
+                }
+            }
+            None if !self.has_weights => {}
+            Some(_) => return Err(self.value(WEIGHT_COLUMN, "a weight, in a file without weights".to_owned())),
+            None => return Err(self.value(WEIGHT_COLUMN, "no weight, in a file of weights".to_owned())),
         }
         if row.num_fields() != self.columns.len() {
             let what = format!("a row of {} fields, {} expected", row.num_fields(), self.columns.len());
-            return Err(value(LABEL_COLUMN, what));
+            return Err(self.value(LABEL_COLUMN, what));
         }
         for (f, column) in self.columns.iter().enumerate() {
             if let Some(what) = cell_problem(column.bag, row.field(f).map_or(0, <[u32]>::len)) {
-                return Err(value(&column.name, what));
+                return Err(self.value(&column.name, what));
             }
         }
         self.block.push_row(Some(label), row);
+        self.block.weights.extend(weight);
         self.num_rows += 1;
         if self.block.len() == BLOCK_ROWS || self.block.indices.len() >= BLOCK_INDICES {
             self.flush()?;
@@ -484,22 +564,30 @@ impl RowsWriter {
         Ok(())
     }
 
+    fn value(&self, field: &str, what: String) -> RowsError {
+        RowsError::Value { path: self.path.clone(), row: self.num_rows, field: field.to_owned(), what }
+    }
+
     /// Appends all rows of a block, which has labels: the same file as by [`push`](Self::push), in a fraction of the time
     /// where no field is a bag.
     ///
     /// # Errors
-    /// Those of [`push`](Self::push).
+    /// Those of [`push`](Self::push); weights that are no weights, or in a file without them.
     pub fn push_block(&mut self, block: &RowBlock) -> Result<(), RowsError> {
         let fields = self.columns.len();
         let is_plain = self.block.offsets.is_empty() && block.offsets.is_empty() && block.num_fields == fields;
-        if !is_plain || block.labels.len() != block.len() || block.labels.iter().any(|&label| label > 1) {
-            return block.labels.iter().enumerate().try_for_each(|(i, &label)| self.push(label, &block.row(i)));
+        let weights_fit = block.weights.len() == if self.has_weights { block.len() } else { 0 };
+        let labels_fit = block.labels.len() == block.len() && block.labels.iter().all(|&label| label <= 1);
+        if !is_plain || !labels_fit || !weights_fit || block.weights.iter().any(|&w| weight_problem(w).is_some()) {
+            let mut rows = block.labels.iter().enumerate();
+            return rows.try_for_each(|(i, &label)| self.push_weighted(label, block.weight(i), &block.row(i)));
         }
         let mut from = 0;
         while from < block.len() {
             let room = BLOCK_ROWS.min(BLOCK_INDICES.div_ceil(fields)) - self.block.len();
             let to = block.len().min(from + room);
             self.block.labels.extend(&block.labels[from..to]);
+            self.block.weights.extend(block.weights.get(from..to).unwrap_or_default());
             self.block.indices.extend(&block.indices[from * fields..to * fields]);
             self.num_rows += (to - from) as u64;
             if to - from == room {
@@ -530,6 +618,9 @@ impl RowsWriter {
         self.hash.push(&self.block);
         let rows = self.block.len();
         let mut arrays: Vec<ArrayRef> = vec![Arc::new(UInt8Array::from(self.block.labels.clone()))];
+        if self.has_weights {
+            arrays.push(Arc::new(Float32Array::from(self.block.weights.clone())));
+        }
         for (f, column) in self.columns.iter().enumerate() {
             if self.block.offsets.is_empty() {
                 let values: Vec<u32> = self.block.indices[f..].iter().step_by(self.columns.len()).copied().collect();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use xsfm_convert::score::{Labelled, score_labelled};
+use xsfm_convert::score::score_labelled;
 use xsfm_convert::{Error, input, platt};
 use xsfm_interchange::metrics::platt::Platt;
 use xsfm_interchange::metrics::{Metrics, MetricsError};
@@ -44,17 +44,18 @@ pub(crate) fn calibrate(arguments: &CalibrateArguments) -> anyhow::Result<()> {
 
 /// Platt scaling of a model's logits on rows, and what it does to the figures there.
 fn fit(path: &Path, packed: &[u8], rows: &Path) -> anyhow::Result<(Platt, Figures)> {
-    let Labelled { labels, logits, .. } = score_labelled(&input::load(path, packed)?, rows, None)?;
+    let labelled = score_labelled(&input::load(path, packed)?, rows, None)?;
+    let (observed, logits) = (labelled.observed(), &labelled.logits);
     let problem = |error: MetricsError| Error::Input(format!("{}: {error}", rows.display()));
     let refused = |what: &str| Error::Input(format!("{}: no scale and bias can be found: {what}", rows.display()));
-    let platt = Platt::fit(&labels, &logits).map_err(problem)?;
+    let platt = Platt::fit(observed, logits).map_err(problem)?;
     let platt = platt.ok_or_else(|| refused("the labels, or the logits, are all the same"))?;
     if platt.scale <= 0.0 {
         let scale = platt.scale;
         return Err(refused(&format!("higher scores are clicked no more often there (a scale of {scale:.3})")).into());
     }
-    let metrics = |logits: &[f64]| Metrics::from_logits(&labels, logits).map_err(problem);
-    let figures = Figures { before: metrics(&logits)?, after: metrics(&platt.applied(&logits))? };
+    let metrics = |logits: &[f64]| Metrics::from_logits(observed, logits).map_err(problem);
+    let figures = Figures { before: metrics(logits)?, after: metrics(&platt.applied(logits))? };
     Ok((platt, figures))
 }
 

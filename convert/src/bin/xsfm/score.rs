@@ -52,12 +52,13 @@ pub(crate) fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<()> {
     let packed = input::packed(path)?;
     let model = input::load(path, &packed)?;
     let field = group_by.as_ref().map(|name| input::bounds(&model).group_field(path, name)).transpose();
-    let Labelled { labels, logits: scores, groups } = score::score_labelled(&model, rows, field.map_err(Error::from)?)?;
+    let labelled = score::score_labelled(&model, rows, field.map_err(Error::from)?)?;
+    let (observed, Labelled { labels, logits: scores, groups, .. }) = (labelled.observed(), &labelled);
     let problem = |error: MetricsError| Error::Input(format!("{}: {error}", rows.display()));
-    let by_group = group_by.as_ref().map(|name| Grouped::new(name, &groups, &labels, &scores, at)).transpose();
-    let corrected = negative_rate.applied(&scores);
+    let by_group = group_by.as_ref().map(|name| Grouped::new(name, groups, labels, scores, at)).transpose();
+    let corrected = negative_rate.applied(scores);
     let evaluation = Evaluation {
-        metrics: Metrics::from_logits(&labels, &corrected).map_err(problem)?,
+        metrics: Metrics::from_logits(observed, &corrected).map_err(problem)?,
         by_group: by_group.map_err(problem)?,
     };
     if let Some(path) = logits {
@@ -65,7 +66,7 @@ pub(crate) fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<()> {
             .map_err(Error::io(path))?;
     }
     if let Some(to) = reliability {
-        let of_model = Reliability::from_logits(&labels, &corrected).map_err(problem)?;
+        let of_model = Reliability::from_logits(observed, &corrected).map_err(problem)?;
         let title = format!("Reliability on {}", rows.display());
         let svg = figure::reliability(&title, &[(&path.display().to_string(), &of_model)])?;
         atomic::write(to, |output| output.write_all(svg.as_bytes())).map_err(Error::io(to))?;

@@ -241,13 +241,8 @@ fn summary(
 ) -> Result<Best> {
     let device = device::parse(&runner.means.device)?;
     let rows = data.path(Part::Valid);
-    let mut logits = Vec::new();
-    let mut labels = Vec::new();
-    for (settings, _) in finished {
-        let scored = mean_logits(&[runner.folder(settings)], &rows, device)?;
-        labels = scored.0;
-        logits.push(scored.1);
-    }
+    let scored = finished.iter().map(|(settings, _)| mean_logits(&[runner.folder(settings)], &rows, device));
+    let scored = scored.collect::<Result<Vec<_>>>()?;
     let checkpoints: Vec<PathBuf> = seeds.iter().map(|&seed| runner.folder_of(&settings, seed)).collect();
     let reports: Vec<crate::report::Report> =
         checkpoints.iter().map(|folder| crate::checkpoint::report(folder)).collect::<Result<_>>()?;
@@ -261,7 +256,7 @@ fn summary(
         seeds: seeds.to_vec(),
         valid_auc: mean(aucs),
         valid_auc_deviation: deviation(aucs),
-        nested: Nested::new(&labels, &logits)?,
+        nested: Nested::new(&scored)?,
         test_auc: of_test(|test| test.auc),
         test_log_loss: of_test(|test| Some(test.log_loss)),
         checkpoints,

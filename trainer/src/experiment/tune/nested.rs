@@ -4,6 +4,8 @@ use anyhow::Result;
 use serde::Serialize;
 use xsfm_interchange::metrics::Metrics;
 
+use crate::evaluate::Scored;
+
 /// Figures of choices that were made on one half of the rows, measured on the other.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Nested {
@@ -16,21 +18,22 @@ pub struct Nested {
 }
 
 impl Nested {
-    /// `logits`: those of each choice, for all rows. Nothing where a half has one class alone.
+    /// `choices`: all on the same rows. Nothing where a half has one class alone.
     ///
     /// # Errors
-    /// Numbers of rows that differ, logits that are not finite.
-    pub fn new(labels: &[u8], logits: &[Vec<f64>]) -> Result<Option<Self>> {
-        let half = |parity: usize, logits: &[f64]| -> Result<Option<f64>> {
-            let of = |(n, _): &(usize, _)| n % 2 == parity;
-            let labels: Vec<u8> =
-                labels.iter().copied().enumerate().filter(|(n, _)| n % 2 == parity).map(|(_, l)| l).collect();
-            let logits: Vec<f64> = logits.iter().copied().enumerate().filter(of).map(|(_, l)| l).collect();
-            Ok(Metrics::from_logits(&labels, &logits)?.auc)
+    /// Logits that are not finite.
+    pub fn new(choices: &[Scored]) -> Result<Option<Self>> {
+        let half = |parity: usize, choice: &Scored| -> Result<Option<f64>> {
+            let half = Scored {
+                labels: every_second(&choice.labels, parity),
+                weights: every_second(&choice.weights, parity),
+                logits: every_second(&choice.logits, parity),
+            };
+            Ok(Metrics::from_logits(half.observed(), &half.logits)?.auc)
         };
-        let mut all = Vec::with_capacity(logits.len());
-        for logits in logits {
-            let (Some(even), Some(odd)) = (half(0, logits)?, half(1, logits)?) else { return Ok(None) };
+        let mut all = Vec::with_capacity(choices.len());
+        for choice in choices {
+            let (Some(even), Some(odd)) = (half(0, choice)?, half(1, choice)?) else { return Ok(None) };
             all.push([even, odd]);
         }
         let best_on = |on: usize| all.iter().copied().max_by(|a, b| a[on].total_cmp(&b[on]));
@@ -41,6 +44,10 @@ impl Nested {
             choices: all.len(),
         }))
     }
+}
+
+fn every_second<T: Copy>(values: &[T], parity: usize) -> Vec<T> {
+    values.iter().copied().skip(parity).step_by(2).collect()
 }
 
 impl std::fmt::Display for Nested {
@@ -61,6 +68,10 @@ mod tests {
 
     use super::*;
 
+    fn scored(labels: &[u8], logits: Vec<f64>) -> Scored {
+        Scored { labels: labels.to_vec(), weights: Vec::new(), logits }
+    }
+
     /// Logits without any knowledge: their AUC is one half, that of the best of them more, but not where it was not chosen.
     #[test]
     fn the_best_of_many_that_know_nothing_is_found_out() {
@@ -68,9 +79,9 @@ mod tests {
         let (mut chosen, mut measured) = (0.0, 0.0);
         for _ in 0..20 {
             let labels: Vec<u8> = (0..2000).map(|_| random.random_range(0..2)).collect();
-            let logits: Vec<Vec<f64>> =
-                (0..30).map(|_| (0..2000).map(|_| random.random_range(-1.0..1.0)).collect()).collect();
-            let nested = Nested::new(&labels, &logits).unwrap().unwrap();
+            let mut logits = || (0..2000).map(|_| random.random_range(-1.0..1.0)).collect();
+            let choices: Vec<Scored> = (0..30).map(|_| scored(&labels, logits())).collect();
+            let nested = Nested::new(&choices).unwrap().unwrap();
             assert_eq!(nested.choices, 30);
             (chosen, measured) = (chosen + nested.chosen_auc / 20.0, measured + nested.measured_auc / 20.0);
         }
@@ -83,8 +94,8 @@ mod tests {
         let labels = [1, 1, 0, 0, 1, 1, 0, 0];
         let first = [1.0, -1.0, -1.0, 1.0, 1.0, -1.0, -1.0, 1.0];
         let second: Vec<f64> = first.iter().map(|l: &f64| -l).collect();
-        let nested = Nested::new(&labels, &[first.to_vec(), second]).unwrap().unwrap();
+        let nested = Nested::new(&[scored(&labels, first.to_vec()), scored(&labels, second)]).unwrap().unwrap();
         assert_eq!((nested.chosen_auc, nested.measured_auc), (1.0, 0.0));
-        assert_eq!(Nested::new(&[1, 0, 1, 0], &[vec![0.0; 4]]).unwrap(), None);
+        assert_eq!(Nested::new(&[scored(&[1, 0, 1, 0], vec![0.0; 4])]).unwrap(), None);
     }
 }
