@@ -20,7 +20,7 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use super::{MetricsError, check};
+use super::scores::{MetricsError, check};
 
 /// The index of tokens that are unknown.
 const UNKNOWN: u32 = 0;

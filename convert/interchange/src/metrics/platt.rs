@@ -14,7 +14,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MetricsError, check, probability};
+use super::scores::{MetricsError, check, probability};
 
 /// Newton steps, of which about ten are needed.
 const STEPS: usize = 100;

@@ -527,8 +527,8 @@ impl RowsWriter {
         if self.block.is_empty() {
             return Ok(());
         }
-        self.hash.push(&self.block);
         let rows = self.block.len();
+        self.hash.push(rows, &self.block.labels, &self.block.indices, &self.block.offsets);
         let mut arrays: Vec<ArrayRef> = vec![Arc::new(UInt8Array::from(self.block.labels.clone()))];
         for (f, column) in self.columns.iter().enumerate() {
             if self.block.offsets.is_empty() {
