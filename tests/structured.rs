@@ -18,10 +18,11 @@ use std::thread;
 use std::time::Instant;
 
 use xsfm_runtime::ScratchBlock;
-use xsfm_runtime::format::{CRC, Prefix};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 use bases::{Base, bases};
+pub use change::sign;
+pub use compare::Outcome;
 pub use numbers::Numbers;
 pub use wide::integers_of;
 
@@ -29,18 +30,6 @@ pub use wide::integers_of;
 #[derive(Debug)]
 pub struct Fuzzer {
     bases: Vec<Base>,
-}
-
-/// What became of a file.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Outcome {
-    /// All that read it said why not.
-    Refused,
-    /// All scored alike.
-    Scored {
-        /// The first row's.
-        logit: f32,
-    },
 }
 
 /// How many cases came to what.
@@ -136,15 +125,4 @@ impl Fuzzer {
         });
         sum.into_inner().expect("no thread has failed")
     }
-}
-
-/// Makes the checksums of changed bytes right again, so that the checks behind them are reached.
-///
-/// # Panics
-/// Where there are fewer bytes than a prefix has.
-pub fn sign(bytes: &mut [u8]) {
-    let crc = CRC.checksum(&bytes[Prefix::LEN..]);
-    let (prefix, _) = Prefix::mut_from_prefix(bytes).expect("a prefix");
-    prefix.body_crc = crc.into();
-    prefix.prefix_crc = prefix.checksum().into();
 }

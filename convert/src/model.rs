@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use ndarray::ArrayView2;
 use xsfm_interchange::config::{Interaction, ModelConfig};
 pub use xsfm_interchange::quantization::TableBits;
-use xsfm_runtime::quant::Term;
+use xsfm_runtime::format::Term;
 
 /// A model in real numbers, BatchNorm folded: what f32 mode packs and what int8 mode is quantised from.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,9 +10,8 @@ use xsfm_interchange::config::{FieldConfig, ModelConfig, Operation};
 use xsfm_interchange::fingerprint::Vocabulary;
 use xsfm_runtime::format::{
     Arithmetic, CRC, FieldRecord, LayerRecord, Layout, MAGIC, MAX_SECTIONS, Manifest, Prefix, SECTION_ALIGNMENT,
-    Section, SectionKind, Terms, VERSION, composition,
+    Section, SectionKind, Term, Terms, VERSION, composition,
 };
-use xsfm_runtime::quant::Term;
 use xsfm_runtime::{Backend, LoadError, LoadOptions, Model, ScratchBlock};
 use zerocopy::{Immutable, IntoBytes};
 

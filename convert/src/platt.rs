@@ -11,8 +11,7 @@
 
 use xsfm_interchange::metrics::platt::Platt;
 use xsfm_interchange::quantization::{LOGIT_STEP, logit_bias, term};
-use xsfm_runtime::format::{Arithmetic, LayerRecord, Manifest, SectionKind, Terms};
-use xsfm_runtime::quant::Term;
+use xsfm_runtime::format::{Arithmetic, LayerRecord, Manifest, SectionKind, Term, Terms};
 use xsfm_runtime::{Backend, LoadOptions, Model};
 use zerocopy::IntoBytes;
 

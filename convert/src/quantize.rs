@@ -7,7 +7,7 @@ use xsfm_interchange::quantization::{
     COEFFICIENT_MAX, WEIGHT_MAX, ZERO_SCALE, activation_scale, channel_scale, coefficients, field_accumulator_scale,
     field_scale, limit, logit_bias, multiplier, quantize, symmetric_scale, term,
 };
-use xsfm_runtime::quant::Term;
+use xsfm_runtime::format::Term;
 
 use crate::checkpoint::{check_field_scales, check_scales};
 use crate::error::Error;

@@ -2,8 +2,7 @@
 
 use ndarray::{Array1, Array2, ArrayView1};
 use xsfm_interchange::config::{FieldConfig, ModelConfig, Operation};
-use xsfm_runtime::format::limit;
-use xsfm_runtime::quant::Term;
+use xsfm_runtime::format::{Term, limit};
 use xsfm_runtime::{Row, ScoreError};
 
 use crate::model::{FloatField, FloatModel, PairList, QuantizedLayer, QuantizedLayers, QuantizedModel, Table};

@@ -1,108 +1,19 @@
 //! Embedding tables: from the indices of a field to its vector.
 
-pub(crate) mod nibbles;
+mod ahead;
+mod nibbles;
+mod table;
 
 use crate::error::ScoreError;
 use crate::format::{FieldRecord, composition, limit};
 use crate::kernel::portable;
 use crate::kernel::vector::{self, LANES, Vector, widen_i8};
-use crate::row::Row;
 use crate::run::run;
 
-/// How the rows of a field become its vector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum Composition {
-    /// One row per feature.
-    Full,
-    /// Row `i / collisions` times row `i % collisions` of a second table (Shi et al. 2019, arXiv:1909.02107).
-    Mult {
-        /// Features that share a quotient row.
-        collisions: u32,
-    },
-    /// The same rows, added.
-    Add {
-        /// Features that share a quotient row.
-        collisions: u32,
-    },
-    /// The same rows, half as long, one after the other.
-    Concat {
-        /// Features that share a quotient row.
-        collisions: u32,
-    },
-}
-
-impl Composition {
-    /// What the record says; the loader has refused all but these four.
-    #[inline]
-    pub(crate) fn of(record: &FieldRecord) -> Self {
-        let collisions = record.collisions.get();
-        match record.composition {
-            composition::FULL => Composition::Full,
-            composition::MULT => Composition::Mult { collisions },
-            composition::ADD => Composition::Add { collisions },
-            _ => Composition::Concat { collisions },
-        }
-    }
-
-    /// Shapes of the tables: rows of the first, rows of the second, columns of both.
-    #[inline]
-    pub(crate) fn tables(self, features: u32, dim: usize) -> (usize, usize, usize) {
-        let (collisions, columns) = match self {
-            Composition::Full => return (features as usize, 0, dim),
-            Composition::Mult { collisions } | Composition::Add { collisions } => (collisions, dim),
-            Composition::Concat { collisions } => (collisions, dim / 2),
-        };
-        // The loader has refused 0 collisions; the quotient is rounded up, and there is at least one feature.
-        let quotients = (features - 1).checked_div(collisions).map_or(0, |last| last as usize + 1);
-        (quotients, collisions.min(features) as usize, columns)
-    }
-
-    /// Whether a single row pair is already the vector, so that nothing need be brought back to i8.
-    pub(crate) fn is_copy(self) -> bool {
-        matches!(self, Composition::Full | Composition::Concat { .. })
-    }
-}
-
-/// The tables of all fields; `W` is i8 or f32.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Embedding<'a, W> {
-    pub(crate) fields: &'a [FieldRecord],
-    pub(crate) tables: &'a [W],
-    pub(crate) dim: usize,
-    /// Whether every field is a full table of whole bytes, and none a bag: see [`Embedding::new`].
-    plain: bool,
-}
-
-/// Where a row of a table is.
-#[derive(Clone, Copy)]
-struct TableRow {
-    at: usize,
-    len: usize,
-}
-
-impl TableRow {
-    #[inline(always)]
-    fn of<W>(self, tables: &[W]) -> &[W] {
-        run(tables, self.at, self.len)
-    }
-}
-
-/// The rows of one index: `first` alone, or composed with `second`.
-struct Rows {
-    first: TableRow,
-    second: TableRow,
-}
-
-impl<'a, W> Embedding<'a, W> {
-    pub(crate) fn new(fields: &'a [FieldRecord], tables: &'a [W], dim: usize) -> Self {
-        let is_plain =
-            |record: &FieldRecord| record.composition == composition::FULL && record.bag == 0 && record.bits == 0;
-        let plain = fields.iter().all(is_plain);
-        Embedding { fields, tables, dim, plain }
-    }
-}
+pub(crate) use ahead::Ahead;
+pub use table::Composition;
+pub(crate) use table::Embedding;
+use table::TableRow;
 
 impl<W: Copy> Embedding<'_, W> {
     /// e \[num_fields, dim\] and [`SLACK`]: the vectors of a row of single indices, where all fields are full tables and a vector
@@ -135,97 +46,6 @@ impl<W: Copy> Embedding<'_, W> {
     #[inline(never)]
     fn copy_last(&self, at: usize, e: &mut [W], to: usize) {
         copy_each(run(self.tables, at, self.dim), e.get_mut(to..).unwrap_or_default());
-    }
-}
-
-impl<W> Embedding<'_, W> {
-    /// Numbers in all tables.
-    pub(crate) fn numbers(&self) -> usize {
-        let of_field = |record: &FieldRecord| {
-            let (first, second, columns) = Composition::of(record).tables(record.features.get(), self.dim);
-            (first + second) * columns
-        };
-        self.fields.iter().map(of_field).sum()
-    }
-
-    /// The rows of feature `index`, which [`check`] has found in range.
-    #[inline]
-    fn rows(&self, record: &FieldRecord, composition: Composition, index: u32) -> Rows {
-        let (quotients, _, columns) = composition.tables(record.features.get(), self.dim);
-        let len = if record.bits == 0 { columns } else { nibbles::row_len(columns) };
-        let row = |number: usize| TableRow { at: record.table_offset.get() as usize + number * len, len };
-        match composition {
-            Composition::Full => Rows { first: row(index as usize), second: TableRow { at: 0, len: 0 } },
-            Composition::Mult { collisions } | Composition::Add { collisions } | Composition::Concat { collisions } => {
-                let quotient = index.checked_div(collisions).unwrap_or(0);
-                let remainder = index - quotient * collisions;
-                Rows { first: row(quotient as usize), second: row(quotients + remainder as usize) }
-            }
-        }
-    }
-
-    /// The same rows: numbers, or bytes where two numbers share one. The second is empty where there is none.
-    #[inline]
-    fn slices(&self, record: &FieldRecord, composition: Composition, index: u32) -> (&[W], &[W]) {
-        let Rows { first, second } = self.rows(record, composition, index);
-        (first.of(self.tables), second.of(self.tables))
-    }
-}
-
-/// Table rows that will be needed soon, asked for a few at a time: all at once would wait for each other.
-pub(crate) struct Ahead<'t, 'r, W> {
-    embedding: &'t Embedding<'t, W>,
-    rows: &'t [Row<'r>],
-    field: usize,
-    /// How many are asked for at a time.
-    step: usize,
-}
-
-impl<'t, 'r, W> Ahead<'t, 'r, W> {
-    /// For `rows`, in `steps` steps.
-    #[inline(always)]
-    pub(crate) fn new(embedding: &'t Embedding<'t, W>, rows: &'t [Row<'r>], steps: usize) -> Self {
-        let step = (rows.len() * embedding.fields.len()).div_ceil(steps.max(1));
-        Ahead { embedding, rows, field: 0, step }
-    }
-
-    /// The next few.
-    #[inline(always)]
-    pub(crate) fn step<V: Vector>(&mut self, v: V) {
-        let Some(&row) = self.rows.first() else { return };
-        let to = (self.field + self.step).min(self.embedding.fields.len());
-        self.ask(v, row, to);
-    }
-
-    /// All that are left.
-    #[inline(always)]
-    pub(crate) fn finish<V: Vector>(mut self, v: V) {
-        while let Some(&row) = self.rows.first() {
-            self.ask(v, row, self.embedding.fields.len());
-        }
-    }
-
-    /// The fields of `row` before `to`; indices that are out of range ask for nothing of use.
-    #[inline(always)]
-    fn ask<V: Vector>(&mut self, v: V, row: Row<'_>, to: usize) {
-        let Embedding { fields, tables, dim, .. } = *self.embedding;
-        for (field, record) in fields.iter().enumerate().take(to).skip(self.field) {
-            if let (0, Some(&index)) = (record.collisions.get(), row.field(field).and_then(<[u32]>::first)) {
-                let row_len = if record.bits == 0 { dim } else { nibbles::row_len(dim) };
-                let at = (record.table_offset.get() as usize).wrapping_add((index as usize).wrapping_mul(row_len));
-                if let Some(row) = tables.get(at..) {
-                    v.prefetch(row);
-                    // A row may reach into a second line; only long ones often do.
-                    if size_of::<W>() * dim > 32 {
-                        v.prefetch(row.get(dim - 1..).unwrap_or(row));
-                    }
-                }
-            }
-        }
-        self.field = to;
-        if to == fields.len() {
-            (self.field, self.rows) = (0, &self.rows[1..]);
-        }
     }
 }
 

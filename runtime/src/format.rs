@@ -13,8 +13,6 @@ use serde::{Deserialize, Serialize};
 use zerocopy::little_endian::{F32, I32, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::quant::Term;
-
 pub mod layout;
 mod manifest;
 
@@ -102,6 +100,19 @@ pub struct Manifest<'a> {
     pub vocabulary: &'a [u8],
 }
 
+/// The arithmetic of a packed model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Mode {
+    /// Weights and sums in f32.
+    F32,
+    /// Integers from the table to the logit.
+    Int8,
+    /// Integer weights and field vectors; the outputs of layers are quantised anew for each row.
+    Dynamic,
+}
+
 /// The arithmetic of a file, with the numbers that stand alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "std", derive(Serialize, Deserialize))]
@@ -125,6 +136,21 @@ pub enum Arithmetic {
         /// How each part's accumulator enters the logit; the MLP's output is real, its term absent.
         terms: Terms,
     },
+}
+
+/// A part's way into the logit: `(acc * mantissa + 2^(shift-1)) >> shift`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "std", derive(Serialize, Deserialize))]
+pub struct Term {
+    /// In `[2^22, 2^23)`, or 0 for a part that is absent or vanishes.
+    pub mantissa: i32,
+    /// In `1..=62`.
+    pub shift: u8,
+}
+
+impl Term {
+    /// A part that the model lacks.
+    pub const ABSENT: Term = Term { mantissa: 0, shift: 1 };
 }
 
 /// How each part's integer accumulator enters the logit; [`Term::ABSENT`] for a part that the model lacks.
@@ -268,6 +294,13 @@ pub struct FieldRecord {
     pub reserved_2: U32,
 }
 
+impl FieldRecord {
+    /// Numbers of a table's row of `columns`; bytes, where two numbers share one.
+    pub(crate) const fn row_len(&self, columns: usize) -> usize {
+        if self.bits == 0 { columns } else { columns.div_ceil(2) }
+    }
+}
+
 /// One layer: 32 bytes.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -286,6 +319,11 @@ pub struct LayerRecord {
     pub layout: U32,
     /// Zero.
     pub reserved: [U32; 2],
+}
+
+/// Where the weight of pair `i < j` lies among [`SectionKind::PairWeights`] of all pairs: in the upper triangle, row by row.
+pub(crate) fn triangle(num_fields: usize, i: usize, j: usize) -> usize {
+    i * (2 * num_fields - i - 1) / 2 + j - i - 1
 }
 
 /// The numbers that keep every integer sum in its type, whatever the bytes; the loader checks them all.

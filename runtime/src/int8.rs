@@ -4,12 +4,11 @@ use std::fmt;
 
 use crate::error::{LoadError, ScoreError};
 use crate::format::{Layout, Terms};
-use crate::interaction::FieldPair;
-use crate::kernel::Task;
 use crate::kernel::portable::Portable;
+use crate::kernel::vector::{FieldPair, Task};
 use crate::load::{self, Body};
 use crate::mlp::Mlp;
-use crate::model::Shallow;
+use crate::network::Fwfm;
 use crate::quant::logit_steps;
 use crate::row::Row;
 use crate::score::{GatherIntegers, IntegerSizes};
@@ -36,7 +35,7 @@ use crate::scratch::{Scratch, ScratchBlock, blocks_of};
 /// ```
 #[derive(Clone, Copy)]
 pub struct Int8Model<'a> {
-    shallow: Shallow<'a, i8, i16>,
+    fwfm: Fwfm<'a, i8, i16>,
     mlp: Option<Mlp<'a, i8, i32, i32>>,
     bias: i32,
     terms: Terms,
@@ -68,13 +67,13 @@ impl<'a> Int8Model<'a> {
 
     fn load(bytes: &'a [u8], body: Body) -> Result<Self, LoadError> {
         let (file, head) = load::head(bytes, body)?;
-        let (shallow, mlp, bias, terms) = load::load_int8(file, &head)?;
-        Ok(Int8Model { shallow, mlp, bias, terms })
+        let (fwfm, mlp, bias, terms) = load::load_int8(file, &head)?;
+        Ok(Int8Model { fwfm, mlp, bias, terms })
     }
 
     /// Number of fields of a row.
     pub fn num_fields(&self) -> usize {
-        self.shallow.embedding.fields.len()
+        self.fwfm.embedding.fields.len()
     }
 
     /// Blocks of scratch that [`Int8Model::score`] needs: all the RAM beside the stack.
@@ -86,15 +85,15 @@ impl<'a> Int8Model<'a> {
             Some(mlp) => blocks_of::<u32>(mlp.strip_len(self.inputs())) + blocks_of::<u8>(sizes.widest),
         };
         let pairs = blocks_of::<FieldPair>(sizes.pairs);
-        blocks_of::<i32>(self.shallow.embedding.dim) + blocks_of::<i8>(sizes.stride) + pairs.max(layers)
+        blocks_of::<i32>(self.fwfm.embedding.dim) + blocks_of::<i8>(sizes.stride) + pairs.max(layers)
     }
 
     fn inputs(&self) -> usize {
-        self.num_fields() * self.shallow.embedding.dim
+        self.num_fields() * self.fwfm.embedding.dim
     }
 
     fn sizes(&self) -> IntegerSizes {
-        IntegerSizes::new::<Portable>(&self.shallow, self.mlp.as_ref().map_or(0, Mlp::widest), 1)
+        IntegerSizes::new::<Portable>(&self.fwfm, self.mlp.as_ref().map_or(0, Mlp::widest), 1)
     }
 
     /// The logit of a row in steps of 2^-16, within ±2^23: [`Score::logit`](crate::Score::logit) times 65536.
@@ -102,16 +101,16 @@ impl<'a> Int8Model<'a> {
     /// # Errors
     /// Any [`ScoreError`] of the row, and `ScratchTooSmall`.
     pub fn score(&self, row: Row<'_>, scratch: &mut [ScratchBlock]) -> Result<i32, ScoreError> {
-        let Int8Model { shallow, mlp, bias, terms } = self;
-        let (num_fields, dim, sizes) = (self.num_fields(), shallow.embedding.dim, self.sizes());
+        let Int8Model { fwfm, mlp, bias, terms } = self;
+        let (num_fields, dim, sizes) = (self.num_fields(), fwfm.embedding.dim, self.sizes());
         let mut scratch = Scratch::new(scratch);
         let acc = scratch.take::<i32>(dim)?;
         let e = scratch.take::<i8>(sizes.stride)?;
-        let feature_weight = GatherIntegers { shallow, row, acc, e: &mut *e, small: true }.run(Portable)?;
-        let field_vector = shallow.field_vector.as_ref().map_or(0, |vectors| vectors.accumulate(Portable, e));
+        let feature_weight = GatherIntegers { fwfm, row, acc, e: &mut *e, small: true }.run(Portable)?;
+        let field_vector = fwfm.field_vector.as_ref().map_or(0, |vectors| vectors.accumulate(Portable, e));
         let pairs = scratch.for_now().take(sizes.pairs)?;
-        let interaction = shallow.interaction.accumulate(Portable, e, num_fields, dim, pairs);
-        let deep = match mlp {
+        let interaction = fwfm.interaction.accumulate(Portable, e, num_fields, dim, pairs);
+        let layers = match mlp {
             None => 0,
             Some(mlp) if mlp.layout() == Layout::Rows => {
                 let (h0, h1) = (scratch.take(sizes.widest)?, scratch.take(sizes.widest)?);
@@ -125,8 +124,8 @@ impl<'a> Int8Model<'a> {
         let parts = [
             terms.feature_weight.steps(feature_weight),
             terms.field_vector.steps(field_vector),
-            terms.interaction.steps(shallow.interaction.settled(interaction)),
-            terms.mlp.steps(deep),
+            terms.interaction.steps(fwfm.interaction.settled(interaction)),
+            terms.mlp.steps(layers),
         ];
         Ok(logit_steps(*bias, parts))
     }

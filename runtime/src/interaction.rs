@@ -3,9 +3,7 @@
 mod group;
 mod low_rank;
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
-
-use crate::format::limit;
+use crate::format::{limit, triangle};
 #[cfg(all(xsfm_dsp, not(xsfm_mve)))]
 use crate::kernel::dsp_pairs::pairs as pairs_int8;
 #[cfg(xsfm_mve)]
@@ -13,22 +11,9 @@ use crate::kernel::mve::pairs as pairs_int8;
 use crate::kernel::portable;
 #[cfg(not(any(xsfm_dsp, xsfm_mve)))]
 use crate::kernel::portable::pairs_int8;
-use crate::kernel::vector::{GROUP, LANES, Vector, load_f32, sixteen, total_f32, widen_i8};
+use crate::kernel::vector::{FieldPair, GROUP, LANES, Spread, Vector, load_f32, sixteen, total_f32, widen_i8};
 
-pub(crate) use low_rank::LowRank;
-
-/// A number that weighs vectors, and the type of sums of products with it.
-pub(crate) trait Coefficient: Copy {
-    type Square: Copy + std::fmt::Debug + FromBytes + IntoBytes + Immutable + KnownLayout;
-}
-
-impl Coefficient for i16 {
-    type Square = i32;
-}
-
-impl Coefficient for f32 {
-    type Square = f32;
-}
+pub(crate) use low_rank::{Coefficient, LowRank};
 
 /// The pairs of fields that interact. `C` is i16 or f32.
 #[derive(Clone, Copy, Debug)]
@@ -41,17 +26,6 @@ pub(crate) enum FieldInteraction<'a, C: Coefficient> {
     Pruned(&'a [[u8; 2]], &'a [C]),
     /// Every pair, by a few factors.
     LowRank(LowRank<'a, C>),
-}
-
-/// Two fields' vectors in the lanes of a back end.
-pub(crate) type FieldPair = [i16; 2 * LANES];
-
-/// Eight numbers of a field as halves of words: what a microcontroller's back end reads pairs from.
-pub(crate) type Spread = [u32; 4];
-
-/// Where the weight of pair `i < j` lies in an upper triangle, row by row.
-pub(crate) fn triangle(num_fields: usize, i: usize, j: usize) -> usize {
-    i * (2 * num_fields - i - 1) / 2 + j - i - 1
 }
 
 impl<C: Coefficient> FieldInteraction<'_, C> {

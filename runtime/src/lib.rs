@@ -28,14 +28,15 @@
 //! | module | takes | gives |
 //! |---|---|---|
 //! | [`format`](mod@format) | | the file's layout, shared with its writer |
-//! | `load` | bytes | checked views, once |
+//! | `load`, `network` | bytes | checked views, once |
 //! | [`model`] | bytes | [`Model`]: fields, parts, what they cost |
 //! | [`schema`] | | the fields, by name |
 //! | [`row`] | indices | [`Row`] |
 //! | [`embedding`] | indices of a field | its vector |
 //! | `linear`, `interaction`, `mlp` | all vectors | one number each |
 //! | [`quant`] | those numbers | the logit; and the one rounding rule of int8 mode |
-//! | [`score`] | a row, or a batch | [`Score`] |
+//! | [`score`] | all of these | [`Score`] |
+//! | `scorer` | a row, or a batch | its scores: [`Scorer`] |
 //! | [`rank`] | a context, then candidates | [`Ranked`] |
 //! | `int8` | bytes, then rows | logits, in small programs: [`Int8Model`] |
 //! | `kernel` | | the loops of all of these, for each [`Backend`] |
@@ -58,21 +59,25 @@ mod linear;
 mod load;
 mod mlp;
 pub mod model;
+mod network;
 pub mod quant;
 pub mod rank;
 pub mod row;
 mod run;
 pub mod schema;
 pub mod score;
+mod scorer;
 mod scratch;
 
 pub use error::{BatchError, LoadError, ScoreError};
+pub use format::Mode;
 pub use int8::Int8Model;
 pub use kernel::Backend;
-pub use model::{LoadOptions, Mode, Model, Statistics};
+pub use model::{LoadOptions, Model, Statistics};
 pub use rank::{Ranked, Ranker};
 pub use row::Row;
-pub use score::{Score, Scorer};
+pub use score::Score;
+pub use scorer::Scorer;
 pub use scratch::ScratchBlock;
 
 /// Puts bytes at a multiple of 64: `static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!("m.xsfm"));`

@@ -7,18 +7,17 @@ use std::alloc;
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use crate::embedding::{Composition, Embedding, nibbles};
+use crate::embedding::{Composition, Embedding};
 use crate::error::LoadError;
 use crate::format::layout::{Bias, Weight, tile};
 use crate::format::{
-    Arithmetic, CRC, FIRST_OPTIONAL_KIND, FieldRecord, Head, LayerRecord, Layout, MAGIC, Prefix, Reader,
-    SECTION_ALIGNMENT, Section, SectionKind, Terms, VERSION, composition, limit,
+    Arithmetic, CRC, FIRST_OPTIONAL_KIND, FieldRecord, Head, LayerRecord, Layout, MAGIC, Mode, Prefix, Reader,
+    SECTION_ALIGNMENT, Section, SectionKind, Term, Terms, VERSION, composition, limit,
 };
 use crate::interaction::{Coefficient, FieldInteraction, LowRank};
 use crate::linear::{FeatureWeight, FieldVector};
 use crate::mlp::{Layer, Mlp, shape};
-use crate::model::{Deep, Mode, Parts, Shallow};
-use crate::quant::Term;
+use crate::network::{Fwfm, Layers, Network};
 use crate::run::{rows, run};
 
 /// Whether to read every byte of the body for its checksum.
@@ -189,25 +188,25 @@ fn equal(what: &'static str, at: usize, expected: u64, found: impl Into<u64>) ->
 }
 
 /// Checks everything and borrows the parts.
-pub(crate) fn load<'a>(file: &'a [u8], head: &Head<'a>) -> Result<(Parts<'a>, &'a [FieldRecord]), LoadError> {
+pub(crate) fn load<'a>(file: &'a [u8], head: &Head<'a>) -> Result<(Network<'a>, &'a [FieldRecord]), LoadError> {
     let (sections, fields, dim) = fields(file, head)?;
     head.strings().ok_or(LoadError::Manifest)?;
     check_names(Reader(head.field_names), fields.len())?;
     let inputs = fields.len() * dim;
     let parts = match head.arithmetic() {
         Arithmetic::F32 { bias } => {
-            let shallow = shallow::<f32, f32>(&sections, fields, dim, false)?;
-            Parts::F32 { shallow, mlp: mlp::<f32, f32, f32>(&sections, inputs, false)?, bias }
+            let fwfm = fwfm::<f32, f32>(&sections, fields, dim, false)?;
+            Network::F32 { fwfm, mlp: mlp::<f32, f32, f32>(&sections, inputs, false)?, bias }
         }
         Arithmetic::Int8 { bias, terms } | Arithmetic::Dynamic { bias, terms } => {
-            let (shallow, terms) = (integers(&sections, fields, dim)?, checked(terms)?);
-            let deep = if head.mode == Mode::Int8 {
-                static_mlp(&sections, inputs)?.map(Deep::Static)
+            let (fwfm, terms) = (integers(&sections, fields, dim)?, checked(terms)?);
+            let layers = if head.mode == Mode::Int8 {
+                static_mlp(&sections, inputs)?.map(Layers::Static)
             } else {
                 let mlp = mlp::<i8, f32, f32>(&sections, inputs, true)?;
-                mlp.map(|mlp| check_dynamic(&mlp).map(|()| Deep::Dynamic(mlp))).transpose()?
+                mlp.map(|mlp| check_dynamic(&mlp).map(|()| Layers::Dynamic(mlp))).transpose()?
             };
-            Parts::Int8 { shallow, deep: deep.unwrap_or(Deep::None), bias, terms }
+            Network::Int8 { fwfm, layers: layers.unwrap_or(Layers::None), bias, terms }
         }
     };
     Ok((parts, fields))
@@ -222,12 +221,12 @@ pub(crate) fn load_int8<'a>(file: &'a [u8], head: &Head<'a>) -> Result<Int8Parts
     };
     equal("arithmetic (0: f32, 1: int8, 2: dynamic) of file", 0, 1, number)?;
     let (sections, fields, dim) = fields(file, head)?;
-    let (shallow, terms) = (integers(&sections, fields, dim)?, checked(head.terms)?);
-    Ok((shallow, static_mlp(&sections, fields.len() * dim)?, head.bias.cast_signed(), terms))
+    let (fwfm, terms) = (integers(&sections, fields, dim)?, checked(head.terms)?);
+    Ok((fwfm, static_mlp(&sections, fields.len() * dim)?, head.bias.cast_signed(), terms))
 }
 
 /// What an int8 model consists of.
-pub(crate) type Int8Parts<'a> = (Shallow<'a, i8, i16>, Option<Mlp<'a, i8, i32, i32>>, i32, Terms);
+pub(crate) type Int8Parts<'a> = (Fwfm<'a, i8, i16>, Option<Mlp<'a, i8, i32, i32>>, i32, Terms);
 
 /// The sections, the fields' records, and the length of their vectors.
 fn fields<'a, 'h>(
@@ -247,10 +246,10 @@ fn integers<'a>(
     sections: &Sections<'a, '_>,
     fields: &'a [FieldRecord],
     dim: usize,
-) -> Result<Shallow<'a, i8, i16>, LoadError> {
-    let shallow = shallow::<i8, i16>(sections, fields, dim, true)?;
-    check_sums(&shallow)?;
-    Ok(shallow)
+) -> Result<Fwfm<'a, i8, i16>, LoadError> {
+    let fwfm = fwfm::<i8, i16>(sections, fields, dim, true)?;
+    check_sums(&fwfm)?;
+    Ok(fwfm)
 }
 
 /// The terms, whose mantissas and shifts are in range. Made anew one by one, they need no `memcpy` in a small program.
@@ -288,12 +287,12 @@ fn check_names(mut names: Reader<'_>, num_fields: usize) -> Result<(), LoadError
 }
 
 /// All parts but the MLP, with W the type of weights and C of coefficients.
-fn shallow<'a, W, C>(
+fn fwfm<'a, W, C>(
     sections: &Sections<'a, '_>,
     fields: &'a [FieldRecord],
     dim: usize,
     int8: bool,
-) -> Result<Shallow<'a, W, C>, LoadError>
+) -> Result<Fwfm<'a, W, C>, LoadError>
 where
     W: FromBytes + Immutable + KnownLayout,
     C: Coefficient + FromBytes + Immutable + KnownLayout,
@@ -331,7 +330,7 @@ where
     } else {
         FieldInteraction::None
     };
-    Ok(Shallow { embedding, feature_weight, field_vector, interaction })
+    Ok(Fwfm { embedding, feature_weight, field_vector, interaction })
 }
 
 /// Signs of a low-rank interaction: 1 to 64, each 1 or -1.
@@ -464,8 +463,7 @@ fn check_fields(fields: &[FieldRecord], dim: usize, int8: bool) -> Result<(u64, 
         let is_copied = !int8 || (record.bag == 0 && composition.is_copy());
         within("multiplier of field", f, 0, if is_copied { 0 } else { i32::MAX }, record.multiplier.get())?;
         let (first, second, columns) = composition.tables(record.features.get(), dim);
-        let row_len = if record.bits == 0 { columns } else { nibbles::row_len(columns) };
-        numbers += (first as u64 + second as u64) * row_len as u64;
+        numbers += (first as u64 + second as u64) * record.row_len(columns) as u64;
         features += u64::from(record.features.get());
     }
     Ok((numbers, features))
@@ -512,15 +510,15 @@ fn check_layers<W: Weight>(layers: &[LayerRecord], inputs: usize, strips: bool) 
 }
 
 /// No integer sum can leave its type.
-fn check_sums(shallow: &Shallow<'_, i8, i16>) -> Result<(), LoadError> {
+fn check_sums(fwfm: &Fwfm<'_, i8, i16>) -> Result<(), LoadError> {
     let magnitude = |values: &[i16]| values.iter().map(|&v| i64::from(v).abs()).sum::<i64>();
-    if let Some(FieldVector(vectors)) = shallow.field_vector {
+    if let Some(FieldVector(vectors)) = fwfm.field_vector {
         within("sum of field vectors", 0, 0, limit::FIELD_VECTOR_SUM, magnitude(vectors))?;
     }
-    if let FieldInteraction::Dense(weights) | FieldInteraction::Pruned(_, weights) = shallow.interaction {
+    if let FieldInteraction::Dense(weights) | FieldInteraction::Pruned(_, weights) = fwfm.interaction {
         within("sum of pair weights", 0, 0, limit::PAIR_SUM, magnitude(weights))?;
     }
-    if let FieldInteraction::LowRank(LowRank { signs, factors, diagonal, .. }) = shallow.interaction {
+    if let FieldInteraction::LowRank(LowRank { signs, factors, diagonal, .. }) = fwfm.interaction {
         for (factor, u) in rows(factors, diagonal.len()).enumerate() {
             within("sum of factor", factor, 0, limit::LOW_RANK_SUM, magnitude(u))?;
         }

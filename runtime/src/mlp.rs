@@ -9,7 +9,7 @@ use zerocopy::little_endian::{F32, U32};
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 use crate::error::ScoreError;
-use crate::format::layout::{Bias, Weight, tile};
+use crate::format::layout::{Bias, Laid, Weight, tile};
 use crate::format::{LayerRecord, Layout};
 use crate::kernel::vector::Vector;
 use crate::run::run;
@@ -119,7 +119,7 @@ impl<'a, W: Weight, B: Bias, M: Copy> Mlp<'a, W, B, M> {
         V::WIDE && self.is_tiled()
     }
 
-    /// About how often a group's way through the layers may [ask](crate::embedding::Ahead::step) for table rows.
+    /// About how often a group's way through the layers may [ask](crate::kernel::vector::Prefetch::step) for table rows.
     pub(crate) fn steps(&self) -> usize {
         self.hidden().iter().map(|record| (record.outputs.get() as usize).div_ceil(2 * tile::OUTPUTS)).sum()
     }
@@ -259,10 +259,10 @@ pub(crate) fn layout(record: &LayerRecord) -> Layout {
     Layout::from_number(record.layout.get()).unwrap_or(Layout::Rows)
 }
 
-impl<W: Weight, B, M> Layer<'_, W, B, M> {
-    /// The weights of output `o`, whatever the layout: for CPUs that the layout is not for.
-    pub(crate) fn row(&self, o: usize) -> impl Iterator<Item = W> {
-        (0..self.inputs).map(move |i| self.layout.weight(self.weights, self.inputs, o, i))
+impl<'a, W, B, M> Layer<'a, W, B, M> {
+    /// Its weights as they lie.
+    pub(crate) fn laid(&self) -> Laid<'a, W> {
+        Laid { layout: self.layout, inputs: self.inputs, weights: self.weights }
     }
 }
 

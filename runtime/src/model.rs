@@ -2,16 +2,15 @@
 
 use std::fmt;
 
-use crate::embedding::Embedding;
 use crate::error::{LoadError, ScoreError};
-use crate::format::{FieldRecord, Layout, Manifest, Reader, Terms};
-use crate::interaction::{Coefficient, FieldInteraction, LowRank};
+use crate::format::{FieldRecord, Layout, Manifest, Mode, Reader};
+use crate::kernel::vector::{Task, Vector};
 use crate::kernel::{Backend, Chosen};
-use crate::linear::{FeatureWeight, FieldVector};
 use crate::load::{self, Body};
 use crate::mlp::Mlp;
+use crate::network::{Layers, Network};
 use crate::schema::Fields;
-use crate::score::scratch_blocks;
+use crate::score::{integer_blocks, real_blocks};
 use crate::scratch::{Scratch, ScratchBlock};
 
 /// A packed model: views into the bytes, which were checked once. Shared between threads as `&Model`.
@@ -19,46 +18,9 @@ use crate::scratch::{Scratch, ScratchBlock};
 pub struct Model<'a> {
     file: &'a [u8],
     pub(crate) fields: &'a [FieldRecord],
-    pub(crate) parts: Parts<'a>,
+    pub(crate) network: Network<'a>,
     dim: usize,
     pub(crate) chosen: Chosen,
-}
-
-/// The parts, in one of the arithmetics.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Parts<'a> {
-    F32 { shallow: Shallow<'a, f32, f32>, mlp: Option<Mlp<'a, f32, f32, f32>>, bias: f32 },
-    Int8 { shallow: Shallow<'a, i8, i16>, deep: Deep<'a>, bias: i32, terms: Terms },
-}
-
-/// `FeatureWeight + FieldVector + FieldInteraction`, every part optional; W weights, C coefficients.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Shallow<'a, W, C: Coefficient> {
-    pub(crate) embedding: Embedding<'a, W>,
-    pub(crate) feature_weight: Option<FeatureWeight<'a, W>>,
-    pub(crate) field_vector: Option<FieldVector<'a, C>>,
-    pub(crate) interaction: FieldInteraction<'a, C>,
-}
-
-/// The MLP of int8 mode, with layer outputs whose scales are in the file, or of dynamic mode, with a scale for each row.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Deep<'a> {
-    None,
-    Static(Mlp<'a, i8, i32, i32>),
-    Dynamic(Mlp<'a, i8, f32, f32>),
-}
-
-/// The arithmetic of a packed model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum Mode {
-    /// Weights and sums in f32.
-    F32,
-    /// Integers from the table to the logit.
-    Int8,
-    /// Integer weights and field vectors; the outputs of layers are quantised anew for each row.
-    Dynamic,
 }
 
 /// What a model costs: known before the first row is scored.
@@ -161,12 +123,12 @@ impl<'a> Model<'a> {
 
     fn load(bytes: &'a [u8], body: Body, backend: Option<Backend>) -> Result<Self, LoadError> {
         let (file, head) = load::head(bytes, body)?;
-        let (parts, fields) = load::load(file, &head)?;
+        let (network, fields) = load::load(file, &head)?;
         let chosen = match backend {
             None => Chosen::detect(),
             Some(backend) => Chosen::new(backend).ok_or(LoadError::Backend { backend })?,
         };
-        Ok(Model { file, fields, parts, dim: usize::from(head.embed_dim), chosen })
+        Ok(Model { file, fields, network, dim: usize::from(head.embed_dim), chosen })
     }
 
     /// The manifest: producer, label, sections. Decoded anew at each call, so that the model itself stays small.
@@ -180,10 +142,10 @@ impl<'a> Model<'a> {
 
     /// The arithmetic.
     pub fn mode(&self) -> Mode {
-        match self.parts {
-            Parts::F32 { .. } => Mode::F32,
-            Parts::Int8 { deep: Deep::Dynamic(_), .. } => Mode::Dynamic,
-            Parts::Int8 { .. } => Mode::Int8,
+        match self.network {
+            Network::F32 { .. } => Mode::F32,
+            Network::Int8 { layers: Layers::Dynamic(_), .. } => Mode::Dynamic,
+            Network::Int8 { .. } => Mode::Int8,
         }
     }
 
@@ -216,21 +178,21 @@ impl<'a> Model<'a> {
 
     /// How the weights of hidden layers lie: as packed, or prepared. Rows where there are none.
     pub fn layout(&self) -> Layout {
-        match &self.parts {
-            Parts::F32 { mlp, .. } => mlp.as_ref().map_or(Layout::Rows, Mlp::layout),
-            Parts::Int8 { deep: Deep::Static(mlp), .. } => mlp.layout(),
-            Parts::Int8 { deep: Deep::Dynamic(mlp), .. } => mlp.layout(),
-            Parts::Int8 { deep: Deep::None, .. } => Layout::Rows,
+        match &self.network {
+            Network::F32 { mlp, .. } => mlp.as_ref().map_or(Layout::Rows, Mlp::layout),
+            Network::Int8 { layers: Layers::Static(mlp), .. } => mlp.layout(),
+            Network::Int8 { layers: Layers::Dynamic(mlp), .. } => mlp.layout(),
+            Network::Int8 { layers: Layers::None, .. } => Layout::Rows,
         }
     }
 
     /// Whether weights lie as vector instructions want them: packed so, or prepared.
     pub fn is_prepared(&self) -> bool {
-        match &self.parts {
-            Parts::F32 { mlp, .. } => mlp.as_ref().is_none_or(Mlp::is_prepared),
-            Parts::Int8 { deep: Deep::Static(mlp), .. } => mlp.is_prepared(),
-            Parts::Int8 { deep: Deep::Dynamic(mlp), .. } => mlp.is_prepared(),
-            Parts::Int8 { deep: Deep::None, .. } => true,
+        match &self.network {
+            Network::F32 { mlp, .. } => mlp.as_ref().is_none_or(Mlp::is_prepared),
+            Network::Int8 { layers: Layers::Static(mlp), .. } => mlp.is_prepared(),
+            Network::Int8 { layers: Layers::Dynamic(mlp), .. } => mlp.is_prepared(),
+            Network::Int8 { layers: Layers::None, .. } => true,
         }
     }
 
@@ -240,11 +202,11 @@ impl<'a> Model<'a> {
         if self.backend() == Backend::Portable {
             return 0;
         }
-        match &self.parts {
-            Parts::F32 { mlp, .. } => mlp.as_ref().map_or(0, Mlp::prepared_blocks),
-            Parts::Int8 { deep: Deep::Static(mlp), .. } => mlp.prepared_blocks(),
-            Parts::Int8 { deep: Deep::Dynamic(mlp), .. } => mlp.prepared_blocks(),
-            Parts::Int8 { deep: Deep::None, .. } => 0,
+        match &self.network {
+            Network::F32 { mlp, .. } => mlp.as_ref().map_or(0, Mlp::prepared_blocks),
+            Network::Int8 { layers: Layers::Static(mlp), .. } => mlp.prepared_blocks(),
+            Network::Int8 { layers: Layers::Dynamic(mlp), .. } => mlp.prepared_blocks(),
+            Network::Int8 { layers: Layers::None, .. } => 0,
         }
     }
 
@@ -267,39 +229,39 @@ impl<'a> Model<'a> {
             return Ok(*self);
         }
         let mut memory = Scratch::new(memory);
-        let parts = match self.parts {
-            Parts::F32 { shallow, mlp: Some(mlp), bias } => {
-                Parts::F32 { shallow, mlp: Some(mlp.prepare(&mut memory)?), bias }
+        let network = match self.network {
+            Network::F32 { fwfm, mlp: Some(mlp), bias } => {
+                Network::F32 { fwfm, mlp: Some(mlp.prepare(&mut memory)?), bias }
             }
-            Parts::Int8 { shallow, deep: Deep::Static(mlp), bias, terms } => {
-                Parts::Int8 { shallow, deep: Deep::Static(mlp.prepare(&mut memory)?), bias, terms }
+            Network::Int8 { fwfm, layers: Layers::Static(mlp), bias, terms } => {
+                Network::Int8 { fwfm, layers: Layers::Static(mlp.prepare(&mut memory)?), bias, terms }
             }
-            Parts::Int8 { shallow, deep: Deep::Dynamic(mlp), bias, terms } => {
-                Parts::Int8 { shallow, deep: Deep::Dynamic(mlp.prepare(&mut memory)?), bias, terms }
+            Network::Int8 { fwfm, layers: Layers::Dynamic(mlp), bias, terms } => {
+                Network::Int8 { fwfm, layers: Layers::Dynamic(mlp.prepare(&mut memory)?), bias, terms }
             }
-            parts => parts,
+            network => network,
         };
-        Ok(Model { parts, ..*self })
+        Ok(Model { network, ..*self })
     }
 
     /// Blocks of scratch that a [`Scorer`](crate::Scorer) needs for one row at a time, on this model's back end.
     pub fn scratch_blocks(&self) -> usize {
-        scratch_blocks(self, false)
+        self.chosen.run(ScratchBlocks { network: &self.network, in_groups: false })
     }
 
     /// Blocks of scratch with which a [`Scorer`](crate::Scorer) takes rows of a batch together.
     pub fn batch_scratch_blocks(&self) -> usize {
-        scratch_blocks(self, true)
+        self.chosen.run(ScratchBlocks { network: &self.network, in_groups: true })
     }
 
     /// What the model costs.
     pub fn statistics(&self) -> Statistics {
-        let (parameters, multiply_accumulates) = match &self.parts {
-            Parts::F32 { shallow, mlp, .. } => shallow.counts(mlp.as_ref().map_or((0, 0), Mlp::counts)),
-            Parts::Int8 { shallow, deep, .. } => shallow.counts(match deep {
-                Deep::None => (0, 0),
-                Deep::Static(mlp) => mlp.counts(),
-                Deep::Dynamic(mlp) => mlp.counts(),
+        let (parameters, multiply_accumulates) = match &self.network {
+            Network::F32 { fwfm, mlp, .. } => fwfm.counts(mlp.as_ref().map_or((0, 0), Mlp::counts)),
+            Network::Int8 { fwfm, layers, .. } => fwfm.counts(match layers {
+                Layers::None => (0, 0),
+                Layers::Static(mlp) => mlp.counts(),
+                Layers::Dynamic(mlp) => mlp.counts(),
             }),
         };
         Statistics {
@@ -314,22 +276,20 @@ impl<'a> Model<'a> {
     }
 }
 
-impl<W, C: Coefficient> Shallow<'_, W, C> {
-    /// Numbers, and multiply-accumulates of one row in pairs, field vectors and layers; of the MLP: weights, and biases.
-    fn counts(&self, (weights, biases): (usize, usize)) -> (usize, usize) {
-        let dim = self.embedding.dim;
-        let feature_weights = self.feature_weight.as_ref().map_or(0, |part| part.weights.len());
-        let field_vectors = self.field_vector.as_ref().map_or(0, |part| part.0.len());
-        let num_fields = self.embedding.fields.len();
-        let (pairs, products) = match self.interaction {
-            FieldInteraction::None => (0, 0),
-            FieldInteraction::Dense(weights) | FieldInteraction::Pruned(_, weights) => (weights.len(), weights.len()),
-            // Each factor, its square, and the diagonal.
-            FieldInteraction::LowRank(LowRank { signs, factors, .. }) => {
-                (factors.len(), factors.len() + signs.len() + num_fields)
-            }
-        };
-        let parameters = self.embedding.numbers() + feature_weights + field_vectors + pairs + weights + biases + 1;
-        (parameters, field_vectors + products * dim + weights)
+/// Blocks that scores take, one by one or in groups.
+struct ScratchBlocks<'t> {
+    network: &'t Network<'t>,
+    in_groups: bool,
+}
+
+impl Task for ScratchBlocks<'_> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) -> usize {
+        match self.network {
+            Network::Int8 { fwfm, layers, .. } => integer_blocks::<V>(fwfm, layers, self.in_groups),
+            Network::F32 { fwfm, mlp, .. } => real_blocks::<V>(fwfm, mlp.as_ref(), self.in_groups),
+        }
     }
 }

@@ -2,10 +2,7 @@
 //!
 //! Equations: `docs/quantization.md`. Nothing here depends on the order of sums, so every back end gives the same bits.
 
-#[cfg(feature = "std")]
-use serde::{Deserialize, Serialize};
-
-use crate::format::limit;
+use crate::format::{Term, limit};
 
 /// `(acc * multiplier + 2^31) >> 32`: TensorFlow Lite's single-rounding fixed-point rule with the total shift fixed at 32.
 ///
@@ -16,20 +13,7 @@ pub fn requantize(acc: i32, multiplier: i32) -> i32 {
     ((i64::from(acc) * i64::from(multiplier) + (1 << 31)) >> 32) as i32
 }
 
-/// A part's way into the logit: `(acc * mantissa + 2^(shift-1)) >> shift`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "std", derive(Serialize, Deserialize))]
-pub struct Term {
-    /// In `[2^22, 2^23)`, or 0 for a part that is absent or vanishes.
-    pub mantissa: i32,
-    /// In `1..=62`.
-    pub shift: u8,
-}
-
 impl Term {
-    /// A part that the model lacks.
-    pub const ABSENT: Term = Term { mantissa: 0, shift: 1 };
-
     /// The accumulator in steps of the logit.
     ///
     /// `|acc| <= 2^39` for every part ([`limit`]), so product and rounding stay under 2^63.

@@ -12,13 +12,13 @@ use std::fmt;
 
 use crate::error::{BatchError, ScoreError};
 use crate::kernel::{Backend, vector::GROUP};
-use crate::model::{Deep, Model, Shallow};
+use crate::model::Model;
+use crate::network::{Fwfm, Layers};
 use crate::row::Row;
-use crate::score::{IntegerModel, Integers, RealModel, Reals, Score};
+use crate::score::{IntegerContext, IntegerModel, Integers, RealContext, RealModel, Reals, Score};
 use crate::scratch::{Scratch, ScratchBlock};
 use context::SetContext;
-pub(crate) use context::{IntegerContext, RealContext};
-use split::{Fields, Split, SplitDeep, split, split_blocks};
+use split::{Fields, Split, SplitLayers, split, split_blocks};
 
 /// Scores candidates that share a context, with the bits of scoring each whole row; a thread needs its own.
 ///
@@ -139,22 +139,22 @@ impl<'m> Ranker<'m> {
         }
         let (chosen, in_groups, scratch) = (self.model.chosen, self.in_groups, &mut *self.scratch);
         match &self.split {
-            Split::Integer { candidate, deep, bias, terms, sums, cross, begun, start, .. } => {
-                let deep = match deep {
-                    SplitDeep::None => Deep::None,
-                    SplitDeep::Static(_, mlp) => Deep::Static(*mlp),
-                    SplitDeep::Dynamic(_, mlp) => Deep::Dynamic(*mlp),
+            Split::Integer { candidate, layers, bias, terms, sums, cross, begun, start, .. } => {
+                let layers = match layers {
+                    SplitLayers::None => Layers::None,
+                    SplitLayers::Static(_, mlp) => Layers::Static(*mlp),
+                    SplitLayers::Dynamic(_, mlp) => Layers::Dynamic(*mlp),
                 };
                 let context = Some(IntegerContext { sums: *sums, cross, start });
-                let candidate = Shallow { interaction: candidate.interaction.going_on(begun), ..*candidate };
-                let model = IntegerModel { shallow: &candidate, deep: &deep, bias: *bias, terms, context };
+                let candidate = Fwfm { interaction: candidate.interaction.going_on(begun), ..*candidate };
+                let model = IntegerModel { fwfm: &candidate, layers: &layers, bias: *bias, terms, context };
                 chosen.run(Integers { model, rows, scores, scratch, in_groups })
             }
             Split::Real { candidate, mlp, bias, sum, carry, vectors, begun, start, .. } => {
                 let context = Some(RealContext { sum: *sum, carry, vectors, start });
                 let mlp = mlp.as_ref().map(|(_, mlp)| mlp);
-                let candidate = Shallow { interaction: candidate.interaction.going_on(begun), ..*candidate };
-                let model = RealModel { shallow: &candidate, mlp, bias: *bias, context };
+                let candidate = Fwfm { interaction: candidate.interaction.going_on(begun), ..*candidate };
+                let model = RealModel { fwfm: &candidate, mlp, bias: *bias, context };
                 chosen.run(Reals { model, rows, scores, scratch, in_groups })
             }
         }

@@ -6,8 +6,8 @@
 mod common;
 
 use common::{Draft, FIRST_SECTION, field, layer};
-use xsfm_runtime::format::{Arithmetic, Layout, SectionKind, Terms, VERSION, composition, limit};
-use xsfm_runtime::quant::{Term, requantize};
+use xsfm_runtime::format::{Arithmetic, Layout, SectionKind, Term, Terms, VERSION, composition, limit};
+use xsfm_runtime::quant::requantize;
 use xsfm_runtime::{Backend, Int8Model, LoadError, Mode, Model, Row, ScoreError, Scorer, ScratchBlock, Statistics};
 use zerocopy::IntoBytes;
 

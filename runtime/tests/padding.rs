@@ -6,8 +6,7 @@ mod common;
 
 use common::random::{Rng, Rows, Shape, samples};
 use common::{Draft, field};
-use xsfm_runtime::format::{Arithmetic, LayerRecord, Layout, SectionKind, Terms, composition};
-use xsfm_runtime::quant::Term;
+use xsfm_runtime::format::{Arithmetic, LayerRecord, Layout, SectionKind, Term, Terms, composition};
 use xsfm_runtime::{Backend, Int8Model, LoadError, Mode, Model, Scorer, ScratchBlock};
 use zerocopy::{FromBytes, IntoBytes};
 

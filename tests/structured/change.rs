@@ -2,7 +2,7 @@
 
 use xsfm_runtime::Mode;
 use xsfm_runtime::format::layout::Weight;
-use xsfm_runtime::format::{FieldRecord, LayerRecord, Layout, SectionKind, limit};
+use xsfm_runtime::format::{CRC, FieldRecord, LayerRecord, Layout, Prefix, SectionKind, limit};
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 use super::bases::Base;
@@ -300,4 +300,15 @@ fn factors(base: &Base, file: &mut [u8]) {
         // Where it is more than an i32 holds, the file is refused.
         *of_field = squares.map(|(&u, &sign)| i64::from(u) * i64::from(u) * i64::from(sign)).sum::<i64>() as i32;
     }
+}
+
+/// Makes the checksums of changed bytes right again, so that the checks behind them are reached.
+///
+/// # Panics
+/// Where there are fewer bytes than a prefix has.
+pub fn sign(bytes: &mut [u8]) {
+    let crc = CRC.checksum(&bytes[Prefix::LEN..]);
+    let (prefix, _) = Prefix::mut_from_prefix(bytes).expect("a prefix");
+    prefix.body_crc = crc.into();
+    prefix.prefix_crc = prefix.checksum().into();
 }

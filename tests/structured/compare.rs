@@ -6,11 +6,22 @@ use xsfm_runtime::format::Layout;
 use xsfm_runtime::{Backend, Int8Model, Mode, Model, Score, ScoreError};
 
 use super::bases::Base;
-use super::change::records;
+use super::change::{records, sign};
 use super::numbers::Numbers;
 use super::wide::integers_of;
-use super::{Outcome, sign};
 use crate::{Rows, batch_scores, memory, ranked_scores, scores};
+
+/// What became of a file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome {
+    /// All that read it said why not.
+    Refused,
+    /// All scored alike.
+    Scored {
+        /// The first row's.
+        logit: f32,
+    },
+}
 
 /// A logit in steps of 2^-16.
 fn steps(score: Score) -> i64 {

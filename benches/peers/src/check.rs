@@ -4,7 +4,8 @@ use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use xsfm_benches::FEATURES;
 
-use crate::engine::{Engine, Kind};
+use crate::engine::Engine;
+use crate::kind::Kind;
 
 /// An f32 engine sums in another order than the oracle, no more.
 const MOST_F32_ERROR: f64 = 1e-3;

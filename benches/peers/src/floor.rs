@@ -10,8 +10,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 use xsfm_convert::input;
-use xsfm_runtime::format::{Arithmetic, FieldRecord, LayerRecord, Layout, SectionKind, Terms, composition};
-use xsfm_runtime::quant::Term;
+use xsfm_runtime::format::{Arithmetic, FieldRecord, LayerRecord, Layout, SectionKind, Term, Terms, composition};
 use xsfm_runtime::{Model, ScratchBlock};
 use zerocopy::{FromBytes, IntoBytes};
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`models`] | writes the models, each in a folder: packed, exported, with rows and the oracle's logits |
 //! | `convert.py` | makes the other engines' files of the exported one |
-//! | [`engine`] | what an engine is, and which there are |
+//! | [`engine`], [`kind`] | what an engine is, and which there are |
 //! | [`floor`] | what the arithmetic alone costs |
 //! | [`ours`], [`litert`], [`onnxruntime`], [`openvino`], [`tract`] | the engines |
 //! | [`check`] | whether the answers are the model's |
@@ -14,6 +14,7 @@
 mod check;
 mod engine;
 mod floor;
+mod kind;
 mod litert;
 mod measure;
 mod models;
@@ -31,7 +32,8 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use engine::{Engine, Kind, Libraries};
+use engine::Engine;
+use kind::{Kind, Libraries};
 use models::{SAMPLES, Width};
 use record::{Provenance, Report, Row};
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use xsfm_interchange::atomic;
 
 use crate::check::Agreement;
-use crate::engine::Kind;
+use crate::kind::Kind;
 use crate::measure::Timing;
 use crate::models::SAMPLES;
 

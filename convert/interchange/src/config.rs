@@ -6,6 +6,8 @@ use crate::fingerprint::Vocabulary;
 use crate::network::Network;
 use crate::quantization::TableBits;
 
+pub use crate::network::MlpConfig;
+
 /// Architecture of one model:
 /// `logit = bias + FeatureWeight + FieldVector + FieldInteraction + MLP(concat v_f)`, every part optional.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,16 +108,6 @@ pub enum Interaction {
         /// Number of factors.
         rank: usize,
     },
-}
-
-/// Hidden layers, each Linear, optional BatchNorm, ReLU, then one Linear to a scalar.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MlpConfig {
-    /// Widths of the hidden layers.
-    pub hidden: Vec<usize>,
-    /// Whether each hidden layer has BatchNorm between Linear and ReLU (epsilon 1e-5).
-    pub batch_norm: bool,
 }
 
 /// The scales that cannot be derived from the weights (`docs/quantization.md`).

@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 use zerocopy::IntoBytes;
 
-use crate::dataset::Part;
-use crate::rows::RowBlock;
+use crate::part::Part;
 use crate::schema::{Field, Schema};
 
 /// The fingerprint of a vocabulary: of its fields' names, kinds and tokens, and of the order of both.
@@ -134,15 +133,15 @@ pub(crate) struct RowsHash {
 }
 
 impl RowsHash {
-    /// The next rows.
-    pub(crate) fn push(&mut self, block: &RowBlock) {
-        self.labels.update(&block.labels);
-        self.weights.update(block.weights.as_bytes());
-        self.has_weights |= !block.weights.is_empty();
-        self.indices.update(block.indices.as_bytes());
-        let lengths: Vec<u32> = block.offsets.windows(2).map(|two| two[1] - two[0]).collect();
+    /// The next `rows` rows: their labels, weights, indices and offsets.
+    pub(crate) fn push(&mut self, rows: usize, labels: &[u8], weights: &[f32], indices: &[u32], offsets: &[u32]) {
+        self.labels.update(labels);
+        self.weights.update(weights.as_bytes());
+        self.has_weights |= !weights.is_empty();
+        self.indices.update(indices.as_bytes());
+        let lengths: Vec<u32> = offsets.windows(2).map(|two| two[1] - two[0]).collect();
         self.lengths.update(lengths.as_bytes());
-        self.rows += block.len() as u64;
+        self.rows += rows as u64;
     }
 
     /// The fingerprint of all rows so far.

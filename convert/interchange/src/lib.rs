@@ -32,6 +32,7 @@ pub mod fingerprint;
 pub mod metrics;
 pub mod network;
 pub mod output;
+mod part;
 pub mod quantization;
 pub mod rows;
 pub mod schema;

@@ -7,8 +7,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::MlpConfig;
-
 /// A network, by the name of its paper. `fields` are numbers of fields from 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
@@ -79,6 +77,16 @@ pub enum Network {
         /// Whether the bottom layers have BatchNorm.
         batch_norm: bool,
     },
+}
+
+/// Hidden layers, each Linear, optional BatchNorm, ReLU, then one Linear to a scalar.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MlpConfig {
+    /// Widths of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// Whether each hidden layer has BatchNorm between Linear and ReLU (epsilon 1e-5).
+    pub batch_norm: bool,
 }
 
 /// Feature selection of a stream of FinalMLP.

@@ -4,8 +4,7 @@
 //! element by element, in the written order, so that two programs agree to the bit.
 
 use serde::{Deserialize, Serialize};
-pub use xsfm_runtime::format::limit;
-pub use xsfm_runtime::quant::Term;
+pub use xsfm_runtime::format::{Term, limit};
 
 /// Largest magnitude of an i8 weight or table entry; -128 is not used, so that the range is symmetric.
 pub const WEIGHT_MAX: i32 = 127;

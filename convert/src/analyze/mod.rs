@@ -15,24 +15,12 @@ pub mod work;
 use xsfm_runtime::{LoadError, Model};
 
 pub use self::report::Report;
-pub use self::way::{Figure, Memory, Part, Way};
+pub use self::target::Figure;
+pub use self::way::{Memory, Part, Question, Way};
 
 use self::target::Target;
 use self::work::Work;
 use crate::inspect;
-
-/// What is asked.
-#[derive(Clone, Debug)]
-pub struct Question<'q> {
-    /// The target's name, one of [`target::all`].
-    pub target: &'q str,
-    /// Bytes of flash that the model and its scorer may take.
-    pub flash: Option<usize>,
-    /// Bytes of RAM that scoring may take.
-    pub ram: Option<usize>,
-    /// Indices of a bag, on average.
-    pub bag: usize,
-}
 
 /// Answers for a model that was loaded.
 ///

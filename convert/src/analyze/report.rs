@@ -6,8 +6,8 @@ use serde::Serialize;
 use xsfm_runtime::format::SectionKind;
 use xsfm_runtime::{LoadError, Mode, Model};
 
-use super::target::{OPT_LEVELS, Target};
-use super::way::{Figure, Memory, Way, alone_at};
+use super::target::{Figure, OPT_LEVELS, Target};
+use super::way::{Memory, Way, alone_at};
 
 /// Everything that `xsfm analyze` tells.
 #[derive(Clone, Debug, Serialize)]

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::way::Figure;
 use super::work::KINDS;
 use crate::target::Target as Layout;
 
@@ -57,6 +56,17 @@ impl Costs {
     pub fn instructions(&self, counts: &[f64; KINDS.len()]) -> f64 {
         KINDS.iter().zip(counts).map(|(kind, &count)| self.figure(kind, count).instructions).sum()
     }
+}
+
+/// A part of a score.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Figure {
+    /// What is done.
+    pub what: &'static str,
+    /// How many there are.
+    pub count: f64,
+    /// What they take.
+    pub instructions: f64,
 }
 
 /// How layers are packed for the core of this name, as they were when it was measured.

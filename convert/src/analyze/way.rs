@@ -3,10 +3,22 @@
 use serde::Serialize;
 use xsfm_runtime::{Backend, Int8Model, LoadError, Mode, Model, ScratchBlock};
 
-use super::Question;
-use super::target::{Costs, OPT_LEVELS, Target};
+use super::target::{Costs, Figure, OPT_LEVELS, Target};
 use super::work::{KINDS, Work};
 use crate::inspect;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Question<'q> {
+    /// The target's name, one of [`super::target::all`].
+    pub target: &'q str,
+    /// Bytes of flash that the model and its scorer may take.
+    pub flash: Option<usize>,
+    /// Bytes of RAM that scoring may take.
+    pub ram: Option<usize>,
+    /// Indices of a bag, on average.
+    pub bag: usize,
+}
 
 /// A program that can score the model.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -47,17 +59,6 @@ pub struct Part {
     pub what: &'static str,
     /// Bytes.
     pub bytes: usize,
-}
-
-/// A part of a score.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Figure {
-    /// What is done.
-    pub what: &'static str,
-    /// How many there are.
-    pub count: f64,
-    /// What they take.
-    pub instructions: f64,
 }
 
 /// What a program is made of, beside the model.

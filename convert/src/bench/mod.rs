@@ -3,12 +3,14 @@
 //! | module | measures |
 //! |---|---|
 //! | `rows` | nothing: it draws the rows that are scored |
+//! | `options` | nothing: it says how |
 //! | `time` | calls, rounds, threads |
 //! | `profile` | parts, by leaving them out |
 //! | `machine` | what the CPU has, and the memory that was used |
 //! | `report` | nothing: it is what is told |
 
 mod machine;
+mod options;
 mod profile;
 mod report;
 mod rows;
@@ -18,13 +20,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use xsfm_interchange::rows::RowBlock;
-use xsfm_runtime::{Backend, BatchError, LoadError, LoadOptions, Model, Row, ScoreError, Scorer, ScratchBlock};
+use xsfm_runtime::{Backend, LoadOptions, Model, Row, Scorer, ScratchBlock};
 
+pub use self::options::Options;
 pub use self::profile::parts;
 pub use self::report::{Memory, Part, Report, Soak, Start};
 pub use self::rows::random;
 pub use self::time::Quantiles;
 
+use self::options::{no_room, scratch};
 use self::time::{Calls, median_ns};
 use crate::error::Error;
 use crate::input;
@@ -36,29 +40,6 @@ pub const MAX_ROWS: usize = 1024;
 const TRIES: usize = 9;
 /// How long each thing is measured.
 const BUDGET: Duration = Duration::from_millis(300);
-
-/// How to score.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Rows of a call.
-    pub batch: usize,
-    /// Threads that score at the same time.
-    pub threads: usize,
-    /// The instructions; the fastest that the CPU has where none is named.
-    pub backend: Option<Backend>,
-    /// Whether layers are laid in tiles first.
-    pub prepare: bool,
-    /// Whether to measure the parts.
-    pub profile: bool,
-    /// How long to watch single calls beside the usual time.
-    pub soak: Option<Duration>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options { batch: 1, threads: 1, backend: None, prepare: true, profile: true, soak: None }
-    }
-}
 
 /// The back end of that name.
 ///
@@ -176,22 +157,4 @@ impl<'r> Rows<'r> {
         let count = block.len().next_multiple_of(batch);
         Rows((0..count).map(|i| block.row(i % block.len())).collect())
     }
-}
-
-fn scratch(model: &Model<'_>, batch: usize) -> Vec<ScratchBlock> {
-    vec![ScratchBlock::ZERO; if batch > 1 { model.batch_scratch_blocks() } else { model.scratch_blocks() }]
-}
-
-/// The error of a row of a call whose first row is `first`.
-fn of_row(first: usize) -> impl Fn(BatchError) -> Error {
-    move |BatchError { row, error }: BatchError| Error::Row { row: first + row, source: error }
-}
-
-fn not_loaded(error: LoadError) -> Error {
-    Error::Input(error.to_string())
-}
-
-/// Nothing else can be wrong with a model that was loaded.
-fn no_room(source: ScoreError) -> Error {
-    Error::Row { row: 0, source }
 }

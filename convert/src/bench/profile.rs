@@ -9,9 +9,9 @@ use xsfm_runtime::format::{LayerRecord, Layout, Manifest, Section, SectionKind};
 use xsfm_runtime::{Backend, LoadOptions, Mode, Model, Row, ScratchBlock};
 use zerocopy::FromBytes;
 
+use super::options::{Options, no_room, not_loaded, scratch};
 use super::report::Part;
 use super::time::Calls;
-use super::{Options, no_room, not_loaded, scratch};
 use crate::error::Error;
 use crate::pack::{FileWriter, Packed};
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use xsfm_runtime::format::CRC;
 use xsfm_runtime::{Model, Row, Score, Scorer, ScratchBlock};
 
-use super::{Options, no_room, of_row, scratch};
+use super::options::{Options, no_room, of_row, scratch};
 use crate::error::Error;
 
 /// Fewest rounds that a median is taken of.

@@ -6,8 +6,7 @@
 
 use xsfm_interchange::config::Operation;
 
-use super::INDICES;
-use super::graph::{Builder, Value, signed};
+use super::graph::{Builder, INDICES, Value, signed};
 use crate::model::{FloatModel, Table};
 
 /// `[batch, num_fields, embed_dim]`.

@@ -4,6 +4,8 @@ use prost::Message;
 
 use super::proto::{Attribute, Dimension, Graph, Model, Node, OperatorSet, Shape, Tensor, TensorType, Type, ValueInfo};
 
+/// Name of the graph's input, i64 `[batch, num_fields]`.
+pub const INDICES: &str = "indices";
 /// The oldest IR that has operator set 17; newer engines read it as well.
 const IR_VERSION: i64 = 8;
 /// Every operator in use has its present form since then.

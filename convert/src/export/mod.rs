@@ -13,8 +13,8 @@ use crate::model::FloatModel;
 use embedding::Vectors;
 use graph::{Builder, Value, signed};
 
-/// Name of the graph's input, i64 `[batch, num_fields]`.
-pub const INDICES: &str = "indices";
+pub use graph::INDICES;
+
 /// Name of the output that every export has, f32 `[batch]`.
 pub const LOGIT: &str = "logit";
 /// Name of the other output, f32 `[batch]`.

@@ -2,7 +2,7 @@
 
 use core::mem::MaybeUninit;
 
-use crate::error::{Error, Problem};
+use crate::failure::{Error, Problem};
 use crate::pointer;
 
 /// A struct of `xsfm.h` that holds a Rust value.

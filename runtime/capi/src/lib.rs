@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`status`] | the codes, and their names |
 //! | [`error`] | what went wrong in full, and its message |
+//! | `failure` | why a function failed, as its own code tells it |
 //! | `pointer` | pointers and lengths, checked |
 //! | `handle` | Rust values in the caller's structs |
 //! | [`model`] | loading, looking in, preparing |
@@ -24,6 +25,7 @@
 extern crate std;
 
 pub mod error;
+mod failure;
 mod handle;
 pub mod model;
 mod pointer;

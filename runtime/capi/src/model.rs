@@ -4,7 +4,8 @@ use core::ffi::c_char;
 
 use xsfm_runtime::{Backend, LoadOptions, Mode, Model, ScratchBlock};
 
-use crate::error::{Error, Problem, XsfmError, report, report_made};
+use crate::error::{XsfmError, report, report_made};
+use crate::failure::{Error, Problem};
 use crate::handle::{self, Handle, fits};
 use crate::pointer;
 use crate::status::XsfmStatus;

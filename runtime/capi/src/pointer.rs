@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 use core::slice;
 
-use crate::error::{Error, Problem};
+use crate::failure::{Error, Problem};
 
 /// NULL and misaligned pointers are errors.
 pub(crate) fn check<T>(name: &'static str, pointer: *const T) -> Result<(), Error> {

@@ -4,7 +4,8 @@ use core::mem::MaybeUninit;
 
 use xsfm_runtime::{Ranked, Ranker};
 
-use crate::error::{Error, XsfmError, report, report_any, report_made};
+use crate::error::{XsfmError, report, report_any, report_made};
+use crate::failure::Error;
 use crate::handle::{self, Handle, fits};
 use crate::model::{XsfmBlock, XsfmModel, memory};
 use crate::pointer;

@@ -2,7 +2,7 @@
 
 use xsfm_runtime::Row;
 
-use crate::error::Error;
+use crate::failure::Error;
 use crate::pointer;
 
 /// One sample: the indices of its features, field by field, in the model's order.

@@ -2,7 +2,8 @@
 
 use xsfm_runtime::{BatchError, Row, Score, Scorer};
 
-use crate::error::{Error, XsfmError, report, report_made};
+use crate::error::{XsfmError, report, report_made};
+use crate::failure::Error;
 use crate::handle::{self, Handle, fits};
 use crate::model::{XsfmBlock, XsfmModel, memory};
 use crate::pointer;

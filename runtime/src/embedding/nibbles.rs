@@ -5,12 +5,7 @@ use crate::format::FieldRecord;
 use crate::kernel::portable::requantize_row;
 use crate::run::run_mut;
 
-use super::{Composition, Embedding};
-
-/// Bytes of a row of `columns` numbers.
-pub(crate) const fn row_len(columns: usize) -> usize {
-    columns.div_ceil(2)
-}
+use super::table::{Composition, Embedding};
 
 /// The four numbers of two bytes.
 #[inline(always)]

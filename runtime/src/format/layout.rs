@@ -160,6 +160,21 @@ impl Layout {
     }
 }
 
+/// Weights `[outputs, inputs]` as a layout has them.
+#[derive(Clone, Copy)]
+pub(crate) struct Laid<'a, W> {
+    pub(crate) layout: Layout,
+    pub(crate) inputs: usize,
+    pub(crate) weights: &'a [W],
+}
+
+impl<W: Weight> Laid<'_, W> {
+    /// The weights of output `o`, whatever the layout: for CPUs that the layout is not for.
+    pub(crate) fn row(&self, o: usize) -> impl Iterator<Item = W> {
+        (0..self.inputs).map(move |i| self.layout.weight(self.weights, self.inputs, o, i))
+    }
+}
+
 /// A weight of a layer.
 pub trait Weight: Copy + Default {
     /// Inputs of an output that lie side by side in a tile.

@@ -3,9 +3,7 @@
 //! Writers use the crate of that name. What it generates for reading is several times as large as this, and would be the largest
 //! part of a small program. The tests below compare both on any bytes.
 
-use super::{Arithmetic, FIRST_WITH_VOCABULARY, MAX_SECTIONS, Manifest, Section, Terms};
-use crate::model::Mode;
-use crate::quant::Term;
+use super::{Arithmetic, FIRST_WITH_VOCABULARY, MAX_SECTIONS, Manifest, Mode, Section, Term, Terms};
 
 /// What is left to be read. A read that does not find what it should is `None`.
 #[derive(Clone, Copy, Debug)]

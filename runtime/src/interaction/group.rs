@@ -3,9 +3,8 @@
 //! A weight is read once for the whole group, and no lane is idle where a field's vector is shorter than a register. The sums are
 //! those of one row alone, number by number and in the same order, so their bits are too.
 
-use crate::kernel::vector::{GROUP, LANES, Vector, sixteen, total_f32};
-
-use super::FieldPair;
+use crate::format::triangle;
+use crate::kernel::vector::{FieldPair, GROUP, LANES, Vector, sixteen, total_f32};
 
 /// Dimensions of a unit: what one vector holds for each row of a group.
 const UNIT: usize = LANES / GROUP;
@@ -220,7 +219,7 @@ fn block_f32<V: Vector, const N: usize>(
             acc[u] = v.mul_add_f32(v.load_f32(&e_j[u]), t_0[u], acc[u]);
         }
         if two {
-            let (r_j, e_next) = (v.splat_f32(r[super::triangle(num_fields, j, j + 1)]), field(j + 1));
+            let (r_j, e_next) = (v.splat_f32(r[triangle(num_fields, j, j + 1)]), field(j + 1));
             for u in 0..N {
                 let t_1 = v.mul_add_f32(r_j, v.load_f32(&e_j[u]), t_1[u]);
                 acc[u] = v.mul_add_f32(v.load_f32(&e_next[u]), t_1, acc[u]);

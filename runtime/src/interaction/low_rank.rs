@@ -6,10 +6,23 @@
 //!
 //! `rank * num_fields` products of vectors in place of one per pair.
 
-use crate::kernel::vector::{LANES, Vector, load_f32, sixteen};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{Coefficient, FieldPair};
+use crate::kernel::vector::{FieldPair, LANES, Vector, load_f32, sixteen};
 use crate::run::{rows, run};
+
+/// A number that weighs vectors, and the type of sums of products with it.
+pub(crate) trait Coefficient: Copy {
+    type Square: Copy + std::fmt::Debug + FromBytes + IntoBytes + Immutable + KnownLayout;
+}
+
+impl Coefficient for i16 {
+    type Square = i32;
+}
+
+impl Coefficient for f32 {
+    type Square = f32;
+}
 
 /// The factors; `C` is i16 or f32.
 #[derive(Clone, Copy, Debug)]

@@ -4,8 +4,7 @@
 
 use core::arch::x86_64::*;
 
-use super::Task;
-use super::vector::{FEW, LANES, Quad, Vector, WeightQuads};
+use super::vector::{FEW, LANES, Quad, Task, Vector, WeightQuads};
 
 /// Exists only where the CPU has AVX2 and FMA, and AVX-VNNI too where `VNNI` says so.
 #[derive(Clone, Copy, Debug)]

@@ -4,9 +4,8 @@
 
 use core::arch::x86_64::*;
 
-use super::Task;
 use super::amx::Amx;
-use super::vector::{FEW, LANES, Quad, Vector, WeightQuads};
+use super::vector::{FEW, LANES, Quad, Task, Vector, WeightQuads};
 
 /// Exists only where the CPU has AVX-512 F, BW, DQ, VL and VNNI. `AMX`: it has that too.
 #[derive(Clone, Copy, Debug)]

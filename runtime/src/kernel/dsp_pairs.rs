@@ -6,7 +6,7 @@ use core::arch::asm;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::dsp_dots::{even_halves, odd_halves};
-use crate::interaction::{FieldPair, Spread};
+use super::vector::{FieldPair, Spread};
 use crate::run::{run, run_mut};
 
 /// e \[fields, dim\] and at least eight bytes more, r upper triangle row by row, scratch \[fields\] of [`Spread`]:

@@ -36,12 +36,7 @@ mod neon;
 mod sse41;
 
 use portable::Portable;
-use vector::Vector;
-
-/// Rows that go through layers of [`Layout::Dsp`](crate::format::Layout::Dsp) together, on the CPUs that it is for.
-pub(crate) const PAIR: usize = 2;
-/// Whether this is one of them.
-pub(crate) const HAS_PAIRS: bool = cfg!(all(xsfm_dsp, not(xsfm_mve)));
+use vector::{Task, Vector};
 
 /// The instructions that score a model: asked of the CPU once in a process, when the first model is loaded, or chosen before
 /// ([`Model::from_bytes_with`](crate::Model::from_bytes_with)).
@@ -118,12 +113,6 @@ impl Backend {
             Backend::NeonI8mm => "neon-i8mm",
         }
     }
-}
-
-/// Work that any back end can do; `inline(always)` all the way down, so that it is compiled for the back end's instructions.
-pub(crate) trait Task {
-    type Output;
-    fn run<V: Vector>(self, v: V) -> Self::Output;
 }
 
 /// A back end with the proof that the CPU has it.

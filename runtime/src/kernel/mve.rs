@@ -3,7 +3,7 @@
 
 use core::arch::asm;
 
-use crate::interaction::FieldPair;
+use super::vector::FieldPair;
 
 /// Inputs of a block.
 pub(crate) const BLOCK: usize = 16;

@@ -8,8 +8,7 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::Task;
-use super::vector::{LANES, Quad, Vector, WeightQuads};
+use super::vector::{LANES, Quad, Task, Vector, WeightQuads};
 
 /// No more than every AArch64 CPU has.
 pub(crate) const BASE: u8 = 0;

@@ -4,12 +4,11 @@
 
 use core::array::from_fn;
 
-use super::Task;
-use super::vector::{LANES, Quad, Vector, WeightQuads};
-use crate::format::Layout;
 #[cfg(not(any(xsfm_dsp, xsfm_mve)))]
-use crate::interaction::FieldPair;
-use crate::mlp::Layer;
+use super::vector::FieldPair;
+use super::vector::{LANES, Quad, Task, Vector, WeightQuads};
+use crate::format::Layout;
+use crate::format::layout::Laid;
 use crate::quant::{DYNAMIC_MAX, dynamic_scale, requantize};
 use crate::run::{rows, run};
 
@@ -286,23 +285,26 @@ pub(crate) fn dot_int8<X: Copy + Into<i32>>(x: &[X], w: &[i8]) -> i32 {
     x.iter().zip(w).map(|(&x, &w)| x.into() * i32::from(w)).sum()
 }
 
-/// y\[o\] = clamp((start_o + acc_o) * m_o * scale + b_o, 0, 2^40): a hidden layer of dynamic mode; gives the largest
+/// x \[inputs\], w \[outputs, inputs\], start, m and b \[outputs\]: y\[o\] = clamp((start_o + acc_o) * m_o * scale + b_o, 0, 2^40), a
+/// hidden layer of dynamic mode; gives the largest
 #[inline(always)]
 pub(crate) fn layer_dynamic<X: Copy + Into<i32>>(
     x: &[X],
     scale: f32,
     start: Option<&[i32]>,
-    layer: Layer<'_, i8, f32, f32>,
+    w: Laid<'_, i8>,
+    m: &[f32],
+    b: &[f32],
     y: &mut [f32],
 ) -> f32 {
     let mut largest = 0.0_f32;
     for (o, y) in y.iter_mut().enumerate() {
-        let acc = match layer.layout {
-            Layout::Rows => dot_int8(x, &layer.weights[o * x.len()..]),
-            _ => layer.row(o).zip(x).map(|(w, &x)| x.into() * i32::from(w)).sum(),
+        let acc = match w.layout {
+            Layout::Rows => dot_int8(x, &w.weights[o * x.len()..]),
+            _ => w.row(o).zip(x).map(|(w, &x)| x.into() * i32::from(w)).sum(),
         };
         let acc = acc.wrapping_add(start.map_or(0, |start| start[o]));
-        let real = acc as f32 * layer.multipliers[o] * scale + layer.biases[o];
+        let real = acc as f32 * m[o] * scale + b[o];
         *y = real.clamp(0.0, DYNAMIC_MAX);
         largest = largest.max(*y);
     }
@@ -338,13 +340,13 @@ pub(crate) fn going_on_f32(sum: f32, w: impl Iterator<Item = f32>, x: &[f32]) ->
     w.zip(x).fold(sum, |sum, (w, x)| w * x + sum)
 }
 
-/// x \[inputs\], b \[outputs\]: y_o = max(0, b_o + <w_o, x>), where not-a-number stays so
+/// x \[inputs\], w \[outputs, inputs\], b \[outputs\]: y_o = max(0, b_o + <w_o, x>), where not-a-number stays so
 #[inline(always)]
-pub(crate) fn layer_f32(x: &[f32], layer: Layer<'_, f32, f32, f32>, b: &[f32], y: &mut [f32]) {
+pub(crate) fn layer_f32(x: &[f32], w: Laid<'_, f32>, b: &[f32], y: &mut [f32]) {
     for (o, (y, &b)) in y.iter_mut().zip(b).enumerate() {
-        let sum = match layer.layout {
-            Layout::Rows => b + dot_f32(&layer.weights[o * x.len()..][..x.len()], x),
-            _ => going_on_f32(b, layer.row(o), x),
+        let sum = match w.layout {
+            Layout::Rows => b + dot_f32(&w.weights[o * x.len()..][..x.len()], x),
+            _ => going_on_f32(b, w.row(o), x),
         };
         *y = if sum < 0.0 { 0.0 } else { sum };
     }

@@ -4,8 +4,7 @@
 
 use core::arch::x86_64::*;
 
-use super::Task;
-use super::vector::{LANES, Quad, Vector, WeightQuads};
+use super::vector::{LANES, Quad, Task, Vector, WeightQuads};
 
 /// Exists only where the CPU has SSE4.1 (and SSSE3 before it).
 #[derive(Clone, Copy, Debug)]

@@ -4,9 +4,7 @@
 //! together are interleaved, `[input][row]`, so that one pointer walks through the inputs and one through the weights, and safe
 //! code needs no bounds check in the loop.
 
-use crate::embedding::Ahead;
 use crate::format::layout::tile::{DEPTH, OUTPUTS};
-use crate::kernel::Task;
 
 /// Numbers that a [`Vector`] works on at once.
 pub(crate) const LANES: usize = 16;
@@ -16,15 +14,31 @@ pub(crate) const GROUP: usize = 8;
 /// products of [matrices](Vector::matrix).
 pub(crate) const WIDE_GROUP: usize = 2 * GROUP;
 
+/// Rows that go through layers of [`Layout::Dsp`](crate::format::Layout::Dsp) together, on the CPUs that it is for.
+pub(crate) const TWINS: usize = 2;
+/// Whether this is one of them.
+pub(crate) const HAS_TWINS: bool = cfg!(all(xsfm_dsp, not(xsfm_mve)));
+
 /// Rows that are interleaved at once in f32 mode; groups, and the rows that registers have room for, are multiples of it.
 pub(crate) const FEW: usize = 4;
 /// Groups of [`WIDE_GROUP`] rows that take turns at the weights of a wide layer in f32 mode.
 pub(crate) const GROUPS: usize = 4;
 
+/// Two fields' vectors in the lanes of a back end.
+pub(crate) type FieldPair = [i16; 2 * LANES];
+/// Eight numbers of a field as halves of words: what a microcontroller's back end reads pairs from.
+pub(crate) type Spread = [u32; 4];
+
 /// Four i8 or u8 inputs of a layer.
 pub(crate) type Quad = [u8; DEPTH];
 /// The weights of sixteen outputs for four inputs: `[OUTPUTS][DEPTH]`.
 pub(crate) type WeightQuads = [i8; OUTPUTS * DEPTH];
+
+/// Work that any back end can do; `inline(always)` all the way down, so that it is compiled for the back end's instructions.
+pub(crate) trait Task {
+    type Output;
+    fn run<V: Vector>(self, v: V) -> Self::Output;
+}
 
 /// A back end's operations on sixteen lanes. All of them are `inline(always)`.
 ///
@@ -72,8 +86,8 @@ pub(crate) trait Vector: Copy {
     /// acc + a * r\[0\] + b * r\[1\]
     fn dot_pairs(self, acc: Self::I32, pairs: Self::Pairs, r: [i16; 2]) -> Self::I32;
     /// To memory as a, b of the first lane, a, b of the second, …
-    fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]);
-    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs;
+    fn store_pairs(self, pairs: Self::Pairs, to: &mut FieldPair);
+    fn load_pairs(self, from: &FieldPair) -> Self::Pairs;
     /// a of (a, b) in each lane.
     fn first_of(self, pairs: Self::Pairs) -> Self::I32;
     /// b of (a, b) in each lane.
@@ -229,6 +243,17 @@ pub(crate) fn place<const R: usize>(quad: usize, row: usize, quads: usize) -> us
     run * R + row * RUN.min(quads - run) + quad % RUN
 }
 
+/// What goes on between the tiles of a layer: asking for memory that will be needed, a little at a time.
+pub(crate) trait Prefetch {
+    fn step<V: Vector>(&mut self, v: V);
+}
+
+/// Nothing.
+impl Prefetch for () {
+    #[inline(always)]
+    fn step<V: Vector>(&mut self, _: V) {}
+}
+
 /// What becomes of a tile's sums.
 pub(crate) trait Finish<V: Vector> {
     /// What all rows share: the numbers of a tile's sixteen channels.
@@ -246,7 +271,7 @@ pub(crate) fn layer_int8<V: Vector, const R: usize>(
     depth: usize,
     x: &[[Quad; R]],
     finish: &mut impl Finish<V>,
-    ahead: &mut Ahead<'_, '_, i8>,
+    ahead: &mut impl Prefetch,
 ) {
     if depth == 0 {
         return;
@@ -393,7 +418,7 @@ pub(crate) fn layer_f32<'x, V: Vector, const R: usize>(
     start: &[[f32; LANES]],
     groups: impl Iterator<Item = &'x [[f32; R]]> + Clone,
     finish: &mut impl FinishReal<V>,
-    ahead: &mut Ahead<'_, '_, f32>,
+    ahead: &mut impl Prefetch,
 ) {
     let Some(x) = groups.clone().next().filter(|x| !x.is_empty()) else { return };
     let inputs = x.len();

@@ -2,10 +2,9 @@
 
 use super::int8::{TileScratch, interleave, of_tile, quads, shifted, store_quads, total};
 use super::{Layer, Mlp};
-use crate::embedding::Ahead;
 use crate::format::layout::tile;
 use crate::kernel::portable;
-use crate::kernel::vector::{Finish, LANES, Vector, layer_int8, widen_i8};
+use crate::kernel::vector::{Finish, LANES, Prefetch, Vector, layer_int8, widen_i8};
 use crate::quant;
 
 /// y \[outputs, R\] in f32, and the largest of each row: a hidden layer of dynamic mode (`docs/quantization.md`)
@@ -58,7 +57,7 @@ impl Mlp<'_, i8, f32, f32> {
         stride: usize,
         start: Option<&[i32]>,
         scratch: TileScratch<'_, R>,
-        ahead: &mut Ahead<'_, '_, i8>,
+        ahead: &mut impl Prefetch,
     ) -> [f32; R] {
         let TileScratch { x, y: _, real } = scratch;
         let (hidden, output) = self.split();
@@ -123,11 +122,13 @@ impl Mlp<'_, i8, f32, f32> {
         }
         let layer = self.layer(0);
         let mut width = layer.outputs;
-        let mut largest = portable::layer_dynamic(e, 1.0, start, layer, &mut real[..width]);
+        let (w, m, b) = (layer.laid(), layer.multipliers, layer.biases);
+        let mut largest = portable::layer_dynamic(e, 1.0, start, w, m, b, &mut real[..width]);
         for n in 1..hidden {
             let scale = portable::quantize_dynamic(&real[..width], largest, &mut h[..width]);
             let layer = self.layer(n);
-            largest = portable::layer_dynamic(&h[..width], scale, None, layer, &mut real[..layer.outputs]);
+            let (w, m, b) = (layer.laid(), layer.multipliers, layer.biases);
+            largest = portable::layer_dynamic(&h[..width], scale, None, w, m, b, &mut real[..layer.outputs]);
             width = layer.outputs;
         }
         let scale = portable::quantize_dynamic(&real[..width], largest, &mut h[..width]);

@@ -1,10 +1,9 @@
 //! int8 mode: integers from layer to layer.
 
 use super::{Layer, Mlp};
-use crate::embedding::Ahead;
 use crate::format::layout::tile;
 use crate::kernel::portable;
-use crate::kernel::vector::{Finish, LANES, Quad, RUN, Vector, is_matrix, layer_int8, place, widen_i8};
+use crate::kernel::vector::{Finish, LANES, Prefetch, Quad, RUN, Vector, is_matrix, layer_int8, place, widen_i8};
 use crate::run::{run, run_mut};
 
 /// The sixteen numbers of a tile.
@@ -152,7 +151,7 @@ impl Mlp<'_, i8, i32, i32> {
         stride: usize,
         start: Option<&[i32]>,
         scratch: TileScratch<'_, R>,
-        ahead: &mut Ahead<'_, '_, i8>,
+        ahead: &mut impl Prefetch,
     ) -> [i64; R] {
         let TileScratch { mut x, mut y, .. } = scratch;
         let (hidden, output) = self.split();

@@ -1,8 +1,7 @@
 //! f32 mode.
 
 use super::Mlp;
-use crate::embedding::Ahead;
-use crate::kernel::vector::{FEW, FinishReal, GROUPS, LANES, Vector, interleave_f32, layer_f32, load_f32};
+use crate::kernel::vector::{FEW, FinishReal, GROUPS, LANES, Prefetch, Vector, interleave_f32, layer_f32, load_f32};
 use crate::kernel::{portable, vector};
 
 /// x \[inputs, R\] = e \[R, stride\], interleaved
@@ -86,7 +85,7 @@ impl Mlp<'_, f32, f32, f32> {
         start: Option<&[f32]>,
         mut x: &'s mut [[f32; R]],
         mut y: &'s mut [[f32; R]],
-        ahead: &mut Ahead<'_, '_, f32>,
+        ahead: &mut impl Prefetch,
     ) -> [[f32; R]; G] {
         let (hidden, output) = self.split();
         let apart = (x.len() / groups.max(1)).max(1);
@@ -134,10 +133,10 @@ impl Mlp<'_, f32, f32, f32> {
         }
         let layer = self.layer(0);
         let mut width = layer.outputs;
-        portable::layer_f32(e, layer, start.unwrap_or(layer.biases), &mut h0[..width]);
+        portable::layer_f32(e, layer.laid(), start.unwrap_or(layer.biases), &mut h0[..width]);
         for n in 1..hidden {
             let layer = self.layer(n);
-            portable::layer_f32(&h0[..width], layer, layer.biases, &mut h1[..layer.outputs]);
+            portable::layer_f32(&h0[..width], layer.laid(), layer.biases, &mut h1[..layer.outputs]);
             (h0, h1, width) = (h1, h0, layer.outputs);
         }
         dot(&h0[..width], output.biases)

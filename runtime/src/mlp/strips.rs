@@ -17,7 +17,7 @@ use crate::kernel::mve;
 #[cfg(not(all(xsfm_dsp, not(xsfm_mve))))]
 use crate::kernel::portable::dot_int8;
 #[cfg(all(xsfm_dsp, not(xsfm_mve)))]
-use crate::kernel::{PAIR, dsp_dots::dot_int8};
+use crate::kernel::{dsp_dots::dot_int8, vector::TWINS};
 use crate::quant::requantize;
 use crate::run::{run, run_mut};
 
@@ -53,18 +53,18 @@ impl Mlp<'_, i8, i32, i32> {
         output_of(output, h)
     }
 
-    /// The same of [`PAIR`] rows, with as much of `e`, `read` and `h` for each. [`Layout::Dsp`] alone.
+    /// The same of [`TWINS`] rows, with as much of `e`, `read` and `h` for each. [`Layout::Dsp`] alone.
     #[cfg(all(xsfm_dsp, not(xsfm_mve)))]
     pub(crate) fn strips_of_two(
         &self,
-        e: [&[i8]; PAIR],
+        e: [&[i8]; TWINS],
         start: Option<&[i32]>,
         read: &mut [u32],
-        h: [&mut [u8]; PAIR],
-    ) -> [i64; PAIR] {
+        h: [&mut [u8]; TWINS],
+    ) -> [i64; TWINS] {
         let (hidden, output) = self.split();
         let [h_a, h_b] = h;
-        let read = <[dsp::Quad<PAIR>]>::mut_from_bytes(read.as_mut_bytes()).unwrap_or_default();
+        let read = <[dsp::Quad<TWINS>]>::mut_from_bytes(read.as_mut_bytes()).unwrap_or_default();
         for n in 0..hidden {
             let layer = self.layer_from(n, start);
             let (x, flip) = if n == 0 { (e.map(IntoBytes::as_bytes), 0x8080_8080) } else { ([&*h_a, &*h_b], 0) };

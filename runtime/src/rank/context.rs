@@ -4,54 +4,17 @@ use zerocopy::IntoBytes;
 
 use std::iter;
 
-use crate::embedding::Ahead;
 use crate::error::ScoreError;
 use crate::format::Layout;
 use crate::format::layout::tile;
-use crate::kernel::vector::{Finish, FinishReal, LANES, Quad, Vector, layer_f32, layer_int8, load_f32};
-use crate::kernel::{Task, portable};
+use crate::kernel::portable;
+use crate::kernel::vector::{Finish, FinishReal, LANES, Quad, Task, Vector, layer_f32, layer_int8, load_f32};
 use crate::mlp::{Layer, Strips, interleave, read_len, shifted};
 use crate::row::Row;
 use crate::score::{GatherIntegers, GatherReals, stride};
 use crate::scratch::{Scratch, ScratchBlock};
 
-use super::split::{Split, SplitDeep};
-
-/// What the context has added to int8 and dynamic scores.
-#[derive(Clone, Copy)]
-pub(crate) struct IntegerContext<'c> {
-    /// Feature weights, field vectors, pairs.
-    pub(crate) sums: [i64; 3],
-    /// \[candidate fields, dim\]: sum_i r_ij e_id over the context's fields.
-    pub(crate) cross: &'c [i32],
-    /// Start of the first layer's sums.
-    pub(crate) start: &'c [i32],
-}
-
-impl IntegerContext<'_> {
-    /// e \[candidate fields, dim\]: adds the context to a candidate's sums.
-    #[inline(always)]
-    pub(crate) fn add(&self, sums: &mut [i64; 3], e: &[i8]) {
-        for (sum, of_context) in sums.iter_mut().zip(self.sums) {
-            *sum += of_context;
-        }
-        // Each product is under 2^31, but their sum over all dimensions need not be: as i64, one SMLAL multiplies and adds.
-        sums[2] += e.iter().zip(self.cross).map(|(&e, &t)| i64::from(e) * i64::from(t)).sum::<i64>();
-    }
-}
-
-/// What the context has begun in f32 mode.
-#[derive(Clone, Copy)]
-pub(crate) struct RealContext<'c> {
-    /// Bias and feature weights.
-    pub(crate) sum: f32,
-    /// \[dim\]: the sums of first-order vectors and pairs.
-    pub(crate) carry: &'c [f32],
-    /// \[candidate fields, dim\]: w_jd + sum_i r_ij e_id over the context's fields.
-    pub(crate) vectors: &'c [f32],
-    /// Start of the first layer's sums.
-    pub(crate) start: &'c [f32],
-}
+use super::split::{Split, SplitLayers};
 
 /// Fills a [`Split`] with what a row of the context's fields leaves.
 pub(super) struct SetContext<'t, 'm, 'r> {
@@ -67,13 +30,13 @@ impl Task for SetContext<'_, '_, '_> {
     fn run<V: Vector>(self, v: V) -> Self::Output {
         let SetContext { split, row, scratch } = self;
         match split {
-            Split::Integer { context, deep, cross_weights, sums, cross, begun, start, .. } => {
+            Split::Integer { context, layers, cross_weights, sums, cross, begun, start, .. } => {
                 let dim = context.embedding.dim;
                 let mut scratch = Scratch::new(scratch);
                 let acc = scratch.take::<i32>(dim)?;
                 let num_fields = context.embedding.fields.len();
                 let e = scratch.take::<i8>(stride::<i8>(num_fields * dim))?;
-                let feature_weight = v.run(GatherIntegers { shallow: context, row, acc, e, small: false })?;
+                let feature_weight = v.run(GatherIntegers { fwfm: context, row, acc, e, small: false })?;
                 let field_vector = match &context.field_vector {
                     Some(vectors) => vectors.accumulate(v, e),
                     None => 0,
@@ -82,15 +45,15 @@ impl Task for SetContext<'_, '_, '_> {
                 let of_pairs = context.interaction.begin(v, e, num_fields, dim, pairs, begun);
                 *sums = [feature_weight, field_vector, of_pairs];
                 cross_int8(&e[..num_fields * dim], cross_weights, dim, cross);
-                match deep {
-                    SplitDeep::None => (),
-                    SplitDeep::Static(first, _) => {
+                match layers {
+                    SplitLayers::None => (),
+                    SplitLayers::Static(first, _) => {
                         start.copy_from_slice(first.biases);
-                        begin_int8(v, *first, e, &mut scratch, start, &mut Ahead::new(&context.embedding, &[], 0))?;
+                        begin_int8(v, *first, e, &mut scratch, start)?;
                     }
-                    SplitDeep::Dynamic(first, _) => {
+                    SplitLayers::Dynamic(first, _) => {
                         start.fill(0);
-                        begin_int8(v, *first, e, &mut scratch, start, &mut Ahead::new(&context.embedding, &[], 0))?;
+                        begin_int8(v, *first, e, &mut scratch, start)?;
                     }
                 }
             }
@@ -98,7 +61,7 @@ impl Task for SetContext<'_, '_, '_> {
                 let (num_fields, dim) = (context.embedding.fields.len(), context.embedding.dim);
                 let mut scratch = Scratch::new(scratch);
                 let e = scratch.take::<f32>(stride::<f32>(num_fields * dim))?;
-                *sum = v.run(GatherReals { shallow: context, row, sum: *bias, e })?;
+                *sum = v.run(GatherReals { fwfm: context, row, sum: *bias, e })?;
                 let own = context.field_vector.map(|vectors| vectors.0);
                 for (n, to) in carry.chunks_mut(LANES).enumerate() {
                     let zero = v.splat_f32(0.0);
@@ -114,7 +77,7 @@ impl Task for SetContext<'_, '_, '_> {
                 if let Some((first, _)) = mlp {
                     start.copy_from_slice(first.biases);
                     let e = &e[..num_fields * dim];
-                    begin_f32(v, *first, e, start, &mut Ahead::new(&context.embedding, &[], 0));
+                    begin_f32(v, *first, e, start);
                 }
             }
         }
@@ -158,7 +121,6 @@ fn begin_int8<V: Vector, B: Copy, M: Copy>(
     e: &[i8],
     scratch: &mut Scratch<'_>,
     start: &mut [i32],
-    ahead: &mut Ahead<'_, '_, i8>,
 ) -> Result<(), ScoreError> {
     if first.inputs == 0 {
         return Ok(());
@@ -172,11 +134,11 @@ fn begin_int8<V: Vector, B: Copy, M: Copy>(
         Layout::Tiles if V::WIDE => {
             let x = scratch.take::<[Quad; 1]>(first.inputs.div_ceil(tile::DEPTH))?;
             interleave::<V, 1>(e, e.len(), x);
-            layer_int8(v, first.weights.as_chunks().0, x.len(), x, &mut Begin { sums: first.sums, start }, ahead);
+            layer_int8(v, first.weights.as_chunks().0, x.len(), x, &mut Begin { sums: first.sums, start }, &mut ());
         }
         Layout::Tiles => {
             for (o, start) in start.iter_mut().enumerate().take(first.outputs) {
-                *start += first.row(o).zip(e).map(|(w, &e)| i32::from(w) * i32::from(e)).sum::<i32>();
+                *start += first.laid().row(o).zip(e).map(|(w, &e)| i32::from(w) * i32::from(e)).sum::<i32>();
             }
         }
         Layout::Dsp | Layout::Mve => {
@@ -210,13 +172,7 @@ impl<V: Vector> Finish<V> for Begin<'_, '_> {
 
 /// start\[o\] += sum_i w_oi e_i
 #[inline(always)]
-fn begin_f32<V: Vector>(
-    v: V,
-    first: Layer<'_, f32, f32, f32>,
-    e: &[f32],
-    start: &mut [f32],
-    ahead: &mut Ahead<'_, '_, f32>,
-) {
+fn begin_f32<V: Vector>(v: V, first: Layer<'_, f32, f32, f32>, e: &[f32], start: &mut [f32]) {
     if first.inputs == 0 {
         return;
     }
@@ -228,12 +184,12 @@ fn begin_f32<V: Vector>(
     }
     if !V::WIDE {
         for (o, start) in start.iter_mut().enumerate().take(first.outputs) {
-            *start = portable::going_on_f32(*start, first.row(o), e);
+            *start = portable::going_on_f32(*start, first.laid().row(o), e);
         }
         return;
     }
     let (biases, (x, _)) = (first.biases.as_chunks().0, e.as_chunks::<1>());
-    layer_f32(v, first.weights.as_chunks().0, biases, iter::once(x), &mut BeginReal { start }, ahead);
+    layer_f32(v, first.weights.as_chunks().0, biases, iter::once(x), &mut BeginReal { start }, &mut ());
 }
 
 /// start \[outputs\] = acc

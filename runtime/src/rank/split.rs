@@ -5,19 +5,20 @@ use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 use crate::embedding::Embedding;
 use crate::error::ScoreError;
 use crate::format::layout::{Bias, Weight};
-use crate::format::{FieldRecord, Terms};
-use crate::interaction::{Coefficient, FieldInteraction, LowRank, triangle};
+use crate::format::{FieldRecord, Terms, triangle};
+use crate::interaction::{Coefficient, FieldInteraction, LowRank};
 use crate::linear::{FeatureWeight, FieldVector};
 use crate::mlp::{First, Layer, Mlp};
-use crate::model::{Deep, Model, Parts, Shallow};
+use crate::model::Model;
+use crate::network::{Fwfm, Layers, Network};
 use crate::scratch::{Scratch, blocks_of};
 
 /// The two models that a split gives, and what a context leaves.
 pub(super) enum Split<'m> {
     Integer {
-        context: Shallow<'m, i8, i16>,
-        candidate: Shallow<'m, i8, i16>,
-        deep: SplitDeep<'m>,
+        context: Fwfm<'m, i8, i16>,
+        candidate: Fwfm<'m, i8, i16>,
+        layers: SplitLayers<'m>,
         bias: i32,
         terms: Terms,
         /// \[context fields, candidate fields\]
@@ -29,8 +30,8 @@ pub(super) enum Split<'m> {
         start: &'m mut [i32],
     },
     Real {
-        context: Shallow<'m, f32, f32>,
-        candidate: Shallow<'m, f32, f32>,
+        context: Fwfm<'m, f32, f32>,
+        candidate: Fwfm<'m, f32, f32>,
         mlp: Option<SplitReal<'m>>,
         bias: f32,
         /// \[context fields, candidate fields\]
@@ -48,7 +49,7 @@ pub(super) enum Split<'m> {
 pub(super) type SplitReal<'m> = (Layer<'m, f32, f32, f32>, Mlp<'m, f32, f32, f32>);
 
 /// The first layer for the context, and the MLP for candidates.
-pub(super) enum SplitDeep<'m> {
+pub(super) enum SplitLayers<'m> {
     None,
     Static(Layer<'m, i8, i32, i32>, Mlp<'m, i8, i32, i32>),
     Dynamic(Layer<'m, i8, f32, f32>, Mlp<'m, i8, f32, f32>),
@@ -96,33 +97,33 @@ impl Fields {
 
 /// Blocks that [`split`] takes, in the order in which it takes them.
 pub(super) fn split_blocks(model: &Model<'_>, fields: Fields) -> usize {
-    match &model.parts {
-        Parts::Int8 { shallow, deep, .. } => {
-            let layers = match deep {
-                Deep::None => 0,
-                Deep::Static(mlp) => layer_blocks(mlp, shallow.embedding.dim, fields),
-                Deep::Dynamic(mlp) => layer_blocks(mlp, shallow.embedding.dim, fields),
+    match &model.network {
+        Network::Int8 { fwfm, layers, .. } => {
+            let layers = match layers {
+                Layers::None => 0,
+                Layers::Static(mlp) => layer_blocks(mlp, fwfm.embedding.dim, fields),
+                Layers::Dynamic(mlp) => layer_blocks(mlp, fwfm.embedding.dim, fields),
             };
-            shallow_blocks(shallow, fields) + layers
+            shallow_blocks(fwfm, fields) + layers
         }
-        Parts::F32 { shallow, mlp, .. } => {
-            let dim = shallow.embedding.dim;
-            shallow_blocks(shallow, fields)
+        Network::F32 { fwfm, mlp, .. } => {
+            let dim = fwfm.embedding.dim;
+            shallow_blocks(fwfm, fields)
                 + blocks_of::<f32>(dim)
                 + mlp.as_ref().map_or(0, |mlp| layer_blocks(mlp, dim, fields))
         }
     }
 }
 
-/// Both sides of a [`Shallow`], the pairs across, and what a context leaves of them.
-fn shallow_blocks<W, C: Coefficient>(shallow: &Shallow<'_, W, C>, fields: Fields) -> usize {
-    let dim = shallow.embedding.dim;
+/// Both sides of a [`Fwfm`], the pairs across, and what a context leaves of them.
+fn shallow_blocks<W, C: Coefficient>(fwfm: &Fwfm<'_, W, C>, fields: Fields) -> usize {
+    let dim = fwfm.embedding.dim;
     let of_side = |context| {
         let count = fields.len(context);
         let coefficients =
-            shallow.feature_weight.as_ref().map_or(0, |part| if part.coefficients.is_empty() { 0 } else { count });
-        let vectors = if shallow.field_vector.is_some() { count * dim } else { 0 };
-        let pairs = match shallow.interaction {
+            fwfm.feature_weight.as_ref().map_or(0, |part| if part.coefficients.is_empty() { 0 } else { count });
+        let vectors = if fwfm.field_vector.is_some() { count * dim } else { 0 };
+        let pairs = match fwfm.interaction {
             FieldInteraction::None => 0,
             FieldInteraction::Dense(_) => blocks_of::<C>(count * count.saturating_sub(1) / 2),
             FieldInteraction::Pruned(pairs, _) => {
@@ -136,7 +137,7 @@ fn shallow_blocks<W, C: Coefficient>(shallow: &Shallow<'_, W, C>, fields: Fields
         blocks_of::<FieldRecord>(count) + blocks_of::<i16>(coefficients) + blocks_of::<C>(vectors) + pairs
     };
     let candidates = fields.len(false);
-    let rank = shallow.interaction.rank();
+    let rank = fwfm.interaction.rank();
     let across = if rank > 0 { 0 } else { fields.len(true) * candidates };
     let left = blocks_of::<i32>(candidates * dim) + blocks_of::<C::Square>(rank * dim);
     of_side(true) + of_side(false) + blocks_of::<C>(across) + left
@@ -169,36 +170,36 @@ fn kept_pairs(pairs: &[[u8; 2]], fields: Fields, context: bool) -> impl Iterator
 /// Both models in `memory`.
 pub(super) fn split<'m>(model: &Model<'m>, fields: Fields, memory: &mut Scratch<'m>) -> Result<Split<'m>, ScoreError> {
     let candidates = fields.len(false);
-    match &model.parts {
-        Parts::Int8 { shallow, deep, bias, terms } => {
-            let dim = shallow.embedding.dim;
-            let context = side(shallow, fields, true, memory)?;
-            let candidate = side(shallow, fields, false, memory)?;
-            let cross_weights = across(shallow, fields, memory)?;
+    match &model.network {
+        Network::Int8 { fwfm, layers, bias, terms } => {
+            let dim = fwfm.embedding.dim;
+            let context = side(fwfm, fields, true, memory)?;
+            let candidate = side(fwfm, fields, false, memory)?;
+            let cross_weights = across(fwfm, fields, memory)?;
             let cross = memory.take::<i32>(candidates * dim)?;
-            let begun = memory.take::<i32>(shallow.interaction.rank() * dim)?;
-            let (deep, outputs) = match deep {
-                Deep::None => (SplitDeep::None, 0),
-                Deep::Static(mlp) => {
+            let begun = memory.take::<i32>(fwfm.interaction.rank() * dim)?;
+            let (layers, outputs) = match layers {
+                Layers::None => (SplitLayers::None, 0),
+                Layers::Static(mlp) => {
                     let (first, of_candidate) = split_mlp(mlp, dim, fields, memory)?;
-                    (SplitDeep::Static(first, of_candidate), first.biases.len())
+                    (SplitLayers::Static(first, of_candidate), first.biases.len())
                 }
-                Deep::Dynamic(mlp) => {
+                Layers::Dynamic(mlp) => {
                     let (first, of_candidate) = split_mlp(mlp, dim, fields, memory)?;
-                    (SplitDeep::Dynamic(first, of_candidate), first.biases.len())
+                    (SplitLayers::Dynamic(first, of_candidate), first.biases.len())
                 }
             };
             let start = memory.take::<i32>(outputs)?;
             let (bias, terms, sums) = (*bias, *terms, [0; 3]);
-            Ok(Split::Integer { context, candidate, deep, bias, terms, cross_weights, sums, cross, begun, start })
+            Ok(Split::Integer { context, candidate, layers, bias, terms, cross_weights, sums, cross, begun, start })
         }
-        Parts::F32 { shallow, mlp, bias } => {
-            let dim = shallow.embedding.dim;
-            let context = side(shallow, fields, true, memory)?;
-            let candidate = side(shallow, fields, false, memory)?;
-            let cross_weights = across(shallow, fields, memory)?;
+        Network::F32 { fwfm, mlp, bias } => {
+            let dim = fwfm.embedding.dim;
+            let context = side(fwfm, fields, true, memory)?;
+            let candidate = side(fwfm, fields, false, memory)?;
+            let cross_weights = across(fwfm, fields, memory)?;
             let vectors = memory.take::<f32>(candidates * dim)?;
-            let begun = memory.take::<f32>(shallow.interaction.rank() * dim)?;
+            let begun = memory.take::<f32>(fwfm.interaction.rank() * dim)?;
             let carry = memory.take::<f32>(dim)?;
             let mlp = mlp.as_ref().map(|mlp| split_mlp(mlp, dim, fields, memory)).transpose()?;
             let start = memory.take::<f32>(mlp.as_ref().map_or(0, |(first, _)| first.biases.len()))?;
@@ -210,18 +211,18 @@ pub(super) fn split<'m>(model: &Model<'m>, fields: Fields, memory: &mut Scratch<
 
 /// The fields of one side, with the pairs within it. Tables and feature weights stay where they are.
 fn side<'m, W, C: Coefficient + FromBytes + IntoBytes + KnownLayout>(
-    shallow: &Shallow<'m, W, C>,
+    fwfm: &Fwfm<'m, W, C>,
     fields: Fields,
     context: bool,
     memory: &mut Scratch<'m>,
-) -> Result<Shallow<'m, W, C>, ScoreError> {
-    let Embedding { fields: all, tables, dim, .. } = shallow.embedding;
+) -> Result<Fwfm<'m, W, C>, ScoreError> {
+    let Embedding { fields: all, tables, dim, .. } = fwfm.embedding;
     let count = fields.len(context);
     let records = memory.take::<FieldRecord>(count)?;
     for (record, field) in records.iter_mut().zip(fields.of(context)) {
         *record = all[field];
     }
-    let feature_weight = match shallow.feature_weight {
+    let feature_weight = match fwfm.feature_weight {
         None => None,
         Some(FeatureWeight { weights, coefficients }) => {
             let kept = memory.take::<i16>(if coefficients.is_empty() { 0 } else { count })?;
@@ -231,7 +232,7 @@ fn side<'m, W, C: Coefficient + FromBytes + IntoBytes + KnownLayout>(
             Some(FeatureWeight { weights, coefficients: kept })
         }
     };
-    let field_vector = match shallow.field_vector {
+    let field_vector = match fwfm.field_vector {
         None => None,
         Some(FieldVector(vectors)) => {
             let kept = memory.take::<C>(count * dim)?;
@@ -241,7 +242,7 @@ fn side<'m, W, C: Coefficient + FromBytes + IntoBytes + KnownLayout>(
             Some(FieldVector(&*kept))
         }
     };
-    let interaction = match shallow.interaction {
+    let interaction = match fwfm.interaction {
         FieldInteraction::None => FieldInteraction::None,
         FieldInteraction::Dense(weights) => {
             let kept = memory.take::<C>(count * count.saturating_sub(1) / 2)?;
@@ -277,22 +278,22 @@ fn side<'m, W, C: Coefficient + FromBytes + IntoBytes + KnownLayout>(
             FieldInteraction::LowRank(LowRank { signs, factors: to_factors, diagonal: to_diagonal, begun })
         }
     };
-    Ok(Shallow { embedding: Embedding::new(records, tables, dim), feature_weight, field_vector, interaction })
+    Ok(Fwfm { embedding: Embedding::new(records, tables, dim), feature_weight, field_vector, interaction })
 }
 
 /// \[context fields, candidate fields\]: the weights of the pairs that the split has cut, 0 for pruned ones.
 fn across<'m, W, C: Coefficient + Default + FromBytes + IntoBytes + KnownLayout>(
-    shallow: &Shallow<'m, W, C>,
+    fwfm: &Fwfm<'m, W, C>,
     fields: Fields,
     memory: &mut Scratch<'m>,
 ) -> Result<&'m [C], ScoreError> {
     let candidates = fields.len(false);
-    if shallow.interaction.rank() > 0 {
+    if fwfm.interaction.rank() > 0 {
         return Ok(&[]);
     }
     let to = memory.take::<C>(fields.len(true) * candidates)?;
     to.fill(C::default());
-    match shallow.interaction {
+    match fwfm.interaction {
         FieldInteraction::None | FieldInteraction::LowRank(_) => (),
         FieldInteraction::Dense(weights) => {
             for (row, i) in to.chunks_exact_mut(candidates).zip(fields.of(true)) {

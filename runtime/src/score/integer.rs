@@ -5,25 +5,47 @@ use crate::embedding::{self, Ahead};
 use crate::error::{BatchError, ScoreError};
 use crate::format::layout::tile;
 use crate::format::{Layout, Terms};
-use crate::interaction::FieldPair;
-use crate::kernel::vector::{GROUP, LANES, MATRIX_OUTPUTS, Quad, Vector, WIDE_GROUP};
-use crate::kernel::{HAS_PAIRS, PAIR, Task};
+use crate::kernel::vector::{
+    FieldPair, GROUP, HAS_TWINS, LANES, MATRIX_OUTPUTS, Quad, TWINS, Task, Vector, WIDE_GROUP,
+};
 use crate::mlp::TileScratch;
-use crate::model::{Deep, Shallow};
+use crate::network::{Fwfm, Layers};
 use crate::quant::{logit_from_steps, logit_steps, steps_of};
-use crate::rank::IntegerContext;
 use crate::row::Row;
 use crate::scratch::{Scratch, ScratchBlock, blocks_of};
 
 /// What int8 and dynamic scores are computed from.
 #[derive(Clone, Copy)]
 pub(crate) struct IntegerModel<'m> {
-    pub(crate) shallow: &'m Shallow<'m, i8, i16>,
-    pub(crate) deep: &'m Deep<'m>,
+    pub(crate) fwfm: &'m Fwfm<'m, i8, i16>,
+    pub(crate) layers: &'m Layers<'m>,
     pub(crate) bias: i32,
     pub(crate) terms: &'m Terms,
     /// What fields that were scored before have added, and begun.
     pub(crate) context: Option<IntegerContext<'m>>,
+}
+
+/// What the context has added to int8 and dynamic scores.
+#[derive(Clone, Copy)]
+pub(crate) struct IntegerContext<'c> {
+    /// Feature weights, field vectors, pairs.
+    pub(crate) sums: [i64; 3],
+    /// \[candidate fields, dim\]: sum_i r_ij e_id over the context's fields.
+    pub(crate) cross: &'c [i32],
+    /// Start of the first layer's sums.
+    pub(crate) start: &'c [i32],
+}
+
+impl IntegerContext<'_> {
+    /// e \[candidate fields, dim\]: adds the context to a candidate's sums.
+    #[inline(always)]
+    pub(crate) fn add(&self, sums: &mut [i64; 3], e: &[i8]) {
+        for (sum, of_context) in sums.iter_mut().zip(self.sums) {
+            *sum += of_context;
+        }
+        // Each product is under 2^31, but their sum over all dimensions need not be: as i64, one SMLAL multiplies and adds.
+        sums[2] += e.iter().zip(self.cross).map(|(&e, &t)| i64::from(e) * i64::from(t)).sum::<i64>();
+    }
 }
 
 /// Rows to score in int8 or dynamic mode.
@@ -44,7 +66,7 @@ impl Task for Integers<'_, '_> {
         in_turn(
             rows,
             scores,
-            if in_groups && (V::WIDE || HAS_PAIRS) { model.deep.group::<V>() } else { 1 },
+            if in_groups && (V::WIDE || HAS_TWINS) { model.layers.group::<V>() } else { 1 },
             &mut scratch,
             #[inline(always)]
             |scratch, turn, scores| integers::<V, 1>(v, model, turn, scores, scratch),
@@ -54,7 +76,7 @@ impl Task for Integers<'_, '_> {
                     integers::<V, WIDE_GROUP>(v, model, turn, scores, scratch)
                 }
                 true => integers::<V, GROUP>(v, model, turn, scores, scratch),
-                false if HAS_PAIRS => integers::<V, PAIR>(v, model, turn, scores, scratch),
+                false if HAS_TWINS => integers::<V, TWINS>(v, model, turn, scores, scratch),
                 // Never called, and not in the program.
                 false => Ok(()),
             },
@@ -72,23 +94,23 @@ fn integers<V: Vector, const R: usize>(
     scratch: &mut [ScratchBlock],
 ) -> Result<(), BatchError> {
     let whole = |error| BatchError { row: 0, error };
-    let IntegerModel { shallow, deep, bias, terms, context } = model;
-    let (num_fields, dim) = (shallow.embedding.fields.len(), shallow.embedding.dim);
-    let sizes = IntegerSizes::new::<V>(shallow, deep.widest(), R);
+    let IntegerModel { fwfm, layers, bias, terms, context } = model;
+    let (num_fields, dim) = (fwfm.embedding.fields.len(), fwfm.embedding.dim);
+    let sizes = IntegerSizes::new::<V>(fwfm, layers.widest(), R);
     let mut scratch = Scratch::new(scratch);
     let acc = scratch.take::<i32>(dim).map_err(whole)?;
     let e = scratch.take::<i8>(R * sizes.stride).map_err(whole)?;
     let Turn { rows, next, is_first } = turn;
     if R == 1 || is_first {
-        Ahead::new(&shallow.embedding, rows, 1).finish(v);
+        Ahead::new(&fwfm.embedding, rows, 1).finish(v);
     }
-    let mut ahead = Ahead::new(&shallow.embedding, if V::WIDE && R > 1 { next } else { &[] }, deep.steps());
+    let mut ahead = Ahead::new(&fwfm.embedding, if V::WIDE && R > 1 { next } else { &[] }, layers.steps());
     // [R][feature weights, field vectors, pairs]
     let mut sums = [[0_i64; 3]; R];
     for (r, (row, e)) in rows.iter().zip(e.chunks_exact_mut(sizes.stride)).enumerate() {
-        let gathered = v.run(GatherIntegers { shallow, row: *row, acc, e, small: false });
+        let gathered = v.run(GatherIntegers { fwfm, row: *row, acc, e, small: false });
         sums[r][0] = gathered.map_err(|error| BatchError { row: r, error })?;
-        if let Some(vectors) = &shallow.field_vector {
+        if let Some(vectors) = &fwfm.field_vector {
             sums[r][1] = vectors.accumulate(v, e);
         }
         if let Some(context) = &context {
@@ -96,17 +118,17 @@ fn integers<V: Vector, const R: usize>(
         }
     }
     let pairs = scratch.for_now().take(sizes.pairs).map_err(whole)?;
-    let of_pairs = v.run(PairsOfIntegers::<R> { shallow, e, stride: sizes.stride, pairs });
+    let of_pairs = v.run(PairsOfIntegers::<R> { fwfm, e, stride: sizes.stride, pairs });
     for (sums, of_pairs) in sums.iter_mut().zip(of_pairs) {
         sums[2] += of_pairs;
     }
     let start = context.map(|context| context.start);
     let mut of_mlp = [0; R];
-    // What no pair goes through is not in the program twice; see `Deep::group`.
-    let only_dsp = HAS_PAIRS && R == PAIR;
-    match deep {
-        Deep::None => (),
-        Deep::Static(mlp) => {
+    // What no pair goes through is not in the program twice; see `Layers::group`.
+    let only_dsp = HAS_TWINS && R == TWINS;
+    match layers {
+        Layers::None => (),
+        Layers::Static(mlp) => {
             let mut sums = [0; R];
             match mlp.layout() {
                 Layout::Tiles if V::WIDE => {
@@ -122,7 +144,7 @@ fn integers<V: Vector, const R: usize>(
                     }
                 }
                 #[cfg(all(xsfm_dsp, not(xsfm_mve)))]
-                Layout::Dsp if R == PAIR => {
+                Layout::Dsp if R == TWINS => {
                     let (read, h) = (scratch.take(R * mlp.strip_len(num_fields * dim)), scratch.take(R * sizes.widest));
                     let h = h.map_err(whole)?.split_at_mut(sizes.widest);
                     let e = e.split_at(sizes.stride);
@@ -142,7 +164,7 @@ fn integers<V: Vector, const R: usize>(
                 *steps = terms.mlp.steps(sum);
             }
         }
-        Deep::Dynamic(mlp) if !only_dsp => {
+        Layers::Dynamic(mlp) if !only_dsp => {
             let outputs = if mlp.has_tiles_for::<V>() {
                 let x = scratch.take(sizes.quads).map_err(whole)?;
                 let real = scratch.take(sizes.widest / LANES).map_err(whole)?;
@@ -160,14 +182,14 @@ fn integers<V: Vector, const R: usize>(
                 *steps = steps_of(output);
             }
         }
-        Deep::Dynamic(_) => (),
+        Layers::Dynamic(_) => (),
     }
     ahead.finish(v);
     for ((score, [feature_weight, field_vector, interaction]), mlp) in scores.iter_mut().zip(sums).zip(of_mlp) {
         let parts = [
             terms.feature_weight.steps(feature_weight),
             terms.field_vector.steps(field_vector),
-            terms.interaction.steps(shallow.interaction.settled(interaction)),
+            terms.interaction.steps(fwfm.interaction.settled(interaction)),
             mlp,
         ];
         score.logit = logit_from_steps(logit_steps(bias, parts));
@@ -177,7 +199,7 @@ fn integers<V: Vector, const R: usize>(
 
 /// acc \[dim\], e \[num_fields, dim\] and [`embedding::SLACK`]: the vectors of a row; gives the sum of its feature weights
 pub(crate) struct GatherIntegers<'t, 'm, 'r> {
-    pub(crate) shallow: &'t Shallow<'m, i8, i16>,
+    pub(crate) fwfm: &'t Fwfm<'m, i8, i16>,
     pub(crate) row: Row<'r>,
     pub(crate) acc: &'t mut [i32],
     pub(crate) e: &'t mut [i8],
@@ -190,13 +212,13 @@ impl Task for GatherIntegers<'_, '_, '_> {
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> Self::Output {
-        let GatherIntegers { shallow, row, acc, e, small } = self;
-        let (records, dim) = (shallow.embedding.fields, shallow.embedding.dim);
+        let GatherIntegers { fwfm, row, acc, e, small } = self;
+        let (records, dim) = (fwfm.embedding.fields, fwfm.embedding.dim);
         if row.num_fields() != records.len() {
             return Err(ScoreError::FieldCount { expected: records.len(), found: row.num_fields() });
         }
-        if let (false, Some(indices), None) = (small, row.single(), &shallow.feature_weight)
-            && shallow.embedding.gather_plain(indices, e).is_some()
+        if let (false, Some(indices), None) = (small, row.single(), &fwfm.feature_weight)
+            && fwfm.embedding.gather_plain(indices, e).is_some()
         {
             return Ok(0);
         }
@@ -205,8 +227,8 @@ impl Task for GatherIntegers<'_, '_, '_> {
         for (field, record) in records.iter().enumerate() {
             let indices = row.field(field).ok_or(ScoreError::Offsets { field })?;
             embedding::check(record, field, indices)?;
-            shallow.embedding.gather(v, record, indices, acc, e.get_mut(to..).unwrap_or_default(), small);
-            if let Some(weights) = &shallow.feature_weight {
+            fwfm.embedding.gather(v, record, indices, acc, e.get_mut(to..).unwrap_or_default(), small);
+            if let Some(weights) = &fwfm.feature_weight {
                 feature_weight += weights.accumulate(record, field, indices);
             }
             to += dim;
@@ -217,7 +239,7 @@ impl Task for GatherIntegers<'_, '_, '_> {
 
 /// e \[R, stride\]: the sums of the pairs
 struct PairsOfIntegers<'t, 'm, const R: usize> {
-    shallow: &'t Shallow<'m, i8, i16>,
+    fwfm: &'t Fwfm<'m, i8, i16>,
     e: &'t [i8],
     stride: usize,
     pairs: &'t mut [FieldPair],
@@ -228,9 +250,9 @@ impl<const R: usize> Task for PairsOfIntegers<'_, '_, R> {
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> [i64; R] {
-        let PairsOfIntegers { shallow, e, stride, pairs } = self;
-        let (num_fields, dim) = (shallow.embedding.fields.len(), shallow.embedding.dim);
-        shallow.interaction.of_rows::<V, R>(v, e, stride, num_fields, dim, pairs)
+        let PairsOfIntegers { fwfm, e, stride, pairs } = self;
+        let (num_fields, dim) = (fwfm.embedding.fields.len(), fwfm.embedding.dim);
+        fwfm.interaction.of_rows::<V, R>(v, e, stride, num_fields, dim, pairs)
     }
 }
 
@@ -248,18 +270,18 @@ pub(crate) struct IntegerSizes {
 
 impl IntegerSizes {
     #[inline(always)]
-    pub(crate) fn new<V: Vector>(shallow: &Shallow<'_, i8, i16>, widest: usize, rows: usize) -> Self {
-        let inputs = shallow.embedding.fields.len() * shallow.embedding.dim;
+    pub(crate) fn new<V: Vector>(fwfm: &Fwfm<'_, i8, i16>, widest: usize, rows: usize) -> Self {
+        let inputs = fwfm.embedding.fields.len() * fwfm.embedding.dim;
         IntegerSizes {
             stride: stride::<i8>(inputs),
-            pairs: shallow.interaction.scratch_len::<V>(shallow.embedding.fields.len(), shallow.embedding.dim, rows),
+            pairs: fwfm.interaction.scratch_len::<V>(fwfm.embedding.fields.len(), fwfm.embedding.dim, rows),
             quads: inputs.max(widest).div_ceil(tile::DEPTH),
             widest,
         }
     }
 }
 
-impl Deep<'_> {
+impl Layers<'_> {
     /// Rows that go through the layers together, at most; of a microcontroller's layers whether or not this is one, for a host
     /// states the scratch of others.
     #[inline(always)]
@@ -267,7 +289,7 @@ impl Deep<'_> {
         match self {
             _ if V::MATRIX && self.widest() >= MATRIX_OUTPUTS => WIDE_GROUP,
             _ if V::WIDE => GROUP,
-            Deep::Static(mlp) if mlp.layout() == Layout::Dsp => PAIR,
+            Layers::Static(mlp) if mlp.layout() == Layout::Dsp => TWINS,
             _ => 1,
         }
     }
@@ -275,42 +297,42 @@ impl Deep<'_> {
     #[inline(always)]
     fn steps(&self) -> usize {
         match self {
-            Deep::None => 0,
-            Deep::Static(mlp) => mlp.steps(),
-            Deep::Dynamic(mlp) => mlp.steps(),
+            Layers::None => 0,
+            Layers::Static(mlp) => mlp.steps(),
+            Layers::Dynamic(mlp) => mlp.steps(),
         }
     }
 
     #[inline(always)]
     fn widest(&self) -> usize {
         match self {
-            Deep::None => 0,
-            Deep::Static(mlp) => mlp.widest(),
-            Deep::Dynamic(mlp) => mlp.widest(),
+            Layers::None => 0,
+            Layers::Static(mlp) => mlp.widest(),
+            Layers::Dynamic(mlp) => mlp.widest(),
         }
     }
 }
 
 /// Blocks that [`integers`] takes for single rows or groups, in the order in which it takes them.
 #[inline(always)]
-pub(super) fn blocks<V: Vector>(shallow: &Shallow<'_, i8, i16>, deep: &Deep<'_>, in_groups: bool) -> usize {
-    let rows = if in_groups { deep.group::<V>() } else { 1 };
-    let sizes = IntegerSizes::new::<V>(shallow, deep.widest(), rows);
-    let layers = match deep {
-        Deep::None => 0,
-        Deep::Static(mlp) if mlp.has_tiles_for::<V>() => 2 * blocks_of::<Quad>(rows * sizes.quads),
-        Deep::Static(mlp) if mlp.layout() != Layout::Rows => {
-            let inputs = shallow.embedding.fields.len() * shallow.embedding.dim;
-            let rows = if rows == PAIR { PAIR } else { 1 };
+pub(crate) fn integer_blocks<V: Vector>(fwfm: &Fwfm<'_, i8, i16>, layers: &Layers<'_>, in_groups: bool) -> usize {
+    let rows = if in_groups { layers.group::<V>() } else { 1 };
+    let sizes = IntegerSizes::new::<V>(fwfm, layers.widest(), rows);
+    let layers = match layers {
+        Layers::None => 0,
+        Layers::Static(mlp) if mlp.has_tiles_for::<V>() => 2 * blocks_of::<Quad>(rows * sizes.quads),
+        Layers::Static(mlp) if mlp.layout() != Layout::Rows => {
+            let inputs = fwfm.embedding.fields.len() * fwfm.embedding.dim;
+            let rows = if rows == TWINS { TWINS } else { 1 };
             blocks_of::<u32>(rows * mlp.strip_len(inputs)) + blocks_of::<u8>(rows * sizes.widest)
         }
-        Deep::Static(_) => 2 * blocks_of::<u8>(sizes.widest),
-        Deep::Dynamic(mlp) if mlp.has_tiles_for::<V>() => {
+        Layers::Static(_) => 2 * blocks_of::<u8>(sizes.widest),
+        Layers::Dynamic(mlp) if mlp.has_tiles_for::<V>() => {
             blocks_of::<Quad>(rows * sizes.quads) + blocks_of::<f32>(rows * sizes.widest)
         }
-        Deep::Dynamic(_) => blocks_of::<u8>(sizes.widest) + blocks_of::<f32>(sizes.widest),
+        Layers::Dynamic(_) => blocks_of::<u8>(sizes.widest) + blocks_of::<f32>(sizes.widest),
     };
     let pairs = blocks_of::<FieldPair>(sizes.pairs);
     // Layers work where pairs have.
-    blocks_of::<i32>(shallow.embedding.dim) + blocks_of::<i8>(rows * sizes.stride) + pairs.max(layers)
+    blocks_of::<i32>(fwfm.embedding.dim) + blocks_of::<i8>(rows * sizes.stride) + pairs.max(layers)
 }

@@ -3,11 +3,10 @@
 use super::{Score, Turn, in_turn, stride};
 use crate::embedding::{self, Ahead};
 use crate::error::{BatchError, ScoreError};
-use crate::kernel::Task;
-use crate::kernel::vector::{GROUP, GROUPS, LANES, Vector, WIDE_GROUP};
+
+use crate::kernel::vector::{GROUP, GROUPS, LANES, Task, Vector, WIDE_GROUP};
 use crate::mlp::{Mlp, interleave_rows};
-use crate::model::Shallow;
-use crate::rank::RealContext;
+use crate::network::Fwfm;
 use crate::row::Row;
 use crate::scratch::{Scratch, ScratchBlock, blocks_of};
 
@@ -16,11 +15,24 @@ type RealMlp<'m> = Mlp<'m, f32, f32, f32>;
 /// What f32 scores are computed from.
 #[derive(Clone, Copy)]
 pub(crate) struct RealModel<'m> {
-    pub(crate) shallow: &'m Shallow<'m, f32, f32>,
+    pub(crate) fwfm: &'m Fwfm<'m, f32, f32>,
     pub(crate) mlp: Option<&'m RealMlp<'m>>,
     pub(crate) bias: f32,
     /// What fields that were scored before have begun.
     pub(crate) context: Option<RealContext<'m>>,
+}
+
+/// What the context has begun in f32 mode.
+#[derive(Clone, Copy)]
+pub(crate) struct RealContext<'c> {
+    /// Bias and feature weights.
+    pub(crate) sum: f32,
+    /// \[dim\]: the sums of first-order vectors and pairs.
+    pub(crate) carry: &'c [f32],
+    /// \[candidate fields, dim\]: w_jd + sum_i r_ij e_id over the context's fields.
+    pub(crate) vectors: &'c [f32],
+    /// Start of the first layer's sums.
+    pub(crate) start: &'c [f32],
 }
 
 /// Rows to score in f32 mode.
@@ -67,8 +79,8 @@ fn reals<V: Vector, const R: usize, const G: usize>(
     scratch: &mut [ScratchBlock],
 ) -> Result<(), BatchError> {
     let whole = |error| BatchError { row: 0, error };
-    let RealModel { shallow, mlp, bias, context } = model;
-    let (num_fields, dim) = (shallow.embedding.fields.len(), shallow.embedding.dim);
+    let RealModel { fwfm, mlp, bias, context } = model;
+    let (num_fields, dim) = (fwfm.embedding.fields.len(), fwfm.embedding.dim);
     let inputs = num_fields * dim;
     let stride = stride::<f32>(inputs);
     let widest = mlp.map_or(0, |mlp| mlp.widest());
@@ -77,29 +89,29 @@ fn reals<V: Vector, const R: usize, const G: usize>(
     let groups = rows.len().div_ceil(R).clamp(1, G);
     let mut scratch = Scratch::new(scratch);
     let e = scratch.take::<f32>(R * stride).map_err(whole)?;
-    let blocks = scratch.take(shallow.interaction.scratch_len(num_fields, dim, R)).map_err(whole)?;
+    let blocks = scratch.take(fwfm.interaction.scratch_len(num_fields, dim, R)).map_err(whole)?;
     // Of each group the inputs and outputs of a layer, interleaved; or those of a row.
     let apart = inputs.max(widest);
     let count = if tiled.is_some() { groups * R * apart } else { widest };
     let (x, y) = (scratch.take(count).map_err(whole)?, scratch.take(count).map_err(whole)?);
     if R == 1 || is_first {
-        Ahead::new(&shallow.embedding, rows, 1).finish(v);
+        Ahead::new(&fwfm.embedding, rows, 1).finish(v);
     }
     let steps = groups * mlp.map_or(0, |mlp| mlp.steps());
-    let mut ahead = Ahead::new(&shallow.embedding, if R == 1 { &[] } else { next }, steps);
+    let mut ahead = Ahead::new(&fwfm.embedding, if R == 1 { &[] } else { next }, steps);
     let (vectors, carry, start) = match &context {
         Some(context) => (Some(context.vectors), context.carry, Some(context.start)),
-        None => (shallow.field_vector.map(|vectors| vectors.0), &[][..], None),
+        None => (fwfm.field_vector.map(|vectors| vectors.0), &[][..], None),
     };
     let mut sums = [[context.as_ref().map_or(bias, |context| context.sum); R]; G];
     let mut of_mlp = [[0.0; R]; G];
     for (group, rows) in rows.chunks(R).take(G).enumerate() {
         let (sums, of_mlp) = (&mut sums[group], &mut of_mlp[group]);
         for (r, (row, e)) in rows.iter().zip(e.chunks_exact_mut(stride)).enumerate() {
-            let gathered = v.run(GatherReals { shallow, row: *row, sum: sums[r], e });
+            let gathered = v.run(GatherReals { fwfm, row: *row, sum: sums[r], e });
             sums[r] = gathered.map_err(|error| BatchError { row: group * R + r, error })?;
         }
-        let of_pairs = v.run(PairsOfReals::<R> { shallow, e, stride, vectors, carry, blocks });
+        let of_pairs = v.run(PairsOfReals::<R> { fwfm, e, stride, vectors, carry, blocks });
         for (sum, of_pairs) in sums.iter_mut().zip(of_pairs) {
             *sum += of_pairs;
         }
@@ -131,7 +143,7 @@ fn reals<V: Vector, const R: usize, const G: usize>(
 
 /// e \[num_fields, dim\] and [`embedding::SLACK`]: the vectors of a row; gives `sum` and its feature weights
 pub(crate) struct GatherReals<'t, 'm, 'r> {
-    pub(crate) shallow: &'t Shallow<'m, f32, f32>,
+    pub(crate) fwfm: &'t Fwfm<'m, f32, f32>,
     pub(crate) row: Row<'r>,
     pub(crate) sum: f32,
     pub(crate) e: &'t mut [f32],
@@ -142,13 +154,13 @@ impl Task for GatherReals<'_, '_, '_> {
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> Self::Output {
-        let GatherReals { shallow, row, mut sum, e } = self;
-        let (records, dim) = (shallow.embedding.fields, shallow.embedding.dim);
+        let GatherReals { fwfm, row, mut sum, e } = self;
+        let (records, dim) = (fwfm.embedding.fields, fwfm.embedding.dim);
         if row.num_fields() != records.len() {
             return Err(ScoreError::FieldCount { expected: records.len(), found: row.num_fields() });
         }
-        if let (Some(indices), None) = (row.single(), &shallow.feature_weight)
-            && shallow.embedding.gather_plain(indices, e).is_some()
+        if let (Some(indices), None) = (row.single(), &fwfm.feature_weight)
+            && fwfm.embedding.gather_plain(indices, e).is_some()
         {
             return Ok(sum);
         }
@@ -156,8 +168,8 @@ impl Task for GatherReals<'_, '_, '_> {
         for (field, record) in records.iter().enumerate() {
             let indices = row.field(field).ok_or(ScoreError::Offsets { field })?;
             embedding::check(record, field, indices)?;
-            shallow.embedding.gather(v, record, indices, &mut e[to..]);
-            if let Some(weights) = &shallow.feature_weight {
+            fwfm.embedding.gather(v, record, indices, &mut e[to..]);
+            if let Some(weights) = &fwfm.feature_weight {
                 sum += weights.accumulate(record, indices);
             }
             to += dim;
@@ -168,7 +180,7 @@ impl Task for GatherReals<'_, '_, '_> {
 
 /// e \[R, stride\], vectors \[num_fields, dim\], carry \[dim\]: the sums of field vectors and pairs
 struct PairsOfReals<'t, 'm, const R: usize> {
-    shallow: &'t Shallow<'m, f32, f32>,
+    fwfm: &'t Fwfm<'m, f32, f32>,
     e: &'t [f32],
     stride: usize,
     vectors: Option<&'t [f32]>,
@@ -181,20 +193,20 @@ impl<const R: usize> Task for PairsOfReals<'_, '_, R> {
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> [f32; R] {
-        let PairsOfReals { shallow, e, stride, vectors, carry, blocks } = self;
-        let (num_fields, dim) = (shallow.embedding.fields.len(), shallow.embedding.dim);
-        shallow.interaction.of_rows::<V, R>(v, e, stride, num_fields, dim, vectors, carry, blocks)
+        let PairsOfReals { fwfm, e, stride, vectors, carry, blocks } = self;
+        let (num_fields, dim) = (fwfm.embedding.fields.len(), fwfm.embedding.dim);
+        fwfm.interaction.of_rows::<V, R>(v, e, stride, num_fields, dim, vectors, carry, blocks)
     }
 }
 
 /// Blocks that [`reals`] takes for single rows or groups, in the order in which it takes them.
 #[inline(always)]
-pub(super) fn blocks<V: Vector>(shallow: &Shallow<'_, f32, f32>, mlp: Option<&RealMlp<'_>>, in_groups: bool) -> usize {
+pub(crate) fn real_blocks<V: Vector>(fwfm: &Fwfm<'_, f32, f32>, mlp: Option<&RealMlp<'_>>, in_groups: bool) -> usize {
     let rows = if V::WIDE && in_groups { WIDE_GROUP } else { 1 };
     let groups = if rows > 1 { mlp.map_or(1, |mlp| mlp.groups::<V>()) } else { 1 };
-    let (num_fields, dim) = (shallow.embedding.fields.len(), shallow.embedding.dim);
+    let (num_fields, dim) = (fwfm.embedding.fields.len(), fwfm.embedding.dim);
     let inputs = num_fields * dim;
-    let pairs = blocks_of::<[f32; LANES]>(shallow.interaction.scratch_len(num_fields, dim, rows));
+    let pairs = blocks_of::<[f32; LANES]>(fwfm.interaction.scratch_len(num_fields, dim, rows));
     let layers = match mlp {
         None => 0,
         Some(mlp) if mlp.has_tiles_for::<V>() => 2 * blocks_of::<f32>(groups * rows * inputs.max(mlp.widest())),

@@ -1,8 +1,9 @@
 //! Random models of every shape, and rows for them.
 
 use xsfm_runtime::format::layout::{Bias, Weight};
-use xsfm_runtime::format::{Arithmetic, FieldRecord, LayerRecord, Layout, SectionKind, Terms, composition, limit};
-use xsfm_runtime::quant::Term;
+use xsfm_runtime::format::{
+    Arithmetic, FieldRecord, LayerRecord, Layout, SectionKind, Term, Terms, composition, limit,
+};
 use xsfm_runtime::{Mode, Model, Row};
 use zerocopy::{Immutable, IntoBytes};
 

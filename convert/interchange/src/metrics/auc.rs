@@ -15,7 +15,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{MetricsError, Observed, ranking};
+use super::observed::Observed;
+use super::scores::{MetricsError, ranking};
 
 /// Half of the width of a 95 % interval, in standard errors.
 const Z_95: f64 = 1.959_963_984_540_054;

@@ -12,7 +12,8 @@
 //! Rows of equal prediction share a bin, so that no figure depends on the order of rows: the one that the middle of their ranks falls in,
 //! `floor(15 (below + m / 2) / n)` of m such rows above `below` others.
 
-use super::{MetricsError, Observed, probability, ranking};
+use super::observed::Observed;
+use super::scores::{MetricsError, probability, ranking};
 
 /// Bins, at most: rows of equal prediction are not divided.
 pub const BINS: usize = 15;

@@ -20,7 +20,8 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use super::{MetricsError, Observed};
+use super::observed::Observed;
+use super::scores::MetricsError;
 
 /// The index of tokens that are unknown.
 const UNKNOWN: u32 = 0;

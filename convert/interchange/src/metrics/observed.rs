@@ -1,6 +1,6 @@
 //! What is known of rows: labels, and how much each counts.
 
-use super::MetricsError;
+use super::scores::MetricsError;
 
 /// Labels `[rows]`, and weights `[rows]`, or none where every row counts 1.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -14,7 +14,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MetricsError, Observed, probability};
+use super::observed::Observed;
+use super::scores::{MetricsError, probability};
 
 /// Newton steps, of which about ten are needed.
 const STEPS: usize = 100;

@@ -615,8 +615,9 @@ impl RowsWriter {
         if self.block.is_empty() {
             return Ok(());
         }
-        self.hash.push(&self.block);
         let rows = self.block.len();
+        let RowBlock { labels, weights, indices, offsets, .. } = &self.block;
+        self.hash.push(rows, labels, weights, indices, offsets);
         let mut arrays: Vec<ArrayRef> = vec![Arc::new(UInt8Array::from(self.block.labels.clone()))];
         if self.has_weights {
             arrays.push(Arc::new(Float32Array::from(self.block.weights.clone())));

@@ -1,0 +1,77 @@
+//! Scores rows, one by one or in batches.
+
+use std::fmt;
+
+use crate::error::{BatchError, ScoreError};
+use crate::model::Model;
+use crate::network::Network;
+use crate::row::Row;
+use crate::score::{IntegerModel, Integers, RealModel, Reals, Score};
+use crate::scratch::ScratchBlock;
+
+/// Scores rows with one model and the caller's scratch; a thread needs its own.
+pub struct Scorer<'m> {
+    model: Model<'m>,
+    scratch: &'m mut [ScratchBlock],
+}
+
+impl fmt::Debug for Scorer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scorer").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+impl<'m> Scorer<'m> {
+    /// A scorer that works in `scratch`, of at least [`Model::scratch_blocks`] blocks; with
+    /// [`Model::batch_scratch_blocks`] it takes rows of a batch together.
+    ///
+    /// # Errors
+    /// [`ScoreError::ScratchTooSmall`].
+    pub fn new(model: &Model<'m>, scratch: &'m mut [ScratchBlock]) -> Result<Self, ScoreError> {
+        let (needed, found) = (model.scratch_blocks(), scratch.len());
+        if found < needed {
+            return Err(ScoreError::ScratchTooSmall { needed, found });
+        }
+        Ok(Scorer { model: *model, scratch })
+    }
+
+    /// The score of one row.
+    ///
+    /// # Errors
+    /// Any [`ScoreError`] but `ScratchTooSmall`; the scorer can be used again after one.
+    #[inline]
+    pub fn score(&mut self, row: Row<'_>) -> Result<Score, ScoreError> {
+        let mut score = [Score::default()];
+        match self.score_batch(&[row], &mut score) {
+            Ok(()) => Ok(score[0]),
+            Err(error) => Err(error.error),
+        }
+    }
+
+    /// The scores of `rows`, with the bits that [`Scorer::score`] gives.
+    ///
+    /// Rows go through the layers in groups where the model is [prepared](Model::prepare) and the scratch has room; in pairs on
+    /// a Cortex-M4, M7 or M33, where the model is packed for it.
+    ///
+    /// # Errors
+    /// The first row that has no score, by its number; those before it have theirs. [`ScoreError::BatchLength`] where there is
+    /// not one score per row.
+    pub fn score_batch(&mut self, rows: &[Row<'_>], scores: &mut [Score]) -> Result<(), BatchError> {
+        if rows.len() != scores.len() {
+            let error = ScoreError::BatchLength { rows: rows.len(), scores: scores.len() };
+            return Err(BatchError { row: 0, error });
+        }
+        let in_groups = self.scratch.len() >= self.model.batch_scratch_blocks();
+        let scratch = &mut *self.scratch;
+        match &self.model.network {
+            Network::Int8 { fwfm, layers, bias, terms } => {
+                let model = IntegerModel { fwfm, layers, bias: *bias, terms, context: None };
+                self.model.chosen.run(Integers { model, rows, scores, scratch, in_groups })
+            }
+            Network::F32 { fwfm, mlp, bias } => {
+                let model = RealModel { fwfm, mlp: mlp.as_ref(), bias: *bias, context: None };
+                self.model.chosen.run(Reals { model, rows, scores, scratch, in_groups })
+            }
+        }
+    }
+}
