@@ -16,13 +16,13 @@ use crate::data::batches::{Batches, Order};
 use crate::data::{classes, dataset, same};
 use crate::device;
 use crate::distill::Objective;
-use crate::fit::{EVALUATION_ROWS, Ended, Fit, seed_torch};
 use crate::model::Model;
 use crate::prune::Pruner;
 use crate::qat;
 use crate::settings::{Architecture, Distillation, Place, Quantization, Training};
 use crate::teacher;
 use crate::teacher_logits;
+use crate::training_loop::{EVALUATION_ROWS, Ended, TrainingLoop, seed_torch};
 use crate::warm;
 
 /// Flags of `train`.
@@ -122,6 +122,22 @@ struct Settings<'a> {
     distillation: Option<&'a Lesson<'a>>,
 }
 
+/// What a command trains, in one step or two: in real numbers, and then, with `--quantize`, in integers. The second step alone is
+/// `--quantize --from CHECKPOINT`.
+struct Plan<'a> {
+    args: &'a TrainArgs,
+    data: &'a Dataset,
+    objective: &'a Objective,
+    distillation: Option<&'a Lesson<'a>>,
+    device: Device,
+}
+
+/// What training in integers needs, known before the first of many epochs in real numbers.
+struct Integers {
+    training: Training,
+    calibration: Vec<RowBlock>,
+}
+
 fn run(
     args: &TrainArgs,
     data: &Dataset,
@@ -129,8 +145,7 @@ fn run(
     distillation: Option<&Lesson<'_>>,
     device: Device,
 ) -> Result<()> {
-    let TrainArgs { place, architecture, training, quantization } = args;
-    let initialization = &architecture.initialization;
+    let TrainArgs { place, training, quantization, .. } = args;
     training.check()?;
     if quantization.map_tokens && quantization.from.is_none() {
         bail!("--map-tokens is for --from: there are no rows to map");
@@ -138,65 +153,114 @@ fn run(
     allocator::keep_freed_memory();
     tch::set_num_threads(i32::from(place.threads.max(1)));
     classes::check(data)?;
-    let is_direct = quantization.from.is_some() || !quantization.quantize;
-    let float_out = if is_direct { place.out.clone() } else { place.out.join("float") };
-    // What int8 needs is known before the first of many epochs in real numbers.
-    let int8 = quantization.quantize.then(|| -> Result<_> {
-        let rows = calibration_rows(data, quantization.calibration_rows, training.seed)?;
-        Ok((quantization.training(training)?, rows))
-    });
-    let int8 = int8.transpose()?;
+    let plan = Plan { args, data, objective, distillation, device };
+    if !quantization.quantize {
+        return plan.train_floats(&place.out).map(|_| ());
+    }
+    let integers = Integers {
+        training: quantization.training(training)?,
+        calibration: calibration_rows(data, quantization.calibration_rows, training.seed)?,
+    };
+    if let Some(from) = &quantization.from {
+        return plan.train_integers(from, &integers);
+    }
+    let floats = place.out.join("float");
+    match plan.train_floats(&floats)? {
+        Ended::Paused => Ok(()),
+        Ended::Finished => plan.train_integers(&floats, &integers),
+    }
+}
 
-    if !quantization.quantize || quantization.from.is_none() {
-        let model = match &quantization.from {
-            Some(folder) => start_from(folder, args, data, device)?.0,
+impl Plan<'_> {
+    /// A new model, or that of `--from`, in real numbers, to the folder `out`.
+    fn train_floats(&self, out: &Path) -> Result<Ended> {
+        let TrainArgs { architecture, training, quantization, .. } = self.args;
+        let from = quantization.from.as_ref();
+        let model = match from {
+            Some(folder) => self.start_from(folder)?.0,
             None => {
                 seed_torch(training.seed, 0);
                 architecture.check()?;
-                Model::new(architecture.model_config(data.schema())?, &architecture.initialization, device)?
+                let config = architecture.model_config(self.data.schema())?;
+                Model::new(config, &architecture.initialization, self.device)?
             }
         };
         if quantization.quantize {
             check_integers(&model)?;
         }
-        let settings = Settings {
-            architecture: quantization.from.is_none().then_some(architecture),
-            training,
-            quantization: quantization.from.is_some().then_some(quantization),
-            distillation,
-        };
-        let settings = serde_json::to_value(settings)?;
-        let (out, is_trained) = (&float_out, quantization.from.is_some());
         let pruning = Pruner::gradual(&model, &training.pruning);
-        let fit =
-            Fit { data, out, model, is_trained, initialization, scales: None, objective, training, pruning, settings };
-        if fit.run(place.resume, place.pause_after)? == Ended::Paused {
-            return Ok(());
-        }
+        let settings = self.settings(training, from.map(|_| quantization))?;
+        self.fit(TrainingLoop {
+            is_trained: from.is_some(),
+            pruning,
+            ..self.training_loop(out, model, training, settings)
+        })
     }
-    if let Some((training, rows)) = &int8 {
-        let from = quantization.from.as_ref().unwrap_or(&float_out);
-        let (model, trained) = start_from(from, args, data, device)?;
+
+    /// The checkpoint `from`, in integers, to the command's folder.
+    fn train_integers(&self, from: &Path, integers: &Integers) -> Result<()> {
+        let Integers { training, calibration } = integers;
+        let quantization = &self.args.quantization;
+        let (model, trained) = self.start_from(from)?;
         check_integers(&model)?;
         let model = qat::fold_batch_norm(&model)?;
         // A model that was trained in int8 goes on with the scales that it has, from where it was.
         let scales = match trained.filter(|scales| scales.table_bits == quantization.bits()) {
-            Some(scales) => Some(scales),
-            None => Some(qat::calibrate(&model, quantization.bits(), rows)?),
+            Some(scales) => scales,
+            None => qat::calibrate(&model, quantization.bits(), calibration)?,
         };
         let pruning = training.pruning.is_some().then(|| Pruner::constant(&model));
-        let settings = Settings {
-            architecture: quantization.from.is_none().then_some(architecture),
-            training,
-            quantization: Some(quantization),
-            distillation,
-        };
-        let settings = serde_json::to_value(settings)?;
-        let (out, is_trained) = (&place.out, true);
-        Fit { data, out, model, is_trained, initialization, scales, objective, training, pruning, settings }
-            .run(place.resume, place.pause_after)?;
+        let settings = self.settings(training, Some(quantization))?;
+        let ordinary = self.training_loop(&self.args.place.out, model, training, settings);
+        self.fit(TrainingLoop { is_trained: true, scales: Some(scales), pruning, ..ordinary }).map(|_| ())
     }
-    Ok(())
+
+    /// A run of a new model in real numbers, of which nothing is pruned.
+    fn training_loop<'a>(
+        &'a self,
+        out: &'a Path,
+        model: Model,
+        training: &'a Training,
+        settings: serde_json::Value,
+    ) -> TrainingLoop<'a> {
+        TrainingLoop {
+            data: self.data,
+            out,
+            model,
+            is_trained: false,
+            initialization: &self.args.architecture.initialization,
+            scales: None,
+            objective: self.objective,
+            training,
+            pruning: None,
+            settings,
+        }
+    }
+
+    fn fit(&self, training_loop: TrainingLoop<'_>) -> Result<Ended> {
+        training_loop.run(self.args.place.resume, self.args.place.pause_after)
+    }
+
+    /// What is recorded: the architecture where the command decides it, the quantisation where it acts on the step.
+    fn settings(&self, training: &Training, quantization: Option<&Quantization>) -> Result<serde_json::Value> {
+        let TrainArgs { architecture, quantization: flags, .. } = self.args;
+        let architecture = flags.from.is_none().then_some(architecture);
+        let settings = Settings { architecture, training, quantization, distillation: self.distillation };
+        Ok(serde_json::to_value(settings)?)
+    }
+
+    /// A checkpoint as the start of training: in real numbers, whatever it was before, and the scales of its integers, if it had any.
+    fn start_from(&self, folder: &Path) -> Result<(Model, Option<Scales>)> {
+        let mut model = if self.args.quantization.map_tokens {
+            warm::load(folder, self.data, self.device)?
+        } else {
+            checkpoint::check_data(folder, self.data, self.args.place.other_rows)
+                .context("--from (--map-tokens lets tokens keep their rows)")?;
+            checkpoint::load(folder, self.device)?
+        };
+        let scales = model.config.quantization.take();
+        Ok((model, scales))
+    }
 }
 
 fn check_integers(model: &Model) -> Result<()> {
@@ -204,19 +268,6 @@ fn check_integers(model: &Model) -> Result<()> {
         None => Ok(()),
         Some(problem) => bail!("--quantize: {problem}"),
     }
-}
-
-/// A checkpoint as the start of training: in real numbers, whatever it was before, and the scales of its integers, if it had any.
-fn start_from(folder: &Path, args: &TrainArgs, data: &Dataset, device: Device) -> Result<(Model, Option<Scales>)> {
-    let mut model = if args.quantization.map_tokens {
-        warm::load(folder, data, device)?
-    } else {
-        checkpoint::check_data(folder, data, args.place.other_rows)
-            .context("--from (--map-tokens lets tokens keep their rows)")?;
-        checkpoint::load(folder, device)?
-    };
-    let scales = model.config.quantization.take();
-    Ok((model, scales))
 }
 
 /// Training rows that choose scales, of which enough differ.

@@ -22,8 +22,8 @@ use crate::data::batches::Batches;
 use crate::data::dataset;
 use crate::device;
 use crate::evaluate::{Scored, Scorer};
-use crate::fit::{EVALUATION_ROWS, progress};
 use crate::model::Model;
+use crate::training_loop::{EVALUATION_ROWS, progress};
 
 /// Flags of `evaluate`.
 #[derive(Args, Clone, Debug)]

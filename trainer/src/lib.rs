@@ -10,7 +10,7 @@
 //! | [`teacher`] | teachers' checkpoints, training rows | their mean logits, kept for the next student |
 //! | [`teacher_logits`] | a file of another system | its logits of the training rows |
 //! | [`distill`] | logits of student and teachers | the loss |
-//! | [`fit`], [`report`], [`schedule`], [`optimizer`], [`average`], [`losses`], [`prune`] | model, loss, batches | the best epoch |
+//! | [`training_loop`], [`report`], [`schedule`], [`optimizer`], `adam`, [`average`], [`losses`], [`prune`] | model, loss, batches | the best epoch |
 //! | [`state`], [`lock`] | a run between two epochs | a file to go on from; one run at a time |
 //! | [`divergence`] | an epoch's losses | whether there is any use in going on |
 //! | [`checkpoint`], [`tensors`] | a trained model | its folder, and back |
@@ -27,6 +27,8 @@
 
 pub mod data;
 
+#[cfg(feature = "torch")]
+mod adam;
 #[cfg(feature = "torch")]
 pub mod allocator;
 #[cfg(feature = "torch")]
@@ -55,8 +57,6 @@ pub mod evaluate;
 pub mod evaluation;
 #[cfg(feature = "torch")]
 pub mod experiment;
-#[cfg(feature = "torch")]
-pub mod fit;
 pub mod lock;
 #[cfg(feature = "torch")]
 pub mod losses;
@@ -82,5 +82,7 @@ pub mod teacher;
 pub mod teacher_logits;
 #[cfg(feature = "torch")]
 pub mod tensors;
+#[cfg(feature = "torch")]
+pub mod training_loop;
 #[cfg(feature = "torch")]
 pub mod warm;

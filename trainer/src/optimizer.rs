@@ -14,16 +14,13 @@ use std::ops::Range;
 use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::adam::{Move, Rule, Step};
 use crate::cpu;
 use crate::cuda;
 use crate::model::Model;
 use crate::model::lookup::{Entries, Gathered};
-use crate::model::parameters::Role;
+use crate::model::role::Role;
 use crate::settings::{Optimizer, Training};
-
-pub(crate) const BETA_1: f64 = 0.9;
-pub(crate) const BETA_2: f64 = 0.999;
-pub(crate) const EPSILON: f64 = 1e-8;
 
 /// Adam's moments for every trained tensor of a model.
 #[derive(Debug)]
@@ -53,42 +50,6 @@ struct Slot {
 struct Part {
     rows: Range<i64>,
     rule: Rule,
-}
-
-/// How numbers learn.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Rule {
-    /// lambda: the gradient has `lambda w` more.
-    pub(crate) l2: f64,
-    /// Factor on the step's learning rate.
-    pub(crate) rate: f64,
-}
-
-impl Rule {
-    const PLAIN: Rule = Rule { l2: 0.0, rate: 1.0 };
-}
-
-/// A step's factors.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Step {
-    pub(crate) learning_rate: f64,
-    /// Its number, from 1.
-    pub(crate) number: i32,
-    /// `1 - beta^t` of either moment.
-    pub(crate) corrections: [f64; 2],
-}
-
-/// Numbers that a step moves, with their moments, all of the same shape and changed in place.
-#[derive(Debug)]
-pub(crate) struct Move {
-    pub(crate) parameter: Tensor,
-    pub(crate) mean: Tensor,
-    pub(crate) square: Tensor,
-    /// None where all of it is 0.
-    pub(crate) gradient: Option<Tensor>,
-    /// The parameter is multiplied by it first.
-    pub(crate) decay: f64,
-    pub(crate) rule: Rule,
 }
 
 /// A slot's number, the rows of it that a batch gathered, and the gradient: of those entries, or of the whole parameter.
@@ -146,12 +107,6 @@ fn clip(learned: &mut [Learned<'_>], most: f64) {
     let factor = (norm.clamp_min(f64::MIN_POSITIVE).reciprocal() * most).clamp_max(1.0);
     for Learned { gradient, .. } in learned {
         *gradient = &*gradient * &factor;
-    }
-}
-
-impl Step {
-    fn new(number: i32, learning_rate: f64) -> Self {
-        Step { learning_rate, number, corrections: [BETA_1, BETA_2].map(|beta| 1.0 - beta.powi(number)) }
     }
 }
 

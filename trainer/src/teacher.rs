@@ -17,9 +17,9 @@ use xsfm_interchange::output;
 use crate::checkpoint;
 use crate::data::batches::Batches;
 use crate::evaluate::Scorer;
-use crate::fit::{EVALUATION_ROWS, progress};
 use crate::teacher_logits::TeacherLogits;
 use crate::tensors;
+use crate::training_loop::{EVALUATION_ROWS, progress};
 
 /// A teacher's logits on the training rows it met last, in its checkpoint folder.
 pub const LOGITS_FILE: &str = "train-logits.safetensors";

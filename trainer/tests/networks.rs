@@ -15,7 +15,8 @@ use xsfm_interchange::schema::{Field, FieldKind, Schema};
 use xsfm_trainer::checkpoint;
 use xsfm_trainer::distill::cross_entropy;
 use xsfm_trainer::model::network::numbers_of_a_row;
-use xsfm_trainer::model::parameters::{Role, check_config};
+use xsfm_trainer::model::parameters::check_config;
+use xsfm_trainer::model::role::Role;
 use xsfm_trainer::model::{Dropout, Model};
 
 /// F = 10 fields of every kind, k = 18, beside all other parts.

@@ -10,7 +10,7 @@ use common::{configurations, random_model, random_rows};
 use tch::{Kind, Tensor, no_grad};
 use xsfm_interchange::config::{EmbeddingConfig, MlpConfig, ModelConfig};
 use xsfm_trainer::model::lookup::Numberings;
-use xsfm_trainer::model::parameters::Role;
+use xsfm_trainer::model::role::Role;
 use xsfm_trainer::model::{Dropout, Model};
 use xsfm_trainer::optimizer::Adam;
 use xsfm_trainer::settings::{Optimizer, Training};

@@ -4,8 +4,8 @@ use multiversion::multiversion;
 use tch::Tensor;
 
 use super::libtorch::{Share, UsedRow, for_each, numbers, numbers_mut, shares};
+use crate::adam::{BETA_1, BETA_2, EPSILON, Move, Rule, Step};
 use crate::model::lookup::Uses;
-use crate::optimizer::{BETA_1, BETA_2, EPSILON, Move, Rule, Step};
 
 /// Numbers that a thread takes at a time: with their moments they fit a core's first cache.
 const CHUNK: usize = 1 << 11;

@@ -3,6 +3,8 @@
 //! A layer takes the batch in parts of a few rows, which fit a core's second cache: what the layer before gave is normalised and
 //! multiplied, and summed for the next BatchNorm; the same way back. libtorch multiplies.
 
+use std::iter;
+
 use tch::{Kind, Tensor, no_grad};
 
 use super::libtorch::{for_each, map, numbers, numbers_mut, with_gradient};
@@ -67,10 +69,33 @@ fn chunks(all: &Tensor) -> impl Iterator<Item = &[f32]> {
 fn outputs(hidden: Option<&Hidden>) -> impl Iterator<Item = Option<Outputs<'_>>> {
     let mut z = hidden.map(|hidden| chunks(&hidden.z));
     let mut masks = hidden.and_then(|hidden| hidden.mask.as_ref()).map(chunks);
-    std::iter::repeat_with(move || {
+    iter::repeat_with(move || {
         let (z, mask) = (z.as_mut()?.next()?, masks.as_mut().and_then(Iterator::next));
         Some(Outputs { z, columns: &hidden?.columns, mask })
     })
+}
+
+/// Some rows that a layer multiplies by its matrix, forward or back.
+struct Product<'a> {
+    /// What is multiplied: forward `[rows, inputs]`, to be filled by the layer below; back `[rows, outputs]`, the gradient.
+    from: Tensor,
+    /// What it gives.
+    to: Tensor,
+    /// A handle of the matrix for each thread.
+    weight: Tensor,
+    /// The layer below, where there is one.
+    below: Option<Outputs<'a>>,
+}
+
+/// The parts of a batch. `from` and `to`: `[n, ...]`; `below`: the layer that gives the inputs.
+fn products<'a>(
+    from: &Tensor,
+    to: &Tensor,
+    weight: &Tensor,
+    below: Option<&'a Hidden>,
+) -> impl Iterator<Item = Product<'a>> {
+    let all = parts(from, 1).zip(parts(to, 1)).zip(outputs(below));
+    all.map(|((from, to), below)| Product { from, to, weight: weight.shallow_clone(), below })
 }
 
 impl Outputs<'_> {
@@ -92,6 +117,21 @@ impl Outputs<'_> {
     }
 }
 
+impl Product<'_> {
+    /// Forward: what the layer below gives becomes the inputs.
+    fn fill_inputs(&mut self) {
+        if let Some(below) = &self.below {
+            below.write(numbers_mut(&mut self.from));
+        }
+    }
+
+    /// Back: sums of the gradient for the layer below, whose outputs it is of.
+    fn sum_gradients_below(&mut self) -> Option<GradientSums> {
+        let gradient = numbers_mut(&mut self.to);
+        self.below.as_ref().map(|below| below.sum_gradients(gradient))
+    }
+}
+
 impl Pass {
     pub(super) fn new(
         x: &Tensor,
@@ -105,13 +145,10 @@ impl Pass {
         for ((layer, norm), mask) in hidden.iter().zip(masks) {
             let (weight, width) = (layer.weight.detach(), layer.weight.size()[0]);
             let z = Tensor::empty([x.size()[0], width], options);
-            let all = parts(&x, 1).zip(parts(&z, 1)).zip(outputs(done.last())).map(|part| (part, weight.tr()));
-            let moments = map(all, |(((mut x, z), below), weight)| {
-                if let Some(below) = below {
-                    below.write(numbers_mut(&mut x));
-                }
-                let _ = x.mm_out(&z, &weight);
-                Moments::new(numbers(&z), width as usize)
+            let moments = map(products(&x, &z, &weight.tr(), done.last()), |mut part| {
+                part.fill_inputs();
+                let _ = part.from.mm_out(&part.to, &part.weight);
+                Moments::new(numbers(&part.to), width as usize)
             });
             let columns = Columns::new(&moments, norm);
             let next = z.empty_like();
@@ -120,13 +157,9 @@ impl Pass {
         }
         let weight = output.weight.detach().squeeze_dim(0);
         let logits = Tensor::empty([x.size()[0]], options);
-        let all =
-            parts(&x, 1).zip(parts(&logits, 1)).zip(outputs(done.last())).map(|part| (part, weight.shallow_clone()));
-        for_each(all, |(((mut x, logits), below), weight)| {
-            if let Some(below) = below {
-                below.write(numbers_mut(&mut x));
-            }
-            let _ = x.mv_out(&logits, &weight);
+        for_each(products(&x, &logits, &weight, done.last()), |mut part| {
+            part.fill_inputs();
+            let _ = part.from.mv_out(&part.to, &part.weight);
         });
         (logits + output.bias.detach(), Pass { hidden: done, x, weight })
     }
@@ -138,22 +171,19 @@ impl Pass {
             vec![gradient.sum_dim_intlist([0].as_slice(), true, None::<Kind>), self.x.tr().mv(&gradient).unsqueeze(0)];
         // Of the outputs of the layer below, and their sums for its BatchNorm.
         let mut of_x = self.x.empty_like();
-        let all = parts(&of_x, 1).zip(parts(&gradient, 1)).zip(outputs(self.hidden.last()));
-        let mut sums =
-            map(all.map(|part| (part, self.weight.shallow_clone())), |(((mut of_x, gradient), below), weight)| {
-                let _ = gradient.outer_out(&of_x, &weight);
-                below.map(|below| below.sum_gradients(numbers_mut(&mut of_x)))
-            });
+        let mut sums = map(products(&gradient, &of_x, &self.weight, self.hidden.last()), |mut part| {
+            let _ = part.from.outer_out(&part.to, &part.weight);
+            part.sum_gradients_below()
+        });
         while let Some(Hidden { weight, x, z, columns, .. }) = self.hidden.pop() {
             let (of_z, lines) = (of_x, columns.gradient(sums.iter().flatten(), z.size()[0]));
             of_x = x.empty_like();
-            let all = parts(&of_z, 1).zip(chunks(&z)).zip(parts(&of_x, 1)).zip(outputs(self.hidden.last()));
-            sums =
-                map(all.map(|part| (part, weight.shallow_clone())), |((((mut of_z, z), mut of_x), below), weight)| {
-                    lines.apply(&columns, z, numbers_mut(&mut of_z));
-                    let _ = of_z.mm_out(&of_x, &weight);
-                    below.map(|below| below.sum_gradients(numbers_mut(&mut of_x)))
-                });
+            let all = products(&of_z, &of_x, &weight, self.hidden.last()).zip(chunks(&z));
+            sums = map(all, |(mut part, z)| {
+                lines.apply(&columns, z, numbers_mut(&mut part.from));
+                let _ = part.from.mm_out(&part.to, &part.weight);
+                part.sum_gradients_below()
+            });
             last_first.extend([lines.of_offset(), lines.of_gain(), of_z.tr().mm(&x)]);
         }
         last_first.push(of_x);

@@ -7,7 +7,7 @@ use anyhow::Result;
 use tch::{Kind, Tensor};
 
 use super::libtorch::fused_adam;
-use crate::optimizer::{Move, Step};
+use crate::adam::{Move, Step};
 
 /// All moves of a step.
 ///

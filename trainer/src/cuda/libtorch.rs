@@ -10,7 +10,7 @@ use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
-use crate::optimizer::{BETA_1, BETA_2, EPSILON};
+use crate::adam::{BETA_1, BETA_2, EPSILON};
 use crate::tensors::size;
 
 /// Where C++ writes a text.

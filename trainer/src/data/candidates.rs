@@ -18,7 +18,8 @@ use xsfm_interchange::schema::{Encoder, Field};
 
 use super::dataset;
 use super::movielens::{Film, ITEM, MovieLens, USER};
-use super::source::{RawRow, Source};
+use super::raw::RawRow;
+use super::source::Source;
 
 /// Writes what a user has not seen in training as rows of indices, with a title for each.
 #[derive(Debug, clap::Args)]

@@ -8,9 +8,10 @@ use xsfm_interchange::bucket::bucket;
 use xsfm_interchange::schema::FieldKind;
 use xsfm_interchange::tokens::TokenMap;
 
+use super::error::DataError;
 use super::pass::{Reading, Rows, pass};
 use super::report::PartReport;
-use super::source::{DataError, Source};
+use super::source::Source;
 use super::split::{Assigner, Part, Split};
 
 /// How many labels a message shows.

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 
 use super::description::{Cell, Description};
+use super::error::DataError;
 use super::files::Files;
 use super::header::{Columns, Header};
 use super::lines::Buffer;
+use super::raw::{Block, Blocks, RawField, RawRow};
 use super::records::{self, Records};
-use super::source::{Block, Blocks, DataError, RawField, RawRow, Source};
+use super::source::Source;
 
 /// Columns and rules of Avazu's `train.csv` (Kaggle 2014).
 const AVAZU: &str = include_str!("../../schemas/avazu.toml");

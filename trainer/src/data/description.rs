@@ -9,10 +9,11 @@ use xsfm_interchange::bucket::bucket;
 use xsfm_interchange::rows::{LABEL_COLUMN, MAX_BAG, WEIGHT_COLUMN};
 use xsfm_interchange::schema::FieldKind;
 
+use super::error::DataError;
 use super::label::LabelRule;
 use super::open::read_to_string;
+use super::raw::{Keep, RawField, RawRow};
 use super::records::Dialect;
-use super::source::{DataError, Keep, RawField, RawRow};
 use super::time::Time;
 
 /// Shown by `xsfm-train prepare csv --help` and `prepare parquet --help`.

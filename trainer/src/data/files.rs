@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::source::{Blocks, DataError};
+use super::error::DataError;
+use super::raw::Blocks;
 
 /// The files that the rows of a data set come from, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 
 use super::description::{ColumnName, Description};
+use super::error::DataError;
 use super::lines::Buffer;
 use super::records::{self, Dialect};
-use super::source::DataError;
 
 /// Delimiters that a file may have in place of the one that was named.
 const DELIMITERS: [u8; 7] = *b",\t;|\x01: ";

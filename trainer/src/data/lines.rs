@@ -5,9 +5,10 @@ use std::path::Path;
 
 use indicatif::ProgressBar;
 
+use super::error::DataError;
 use super::files::Files;
 use super::open::{TRUNCATED, Text, open};
-use super::source::{Block, Blocks, DataError, RawRow};
+use super::raw::{Block, Blocks, RawRow};
 
 /// Bytes of text that a thread takes at a time: few enough for its cache, many enough that taking them costs nothing.
 pub(super) const BLOCK_BYTES: usize = 512 << 10;

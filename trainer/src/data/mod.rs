@@ -2,12 +2,12 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | [`source`] | the interface of a raw data set: its fields, and blocks of rows |
+//! | [`source`], [`raw`], [`error`] | the interface of a raw data set: its fields, blocks of rows, why it cannot be read |
 //! | [`files`] | which files the rows come from: one, a folder's, a pattern's |
 //! | [`criteo`], [`recsys`], [`movielens`], [`csv`], [`parquet`] | the data sets |
 //! | `open`, `magic`, `lines`, `records`, `header` | text and what is none, lines, records of a CSV and their columns |
 //! | `description`, `label`, [`time`] | what columns are; labels; times |
-//! | [`split`] | which rows are for training, validation and test |
+//! | [`split`], `plan` | which rows are for training, validation and test |
 //! | [`pass`], [`parallel`] | all rows, on all cores, in order; the policy for malformed ones |
 //! | `checks` | what makes rows useless though each is well: one class, one bucket |
 //! | [`prepare`], [`report`], [`command`] | vocabularies from the training rows, then `schema.json` and three files of encoded rows |
@@ -31,6 +31,7 @@ pub mod criteo;
 pub mod csv;
 pub mod dataset;
 mod description;
+pub mod error;
 pub mod export;
 pub mod files;
 pub mod fold;
@@ -44,8 +45,10 @@ mod open;
 pub mod parallel;
 pub mod parquet;
 pub mod pass;
+mod plan;
 mod planted;
 pub mod prepare;
+pub mod raw;
 mod records;
 pub mod recsys;
 pub mod report;

@@ -10,10 +10,12 @@ use indicatif::ProgressBar;
 use xsfm_interchange::rows::MAX_BAG;
 use xsfm_interchange::schema::FieldKind;
 
+use super::error::DataError;
 use super::files::Files;
 use super::lines::{self, LineParser, check_bytes};
 use super::open::open;
-use super::source::{Blocks, DataError, Keep, RawField, RawRow, Source};
+use super::raw::{Blocks, Keep, RawField, RawRow};
+use super::source::Source;
 use super::time::Time;
 
 /// Genres of GroupLens' `u.item`, in the order of its last 19 columns; names as in its `u.genre`.

@@ -8,8 +8,8 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use indicatif::ProgressBar;
 
+use super::error::DataError;
 use super::magic::{BYTE_ORDER_MARK, GZIP, HEAD_BYTES, foreign};
-use super::source::DataError;
 
 /// What a row says that a gzip stream broke off in.
 pub(super) const TRUNCATED: &str = "the gzip stream ends here, before its end: whatever followed is missing";

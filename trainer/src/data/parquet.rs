@@ -16,10 +16,12 @@ use parquet::record::{Field, Row};
 use parquet::schema::types::{SchemaDescriptor, Type};
 
 use super::description::{Cell, ColumnName, Description};
+use super::error::DataError;
 use super::files::Files;
 use super::magic::{GZIP, PARQUET, foreign};
 use super::open::{head, open_file};
-use super::source::{Block, Blocks, DataError, RawField, RawRow, Source};
+use super::raw::{Block, Blocks, RawField, RawRow};
+use super::source::Source;
 
 /// Rows that a thread takes at a time.
 const BLOCK_ROWS: usize = 2048;

@@ -5,9 +5,11 @@ use std::thread;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::error::DataError;
 use super::files::Files;
 use super::parallel::in_order;
-use super::source::{Block, DataError, RawRow, Source};
+use super::raw::{Block, RawRow};
+use super::source::Source;
 use super::split::{Assigner, Part, Parts};
 
 /// How many malformed rows are shown.

@@ -17,11 +17,14 @@ use xsfm_interchange::schema::{Encoder, Field, Schema};
 use xsfm_interchange::tokens::TokenMap;
 
 use super::checks;
+use super::error::DataError;
 use super::parallel::lock;
 use super::pass::{Reading, Rows, pass};
+use super::plan::Plan;
+use super::raw::RawField;
 use super::report::{FieldReport, PartReport, Report};
-use super::source::{DataError, RawField, Source};
-use super::split::{Part, Plan, Split};
+use super::source::Source;
+use super::split::{Part, Split};
 
 /// Names of the files in an output folder, beside those of a [`Dataset`](xsfm_interchange::dataset::Dataset).
 pub mod file {

@@ -11,9 +11,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 
+use super::error::DataError;
 use super::lines::{Buffer, LINE_MAX, check_bytes, without_end};
 use super::open::TRUNCATED;
-use super::source::DataError;
 
 const QUOTE: u8 = b'"';
 

@@ -8,7 +8,8 @@ use xsfm_interchange::schema::FieldKind;
 
 use super::files::Files;
 use super::lines::{self, LineParser, check_bytes};
-use super::source::{Blocks, Keep, RawField, RawRow, Source};
+use super::raw::{Blocks, Keep, RawField, RawRow};
+use super::source::Source;
 use super::time::Time;
 
 /// Separates columns.

@@ -1,20 +1,17 @@
 //! Which rows are for training, validation and test: at random, by time, or as a file says.
 
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufReader, Lines};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use foldhash::fast::RandomState;
-use indicatif::ProgressBar;
+use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
-use rand::{RngExt, SeedableRng};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 pub use xsfm_interchange::dataset::Part;
 
-use super::open::{Text, open};
-use super::pass::{Reading, Rows, pass, progress};
-use super::source::{DataError, RawRow, Source};
+use super::error::DataError;
+use super::open::Text;
+use super::raw::RawRow;
 use super::time::Time;
 
 /// How many of a thousand rows are for validation and for test; the others are for training.
@@ -59,7 +56,7 @@ impl FromStr for Shares {
 
 impl Shares {
     /// Where validation and test begin, among `rows` ordered rows.
-    fn boundaries(self, rows: u64) -> [u64; 2] {
+    pub(super) fn boundaries(self, rows: u64) -> [u64; 2] {
         [self.valid + self.test, self.test].map(|after| {
             let before = u128::from(rows) * u128::from(1000 - after) / 1000;
             // No more than `rows`.
@@ -129,53 +126,6 @@ impl SplitArgs {
             (SplitKind::Random, None) => Ok(Split::Random { seed: self.seed, shares }),
             (SplitKind::Chronological, None) => Ok(Split::Chronological(shares)),
         }
-    }
-}
-
-/// A split whose boundaries are known: gives every pass the same [`Assigner`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Plan {
-    Random {
-        seed: u64,
-        /// Draws below the first are for training, below the second for validation.
-        draws: [u64; 2],
-    },
-    /// A row whose key is below the first is for training, below the second for validation.
-    Keys([u128; 2]),
-    File(PathBuf),
-}
-
-impl Plan {
-    /// Finds the boundaries; takes a pass over the rows where the split is chronological.
-    pub(super) fn new(split: &Split, source: &dyn Source, reading: Reading) -> Result<Self, DataError> {
-        Ok(match split {
-            Split::Random { seed, shares } => Plan::Random { seed: *seed, draws: shares.boundaries(1000) },
-            Split::File(path) => Plan::File(path.clone()),
-            Split::Chronological(shares) if source.has_time() => {
-                Plan::Keys(boundaries_in_time(source, reading, *shares)?)
-            }
-            Split::Chronological(shares) => {
-                let bar = progress(source.files(), "counting")?;
-                let mut rows = 0;
-                for block in source.blocks(&bar) {
-                    rows += block?.rows() as u64;
-                    bar.set_message(format!("{rows} rows"));
-                }
-                bar.finish_and_clear();
-                Plan::Keys(shares.boundaries(rows).map(u128::from))
-            }
-        })
-    }
-
-    pub(super) fn assigner(&self) -> Result<Assigner, DataError> {
-        Ok(match self {
-            Plan::Random { seed, draws } => Assigner::Random(Xoshiro256PlusPlus::seed_from_u64(*seed), *draws),
-            Plan::Keys(keys) => Assigner::Keys(*keys),
-            Plan::File(path) => {
-                let letters = open(path, &ProgressBar::hidden())?;
-                Assigner::File { path: path.clone(), lines: BufReader::new(letters).lines(), read: 0 }
-            }
-        })
     }
 }
 
@@ -260,63 +210,13 @@ fn next_letter(path: &Path, lines: &mut Lines<BufReader<Text>>, read: &mut u64) 
 }
 
 /// An integer that orders rows by time, or by number where there is no time.
-fn key(row: &RawRow) -> u128 {
+pub(super) fn key(row: &RawRow) -> u128 {
     row.time.map_or(u128::from(row.number), Time::key)
-}
-
-/// The times where validation and test begin; an error where there is one time alone. Memory grows with the number of distinct times, not of rows.
-fn boundaries_in_time(source: &dyn Source, reading: Reading, shares: Shares) -> Result<[u128; 2], DataError> {
-    let mut counts = HashMap::<u128, u64, RandomState>::default();
-    let keys = |rows: &mut Rows<'_>| {
-        let mut keys = Vec::new();
-        rows.each(|_, row| keys.push(key(row)));
-        keys
-    };
-    pass(source, reading, "ordering", Assigner::Keys([u128::MAX; 2]), keys, |keys| {
-        keys.into_iter().for_each(|key| *counts.entry(key).or_default() += 1);
-        Ok(())
-    })?;
-    let mut counts: Vec<(u128, u64)> = counts.into_iter().collect();
-    counts.sort_unstable();
-    if let [(key, rows @ 2..)] = counts[..] {
-        let time = Time::of_key(key);
-        let what = format!(
-            "all {rows} rows have one time, {time}: nothing tells which come last (--split random needs no time)"
-        );
-        return Err(DataError::file(source.path(), what));
-    }
-    let rows = counts.iter().map(|(_, count)| count).sum();
-    Ok(shares.boundaries(rows).map(|rank| {
-        let mut before = 0;
-        let reached = counts.iter().find(|(_, count)| {
-            before += count;
-            before > rank
-        });
-        reached.map_or(u128::MAX, |&(key, _)| key)
-    }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn draws_are_those_of_one_in_ten() {
-        // The student in the repository goes with rows that were split by drawing one of ten. Thousandths give the same.
-        for seed in 0..4 {
-            let plan = Plan::Random { seed, draws: Shares::default().boundaries(1000) };
-            let Ok(Parts::Each(parts)) = plan.assigner().and_then(|mut assigner| assigner.parts(0, 200_000)) else {
-                panic!("a part for each row")
-            };
-            let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-            let tenths = (0..200_000).map(|_| match random.random_range(0..10) {
-                0..8 => Part::Train,
-                8 => Part::Valid,
-                _ => Part::Test,
-            });
-            assert!(tenths.eq(parts));
-        }
-    }
 
     #[test]
     fn shares_are_percentages() {

@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 use xsfm_interchange::checkpoint::BATCH_NORM_EPSILON;
 
-use super::parameters::Role;
+use super::role::Role;
 use crate::settings::LayerInit;
 
 /// Momentum of BatchNorm's running statistics, as in PyTorch.

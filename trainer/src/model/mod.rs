@@ -6,6 +6,7 @@ pub mod layers;
 pub mod lookup;
 pub mod network;
 pub mod parameters;
+pub mod role;
 
 use anyhow::Result;
 use tch::{Device, Kind, Tensor, no_grad};

@@ -10,6 +10,7 @@ use xsfm_interchange::quantization::limit;
 use super::embedding::Layout;
 use super::layers::{Linear, uniform};
 use super::network::{self, Network};
+use super::role::Role;
 use crate::settings::{Initialization, LayerInit, TableInit};
 use crate::tensors::size;
 
@@ -36,17 +37,6 @@ pub struct Parameters {
     pub compressed: Vec<Linear>,
     /// A teacher's network over the fields' vectors.
     pub network: Option<Box<dyn Network>>,
-}
-
-/// What an optimiser may do to a parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// A matrix of a layer: weight decay applies.
-    Matrix,
-    /// Trained without weight decay.
-    Other,
-    /// Not trained by gradients.
-    Statistic,
 }
 
 impl Parameters {

@@ -1,8 +1,5 @@
 //! The flags that say what a model is made of.
 
-use std::fmt;
-use std::str::FromStr;
-
 use anyhow::{Result, bail};
 use clap::{ArgAction, Args, ValueEnum};
 use serde::Serialize;
@@ -11,6 +8,7 @@ use xsfm_interchange::fingerprint::Vocabulary;
 use xsfm_interchange::network::Network;
 use xsfm_interchange::schema::{FieldKind, Schema};
 
+use super::widths::Widths;
 use super::{NetworkFlags, is_default};
 
 /// What the model is made of.
@@ -195,41 +193,6 @@ impl Architecture {
             bail!("--rank {} is for --interaction field-weighted", self.rank);
         }
         self.network.check()
-    }
-}
-
-/// Widths of hidden layers as written on a command line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Widths(pub Vec<usize>);
-
-impl Widths {
-    fn is_none(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl fmt::Display for Widths {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_none() {
-            return f.write_str("none");
-        }
-        let widths: Vec<String> = self.0.iter().map(usize::to_string).collect();
-        f.write_str(&widths.join(","))
-    }
-}
-
-impl FromStr for Widths {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "none" {
-            return Ok(Widths(Vec::new()));
-        }
-        let width = |part: &str| match part.trim().parse() {
-            Ok(width) if width > 0 => Ok(width),
-            _ => Err(format!("`{part}` is not a width; write for example `400,400`, or `none`")),
-        };
-        text.split(',').map(width).collect::<Result<_, _>>().map(Widths)
     }
 }
 

@@ -11,10 +11,11 @@ mod network;
 mod place;
 mod quantization;
 mod training;
+mod widths;
 
 use anyhow::{Result, bail};
 
-pub use self::architecture::{Architecture, Composition, Initialization, LayerInit, SecondOrder, TableInit, Widths};
+pub use self::architecture::{Architecture, Composition, Initialization, LayerInit, SecondOrder, TableInit};
 pub use self::by_rows::{BatchSize, TableL2};
 pub use self::distillation::Distillation;
 pub use self::field_factors::FieldFactors;
@@ -23,6 +24,7 @@ pub use self::network::{Names, NetworkFlags, NetworkKind};
 pub use self::place::Place;
 pub use self::quantization::Quantization;
 pub use self::training::{Optimizer, Pruning, StopOn, Training};
+pub use self::widths::Widths;
 
 /// What older runs did not have is recorded only where it is used: they go on under a newer program.
 fn is_default<T: Copy + Into<u64>, const DEFAULT: u64>(value: &T) -> bool {

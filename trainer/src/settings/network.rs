@@ -10,7 +10,7 @@ use xsfm_interchange::config::MlpConfig;
 use xsfm_interchange::network::{Gate, Network};
 use xsfm_interchange::schema::Schema;
 
-use super::Widths;
+use super::widths::Widths;
 
 /// A teacher's network. What is not given is not recorded: runs of older programs go on.
 #[derive(Args, Clone, Debug, Default, Serialize)]

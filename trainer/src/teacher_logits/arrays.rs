@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 use zip::ZipArchive;
 
-use super::{Collected, choose};
+use super::collected::{Collected, choose};
 
 /// What a file of numpy begins with.
 const MAGIC: &[u8] = b"\x93NUMPY";

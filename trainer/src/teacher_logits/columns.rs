@@ -7,7 +7,7 @@ use parquet::file::reader::FileReader;
 use parquet::record::Field;
 use parquet::schema::types::Type;
 
-use super::{Collected, choose};
+use super::collected::{Collected, choose};
 use crate::data::parquet::{guarded, reader};
 
 /// Rows that are read together.

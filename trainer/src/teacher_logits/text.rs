@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use csv::{ReaderBuilder, StringRecord, Trim};
 
-use super::{Collected, choose};
+use super::collected::{Collected, choose};
 
 fn number(text: &str) -> Option<f64> {
     text.parse().ok()

@@ -19,9 +19,9 @@ use crate::checkpoint::{self, write_json};
 use crate::commands::TrainArgs;
 use crate::experiment::row::Row;
 use crate::experiment::tools::Tools;
-use crate::fit::{progress, seed_torch};
 use crate::model::Model;
 use crate::settings;
+use crate::training_loop::{progress, seed_torch};
 
 /// Costs of the models of a search, in its folder.
 const FILE: &str = "costs.json";

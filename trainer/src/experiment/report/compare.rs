@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use xsfm_interchange::metrics::auc::AucShares;
 
-use super::Entry;
+use super::entry::Entry;
 use crate::experiment::predictions::Predictions;
 
 /// Seeds of a row on the test rows.

@@ -10,7 +10,8 @@
 //! | `page` | report.html, which needs no other file |
 
 mod compare;
-pub(in crate::experiment) mod figures;
+mod entry;
+pub(crate) mod figures;
 mod page;
 mod reliability;
 mod tables;
@@ -18,18 +19,16 @@ mod tables;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Serialize;
 use tch::{Device, Kind};
 use xsfm_interchange::atomic;
-use xsfm_interchange::fingerprint::Fingerprint;
 use xsfm_interchange::metrics::Metrics;
 use xsfm_interchange::output;
 
+use self::entry::{Entry, Line};
 use super::latency::Latency;
 use super::outcome::{Divergence, Made, Outcome};
 use super::row::{Experiments, Row};
 use super::tools::CHECKPOINT;
-use crate::bench::{Batch, Libtorch};
 use crate::checkpoint;
 
 /// Writes the tables and figures of rows that were made: report.html, report.md, report.csv and SVG files.
@@ -51,63 +50,6 @@ pub struct Args {
     /// Also print the rows as JSON
     #[arg(long)]
     json: bool,
-}
-
-/// A row of a table; figures are means over the seeds, on the test rows or, where there are none, the validation rows.
-#[derive(Clone, Debug, Serialize)]
-struct Line {
-    table: String,
-    row: String,
-    title: String,
-    seeds: usize,
-    /// Seeds whose training diverged, which no figure counts.
-    diverged: usize,
-    /// AUC on the validation rows: what may choose among models.
-    valid_auc: f64,
-    auc: f64,
-    /// Deviation of the seeds' AUC from their mean; absent for a single seed.
-    auc_deviation: Option<f64>,
-    /// How far the test rows, which are a sample, may be off: mean of the seeds' standard errors. Absent in outcomes of older programs.
-    auc_standard_error: Option<f64>,
-    /// The row that this one is compared with, on the same rows; the fields after it are absent of that row, and where no logits are kept.
-    against: Option<String>,
-    /// AUC less that row's.
-    auc_difference: Option<f64>,
-    /// Standard error of the difference.
-    auc_difference_standard_error: Option<f64>,
-    log_loss: f64,
-    prauc: f64,
-    rce: f64,
-    /// Expected calibration error, and mean prediction over click rate; absent where an older program measured a seed.
-    ece: Option<f64>,
-    calibration: Option<f64>,
-    parameters: Option<u64>,
-    nonzero: Option<u64>,
-    packed_bytes: Option<u64>,
-    cortex_m4f_instructions: Option<u64>,
-    /// Median of a call of one row, where `run --latency` took it, and the machine that took it.
-    ns_per_row: Option<f64>,
-    latency_host: Option<String>,
-    commits: String,
-    host: String,
-    /// What makes the row anew.
-    command: String,
-}
-
-/// A line with its curves.
-#[derive(Clone, Debug)]
-struct Entry {
-    line: Line,
-    /// Folders of the seeds that were made.
-    folders: Vec<PathBuf>,
-    /// Validation LogLoss after each epoch, of the first seed; empty where nothing was trained.
-    log_losses: Vec<f64>,
-    /// Times of calls of several sizes; empty where none were taken.
-    batches: Vec<Batch>,
-    /// The same in libtorch.
-    libtorch: Option<Libtorch>,
-    /// The data of each seed, where they are known.
-    data: Vec<Fingerprint>,
 }
 
 /// Runs the command.

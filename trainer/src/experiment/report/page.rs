@@ -3,8 +3,9 @@
 use anyhow::Result;
 use maud::{DOCTYPE, PreEscaped, html};
 
+use super::entry::{Entry, Line};
+use super::figures;
 use super::tables::{COLUMNS, by_table, cells, notes};
-use super::{Entry, Line, figures};
 use crate::experiment::row::Experiments;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}\

@@ -4,7 +4,8 @@ use anyhow::Result;
 use xsfm_interchange::figure;
 use xsfm_interchange::metrics::calibration::Reliability;
 
-use super::{Entry, tables};
+use super::entry::Entry;
+use super::tables;
 use crate::experiment::predictions::Predictions;
 
 /// A figure for each table, of the first seed of each of its rows; `None` where no logits were kept.

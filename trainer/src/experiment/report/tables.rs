@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::Line;
+use super::entry::Line;
 use crate::experiment::row::Experiments;
 
 const NUM_COLUMNS: usize = 16;

@@ -4,9 +4,9 @@
 use tch::{Kind, Tensor};
 
 use super::pairs::Pairs;
-use super::{Given, Network, Shape, output, weights};
+use super::part::{Given, Network, Shape, output, weights};
 use crate::model::layers::{Linear, Pass};
-use crate::model::parameters::Role;
+use crate::model::role::Role;
 use crate::settings::LayerInit;
 use crate::tensors::size;
 

@@ -5,9 +5,9 @@
 
 use tch::Tensor;
 
-use super::{Given, Network, Shape, weights};
+use super::part::{Given, Network, Shape, weights};
 use crate::model::layers::{BatchNorm, Pass, matrix};
-use crate::model::parameters::Role;
+use crate::model::role::Role;
 use crate::tensors::size;
 
 /// The least magnitude whose logarithm is taken.

@@ -10,9 +10,9 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::{Given, Network, Shape, output, vector, weights};
+use super::part::{Given, Network, Shape, output, vector, weights};
 use crate::model::layers::{Pass, matrix};
-use crate::model::parameters::Role;
+use crate::model::role::Role;
 use crate::tensors::size;
 
 /// The cross network.

@@ -7,9 +7,9 @@
 use tch::{Device, Tensor};
 
 use super::pairs::Pairs;
-use super::{Given, Network, Shape};
+use super::part::{Given, Network, Shape};
 use crate::model::layers::{Linear, Pass, hidden};
-use crate::model::parameters::Role;
+use crate::model::role::Role;
 use crate::settings::LayerInit;
 use crate::tensors::size;
 

@@ -5,9 +5,9 @@
 use tch::{Kind, Tensor};
 
 use super::pairs::Pairs;
-use super::{Given, Network, Shape};
+use super::part::{Given, Network, Shape};
 use crate::model::layers::Pass;
-use crate::model::parameters::Role;
+use crate::model::role::Role;
 
 /// All pairs of vectors that fields have for each other.
 #[derive(Debug)]

@@ -13,9 +13,9 @@ use tch::{Device, Kind, Tensor};
 use xsfm_interchange::config::MlpConfig;
 use xsfm_interchange::network::Gate as GateConfig;
 
-use super::{Given, Network, Shape, output, vector, weights};
+use super::part::{Given, Network, Shape, output, vector, weights};
 use crate::model::layers::{Linear, Pass, hidden, uniform};
-use crate::model::parameters::Role;
+use crate::model::role::Role;
 use crate::settings::LayerInit;
 use crate::tensors::size;
 

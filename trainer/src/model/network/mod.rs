@@ -25,58 +25,19 @@ pub mod final_mlp;
 pub mod ncf;
 pub mod nfm;
 mod pairs;
+mod part;
 pub mod pnn;
 mod shape;
 
-use std::fmt::Debug;
-
-use tch::{Device, Tensor};
+use tch::Device;
 use xsfm_interchange::config::ModelConfig;
 use xsfm_interchange::network::Network as Config;
 
+use self::part::Shape;
+pub use self::part::{Given, Network};
 pub use self::shape::{check, mlp_inputs, numbers_of_a_row};
-use super::layers::Pass;
-use super::parameters::Role;
 use crate::settings::LayerInit;
 use crate::tensors::size;
-
-/// What a network gives.
-#[derive(Debug, Default)]
-pub struct Given {
-    /// `[n]`: added to the logits of the other parts.
-    pub logits: Option<Tensor>,
-    /// `[n, mlp_inputs]`: what the hidden layers read in place of the concatenated vectors.
-    pub inputs: Option<Tensor>,
-}
-
-impl Given {
-    fn logits(logits: Tensor) -> Self {
-        Given { logits: Some(logits), inputs: None }
-    }
-
-    fn inputs(inputs: Tensor) -> Self {
-        Given { logits: None, inputs: Some(inputs) }
-    }
-}
-
-/// A network on a device.
-pub trait Network: Debug + Send {
-    /// Its trained numbers and statistics, by their names in a checkpoint after `network.`; shallow clones.
-    fn named(&self) -> Vec<(String, Tensor, Role)>;
-
-    /// v `[n, F, k]`: the vectors of the fields
-    fn pass(&self, v: &Tensor, pass: Pass) -> Given;
-}
-
-/// Sizes that every network is built from.
-#[derive(Clone, Copy, Debug)]
-struct Shape {
-    /// F
-    fields: i64,
-    /// k
-    dim: i64,
-    device: Device,
-}
 
 /// A fresh network from libtorch's current random state, of a configuration that [`check`] has passed.
 pub(super) fn new(network: &Config, config: &ModelConfig, init: LayerInit, device: Device) -> Box<dyn Network> {
@@ -101,19 +62,4 @@ pub(super) fn new(network: &Config, config: &ModelConfig, init: LayerInit, devic
             Box::new(dlrm::DotInteraction::new(dense_fields, bottom_hidden, *batch_norm, init, shape))
         }
     }
-}
-
-/// Weights `[inputs]` of an output.
-fn output(inputs: i64, device: Device) -> Tensor {
-    super::layers::matrix(1, inputs, device).squeeze_dim(0)
-}
-
-/// A matrix or an output's weights, by name.
-fn weights(name: impl Into<String>, tensor: &Tensor) -> (String, Tensor, Role) {
-    (name.into(), tensor.shallow_clone(), Role::Matrix)
-}
-
-/// A bias or a trained vector, by name.
-fn vector(name: impl Into<String>, tensor: &Tensor) -> (String, Tensor, Role) {
-    (name.into(), tensor.shallow_clone(), Role::Other)
 }

@@ -4,9 +4,9 @@
 
 use tch::Tensor;
 
-use super::{Given, Network, Shape, output, weights};
+use super::part::{Given, Network, Shape, output, weights};
 use crate::model::layers::Pass;
-use crate::model::parameters::Role;
+use crate::model::role::Role;
 use crate::tensors::size;
 
 /// Generalised matrix factorisation.

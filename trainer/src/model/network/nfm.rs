@@ -3,9 +3,9 @@
 
 use tch::{Kind, Tensor};
 
-use super::{Given, Network, Shape};
+use super::part::{Given, Network, Shape};
 use crate::model::layers::{BatchNorm, Pass};
-use crate::model::parameters::Role;
+use crate::model::role::Role;
 
 /// Bi-interaction pooling.
 #[derive(Debug)]

@@ -4,9 +4,9 @@
 use tch::Tensor;
 
 use super::pairs::Pairs;
-use super::{Given, Network, Shape};
+use super::part::{Given, Network, Shape};
 use crate::model::layers::Pass;
-use crate::model::parameters::Role;
+use crate::model::role::Role;
 
 /// The product layer.
 #[derive(Debug)]

@@ -7,25 +7,25 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::canvas::{Area, FONT, Mark, colour, failed, svg, with_legend};
 use super::ticks::{Scale, Ticks};
 use crate::bench::Batch;
-use crate::experiment::report::Entry;
+use crate::experiment::report::entry::Entry;
 
 const SIZE: (u32, u32) = (440, 320);
 
 /// Validation LogLoss of a table's rows, by epoch.
-pub(in crate::experiment::report) fn loss_by_epoch(entries: &[Entry]) -> Result<Option<String>> {
+pub(crate) fn loss_by_epoch(entries: &[Entry]) -> Result<Option<String>> {
     let curve = |entry: &Entry| (1..).map(f64::from).zip(entry.log_losses.iter().copied()).collect();
     let scales = [Scale::Counts, Scale::Linear];
     lines("Validation LogLoss by epoch, first seed", "epoch", &curves(entries, curve), scales)
 }
 
 /// Nanoseconds per row of a table's packed models, by rows of a call.
-pub(in crate::experiment::report) fn latency_by_batch(entries: &[Entry]) -> Result<Option<String>> {
+pub(crate) fn latency_by_batch(entries: &[Entry]) -> Result<Option<String>> {
     let curves = curves(entries, |entry| by_rows(&entry.batches));
     lines("Nanoseconds per row, by rows of a call", "rows of a call", &curves, [Scale::Decimal; 2])
 }
 
 /// The same of its checkpoints in libtorch.
-pub(in crate::experiment::report) fn libtorch_by_batch(entries: &[Entry]) -> Result<Option<String>> {
+pub(crate) fn libtorch_by_batch(entries: &[Entry]) -> Result<Option<String>> {
     let Some(first) = entries.iter().find_map(|entry| entry.libtorch.as_ref()) else { return Ok(None) };
     let curves = curves(entries, |entry| entry.libtorch.as_ref().map_or(Vec::new(), |l| by_rows(&l.batches)));
     let title = format!("Nanoseconds per row in libtorch on {}", first.device);
@@ -74,15 +74,15 @@ fn lines(title: &str, axis: &str, curves: &[(String, Curve)], scales: [Scale; 2]
 
 /// What each value of a setting came to.
 #[derive(Clone, Debug)]
-pub(in crate::experiment) struct ByValue {
+pub(crate) struct ByValue {
     /// The setting's name.
-    pub(in crate::experiment) name: String,
+    pub(crate) name: String,
     /// Values in their order, and their AUC.
-    pub(in crate::experiment) values: Vec<(String, f64)>,
+    pub(crate) values: Vec<(String, f64)>,
 }
 
 /// AUC by value, a small figure for each setting, all with the same axis of AUC.
-pub(in crate::experiment) fn by_value(title: &str, curves: &[ByValue]) -> Result<Option<String>> {
+pub(crate) fn by_value(title: &str, curves: &[ByValue]) -> Result<Option<String>> {
     if curves.iter().all(|curve| curve.values.is_empty()) {
         return Ok(None);
     }
@@ -139,7 +139,7 @@ mod tests {
         let curve: Curve = vec![(1.0, 800.0), (8.0, 300.0), (512.0, 90.0)];
         let curves: Vec<(String, Curve)> = (0..30).map(|i| (format!("named {i}"), curve.clone())).collect();
         let svg = lines("t", "x", &curves, [Scale::Decimal; 2]).unwrap().unwrap();
-        super::super::tests::check_legend(&svg, SIZE.0, "named");
+        super::super::legend::check_legend(&svg, SIZE.0, "named");
         let words: Vec<&str> = svg.lines().map(str::trim).collect();
         assert!(["1", "10", "100", "500"].iter().all(|tick| words.contains(tick)), "{words:?}");
         assert_eq!(lines("t", "x", &[("empty".to_owned(), vec![])], [Scale::Decimal; 2]).unwrap(), None);

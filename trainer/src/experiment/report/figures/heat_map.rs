@@ -21,7 +21,7 @@ const NUMBERS: i32 = 60;
 const STRIPES: i32 = 65;
 
 /// values `[names, names]` as colours: blue below 0, red above.
-pub(in crate::experiment::report) fn heat_map(title: &str, names: &[&str], values: &[f64]) -> Result<String> {
+pub(crate) fn heat_map(title: &str, names: &[&str], values: &[f64]) -> Result<String> {
     let n = names.len();
     let off_diagonal = |i: usize, j: usize| if i == j { 0.0 } else { values[i * n + j] };
     let most = (0..n * n).map(|at| off_diagonal(at / n, at % n).abs()).fold(0.0, f64::max);

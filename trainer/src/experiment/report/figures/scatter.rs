@@ -6,24 +6,24 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::canvas::{Area, FONT, Mark, colour, failed, with_legend};
 use super::ticks::{Scale, Ticks};
-use crate::experiment::report::Line;
+use crate::experiment::report::entry::Line;
 use crate::experiment::report::tables::by_table;
 
 const SIZE: (u32, u32) = (640, 460);
 
 /// One model in a figure of AUC against a cost.
 #[derive(Clone, Debug)]
-pub(in crate::experiment) struct Point<'a> {
+pub(crate) struct Point<'a> {
     /// Models of one table have one colour.
-    pub(in crate::experiment) table: &'a str,
+    pub(crate) table: &'a str,
     /// Shown where nothing cheaper is as good.
-    pub(in crate::experiment) title: &'a str,
+    pub(crate) title: &'a str,
     /// More than 0.
-    pub(in crate::experiment) cost: f64,
+    pub(crate) cost: f64,
     /// Mean of the seeds.
-    pub(in crate::experiment) auc: f64,
+    pub(crate) auc: f64,
     /// Of the seeds from their mean.
-    pub(in crate::experiment) deviation: f64,
+    pub(crate) deviation: f64,
 }
 
 fn points<'a>(lines: &[&'a Line], cost: impl Fn(&Line) -> Option<f64>) -> Vec<Point<'a>> {
@@ -35,7 +35,7 @@ fn points<'a>(lines: &[&'a Line], cost: impl Fn(&Line) -> Option<f64>) -> Vec<Po
 }
 
 /// Those that no other beats in one of cost and AUC without losing in the other, from the cheapest.
-pub(in crate::experiment) fn frontier<'p, 'a>(points: &'p [Point<'a>]) -> Vec<&'p Point<'a>> {
+pub(crate) fn frontier<'p, 'a>(points: &'p [Point<'a>]) -> Vec<&'p Point<'a>> {
     let mut sorted: Vec<&Point<'_>> = points.iter().collect();
     sorted.sort_by(|a, b| a.cost.total_cmp(&b.cost).then(b.auc.total_cmp(&a.auc)));
     let mut best = f64::NEG_INFINITY;
@@ -49,24 +49,24 @@ pub(in crate::experiment) fn frontier<'p, 'a>(points: &'p [Point<'a>]) -> Vec<&'
 }
 
 /// Test AUC against the bytes of the packed file.
-pub(in crate::experiment::report) fn auc_by_bytes(lines: &[&Line]) -> Result<Option<String>> {
+pub(crate) fn auc_by_bytes(lines: &[&Line]) -> Result<Option<String>> {
     scatter("AUC against packed bytes", BYTES, &points(lines, |line| line.packed_bytes.map(|bytes| bytes as f64)))
 }
 
 /// Test AUC against the time of a call of one row.
-pub(in crate::experiment::report) fn auc_by_latency(lines: &[&Line]) -> Result<Option<String>> {
+pub(crate) fn auc_by_latency(lines: &[&Line]) -> Result<Option<String>> {
     let axis = ("nanoseconds", Scale::Decimal);
     scatter("AUC against the time of one row", axis, &points(lines, |line| line.ns_per_row))
 }
 
 /// Name of an axis of costs, and how they lie on it.
-pub(in crate::experiment) type Axis<'a> = (&'a str, Scale);
+pub(crate) type Axis<'a> = (&'a str, Scale);
 
 /// The axis of a file's size.
-pub(in crate::experiment) const BYTES: Axis<'static> = ("bytes", Scale::Binary);
+pub(crate) const BYTES: Axis<'static> = ("bytes", Scale::Binary);
 
 /// AUC against a cost on a logarithmic axis, with the [`frontier`]: the AUC that is to be had at each cost.
-pub(in crate::experiment) fn scatter(title: &str, axis: Axis<'_>, points: &[Point<'_>]) -> Result<Option<String>> {
+pub(crate) fn scatter(title: &str, axis: Axis<'_>, points: &[Point<'_>]) -> Result<Option<String>> {
     if points.is_empty() {
         return Ok(None);
     }
@@ -167,7 +167,7 @@ mod tests {
             let names: Vec<&'static str> = names[..count].iter().map(|name| &*name.clone().leak()).collect();
             let points: Vec<Point<'_>> = names.iter().copied().enumerate().map(point).collect();
             let svg = scatter("t", BYTES, &points).unwrap().unwrap();
-            super::super::tests::check_legend(&svg, SIZE.0, "a table with a long name");
+            super::super::legend::check_legend(&svg, SIZE.0, "a table with a long name");
         }
     }
 }

@@ -6,7 +6,7 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, Value
 
 /// How numbers lie on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::experiment) enum Scale {
+pub(crate) enum Scale {
     /// One beside the other.
     Linear,
     /// The same, of things that are counted: no ticks between whole numbers.

@@ -52,7 +52,7 @@ const REDRAW: u64 = 1 << 63;
 
 /// One training run: a model, what it learns, and where it is kept.
 #[derive(Debug)]
-pub struct Fit<'a> {
+pub struct TrainingLoop<'a> {
     /// The rows.
     pub data: &'a Dataset,
     /// Checkpoint folder.
@@ -130,7 +130,7 @@ impl Ready {
     }
 }
 
-impl Fit<'_> {
+impl TrainingLoop<'_> {
     /// Trains to the end and saves the best epoch, or pauses. With `resume`, goes on from the state in the folder if there is one.
     ///
     /// # Errors

@@ -1,0 +1,122 @@
+//! Where the parts of a split begin, which may take a pass over the rows to find.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+
+use foldhash::fast::RandomState;
+use indicatif::ProgressBar;
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
+
+use super::error::DataError;
+use super::open::open;
+use super::pass::{Reading, Rows, pass, progress};
+use super::source::Source;
+use super::split::{Assigner, Shares, Split, key};
+use super::time::Time;
+/// A split whose boundaries are known: gives every pass the same [`Assigner`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Plan {
+    Random {
+        seed: u64,
+        /// Draws below the first are for training, below the second for validation.
+        draws: [u64; 2],
+    },
+    /// A row whose key is below the first is for training, below the second for validation.
+    Keys([u128; 2]),
+    File(PathBuf),
+}
+
+impl Plan {
+    /// Finds the boundaries; takes a pass over the rows where the split is chronological.
+    pub(super) fn new(split: &Split, source: &dyn Source, reading: Reading) -> Result<Self, DataError> {
+        Ok(match split {
+            Split::Random { seed, shares } => Plan::Random { seed: *seed, draws: shares.boundaries(1000) },
+            Split::File(path) => Plan::File(path.clone()),
+            Split::Chronological(shares) if source.has_time() => {
+                Plan::Keys(boundaries_in_time(source, reading, *shares)?)
+            }
+            Split::Chronological(shares) => {
+                let bar = progress(source.files(), "counting")?;
+                let mut rows = 0;
+                for block in source.blocks(&bar) {
+                    rows += block?.rows() as u64;
+                    bar.set_message(format!("{rows} rows"));
+                }
+                bar.finish_and_clear();
+                Plan::Keys(shares.boundaries(rows).map(u128::from))
+            }
+        })
+    }
+
+    pub(super) fn assigner(&self) -> Result<Assigner, DataError> {
+        Ok(match self {
+            Plan::Random { seed, draws } => Assigner::Random(Xoshiro256PlusPlus::seed_from_u64(*seed), *draws),
+            Plan::Keys(keys) => Assigner::Keys(*keys),
+            Plan::File(path) => {
+                let letters = open(path, &ProgressBar::hidden())?;
+                Assigner::File { path: path.clone(), lines: BufReader::new(letters).lines(), read: 0 }
+            }
+        })
+    }
+}
+
+/// The times where validation and test begin; an error where there is one time alone. Memory grows with the number of distinct times, not of rows.
+fn boundaries_in_time(source: &dyn Source, reading: Reading, shares: Shares) -> Result<[u128; 2], DataError> {
+    let mut counts = HashMap::<u128, u64, RandomState>::default();
+    let keys = |rows: &mut Rows<'_>| {
+        let mut keys = Vec::new();
+        rows.each(|_, row| keys.push(key(row)));
+        keys
+    };
+    pass(source, reading, "ordering", Assigner::Keys([u128::MAX; 2]), keys, |keys| {
+        keys.into_iter().for_each(|key| *counts.entry(key).or_default() += 1);
+        Ok(())
+    })?;
+    let mut counts: Vec<(u128, u64)> = counts.into_iter().collect();
+    counts.sort_unstable();
+    if let [(key, rows @ 2..)] = counts[..] {
+        let time = Time::of_key(key);
+        let what = format!(
+            "all {rows} rows have one time, {time}: nothing tells which come last (--split random needs no time)"
+        );
+        return Err(DataError::file(source.path(), what));
+    }
+    let rows = counts.iter().map(|(_, count)| count).sum();
+    Ok(shares.boundaries(rows).map(|rank| {
+        let mut before = 0;
+        let reached = counts.iter().find(|(_, count)| {
+            before += count;
+            before > rank
+        });
+        reached.map_or(u128::MAX, |&(key, _)| key)
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt;
+
+    use super::*;
+    use crate::data::split::{Part, Parts};
+
+    #[test]
+    fn draws_are_those_of_one_in_ten() {
+        // The student in the repository goes with rows that were split by drawing one of ten. Thousandths give the same.
+        for seed in 0..4 {
+            let plan = Plan::Random { seed, draws: Shares::default().boundaries(1000) };
+            let Ok(Parts::Each(parts)) = plan.assigner().and_then(|mut assigner| assigner.parts(0, 200_000)) else {
+                panic!("a part for each row")
+            };
+            let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+            let tenths = (0..200_000).map(|_| match random.random_range(0..10) {
+                0..8 => Part::Train,
+                8 => Part::Valid,
+                _ => Part::Test,
+            });
+            assert!(tenths.eq(parts));
+        }
+    }
+}
