@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use xsfm_interchange::quantization::parts::QuantizationError;
 use xsfm_interchange::rows::RowsError;
 use xsfm_interchange::schema::SchemaError;
 use xsfm_runtime::{LoadError, ScoreError};
@@ -135,6 +136,12 @@ pub enum Error {
     /// Two inputs that do not belong together, or one that does not suffice.
     #[error("{0}")]
     Input(String),
+}
+
+impl From<QuantizationError> for Error {
+    fn from(error: QuantizationError) -> Self {
+        Error::Quantize(error.to_string())
+    }
 }
 
 impl Error {

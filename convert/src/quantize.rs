@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use xsfm_interchange::config::{FieldConfig, ModelConfig, Scales};
+use xsfm_interchange::quantization::parts::{ActivationScale, FeatureWeightScales, FieldScale, LayerScales, part_term};
 use xsfm_interchange::quantization::{
-    COEFFICIENT_MAX, WEIGHT_MAX, ZERO_SCALE, activation_scale, channel_scale, coefficients, field_accumulator_scale,
-    field_scale, limit, logit_bias, multiplier, quantize, symmetric_scale, term,
+    COEFFICIENT_MAX, WEIGHT_MAX, ZERO_SCALE, coefficients, limit, logit_bias, quantize, symmetric_scale,
 };
 use xsfm_runtime::format::Term;
 
@@ -143,16 +143,8 @@ fn quantize_field(
         values: table.values.iter().map(|&v| table_bits.round(f64::from(v) / scale)).collect(),
     });
     let tables = tables.collect();
-    let (multiplier, scale) = if config.is_requantized() {
-        let accumulator = field_accumulator_scale(config.is_product(), table_scales);
-        let scale = field_scale(wanted, accumulator);
-        let ratio = accumulator / scale;
-        let multiplier = multiplier(ratio)
-            .ok_or_else(|| Error::Quantize(format!("field `{}` has a multiplier of {ratio}", config.name)))?;
-        (Some(multiplier), scale)
-    } else {
-        (None, table_scales[0])
-    };
+    let FieldScale { scale, requantize } = FieldScale::new(config, table_scales, wanted)?;
+    let multiplier = requantize.map(|ratio| ratio.multiplier);
     if table_scales.len() == 2 && !config.is_product() && table_scales[0] != table_scales[1] {
         let (name, quotient, remainder) = (&config.name, table_scales[0], table_scales[1]);
         let message =
@@ -171,17 +163,14 @@ fn quantize_feature_weights(
         return Ok(None);
     }
     // lw_f [features], s_f and c_f [num_fields]
-    let mut scales = Vec::with_capacity(fields.len());
-    for (field, quantized) in model.fields.iter().zip(fields) {
-        let weights = field.feature_weights.as_deref().unwrap_or_default();
-        let largest = weights.iter().fold(0.0_f64, |m, &w| m.max(f64::from(w).abs()));
-        let scale = symmetric_scale(largest, WEIGHT_MAX);
-        quantized.feature_weights =
-            Some(weights.iter().map(|&w| quantize(f64::from(w), scale, WEIGHT_MAX) as i8).collect());
-        scales.push(scale);
+    let weights_of = |field: &FloatField| field.feature_weights.clone().unwrap_or_default();
+    let largest = |field: &FloatField| weights_of(field).iter().fold(0.0_f64, |m, &w| m.max(f64::from(w).abs()));
+    let largest: Vec<f64> = model.fields.iter().map(largest).collect();
+    let FeatureWeightScales { fields: scales, coefficients, scale } = FeatureWeightScales::new(&largest);
+    for ((field, quantized), &scale) in model.fields.iter().zip(fields).zip(&scales) {
+        let integers = weights_of(field).into_iter().map(|w| quantize(f64::from(w), scale, WEIGHT_MAX) as i8);
+        quantized.feature_weights = Some(integers.collect());
     }
-    let scale = scales.iter().fold(0.0_f64, |m, &s| m.max(s)) / f64::from(COEFFICIENT_MAX);
-    let coefficients = scales.iter().map(|&s| quantize(s, scale, COEFFICIENT_MAX) as i16).collect();
     Ok(Some(QuantizedFeatureWeight { coefficients, scale, term: part_term("feature weights", scale)? }))
 }
 
@@ -190,24 +179,24 @@ fn static_layers(model: &FloatModel, used: &mut Scales) -> Result<(Vec<Quantized
     let mut layers = Vec::with_capacity(model.layers.len());
     let mut input_scale = 1.0;
     for (n, layer) in model.layers.iter().enumerate() {
-        let scale = |largest, bias| channel_scale(largest, bias, input_scale);
-        let bias = |bias, scale| quantize(bias, input_scale * scale, limit::BIAS);
-        let mut quantized = quantize_layer(layer, &folded(model, n, used), scale, bias);
-        quantized.accumulator_scales.iter_mut().for_each(|scale| *scale *= input_scale);
-        let is_output = n + 1 == model.layers.len();
-        if is_output {
-            quantized.scale = quantized.accumulator_scales[0];
+        let weights = folded(model, n, used);
+        let scales = LayerScales::new(&largest_of_channels(layer, &weights), &layer.biases, input_scale);
+        let (scale, multipliers) = if n + 1 == model.layers.len() {
+            (scales.accumulators[0], Vec::new())
         } else {
-            let scale = activation_scale(used.activations[n], quantized.accumulator_scales.iter().copied());
-            let multipliers = quantized.accumulator_scales.iter().map(|&a| multiplier(a / scale));
-            quantized.multipliers = multipliers.collect::<Option<_>>().ok_or_else(|| {
-                Error::Quantize(format!("layer {n} has no multiplier for an output scale of {scale}"))
-            })?;
-            quantized.scale = scale;
-            used.activations[n] = scale;
-            input_scale = scale;
-        }
-        layers.push(quantized);
+            let ActivationScale { scale, ratios } = scales.activation(n, used.activations[n])?;
+            (used.activations[n], input_scale) = (scale, scale);
+            (scale, ratios.into_iter().map(|ratio| ratio.multiplier).collect())
+        };
+        layers.push(QuantizedLayer {
+            inputs: layer.inputs,
+            outputs: layer.outputs,
+            weights: integers(layer, &weights, &scales.weights),
+            biases: scales.biases,
+            multipliers,
+            accumulator_scales: scales.accumulators,
+            scale,
+        });
     }
     let mlp_term = match layers.last() {
         None => Term::ABSENT,
@@ -218,11 +207,19 @@ fn static_layers(model: &FloatModel, used: &mut Scales) -> Result<(Vec<Quantized
 
 /// All layers of dynamic mode: what a step of the inputs is worth is known for a row alone, and 1 here.
 fn dynamic_layers(model: &FloatModel, used: &Scales) -> Vec<QuantizedLayer<f32, f32>> {
-    let layer = |(n, layer)| {
-        let scale = |largest, _| symmetric_scale(largest, WEIGHT_MAX);
-        let mut quantized = quantize_layer(layer, &folded(model, n, used), scale, |bias, _| bias as f32);
-        quantized.multipliers = quantized.accumulator_scales.iter().map(|&scale| scale as f32).collect();
-        quantized
+    let layer = |(n, layer): (usize, &FloatLayer)| {
+        let weights = folded(model, n, used);
+        let largest = largest_of_channels(layer, &weights);
+        let scales: Vec<f64> = largest.into_iter().map(|largest| symmetric_scale(largest, WEIGHT_MAX)).collect();
+        QuantizedLayer {
+            inputs: layer.inputs,
+            outputs: layer.outputs,
+            weights: integers(layer, &weights, &scales),
+            biases: layer.biases.iter().map(|&bias| bias as f32).collect(),
+            multipliers: scales.iter().map(|&scale| scale as f32).collect(),
+            accumulator_scales: scales,
+            scale: 0.0,
+        }
     };
     model.layers.iter().enumerate().map(layer).collect()
 }
@@ -237,31 +234,15 @@ fn folded<'m>(model: &'m FloatModel, n: usize, used: &Scales) -> Cow<'m, [f64]> 
     Cow::Owned(layer.weights.iter().enumerate().map(|(at, &w)| w * of_field(at)).collect())
 }
 
-/// `weights`: `[outputs, inputs]`. `scale` is given a channel's largest weight and its bias, `bias` the bias and the scale.
-/// Multipliers and output scale are left open.
-fn quantize_layer<B, M>(
-    layer: &FloatLayer,
-    weights: &[f64],
-    scale: impl Fn(f64, f64) -> f64,
-    bias: impl Fn(f64, f64) -> B,
-) -> QuantizedLayer<B, M> {
-    let mut quantized = QuantizedLayer {
-        inputs: layer.inputs,
-        outputs: layer.outputs,
-        weights: Vec::with_capacity(weights.len()),
-        biases: Vec::with_capacity(layer.outputs),
-        multipliers: Vec::new(),
-        accumulator_scales: Vec::with_capacity(layer.outputs),
-        scale: 0.0,
-    };
-    for (channel, &real_bias) in weights.chunks_exact(layer.inputs).zip(&layer.biases) {
-        let largest = channel.iter().fold(0.0_f64, |m, &w| m.max(w.abs()));
-        let scale = scale(largest, real_bias);
-        quantized.weights.extend(channel.iter().map(|&w| quantize(w, scale, WEIGHT_MAX) as i8));
-        quantized.biases.push(bias(real_bias, scale));
-        quantized.accumulator_scales.push(scale);
-    }
-    quantized
+/// `weights`, `[outputs, inputs]` -> `[outputs]`
+fn largest_of_channels(layer: &FloatLayer, weights: &[f64]) -> Vec<f64> {
+    weights.chunks_exact(layer.inputs).map(|channel| channel.iter().fold(0.0_f64, |m, &w| m.max(w.abs()))).collect()
+}
+
+/// `weights`, `[outputs, inputs]`, `scales`, `[outputs]` -> `[outputs, inputs]`
+fn integers(layer: &FloatLayer, weights: &[f64], scales: &[f64]) -> Vec<i8> {
+    let channels = weights.chunks_exact(layer.inputs).zip(scales);
+    channels.flat_map(|(channel, &scale)| channel.iter().map(move |&w| quantize(w, scale, WEIGHT_MAX) as i8)).collect()
 }
 
 /// Integer factors with the fields' scales in them, and what a step of their rounded accumulator is worth.
@@ -290,8 +271,4 @@ fn factors(low_rank: &LowRank<f32, f32>, field_scales: &[f64]) -> (LowRank<i16, 
         // Nearly all weight on one field, many times over: that field has fewer steps.
         scale *= 2.0;
     }
-}
-
-fn part_term(part: &str, scale: f64) -> Result<Term, Error> {
-    term(scale).ok_or_else(|| Error::Quantize(format!("one step of the {part} is worth {scale}, too much for a logit")))
 }

@@ -15,7 +15,7 @@ use xsfm_interchange::output;
 use xsfm_interchange::schema::Schema;
 
 use crate::model::Model;
-use crate::quantized::check_scales;
+use crate::quantized::scales::check_scales;
 use crate::report::Report;
 use crate::settings::Initialization;
 use crate::tensors;

@@ -9,7 +9,7 @@ use xsfm_interchange::quantization::{ACTIVATION_MAX, TableBits, WEIGHT_MAX, ZERO
 use xsfm_interchange::rows::RowBlock;
 
 use crate::model::Model;
-use crate::quantized::refresh_table_scales;
+use crate::quantized::scales::refresh_table_scales;
 use crate::settings::Initialization;
 use crate::tensors::size;
 

@@ -16,7 +16,8 @@ use xsfm_interchange::rows::RowBlock;
 use xsfm_runtime::quant::requantize;
 use xsfm_trainer::model::{Dropout, Model};
 use xsfm_trainer::qat::{calibrate, fold_batch_norm};
-use xsfm_trainer::quantized::{Quantized, check_scales, refresh_table_scales};
+use xsfm_trainer::quantized::Quantized;
+use xsfm_trainer::quantized::scales::{check_scales, refresh_table_scales};
 
 type Named = HashMap<String, (Vec<f64>, usize)>;
 
