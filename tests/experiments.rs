@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use rand::rngs::StdRng;
@@ -58,6 +58,17 @@ impl Table {
 
     fn files(&self) -> Vec<String> {
         ROWS[1..].iter().map(|(name, _)| self.at(&format!("{name}.toml"))).collect()
+    }
+
+    /// `fit` on the rows, without teachers unless they are given, with words of a command line.
+    fn fit(&self, out: &str, space: &str, words: &str, more: &[&str]) -> Output {
+        let mut command = Command::new(&self.train);
+        command.args(["fit", "--data", &self.at("data"), "--out", &self.at(out), "--space", &self.at(space), "--xsfm"]);
+        command.arg(&self.xsfm).args(words.split_whitespace()).args(more);
+        if !words.contains("--teacher-minutes") {
+            command.args(["--teacher-minutes", "0"]);
+        }
+        command.output().unwrap()
     }
 
     fn command(&self, out: &str) -> Command {
@@ -324,12 +335,10 @@ fn fit_tunes_the_teachers_that_it_needs() {
     let space = "[train]\nepochs = 2\nbatch_size = 256\n[try]\nembed_dim = [4]\nhidden = ['none']\n";
     fs::write(table.folder.path().join("space.toml"), space).unwrap();
     let fit = |minutes: &str| {
-        let mut command = Command::new(&table.train);
-        command.args(["fit", "--data", &table.at("data"), "--out", &table.at("fit"), "--teacher-minutes", minutes]);
-        command.args(["--space", &table.at("space.toml"), "--budget", "100KiB", "--trials", "1", "--seeds", "1"]);
-        command.arg("--xsfm").arg(&table.xsfm).output().unwrap()
+        let words = format!("--teacher-minutes {minutes} --budget 100KiB --trials 1 --seeds 1");
+        table.fit("fit", "space.toml", &words, &[])
     };
-    let words = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let words = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
     let first = fit("0.5");
     assert!(first.status.success() && words(&first).contains("no --teacher: tuning some in"), "{}", words(&first));
     let json = |name: &str| -> serde_json::Value {
@@ -363,20 +372,8 @@ fn fit_gives_up_rare_tokens_for_bytes() {
     let (data, teacher) = (table.at("data"), table.at("teacher"));
     run(&table.train, &["train", "--data", &data, "--out", &teacher, "--epochs", "4", "--batch-size", "256"]);
     let fit = |budget: &str| {
-        let mut command = Command::new(&table.train);
-        command.args([
-            "fit",
-            "--teacher-minutes",
-            "0",
-            "--data",
-            &data,
-            "--out",
-            &table.at("fit"),
-            "--space",
-            &table.at("space.toml"),
-        ]);
-        command.args(["--budget", budget, "--trials", "2", "--seeds", "1", "--json", "--teacher", &teacher, "--xsfm"]);
-        let output = command.arg(&table.xsfm).output().unwrap();
+        let words = format!("--budget {budget} --trials 2 --seeds 1 --json");
+        let output = table.fit("fit", "space.toml", &words, &["--teacher", &teacher]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["best"][0].clone()
     };
@@ -407,27 +404,13 @@ fn fit_goes_on_where_a_trial_diverges() {
             "[train]\nepochs = 2\nbatch_size = 256\n[try]\nembed_dim = [4]\nhidden = ['none', [4]]\nlearning_rate = {rates}\n"
         );
         fs::write(table.folder.path().join(name), text).unwrap();
-        table.at(name)
     };
-    let fit = |space: &str, out: &str| {
-        let mut command = Command::new(&table.train);
-        command.args([
-            "fit",
-            "--teacher-minutes=0",
-            "--data",
-            &table.at("data"),
-            "--out",
-            &table.at(out),
-            "--space",
-            space,
-            "--budget",
-            "100KiB",
-        ]);
-        command.args(["--trials", "4", "--finalists", "2", "--seeds", "1,2", "--json", "--xsfm"]).arg(&table.xsfm);
-        command.output().unwrap()
+    let fit = |name: &str| {
+        let words = "--budget 100KiB --trials 4 --finalists 2 --seeds 1,2 --json";
+        table.fit(name, &format!("{name}.toml"), words, &[])
     };
-    let mixed = space("mixed.toml", "[1000, 0.01]");
-    let first = fit(&mixed, "mixed");
+    space("mixed.toml", "[1000, 0.01]");
+    let first = fit("mixed");
     let words = String::from_utf8_lossy(&first.stderr).into_owned();
     assert!(first.status.success() && words.contains("DIVERGED"), "{words}");
     let report: serde_json::Value = serde_json::from_slice(&first.stdout).unwrap();
@@ -444,14 +427,14 @@ fn fit_goes_on_where_a_trial_diverges() {
         logs
     };
     let before = logs();
-    let again = fit(&mixed, "mixed");
+    let again = fit("mixed");
     let words = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(again.status.success() && words.contains("is not tried again"), "{words}");
     assert_eq!((again.stdout, logs()), (first.stdout, before));
 
-    let wild = space("wild.toml", "[1000, 3000]");
+    space("wild.toml", "[1000, 3000]");
     for _ in 0..2 {
-        let output = fit(&wild, "wild");
+        let output = fit("wild");
         let words = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && words.contains("all 4 models that were tried diverged"), "{words}");
     }
@@ -465,25 +448,13 @@ fn fit_finds_what_packs_under_a_budget_and_goes_on_where_it_was() {
     let Some(table) = Table::new() else { return };
     let defaults = table.folder.path().join("space.toml");
     fs::write(&defaults, SPACE).unwrap();
-    let (data, teacher, xsfm) = (table.at("data"), table.at("teacher"), table.xsfm.to_str().unwrap().to_owned());
+    let (data, teacher) = (table.at("data"), table.at("teacher"));
     run(&table.train, &["train", "--data", &data, "--out", &teacher, "--epochs", "4", "--batch-size", "256"]);
     let fit = |budget: &str, more: &[&str]| {
-        let mut command = Command::new(&table.train);
-        command.args([
-            "fit",
-            "--teacher-minutes",
-            "0",
-            "--data",
-            &data,
-            "--out",
-            &table.at("fit"),
-            "--space",
-            &table.at("space.toml"),
-        ]);
-        command.args(["--budget", budget, "--trials", "5", "--finalists", "2", "--seeds", "1,2", "--json", "--xsfm"]);
-        command.arg(&xsfm).args(more).output().unwrap()
+        let words = format!("--budget {budget} --trials 5 --finalists 2 --seeds 1,2 --json");
+        table.fit("fit", "space.toml", &words, more)
     };
-    let words = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let words = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
 
     let first = fit("6KiB,12K", &["--teacher", &teacher]);
     assert!(first.status.success(), "{}", words(&first));
@@ -495,6 +466,8 @@ fn fit_finds_what_packs_under_a_budget_and_goes_on_where_it_was() {
         let bytes = fs::metadata(packed).unwrap().len();
         assert!(bytes <= budget && found["bytes"].as_u64() == Some(bytes), "{found}");
         assert_eq!(found["seeds"], 2);
+        let by_budget = table.at(&format!("fit/{}KiB.xsfm", budget >> 10));
+        assert_eq!(fs::read(by_budget).unwrap(), fs::read(packed).unwrap());
         let valid = table.at("data/valid.arrow");
         let figures = run(&table.xsfm, &["evaluate", packed.to_str().unwrap(), "--rows", &valid, "--json"]);
         let auc = serde_json::from_str::<serde_json::Value>(&figures).unwrap()["auc"].as_f64().unwrap();

@@ -166,6 +166,11 @@ pub fn run(args: &Args) -> Result<()> {
     let data = tools.data.fingerprint().clone();
     let report = Report { frontier: students.frontier(&estimator)?, best, data, diverged: students.diverged.clone() };
     write_json(&args.means.out.join("fit.json"), &report)?;
+    for (found, budget) in report.best.iter().filter_map(|found| Some((found, found.budget?))) {
+        let (from, to) = (&found.packed, args.means.out.join(best_name(budget)));
+        let packed = std::fs::read(from).with_context(|| from.display().to_string())?;
+        atomic::write(&to, |output| output.write_all(&packed)).with_context(|| to.display().to_string())?;
+    }
     let tried = students.all(&estimator)?;
     let mut points = points(&tried);
     for point in points.iter_mut().filter(|point| report.best.iter().all(|best| best.settings != point.title)) {
@@ -183,9 +188,16 @@ pub fn run(args: &Args) -> Result<()> {
         for Diverged { settings, seed, what } in &report.diverged {
             output::line(format_args!("\ndiverged, and counts as the worst: {settings}, seed {seed}: {what}"))?;
         }
-        output::line(format_args!("\nWritten: {0}/fit.json, {0}/frontier.svg", args.means.out.display()))?;
+        let names: Vec<String> = report.best.iter().filter_map(|found| Some(best_name(found.budget?))).collect();
+        let (out, names) = (args.means.out.display(), names.join(", "));
+        output::line(format_args!("\nWritten to {out}: {names}, fit.json, frontier.svg"))?;
     }
     Ok(())
+}
+
+/// The file of a budget's best model: `32KiB.xsfm`.
+fn best_name(budget: usize) -> String {
+    if budget.is_multiple_of(1024) { format!("{}KiB.xsfm", budget / 1024) } else { format!("{budget}.xsfm") }
 }
 
 /// Those that are given, or that are tuned.
