@@ -1,4 +1,5 @@
-//! Compiles the boundary to libtorch, and lets the programs find libtorch where they were built with it, without `LD_LIBRARY_PATH`.
+//! Compiles the boundary to libtorch, and lets the programs find libtorch where they were built with it, without
+//! `LD_LIBRARY_PATH`.
 
 use std::env;
 
@@ -8,7 +9,8 @@ fn main() {
     compile_boundary();
     let uses_torch = env::var_os("CARGO_FEATURE_TORCH").is_some();
     if let (true, Some(folder)) = (uses_torch && cfg!(unix), env::var_os("LIBTORCH")) {
-        // libtorch_cuda is not among what is linked: nothing here names its symbols, and opening it takes 0.4 s. `src/cuda` opens it.
+        // libtorch_cuda is not among what is linked: nothing here names its symbols, and opening it takes 0.4 s.
+        // `src/cuda` opens it.
         println!("cargo::rustc-link-arg=-Wl,-rpath,{}/lib", folder.display());
     }
 }

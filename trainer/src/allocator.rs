@@ -1,14 +1,16 @@
 //! Memory that a step of training frees is there for the next.
 //!
-//! A step's intermediate results are megabytes each. glibc returns such memory to the system, which clears it page by page before
-//! it gives it again: a tenth of a step. libtorch's memory comes from this allocator too: its symbols take the place of glibc's.
+//! A step's intermediate results are megabytes each. glibc returns such memory to the system, which clears it page by
+//! page before it gives it again: a tenth of a step. libtorch's memory comes from this allocator too: its symbols take
+//! the place of glibc's.
 
 use libmimalloc_sys::{mi_option_set, mi_option_t};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// `mi_option_purge_delay` of `mimalloc.h`, which the crate does not name: milliseconds until freed memory returns to the system.
+/// `mi_option_purge_delay` of `mimalloc.h`, which the crate does not name: milliseconds until freed memory returns to
+/// the system.
 const PURGE_DELAY: mi_option_t = 15;
 /// "No purging at all".
 const NEVER: std::ffi::c_long = -1;

@@ -1,5 +1,6 @@
-//! An exponential moving average of the weights over the steps (Polyak and Juditsky 1992, doi:10.1137/0330046): what single batches pulled
-//! the weights to, one way and the other, is averaged away, and the model that is measured differs less from one evaluation to the next.
+//! An exponential moving average of the weights over the steps (Polyak and Juditsky 1992, doi:10.1137/0330046): what
+//! single batches pulled the weights to, one way and the other, is averaged away, and the model that is measured
+//! differs less from one evaluation to the next.
 
 use std::collections::HashMap;
 
@@ -20,8 +21,8 @@ pub struct Average {
 }
 
 impl Average {
-    /// Of the weights before the first step, over about so many steps: weights of `steps` ago count `1 / e` of what the last do. None where
-    /// there are no steps.
+    /// Of the weights before the first step, over about so many steps: weights of `steps` ago count `1 / e` of what the
+    /// last do. None where there are no steps.
     pub fn new(parameters: &Parameters, steps: f64) -> Option<Self> {
         let keeps = (-(EVERY as f64) / steps).exp();
         (steps > 0.0).then(|| Average { keeps, numbers: copy_of(parameters) })
@@ -42,7 +43,8 @@ impl Average {
         });
     }
 
-    /// What is 0 in the weights is so in their average: a pruned weight has been another number for as long as the average remembers.
+    /// What is 0 in the weights is so in their average: a pruned weight has been another number for as long as the
+    /// average remembers.
     pub fn prune(&mut self, parameters: &Parameters) {
         no_grad(|| {
             for ((_, average), (_, now, _)) in self.numbers.iter_mut().zip(parameters.named()) {

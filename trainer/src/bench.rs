@@ -1,4 +1,5 @@
-//! `xsfm-train bench`: time of a checkpoint's calls in libtorch, on the CPU or a GPU. What the packed file takes, `xsfm bench` tells.
+//! `xsfm-train bench`: time of a checkpoint's calls in libtorch, on the CPU or a GPU. What the packed file takes, `xsfm
+//! bench` tells.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -92,7 +93,8 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     Ok(())
 }
 
-/// Median time from rows of indices to logits in the CPU's memory: with the ways to a GPU and back, whose work is over then.
+/// Median time from rows of indices to logits in the CPU's memory: with the ways to a GPU and back, whose work is over
+/// then.
 fn median_call(scorer: &Scorer<'_>, block: &RowBlock) -> Result<Duration> {
     let call = || -> Result<Duration> {
         let begun = Instant::now();

@@ -64,7 +64,8 @@ pub(crate) fn build(
     Ok(model)
 }
 
-/// Saves a model with the scales of its integers, where it has them; each file appears whole or not at all, `config.json` last.
+/// Saves a model with the scales of its integers, where it has them; each file appears whole or not at all,
+/// `config.json` last.
 ///
 /// # Errors
 /// Whatever the file system reports.
@@ -92,7 +93,8 @@ pub fn report(folder: &Path) -> Result<Report> {
     serde_json::from_slice(&text).with_context(|| path.display().to_string())
 }
 
-/// Checks that a checkpoint was trained on these data; where `other_rows` are meant, that it was trained with their vocabulary.
+/// Checks that a checkpoint was trained on these data; where `other_rows` are meant, that it was trained with their
+/// vocabulary.
 ///
 /// # Errors
 /// It was not: the message names the field and the first token that differs, or the file of rows.
@@ -103,7 +105,8 @@ pub fn check_data(folder: &Path, data: &Dataset, other_rows: bool) -> Result<()>
     let schema = Schema::load(&folder.join(file::SCHEMA))?;
     if let Some(problem) = data.vocabulary_problem(&schema, folder) {
         bail!(
-            "{problem}: the model would take one token for another; prepare the rows with the vocabulary of {}, or train it anew",
+            "{problem}: the model would take one token for another; prepare the rows with the vocabulary of {}, or \
+             train it anew",
             folder.display()
         );
     }
@@ -117,8 +120,8 @@ pub fn check_data(folder: &Path, data: &Dataset, other_rows: bool) -> Result<()>
         Some(trained) => {
             if let Some(problem) = data.problem(&trained, folder) {
                 bail!(
-                    "{problem}: rows that it was trained on may be among those that measure it; give --other-rows where other rows \
-                     of the same vocabulary are meant"
+                    "{problem}: rows that it was trained on may be among those that measure it; give --other-rows \
+                     where other rows of the same vocabulary are meant"
                 );
             }
         }

@@ -122,8 +122,8 @@ struct Settings<'a> {
     distillation: Option<&'a Lesson<'a>>,
 }
 
-/// What a command trains, in one step or two: in real numbers, and then, with `--quantize`, in integers. The second step alone is
-/// `--quantize --from CHECKPOINT`.
+/// What a command trains, in one step or two: in real numbers, and then, with `--quantize`, in integers. The second
+/// step alone is `--quantize --from CHECKPOINT`.
 struct Plan<'a> {
     args: &'a TrainArgs,
     data: &'a Dataset,
@@ -249,7 +249,8 @@ impl Plan<'_> {
         Ok(serde_json::to_value(settings)?)
     }
 
-    /// A checkpoint as the start of training: in real numbers, whatever it was before, and the scales of its integers, if it had any.
+    /// A checkpoint as the start of training: in real numbers, whatever it was before, and the scales of its integers,
+    /// if it had any.
     fn start_from(&self, folder: &Path) -> Result<(Model, Option<Scales>)> {
         let mut model = if self.args.quantization.map_tokens {
             warm::load(folder, self.data, self.device)?

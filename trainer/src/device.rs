@@ -41,8 +41,8 @@ pub fn check(name: &str) -> Result<Device> {
     }
 }
 
-/// Threads that prepare batches for a device, beside the one that trains or scores. One has 900,000 rows of Criteo's 39 fields ready in a
-/// second, more than a CPU takes.
+/// Threads that prepare batches for a device, beside the one that trains or scores. One has 900,000 rows of Criteo's 39
+/// fields ready in a second, more than a CPU takes.
 pub fn preparing_threads(device: Device) -> usize {
     const MOST: usize = 8;
     match device {
@@ -51,14 +51,16 @@ pub fn preparing_threads(device: Device) -> usize {
     }
 }
 
-/// Checks that a device multiplies matrices of bfloat16 by instructions of its own; without them they take longer than those of f32.
+/// Checks that a device multiplies matrices of bfloat16 by instructions of its own; without them they take longer than
+/// those of f32.
 ///
 /// # Errors
 /// It does not; the message says what would.
 pub fn check_bfloat16(device: Device) -> Result<()> {
     if device == Device::Cpu && !cpu_has_bfloat16() {
         bail!(
-            "--mixed-precision: this CPU has no AVX512-BF16; use --device cuda:0 on a machine with a GPU, or leave it out"
+            "--mixed-precision: this CPU has no AVX512-BF16; use --device cuda:0 on a machine with a GPU, or leave it \
+             out"
         );
     }
     Ok(())

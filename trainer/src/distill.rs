@@ -1,4 +1,5 @@
-//! Knowledge distillation (Hinton et al. 2015, arXiv:1503.02531): a student learns the labels and its teachers' probabilities.
+//! Knowledge distillation (Hinton et al. 2015, arXiv:1503.02531): a student learns the labels and its teachers'
+//! probabilities.
 
 use tch::{Reduction, Tensor};
 
@@ -29,7 +30,8 @@ impl Objective {
         }
     }
 
-    /// logits, labels, weights `[n]`, those of [`teacher`](Self::teacher) -> mean loss of a batch, each row's times its weight
+    /// logits, labels, weights `[n]`, those of [`teacher`](Self::teacher) -> mean loss of a batch, each row's times its
+    /// weight
     pub fn loss(&self, logits: &Tensor, labels: &Tensor, weights: Option<&Tensor>, teacher: Option<&Tensor>) -> Tensor {
         match (self, teacher) {
             (Objective::Distill { alpha, temperature, .. }, Some(teacher)) => {
@@ -45,11 +47,11 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor, weights: Option<&Tensor>
     logits.binary_cross_entropy_with_logits(targets, weights, None, Reduction::Mean)
 }
 
-/// logits, labels, weights, teacher `[n]` -> `alpha H(y, s(z)) + (1 - alpha) T^2 KL(s(t / T) || s(z / T))`, means over the batch, each
-/// row's terms times its weight
+/// logits, labels, weights, teacher `[n]` -> `alpha H(y, s(z)) + (1 - alpha) T^2 KL(s(t / T) || s(z / T))`, means over
+/// the batch, each row's terms times its weight
 ///
-/// `s` is the sigmoid. The factor `T^2` keeps the gradients' size independent of T. The divergence, not the cross entropy, so
-/// that the loss is 0 where the student equals its teacher; the gradients are the same.
+/// `s` is the sigmoid. The factor `T^2` keeps the gradients' size independent of T. The divergence, not the cross
+/// entropy, so that the loss is 0 where the student equals its teacher; the gradients are the same.
 pub fn distillation_loss(
     logits: &Tensor,
     labels: &Tensor,

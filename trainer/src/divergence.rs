@@ -1,9 +1,10 @@
 //! Training that diverges: numbers that are not finite any more, or a loss that explodes and stays finite.
 //!
-//! After an epoch the loss has exploded where both its mean over the training rows and the LogLoss of the validation rows are more than
-//! [`EXPLODED`] times what they were before the first step, or times ln 2, the loss of a model that says one half of every row, whichever
-//! is more. What learns, however badly, goes down from there on the rows that it learns; a model that has learned its rows by heart is
-//! bad on validation rows alone; one that starts with far too large numbers has a large loss to begin with. None of these is taken for it.
+//! After an epoch the loss has exploded where both its mean over the training rows and the LogLoss of the validation
+//! rows are more than [`EXPLODED`] times what they were before the first step, or times ln 2, the loss of a model that
+//! says one half of every row, whichever is more. What learns, however badly, goes down from there on the rows that it
+//! learns; a model that has learned its rows by heart is bad on validation rows alone; one that starts with far too
+//! large numbers has a large loss to begin with. None of these is taken for it.
 
 use std::f64::consts::LN_2;
 
@@ -45,8 +46,8 @@ impl Epoch<'_> {
         (self.train_loss > most && valid > most).then(|| {
             let (number, train_loss, start) = (self.number, self.train_loss, self.start.log_loss);
             format!(
-                "the training loss of epoch {number} is {train_loss:.3e} and the validation LogLoss after it {valid:.3e}, which was \
-                 {start:.3} before the first step"
+                "the training loss of epoch {number} is {train_loss:.3e} and the validation LogLoss after it \
+                 {valid:.3e}, which was {start:.3} before the first step"
             )
         })
     }

@@ -1,4 +1,5 @@
-//! Figures of a model on encoded rows, and its logits. A quantised model is scored with its integers, exactly as the device will.
+//! Figures of a model on encoded rows, and its logits. A quantised model is scored with its integers, exactly as the
+//! device will.
 
 use std::thread;
 
@@ -20,7 +21,8 @@ use crate::quantized::Quantized;
 const WAITING: usize = 4;
 /// Batches whose logits stay on a GPU: reading them waits for all that it has to do.
 const UNREAD: usize = 64;
-/// Numbers of the largest intermediate result of a pass on a GPU: 256 MB in f32, a few times that in the integers of int8.
+/// Numbers of the largest intermediate result of a pass on a GPU: 256 MB in f32, a few times that in the integers of
+/// int8.
 const FILLING_NUMBERS: usize = 1 << 26;
 /// More rows than these make no call faster per row.
 const FILLING_ROWS: usize = 1 << 16;
@@ -205,9 +207,13 @@ mod tests {
     #[test]
     fn a_wide_model_has_fewer_rows_in_a_call() {
         let config = |fields: usize, embed_dim: usize, hidden: &[usize], compressed: &[usize]| -> ModelConfig {
-            let field = |f| serde_json::json!({"name": format!("f{f}"), "features": 10, "bag": false, "embedding": {"kind": "full"}});
+            let field = |f| {
+                let embedding = serde_json::json!({"kind": "full"});
+                serde_json::json!({"name": format!("f{f}"), "features": 10, "bag": false, "embedding": embedding})
+            };
+            let fields: Vec<_> = (0..fields).map(field).collect();
             serde_json::from_value(serde_json::json!({
-                "version": ModelConfig::VERSION, "fields": (0..fields).map(field).collect::<Vec<_>>(), "embed_dim": embed_dim,
+                "version": ModelConfig::VERSION, "fields": fields, "embed_dim": embed_dim,
                 "feature_weight": false, "field_vector": true, "interaction": "none",
                 "mlp": {"hidden": hidden, "batch_norm": false}, "compressed": compressed,
             }))

@@ -49,8 +49,8 @@ pub struct EvaluateArgs {
     /// Rows of a group that NDCG counts; several with commas between
     #[arg(long, value_name = "K", value_delimiter = ',', default_value = "5,10", requires = "group_by")]
     at: Vec<NonZeroUsize>,
-    /// Share of the negatives that the training rows kept: probabilities are corrected by its logarithm before they are measured, on rows that
-    /// have all their negatives. The ranking and --logits stay as they are
+    /// Share of the negatives that the training rows kept: probabilities are corrected by its logarithm before they are
+    /// measured, on rows that have all their negatives. The ranking and --logits stay as they are
     #[arg(long, value_name = "SHARE", default_value = "1", value_parser = negative_rate)]
     negative_rate: Platt,
     /// Also draw click rates against predictions
@@ -75,7 +75,8 @@ enum Split {
     Test,
 }
 
-/// What is printed: figures, by group too where that was asked for, and how they compare with another model's on the same rows.
+/// What is printed: figures, by group too where that was asked for, and how they compare with another model's on the
+/// same rows.
 #[derive(Clone, Debug, Serialize)]
 struct Evaluation {
     #[serde(flatten)]

@@ -10,12 +10,14 @@
 //! | [`teacher`] | teachers' checkpoints, training rows | their mean logits, kept for the next student |
 //! | [`teacher_logits`] | a file of another system | its logits of the training rows |
 //! | [`distill`] | logits of student and teachers | the loss |
-//! | [`training_loop`], [`report`], [`schedule`], [`optimizer`], `adam`, [`average`], [`losses`], [`prune`] | model, loss, batches | the best epoch |
+//! | [`training_loop`], [`report`], [`schedule`], [`average`] | model, loss, batches | the best epoch |
+//! | [`losses`], [`prune`] | batches, weights | their mean loss; what becomes 0 |
+//! | [`optimizer`], `adam` | gradients | a step of Adam, lazy or dense |
 //! | [`state`], [`lock`] | a run between two epochs | a file to go on from; one run at a time |
 //! | [`divergence`] | an epoch's losses | whether there is any use in going on |
 //! | [`checkpoint`], [`tensors`] | a trained model | its folder, and back |
 //! | [`warm`] | a checkpoint of another vocabulary | the model that goes on with today's |
-//! | [`evaluate`], [`evaluation`] | a checkpoint, rows | logits; LogLoss, AUC, PRAUC, RCE, calibration; by groups: GAUC, MRR, NDCG |
+//! | [`evaluate`], [`evaluation`] | a checkpoint, rows | logits; figures, by groups too |
 //! | [`mod@bench`] | a checkpoint, rows | the time of calls in libtorch |
 //! | [`commands`], [`device`], [`allocator`] | a command line | a run |
 //! | [`cuda`], [`devices`] | a machine | its GPUs, or why there is none to compute on |

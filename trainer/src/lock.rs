@@ -6,12 +6,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use xsfm_interchange::output;
 
-/// Name of the locked file: it stays, and says nothing. What is locked is known to the system, which unlocks it when its process ends,
-/// however it ends.
+/// Name of the locked file: it stays, and says nothing. What is locked is known to the system, which unlocks it when
+/// its process ends, however it ends.
 const FILE: &str = "lock";
 
-/// Keeps other processes out of a folder as long as the file is open, and waits while one is in it: one whose parent was killed may
-/// still be at work there. `doing`: what is done there, `training`.
+/// Keeps other processes out of a folder as long as the file is open, and waits while one is in it: one whose parent
+/// was killed may still be at work there. `doing`: what is done there, `training`.
 ///
 /// # Errors
 /// Whatever the file system reports.

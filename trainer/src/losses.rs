@@ -1,6 +1,7 @@
 //! The mean loss of an epoch, read now and then: each reading waits for all that a GPU has to do.
 //!
-//! Losses stay in tensors until then, and are summed in f64 in the order of the steps, so that the mean does not depend on when they are read.
+//! Losses stay in tensors until then, and are summed in f64 in the order of the steps, so that the mean does not depend
+//! on when they are read.
 
 use anyhow::Result;
 use tch::{Kind, Tensor};

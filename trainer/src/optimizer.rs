@@ -1,12 +1,14 @@
-//! Adam (Kingma and Ba 2015, arXiv:1412.6980) on tensors, because tch's cannot save its moments. Weight decay is decoupled
-//! (Loshchilov and Hutter 2019, arXiv:1711.05101) and applies to the MLP's matrices. L2 of whole tables is not: it is a part of the
-//! gradient, `lambda w` of every row in every step, before the moments see it. Adam divides a gradient by its own size, so that a row which
-//! batches use seldom, and whose gradient is L2's alone most of the time, goes to 0 about as fast as the learning rate says.
+//! Adam (Kingma and Ba 2015, arXiv:1412.6980) on tensors, because tch's cannot save its moments. Weight decay is
+//! decoupled (Loshchilov and Hutter 2019, arXiv:1711.05101) and applies to the MLP's matrices. L2 of whole tables is
+//! not: it is a part of the gradient, `lambda w` of every row in every step, before the moments see it. Adam divides a
+//! gradient by its own size, so that a row which batches use seldom, and whose gradient is L2's alone most of the time,
+//! goes to 0 about as fast as the learning rate says.
 //!
-//! A batch uses a few rows of each table. [`Optimizer::Adam`] moves all others too, as the equations say: their moments fade, and they
-//! go on in the direction of their past gradients. [`Optimizer::LazyAdam`] is Adam for the rows of the batch, and leaves the others
-//! and their moments as they are: the rule of PyTorch's `SparseAdam` and of `LazyAdam` in TensorFlow. The number of
-//! steps, which corrects the moments' bias, is that of the run for every row. L2 of whole tables is then that of the batch's rows, once each.
+//! A batch uses a few rows of each table. [`Optimizer::Adam`] moves all others too, as the equations say: their moments
+//! fade, and they go on in the direction of their past gradients. [`Optimizer::LazyAdam`] is Adam for the rows of the
+//! batch, and leaves the others and their moments as they are: the rule of PyTorch's `SparseAdam` and of `LazyAdam` in
+//! TensorFlow. The number of steps, which corrects the moments' bias, is that of the run for every row. L2 of whole
+//! tables is then that of the batch's rows, once each.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -52,7 +54,8 @@ struct Part {
     rule: Rule,
 }
 
-/// A slot's number, the rows of it that a batch gathered, and the gradient: of those entries, or of the whole parameter.
+/// A slot's number, the rows of it that a batch gathered, and the gradient: of those entries, or of the whole
+/// parameter.
 struct Learned<'a> {
     slot: usize,
     gathered: Option<&'a Gathered>,
@@ -96,8 +99,8 @@ fn parts(model: &Model, training: &Training, table_l2: f64, table: Option<usize>
     Ok(parts)
 }
 
-/// Scales gradients by `min(1, most / norm)` (Pascanu et al. 2013, arXiv:1211.5063), where the norm is that of all together: a table's is that
-/// of its rows. Nothing waits for a GPU.
+/// Scales gradients by `min(1, most / norm)` (Pascanu et al. 2013, arXiv:1211.5063), where the norm is that of all
+/// together: a table's is that of its rows. Nothing waits for a GPU.
 fn clip(learned: &mut [Learned<'_>], most: f64) {
     let squares = learned.iter().map(|Learned { gathered, gradient, .. }| {
         let of_rows = gathered.map(|gathered| gathered.gradient(gradient));
@@ -233,8 +236,8 @@ impl Adam {
         }
     }
 
-    /// All in one kernel, which takes as long as the numbers need to go by once. A table whose rows all move has a gradient of zeros but
-    /// for the batch's rows; of one that moves lazily those rows are copied, and put back.
+    /// All in one kernel, which takes as long as the numbers need to go by once. A table whose rows all move has a
+    /// gradient of zeros but for the batch's rows; of one that moves lazily those rows are copied, and put back.
     fn move_by_libtorch(&mut self, step: Step, weight_decay: f64, learned: Vec<Learned<'_>>) -> Result<()> {
         let (mut moves, mut copies) = (Vec::new(), Vec::new());
         for Learned { slot: n, gathered, gradient } in learned {
@@ -279,7 +282,8 @@ impl Adam {
         }
     }
 
-    /// Number of steps, and for every trained tensor its two moments: means and means of squares. They share memory with Adam's own.
+    /// Number of steps, and for every trained tensor its two moments: means and means of squares. They share memory
+    /// with Adam's own.
     pub fn snapshot(&self) -> (i32, [Vec<(String, Tensor)>; 2]) {
         let moments = |of: fn(&Slot) -> &Tensor| {
             self.slots.iter().map(|slot| (slot.name.clone(), of(slot).shallow_clone())).collect()
@@ -363,8 +367,8 @@ mod tests {
         }
     }
 
-    /// Whole optimisers: tables of which batches use some rows, some of them again, matrices that decay, and parameters that no batch
-    /// moves.
+    /// Whole optimisers: tables of which batches use some rows, some of them again, matrices that decay, and parameters
+    /// that no batch moves.
     #[test]
     fn both_ways_of_an_optimizer_are_the_same() {
         for (rule, rules) in
@@ -407,8 +411,8 @@ mod tests {
         }
     }
 
-    /// One step by hand, from moments of 0: the gradient is that of the loss and of the squares of all rows, and Adam's first step is the
-    /// learning rate in the direction of their sum.
+    /// One step by hand, from moments of 0: the gradient is that of the loss and of the squares of all rows, and Adam's
+    /// first step is the learning rate in the direction of their sum.
     #[test]
     fn l2_of_whole_tables_is_in_the_gradient_of_every_row() {
         for (rule, moved) in [(Optimizer::Adam, [true, true, true]), (Optimizer::LazyAdam, [true, false, true])] {

@@ -1,8 +1,8 @@
-//! Pruning as DeepLight does it (Deng et al. 2021, arXiv:2002.06987, section 4.3): numbers of small magnitude become 0, a few more
-//! with each step, at a rate of its own for the tables, the field matrix and the layers.
+//! Pruning as DeepLight does it (Deng et al. 2021, arXiv:2002.06987, section 4.3): numbers of small magnitude become 0,
+//! a few more with each step, at a rate of its own for the tables, the field matrix and the layers.
 //!
-//! The share grows as `S (1 - (1 - t / T)^3)` (Zhu and Gupta 2017, arXiv:1710.01878): fast while there is much to spare, slow in
-//! the end, and exactly S after T steps. What was pruned stays 0.
+//! The share grows as `S (1 - (1 - t / T)^3)` (Zhu and Gupta 2017, arXiv:1710.01878): fast while there is much to
+//! spare, slow in the end, and exactly S after T steps. What was pruned stays 0.
 
 use tch::{Kind, Tensor, no_grad};
 

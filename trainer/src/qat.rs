@@ -1,5 +1,5 @@
-//! Before quantisation-aware training: BatchNorm is folded into its layer, and the scales that weights do not give are chosen
-//! from data.
+//! Before quantisation-aware training: BatchNorm is folded into its layer, and the scales that weights do not give are
+//! chosen from data.
 
 use anyhow::Result;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -18,7 +18,8 @@ const SAMPLE: i64 = 1 << 17;
 /// Clipping points that are tried, as percentages of the largest magnitude.
 const CLIP_PERCENT: std::ops::RangeInclusive<i32> = 30..=100;
 
-/// Why a model cannot be trained in int8, naming the part for which there is no arithmetic of integers; `None` where it can be.
+/// Why a model cannot be trained in int8, naming the part for which there is no arithmetic of integers; `None` where it
+/// can be.
 pub fn problem(config: &ModelConfig) -> Option<String> {
     let teacher = "which is for teachers: train it in real numbers, and distil a student";
     if let Some(network) = &config.network {
@@ -33,7 +34,8 @@ pub fn problem(config: &ModelConfig) -> Option<String> {
     })
 }
 
-/// The same function without BatchNorm: `W' = W g`, `b' = (b - mean) g + beta`, `g = gamma / sqrt(var + 1e-5)` per channel.
+/// The same function without BatchNorm: `W' = W g`, `b' = (b - mean) g + beta`, `g = gamma / sqrt(var + 1e-5)` per
+/// channel.
 ///
 /// # Errors
 /// A configuration that cannot be built.
@@ -66,7 +68,8 @@ pub fn fold_batch_norm(model: &Model) -> Result<Model> {
     Ok(folded)
 }
 
-/// Scales of the requantised fields and of the hidden layers, each that of least mean square error on `blocks`; tables min-max.
+/// Scales of the requantised fields and of the hidden layers, each that of least mean square error on `blocks`; tables
+/// min-max.
 ///
 /// # Errors
 /// Rows that do not fit the model.
@@ -94,7 +97,8 @@ pub fn calibrate(model: &Model, table_bits: TableBits, blocks: &[RowBlock]) -> R
     Ok(scales)
 }
 
-/// The scale s of least `mean((s clamp(round(v / s), -max, max) - v)^2)` among clipping points; [`ZERO_SCALE`] for zeros.
+/// The scale s of least `mean((s clamp(round(v / s), -max, max) - v)^2)` among clipping points; [`ZERO_SCALE`] for
+/// zeros.
 fn least_error_scale(values: &[Tensor], max: i32) -> f64 {
     if values.is_empty() {
         return ZERO_SCALE;

@@ -1,5 +1,5 @@
-//! What the evaluations so far say of the learning rate, and of when to stop: a function of their figures alone, so that a run that goes on
-//! computes it again.
+//! What the evaluations so far say of the learning rate, and of when to stop: a function of their figures alone, so
+//! that a run that goes on computes it again.
 
 use crate::settings::Training;
 
@@ -22,8 +22,8 @@ pub struct Schedule {
 impl Schedule {
     /// After these evaluations. `start`: the figure before the first step, where that may be the best.
     ///
-    /// An evaluation that is no better than the best counts against the run's patience, and against the rate's; one that is better begins
-    /// both again.
+    /// An evaluation that is no better than the best counts against the run's patience, and against the rate's; one
+    /// that is better begins both again.
     pub fn after(training: &Training, start: Option<f64>, figures: impl IntoIterator<Item = Figure>) -> Self {
         let mut now = Schedule { factor: 1.0, dropped: false, stop: false, best: start.map(|_| 0) };
         let (mut best, mut worse, mut worse_at_rate) = (start, 0, 0);

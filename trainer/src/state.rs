@@ -1,4 +1,5 @@
-//! What an unfinished run needs to go on after its last epoch: [`STATE_FILE`] in its checkpoint folder, written after every epoch.
+//! What an unfinished run needs to go on after its last epoch: [`STATE_FILE`] in its checkpoint folder, written after
+//! every epoch.
 //!
 //! | tensors | |
 //! |---|---|
@@ -6,9 +7,9 @@
 //! | `mean.*`, `square.*` | Adam's two moments of each |
 //! | `average.*` | their average, where it is measured in their place |
 //!
-//! Three numbers for every trained one, or four. The best so far is the model that the last evaluation measured, or where later ones were
-//! worse, in a file of its own, `best-N.safetensors` for the N-th evaluation, which is written once. It is there before a state says so and until no state does, so that a run can be
-//! killed at any moment.
+//! Three numbers for every trained one, or four. The best so far is the model that the last evaluation measured, or
+//! where later ones were worse, in a file of its own, `best-N.safetensors` for the N-th evaluation, which is written
+//! once. It is there before a state says so and until no state does, so that a run can be killed at any moment.
 
 use std::collections::HashMap;
 use std::fs;
@@ -192,10 +193,12 @@ impl Keeper {
         self.remove_all_but(None)
     }
 
-    /// Goes on with the run that was here, if there is one: sets `model` and, unless it is finished, the rest of `course`.
+    /// Goes on with the run that was here, if there is one: sets `model` and, unless it is finished, the rest of
+    /// `course`.
     ///
     /// # Errors
-    /// Files that cannot be read, other settings than `settings`, other rows than `data`, a run that an older program began.
+    /// Files that cannot be read, other settings than `settings`, other rows than `data`, a run that an older program
+    /// began.
     pub fn read(&mut self, course: &mut Course, data: &Dataset, model: &Model) -> Result<bool> {
         let path = self.path();
         let at = || path.display().to_string();

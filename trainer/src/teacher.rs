@@ -1,6 +1,6 @@
-//! Logits of teachers on the training rows: computed once per teacher and data set, and kept in the teacher's folder, because
-//! every epoch of every student asks for the same ones. They go by the rows' numbers, so that a student may read the same rows with
-//! other vocabularies.
+//! Logits of teachers on the training rows: computed once per teacher and data set, and kept in the teacher's folder,
+//! because every epoch of every student asks for the same ones. They go by the rows' numbers, so that a student may
+//! read the same rows with other vocabularies.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,8 @@ use crate::training_loop::{EVALUATION_ROWS, progress};
 pub const LOGITS_FILE: &str = "train-logits.safetensors";
 const LOGITS: &str = "logits";
 
-/// What logits depend on. Weights are hashed; rows have their fingerprint or, where an older program wrote them, their file's size and time.
+/// What logits depend on. Weights are hashed; rows have their fingerprint or, where an older program wrote them, their
+/// file's size and time.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Source {
     model: String,
@@ -54,11 +55,12 @@ impl Source {
     }
 }
 
-/// The mean logit `[rows]` of the teachers and of `more` of every training row of `data`, in the order of the file. `other_rows`: the teachers
-/// may have been trained on others, of the same vocabulary.
+/// The mean logit `[rows]` of the teachers and of `more` of every training row of `data`, in the order of the file.
+/// `other_rows`: the teachers may have been trained on others, of the same vocabulary.
 ///
 /// # Errors
-/// A teacher that cannot be loaded, or was trained with another vocabulary, or on other rows; neither a teacher nor logits.
+/// A teacher that cannot be loaded, or was trained with another vocabulary, or on other rows; neither a teacher nor
+/// logits.
 pub fn mean_logits(
     teachers: &[impl AsRef<Path>],
     more: &[TeacherLogits],

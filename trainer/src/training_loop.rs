@@ -1,9 +1,11 @@
-//! The training loop: epochs of Adam, early stopping on validation rows, a state after each epoch from which a killed run goes on.
+//! The training loop: epochs of Adam, early stopping on validation rows, a state after each epoch from which a killed
+//! run goes on.
 //!
-//! A model that was trained before is measured before the first step, and kept where no epoch is better: fine-tuning, in integers or not,
-//! never ends below its start on the validation rows.
+//! A model that was trained before is measured before the first step, and kept where no epoch is better: fine-tuning,
+//! in integers or not, never ends below its start on the validation rows.
 //!
-//! Batches are read, shuffled and turned into rows of the tables by a thread of their own, ahead of the one that trains.
+//! Batches are read, shuffled and turned into rows of the tables by a thread of their own, ahead of the one that
+//! trains.
 
 use std::path::Path;
 use std::thread;
@@ -85,7 +87,8 @@ pub enum Ended {
     Paused,
 }
 
-/// Seeds libtorch for an epoch; epoch 0 is initialisation. A run that goes on has the random numbers of an unbroken one.
+/// Seeds libtorch for an epoch; epoch 0 is initialisation. A run that goes on has the random numbers of an unbroken
+/// one.
 pub fn seed_torch(seed: u64, epoch: u64) {
     // Two rounds of a 64-bit mixer (splitmix64), so that neighbouring seeds and epochs are unrelated.
     let mix = |mut z: u64| {
@@ -132,10 +135,12 @@ impl Ready {
 }
 
 impl TrainingLoop<'_> {
-    /// Trains to the end and saves the best epoch, or pauses. With `resume`, goes on from the state in the folder if there is one.
+    /// Trains to the end and saves the best epoch, or pauses. With `resume`, goes on from the state in the folder if
+    /// there is one.
     ///
     /// # Errors
-    /// Files that cannot be read or written, data that do not fit, a state of other settings, a loss that is not finite.
+    /// Files that cannot be read or written, data that do not fit, a state of other settings, a loss that is not
+    /// finite.
     pub fn run(mut self, resume: bool, pause_after: Option<u64>) -> Result<Ended> {
         let data = self.data;
         let (path, bounds) = (data.path(Part::Train), data.bounds());
@@ -344,7 +349,8 @@ impl TrainingLoop<'_> {
             let relative = |weight: &f32| (f64::from(*weight) / mean_weight) as f32;
             let weights = (!block.weights.is_empty()).then(|| block.weights.iter().map(relative).collect());
             let ready = Ready::Here { labels: block.labels, weights, teacher: objective.teacher(&numbers), rows };
-            // On a GPU they go ahead. On a CPU there is nothing to copy, and a thread that is new to libtorch costs the others time.
+            // On a GPU they go ahead. On a CPU there is nothing to copy, and a thread that is new to libtorch costs the
+            // others time.
             if device == Device::Cpu { anyhow::Ok(ready) } else { ready.upload(device).map(Ready::There) }
         };
         thread::scope(|scope| {

@@ -1,4 +1,5 @@
-//! A warm start on data of another vocabulary: every token keeps its row, a new one starts from its field's out-of-vocabulary row.
+//! A warm start on data of another vocabulary: every token keeps its row, a new one starts from its field's
+//! out-of-vocabulary row.
 
 use std::path::Path;
 
@@ -15,10 +16,12 @@ use crate::checkpoint;
 use crate::data::same;
 use crate::model::Model;
 
-/// Loads a checkpoint with the rows of its tables in the order of the data's vocabulary, and says what became of the tokens.
+/// Loads a checkpoint with the rows of its tables in the order of the data's vocabulary, and says what became of the
+/// tokens.
 ///
 /// # Errors
-/// A checkpoint that cannot be loaded; other fields, in number, order, name or kind; other tokens in a field whose tokens share rows.
+/// A checkpoint that cannot be loaded; other fields, in number, order, name or kind; other tokens in a field whose
+/// tokens share rows.
 pub fn load(folder: &Path, data: &Dataset, device: Device) -> Result<Model> {
     let schema = Schema::load(&folder.join(file::SCHEMA))?;
     if let Some(problem) = same::fields_problem(&schema, folder, data) {

@@ -149,8 +149,8 @@ fn program(data: &Path, out: &Path, more: &str) -> Output {
     command.arg("train").args(&flags(data, out, more)[1..]).output().unwrap()
 }
 
-/// A loss that explodes and stays finite is called diverged, and ends with a status of its own; bad settings that learn something, and
-/// learning by heart, are not.
+/// A loss that explodes and stays finite is called diverged, and ends with a status of its own; bad settings that learn
+/// something, and learning by heart, are not.
 #[test]
 fn explosions_are_told_from_bad_settings() {
     let folder = tempfile::tempdir().unwrap();

@@ -272,10 +272,13 @@ fn movielens(folder: &Path, grouplens: bool) {
             "ml-100k.inter",
             format!("user_id:token\titem_id:token\trating:float\ttimestamp:float\n{ratings}").as_bytes(),
         );
-        write("ml-100k.user", b"user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n1\t24\tM\twriter\t1\n2\t53\tF\tother\t2\n");
+        let users = b"user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n\
+                      1\t24\tM\twriter\t1\n2\t53\tF\tother\t2\n";
+        write("ml-100k.user", users);
         write(
             "ml-100k.item",
-            "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n10\tToy\t1995\tAnimation Comedy\n20\tMisérables\t\tDrama Musical\n30\tCafé\t1996\t\n"
+            "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n10\tToy\t1995\tAnimation \
+             Comedy\n20\tMisérables\t\tDrama Musical\n30\tCafé\t1996\t\n"
                 .as_bytes(),
         );
     }

@@ -34,11 +34,13 @@ fn movielens() -> TempDir {
     );
     write(
         "ml-100k.user",
-        "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n1\t24\tM\twriter\t1\n2\t53\tF\tother\t2\n3\t9\tF\tother\t2\n",
+        "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n1\t24\tM\twriter\t1\n\
+         2\t53\tF\tother\t2\n3\t9\tF\tother\t2\n",
     );
     write(
         "ml-100k.item",
-        "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n10\tToy\t1995\tAnimation Comedy\n20\tGold\t1996\tDrama\n30\tCafé\t1995\t\n40\tNever\t1890\tDrama Comedy\n",
+        "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n10\tToy\t1995\tAnimation Comedy\n\
+         20\tGold\t1996\tDrama\n30\tCafé\t1995\t\n40\tNever\t1890\tDrama Comedy\n",
     );
     write("split.txt", "t\nt\ne\n");
     folder
@@ -253,7 +255,8 @@ fn films_that_training_does_not_know_hide_no_other() {
     assert_eq!(titles("all", "1"), "4 6 7 9 10");
 }
 
-/// Whoever folds to a folder in which another is at work waits, and a process that was killed there leaves nothing to wait for.
+/// Whoever folds to a folder in which another is at work waits, and a process that was killed there leaves nothing to
+/// wait for.
 #[test]
 fn folds_to_one_folder_take_turns() {
     let folder = TempDir::new().unwrap();

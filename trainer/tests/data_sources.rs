@@ -162,8 +162,8 @@ fn malformed_tweets_are_named() {
 #[test]
 fn avazu_has_the_hour_of_the_day() {
     let folder = TempDir::new().unwrap();
-    let header = "id,click,hour,C1,banner_pos,site_id,site_domain,site_category,app_id,app_domain,app_category,device_id,\
-                  device_ip,device_model,device_type,device_conn_type,C14,C15,C16,C17,C18,C19,C20,C21";
+    let header = "id,click,hour,C1,banner_pos,site_id,site_domain,site_category,app_id,app_domain,app_category,\
+                  device_id,device_ip,device_model,device_type,device_conn_type,C14,C15,C16,C17,C18,C19,C20,C21";
     let row = "1000009418151094273,0,14102123,1005,0,1fbe01fe,f3845767,28905ebd,ecad2386,7801e8d9,07d7df22,a99f214a,\
                ddd2926e,44956a24,1,2,15706,320,50,1722,0,35,-1,79";
     let clicked = row.replace(",0,14102123,", ",1,14102200,");

@@ -1,5 +1,6 @@
-//! `xsfm-train devices` and `--device`: libtorch's part for GPUs is opened where a GPU is asked for, and each reason why there is none has
-//! its own words. Machines with a GPU, an old driver or another libtorch are made of files that the loader finds.
+//! `xsfm-train devices` and `--device`: libtorch's part for GPUs is opened where a GPU is asked for, and each reason
+//! why there is none has its own words. Machines with a GPU, an old driver or another libtorch are made of files that
+//! the loader finds.
 #![cfg(all(feature = "torch", target_os = "linux"))]
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -1,4 +1,5 @@
-//! `xsfm-train evaluate`: figures by group, corrected probabilities and the reliability figure are those of the logits that it writes.
+//! `xsfm-train evaluate`: figures by group, corrected probabilities and the reliability figure are those of the logits
+//! that it writes.
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 

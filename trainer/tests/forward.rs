@@ -97,7 +97,8 @@ fn one_gather_and_matrix_products_equal_plain_loops() {
     }
 }
 
-/// Other programs train a bias before BatchNorm: it moves into the mean, and training, which leaves it out, goes on from the same function.
+/// Other programs train a bias before BatchNorm: it moves into the mean, and training, which leaves it out, goes on
+/// from the same function.
 #[test]
 fn biases_before_batch_norm_are_kept_in_its_mean() {
     let (_, config) = configurations().swap_remove(0);

@@ -1,4 +1,5 @@
-//! Teachers' networks equal their papers' equations in plain loops, every number of theirs learns, and a run that goes on is that run.
+//! Teachers' networks equal their papers' equations in plain loops, every number of theirs learns, and a run that goes
+//! on is that run.
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -42,7 +42,8 @@ fn twins(config: &ModelConfig) -> (Model, Model) {
     (one, other)
 }
 
-/// Trains by the gradient of whole tables, a number at a time in f64: `lazy` says whether the rows of other batches move.
+/// Trains by the gradient of whole tables, a number at a time in f64: `lazy` says whether the rows of other batches
+/// move.
 struct Plain {
     moments: HashMap<String, (Vec<f64>, Vec<f64>)>,
     lazy: bool,
@@ -115,7 +116,8 @@ impl Plain {
 const RULES: [(Optimizer, &str); 2] =
     [(Optimizer::Adam, "--optimizer=adam"), (Optimizer::LazyAdam, "--optimizer=lazy-adam")];
 
-/// Both rules, with L2 of whole tables, of some fields in their way, against plain loops over the gradient of whole tables.
+/// Both rules, with L2 of whole tables, of some fields in their way, against plain loops over the gradient of whole
+/// tables.
 #[test]
 fn both_rules_equal_their_equations() {
     for (what, mut config) in configurations() {
@@ -167,7 +169,8 @@ fn both_rules_equal_their_equations() {
     }
 }
 
-/// Dense Adam moves a table in chunks without a gradient, and then the batch's rows: as libtorch moves a whole table by a whole gradient.
+/// Dense Adam moves a table in chunks without a gradient, and then the batch's rows: as libtorch moves a whole table by
+/// a whole gradient.
 #[test]
 fn chunks_of_a_table_move_as_the_table_does() {
     let config = ModelConfig {

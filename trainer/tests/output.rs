@@ -86,14 +86,17 @@ fn prepared() -> TempDir {
     );
     write(
         "films/ml-100k.user",
-        "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n1\t24\tM\twriter\t1\n2\t53\tF\tother\t2\n",
+        "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n1\t24\tM\twriter\t1\n\
+         2\t53\tF\tother\t2\n",
     );
     write(
         "films/ml-100k.item",
-        "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n10\tToy\t1995\tDrama\n20\tGold\t1996\tDrama\n30\tCafé\t1995\t\n",
+        "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n10\tToy\t1995\tDrama\n\
+         20\tGold\t1996\tDrama\n30\tCafé\t1995\t\n",
     );
     // Nothing is left to search.
-    let all = "table_l2 = 0\ndropout = 0\nhidden = [4]\nembed_dim = 4\nlearning_rate = 0.01\nembedding_dropout = 0\nepochs = 1\n";
+    let all = "table_l2 = 0\ndropout = 0\nhidden = [4]\nembed_dim = 4\nlearning_rate = 0.01\nembedding_dropout = 0\n\
+               epochs = 1\n";
     write("base.toml", all);
     write("split.txt", "t\nt\ne\n");
     write("row.toml", "title = 'T'\ntable = 'A'\n[train]\nhidden = [4]\n");

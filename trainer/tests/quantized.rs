@@ -1,4 +1,5 @@
-//! int8 in tensors equals `docs/quantization.md` in plain 64-bit integers, and the runtime's own arithmetic where it is public.
+//! int8 in tensors equals `docs/quantization.md` in plain 64-bit integers, and the runtime's own arithmetic where it is
+//! public.
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -15,8 +15,8 @@ use xsfm_trainer::report::{Epoch, Report};
 
 /// Weights and report of a run of the program: libtorch's random state belongs to the process.
 fn train(folder: &Path, flags: &str) -> (Vec<u8>, Report) {
-    let common = "train --data data --out out --epochs 8 --patience 8 --batch-size 128 --embed-dim 4 --hidden 8 --learning-rate 0.05 \
-                  --init-std 0.1 --feature-weight true --table-l2 0.01 --average 0.5";
+    let common = "train --data data --out out --epochs 8 --patience 8 --batch-size 128 --embed-dim 4 --hidden 8 \
+                  --learning-rate 0.05 --init-std 0.1 --feature-weight true --table-l2 0.01 --average 0.5";
     let mut command = Command::new(env!("CARGO_BIN_EXE_xsfm-train"));
     let output = command.current_dir(folder).args(common.split_whitespace().chain(flags.split_whitespace())).output();
     let output = output.unwrap();

@@ -1,4 +1,5 @@
-//! Through the program: teachers that have a network of their own, and teachers of other systems, whose logits are in files.
+//! Through the program: teachers that have a network of their own, and teachers of other systems, whose logits are in
+//! files.
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -61,7 +62,8 @@ fn networks_train_and_go_on_after_a_pause() {
     planted_data(&data, 2000);
     for (n, network) in NETWORKS.iter().enumerate() {
         let (whole, broken) = (at(&format!("whole-{n}")), at(&format!("broken-{n}")));
-        // Tables that are composed and bags, all that moves in training, and random numbers in every place that has some.
+        // Tables that are composed and bags, all that moves in training, and random numbers in every place that has
+        // some.
         let more = format!(
             "--interaction none --epochs 4 --patience 9 --dropout 0.2 --network-dropout 0.1 --embedding-dropout 0.1 \
              --weight-decay 0.01 --qr-collisions 3 --qr-threshold 20 {network}"
@@ -263,7 +265,8 @@ fn what_is_wrong_with_a_file_is_named() {
     }
 }
 
-/// A teacher's logits in a file teach what the teacher does, to the bit; two teachers are averaged whatever each of them is.
+/// A teacher's logits in a file teach what the teacher does, to the bit; two teachers are averaged whatever each of
+/// them is.
 #[test]
 fn logits_of_a_file_teach_what_their_teacher_does() {
     let folder = tempfile::tempdir().unwrap();

@@ -69,7 +69,8 @@ fn test_auc(out: &Path) -> f64 {
     report(out).test.unwrap().auc.unwrap()
 }
 
-/// Teacher, logistic regression, student, int8 student with quotient-remainder tables: the order of their AUCs is the truth's.
+/// Teacher, logistic regression, student, int8 student with quotient-remainder tables: the order of their AUCs is the
+/// truth's.
 #[test]
 fn runs_learn_the_planted_truth() {
     let folder = tempfile::tempdir().unwrap();
@@ -182,7 +183,8 @@ fn a_student_may_have_smaller_vocabularies_than_its_teacher() {
     assert!((10..35).contains(&report.fields[0].features), "{report:?}");
     train_with(&data, &at("teacher"), "--epochs 6").unwrap();
 
-    // From the teacher alone, whose logits are those of the kept file: with zeros in their place there is nothing to learn.
+    // From the teacher alone, whose logits are those of the kept file: with zeros in their place there is nothing to
+    // learn.
     let student =
         format!("--teacher {} --teacher-data {} --alpha 0 --epochs 6", at("teacher").display(), data.display());
     distill_with(&folded, &at("student"), &student).unwrap();
@@ -242,7 +244,8 @@ fn a_generated_truth_is_recovered() {
     assert!(truth > 0.85 && (0.0..0.015).contains(&(truth - found)), "AUC {found}, the truth's {truth}");
 }
 
-/// A run is killed (SIGKILL) when its second epoch is saved, goes on, and ends with the weights of a run that was left alone.
+/// A run is killed (SIGKILL) when its second epoch is saved, goes on, and ends with the weights of a run that was left
+/// alone.
 #[test]
 fn a_killed_run_goes_on_to_the_same_result() {
     let folder = tempfile::tempdir().unwrap();
@@ -251,8 +254,8 @@ fn a_killed_run_goes_on_to_the_same_result() {
     planted_data(&data, 4000);
     let worse = "--quantize --quantize-epochs 16 --quantize-learning-rate 0.5";
     // Parts of epochs, rates that drop and go back, an average, tables drawn anew: all of it is found again.
-    let recipe = "--evaluations 3 --plateau-factor 0.5 --plateau-rewind --average 0.3 --table-l2 0.01 --clip-norm 0.5 --warm-up 70 \
-                  --unknown-share 0.05 --redraw-tables 1";
+    let recipe = "--evaluations 3 --plateau-factor 0.5 --plateau-rewind --average 0.3 --table-l2 0.01 --clip-norm 0.5 \
+                  --warm-up 70 --unknown-share 0.05 --redraw-tables 1";
     for (kind, more) in [
         ("float", ""),
         ("bare", "--average 0 --table-l2 0"),
@@ -297,7 +300,8 @@ fn a_killed_run_goes_on_to_the_same_result() {
             in_time
         };
         assert!((0..20).any(|_| killed()), "{kind}: killed too late to test anything");
-        // Parameters and two moments of each, or their average too, as f32: statistics, names and the text are the rest.
+        // Parameters and two moments of each, or their average too, as f32: statistics, names and the text are the
+        // rest.
         let (bytes, parameters) = (broken.join(STATE_FILE).metadata().unwrap().len(), report(&whole).parameters as u64);
         let numbers = if kind == "bare" { 3 } else { 4 };
         assert!(bytes < numbers * 4 * parameters + 8000, "{kind}: {bytes} bytes for {parameters} parameters");
@@ -377,7 +381,8 @@ fn a_run_that_cannot_go_well_stops_with_a_reason() {
     assert!(words.contains("`field_vector` does not belong"), "{words}");
 }
 
-/// In bfloat16, where this machine has it: another model in every bit, as good as that in f32. Elsewhere the flag is refused.
+/// In bfloat16, where this machine has it: another model in every bit, as good as that in f32. Elsewhere the flag is
+/// refused.
 #[test]
 fn mixed_precision_learns_as_much_or_is_refused() {
     let folder = tempfile::tempdir().unwrap();

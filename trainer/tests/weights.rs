@@ -13,8 +13,8 @@ use xsfm_interchange::dataset::{Dataset, Part};
 use xsfm_interchange::metrics::{Metrics, Observed};
 use xsfm_trainer::distill::{cross_entropy, distillation_loss};
 
-const SCHEMA: &str = "weight = \"cost\"\n[label]\ncolumn = \"click\"\n[[fields]]\nname = \"a\"\nkind = \"categorical\"\n\
-                      [[fields]]\nname = \"b\"\nkind = \"categorical\"\n";
+const SCHEMA: &str = "weight = \"cost\"\n[label]\ncolumn = \"click\"\n[[fields]]\nname = \"a\"\nkind = \
+                      \"categorical\"\n[[fields]]\nname = \"b\"\nkind = \"categorical\"\n";
 
 fn run(folder: &Path, arguments: &str) -> Output {
     let arguments = arguments.split_whitespace();

@@ -56,8 +56,8 @@ pub(crate) fn apply(step: Step, moves: &mut [Move]) {
 
 /// Moves the rows of a table that a batch uses, each by the sum of the gradients of its entries.
 ///
-/// `rules` are those of all rows, each up to a row; `tables` are parameter, mean and square `[rows, columns]` or `[rows]`; `gradient` is
-/// `[E, columns]` or `[E]`.
+/// `rules` are those of all rows, each up to a row; `tables` are parameter, mean and square `[rows, columns]` or
+/// `[rows]`; `gradient` is `[E, columns]` or `[E]`.
 pub(crate) fn apply_to_rows(
     step: Step,
     rules: &[(i64, Rule)],
@@ -73,7 +73,8 @@ pub(crate) fn apply_to_rows(
 
 #[multiversion(targets = "simd")]
 fn move_rows(factors: &[(usize, Factors)], mut share: Share<'_, 3>, gradient: &[f32]) {
-    // Rows come from memory, each from elsewhere: copying several before one of them is used lets the core wait for all at once.
+    // Rows come from memory, each from elsewhere: copying several before one of them is used lets the core wait for all
+    // at once.
     let (mut rows, mut copies, mut sums) = (Vec::with_capacity(ROWS), [const { Vec::new() }; 3], Vec::new());
     loop {
         rows.extend(share.by_ref().take(ROWS));

@@ -25,8 +25,9 @@ unsafe extern "C" {
     ) -> *mut C_tensor;
 }
 
-/// Calls `body` with every item, on the threads among which libtorch divides its operations: others would take the cores from those, which
-/// wait without sleep. Each thread takes as many neighbours as the others, then what others, who may have been interrupted, have not begun.
+/// Calls `body` with every item, on the threads among which libtorch divides its operations: others would take the
+/// cores from those, which wait without sleep. Each thread takes as many neighbours as the others, then what others,
+/// who may have been interrupted, have not begun.
 pub(crate) fn for_each<T: Send>(items: impl IntoIterator<Item = T>, body: impl Fn(T) + Sync) {
     let items: Vec<Mutex<Option<T>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
     let count = crate::tensors::size(items.len());
@@ -59,8 +60,8 @@ fn each_range<F: Fn(i64, i64) + Sync>(count: i64, body: &F) {
     unsafe { xsfm_parallel_for(count, call::<F>, std::ptr::from_ref(body).cast()) };
 }
 
-/// `output`, which was computed from `inputs` without their gradients, as a function of them: `backward` turns its gradient into theirs,
-/// in their order.
+/// `output`, which was computed from `inputs` without their gradients, as a function of them: `backward` turns its
+/// gradient into theirs, in their order.
 ///
 /// `backward` may not hold `output`, which would then hold itself.
 pub(crate) fn with_gradient<F>(output: &Tensor, inputs: &[&Tensor], backward: F) -> Tensor
@@ -93,7 +94,8 @@ where
     }
     let closure = Box::into_raw(Box::new(Some(backward)));
     let inputs: Vec<*const C_tensor> = inputs.iter().map(|input| input.as_ptr()).collect();
-    // SAFETY: tensors that outlive the call, and a closure with the functions for its type; the result is a new tensor's handle.
+    // SAFETY: tensors that outlive the call, and a closure with the functions for its type; the result is a new
+    // tensor's handle.
     unsafe {
         Tensor::from_ptr(xsfm_with_gradient(
             output.as_ptr(),
@@ -117,7 +119,8 @@ fn check(tensor: &Tensor) {
 /// It is another.
 pub(crate) fn numbers(tensor: &Tensor) -> &[f32] {
     check(tensor);
-    // SAFETY: so many numbers lie there as long as the tensor lives, and no kernel writes those of another than its own.
+    // SAFETY: so many numbers lie there as long as the tensor lives, and no kernel writes those of another than its
+    // own.
     unsafe { slice::from_raw_parts(pointer(tensor), tensor.numel()) }
 }
 
@@ -181,7 +184,8 @@ impl<'a, const N: usize> Iterator for Share<'a, N> {
         let n = self.range.next()?;
         let row = self.uses.rows()[n] as usize;
         assert!(row < self.rows, "row {row} of a table with {} rows", self.rows);
-        // SAFETY: the row lies in the tables, whose tensors are borrowed for 'a; `Uses` lists it once, and one share has that place.
+        // SAFETY: the row lies in the tables, whose tensors are borrowed for 'a; `Uses` lists it once, and one share
+        // has that place.
         let rows =
             self.tables.map(|table| unsafe { slice::from_raw_parts_mut(table.add(row * self.columns), self.columns) });
         Some(UsedRow { row, entries: self.uses.entries(n), tables: rows })

@@ -1,7 +1,7 @@
 //! Hidden layers with BatchNorm and ReLU, and the output layer, in training.
 //!
-//! A layer takes the batch in parts of a few rows, which fit a core's second cache: what the layer before gave is normalised and
-//! multiplied, and summed for the next BatchNorm; the same way back. libtorch multiplies.
+//! A layer takes the batch in parts of a few rows, which fit a core's second cache: what the layer before gave is
+//! normalised and multiplied, and summed for the next BatchNorm; the same way back. libtorch multiplies.
 
 use std::iter;
 
@@ -77,7 +77,8 @@ fn outputs(hidden: Option<&Hidden>) -> impl Iterator<Item = Option<Outputs<'_>>>
 
 /// Some rows that a layer multiplies by its matrix, forward or back.
 struct Product<'a> {
-    /// What is multiplied: forward `[rows, inputs]`, to be filled by the layer below; back `[rows, outputs]`, the gradient.
+    /// What is multiplied: forward `[rows, inputs]`, to be filled by the layer below; back `[rows, outputs]`, the
+    /// gradient.
     from: Tensor,
     /// What it gives.
     to: Tensor,

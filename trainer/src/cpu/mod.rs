@@ -1,6 +1,6 @@
-//! A training step's work on a CPU in f32, where libtorch would go over a batch again and again: each part of it is read, used for all that
-//! needs it, and written once. libtorch has the threads, the matrix products and the graph of gradients; GPUs and other numbers
-//! take its own operations instead, and tests hold one against the other.
+//! A training step's work on a CPU in f32, where libtorch would go over a batch again and again: each part of it is
+//! read, used for all that needs it, and written once. libtorch has the threads, the matrix products and the graph of
+//! gradients; GPUs and other numbers take its own operations instead, and tests hold one against the other.
 
 pub(crate) mod adam;
 pub(crate) mod libtorch;
@@ -14,8 +14,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::tensors::size;
 
-/// Samples of a part: multiplied as fast as a whole batch. Sums over parts are added in their order, so that their bits do not depend
-/// on the number of threads.
+/// Samples of a part: multiplied as fast as a whole batch. Sums over parts are added in their order, so that their bits
+/// do not depend on the number of threads.
 const SAMPLES: usize = 128;
 
 /// The parts of a batch, of which each sample has so many rows.

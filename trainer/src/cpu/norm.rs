@@ -1,4 +1,5 @@
-//! BatchNorm and ReLU in training (Ioffe and Szegedy 2015, arXiv:1502.03167, algorithm 1), a few rows of a batch at a time.
+//! BatchNorm and ReLU in training (Ioffe and Szegedy 2015, arXiv:1502.03167, algorithm 1), a few rows of a batch at a
+//! time.
 
 use multiversion::multiversion;
 use tch::Tensor;

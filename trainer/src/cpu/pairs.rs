@@ -1,7 +1,8 @@
-//! Field vectors and pairs of fields in training: `<f, v> + sum_{i<j} r_ij <v_i, v_j> = <f, v> + tr(E^T R E) / 2`, E = v of a sample.
+//! Field vectors and pairs of fields in training: `<f, v> + sum_{i<j} r_ij <v_i, v_j> = <f, v> + tr(E^T R E) / 2`, E =
+//! v of a sample.
 //!
-//! libtorch multiplies by R, which is one product for all samples where the fields are the last dimension: `e [n, embed_dim, F]`. The
-//! rest is here. The gradient of v is `f + R E`, as R is symmetric: what the forward pass computed.
+//! libtorch multiplies by R, which is one product for all samples where the fields are the last dimension: `e [n,
+//! embed_dim, F]`. The rest is here. The gradient of v is `f + R E`, as R is symmetric: what the forward pass computed.
 
 use multiversion::multiversion;
 use tch::{Kind, Tensor, no_grad};

@@ -66,7 +66,8 @@ fn check(what: &str, found: &Tensor, expected: &Tensor) {
     assert!(error < 1e-3, "{what}: {error} off");
 }
 
-/// Values, gradients of everything, running statistics; parts that are full, that are not, and a last one of a single row.
+/// Values, gradients of everything, running statistics; parts that are full, that are not, and a last one of a single
+/// row.
 #[test]
 fn layers_and_their_gradients_are_those_of_libtorch() {
     let shapes: [(usize, usize, &[usize]); 7] = [

@@ -1,5 +1,5 @@
-//! Adam's step on a GPU: libtorch's fused kernel, which goes over all parameters and moments in one pass, some microseconds for a model.
-//! libtorch has the same for CPUs, where the tests hold it against the step of `cpu::adam`.
+//! Adam's step on a GPU: libtorch's fused kernel, which goes over all parameters and moments in one pass, some
+//! microseconds for a model. libtorch has the same for CPUs, where the tests hold it against the step of `cpu::adam`.
 
 use std::cmp::Ordering;
 

@@ -27,7 +27,8 @@ pub(super) fn open_for_good(path: &Path) -> Result<(), String> {
 }
 
 fn open(path: &Path) -> Result<Library, String> {
-    // SAFETY: what runs when it is opened are the constructors of NVIDIA's or libtorch's own libraries, which is what is wanted of it.
+    // SAFETY: what runs when it is opened are the constructors of NVIDIA's or libtorch's own libraries, which is what
+    // is wanted of it.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
     library.map_err(|error| error.source().map_or_else(|| error.to_string(), ToString::to_string))
 }

@@ -70,7 +70,8 @@ pub(crate) fn folder() -> Option<PathBuf> {
     PathBuf::from(file).parent().filter(|folder| folder.is_absolute()).map(PathBuf::from)
 }
 
-/// While it lives, GPUs may round the inputs of products of f32 matrices to TF32: 10 bits of mantissa, several times as fast.
+/// While it lives, GPUs may round the inputs of products of f32 matrices to TF32: 10 bits of mantissa, several times as
+/// fast.
 #[derive(Debug)]
 pub(crate) struct Tf32 {
     before: bool,
@@ -124,7 +125,8 @@ pub(crate) fn upload<T: Element>(numbers: &[T], device: Device) -> Result<Tensor
 /// Tensors of Adam, all of one shape and contiguous.
 pub(crate) type Parts<'a> = [&'a Tensor; 4];
 
-/// A step of Adam in place: parameters, gradients, means and squares of each, and the number of the step in a tensor `[1]`.
+/// A step of Adam in place: parameters, gradients, means and squares of each, and the number of the step in a tensor
+/// `[1]`.
 ///
 /// # Errors
 /// They do not fit each other.

@@ -7,8 +7,8 @@
 //! | `libtorch` | the boundary to libtorch: copies that nobody waits for, a fused Adam, TF32 |
 //! | `adam` | a step of Adam by it |
 //!
-//! Nothing is linked against CUDA. `libtorch_cuda`, half a gigabyte, is opened where a GPU is asked for, before libtorch is asked anything:
-//! it looks for its part for GPUs once.
+//! Nothing is linked against CUDA. `libtorch_cuda`, half a gigabyte, is opened where a GPU is asked for, before
+//! libtorch is asked anything: it looks for its part for GPUs once.
 
 pub(crate) mod adam;
 mod driver;

@@ -140,15 +140,16 @@ impl Seen {
         }
     }
 
-    /// Why a GPU, or (without a number) any GPU, cannot be used; `None` where it can, as far as can be told without using it.
+    /// Why a GPU, or (without a number) any GPU, cannot be used; `None` where it can, as far as can be told without
+    /// using it.
     pub fn why_not(&self, number: Option<usize>) -> Option<String> {
         let Seen { libtorch, driver, .. } = self;
         if !libtorch.has_cuda {
             let folder =
                 libtorch.folder.as_ref().map_or("its folder".to_owned(), |folder| folder.display().to_string());
             return Some(format!(
-                "this libtorch is for CPUs alone: {folder} has no {LIBRARY}; build with LIBTORCH naming one that has it, such as \
-                 that of `cargo xtask setup torch`"
+                "this libtorch is for CPUs alone: {folder} has no {LIBRARY}; build with LIBTORCH naming one that has \
+                 it, such as that of `cargo xtask setup torch`"
             ));
         }
         if let Some(error) = &libtorch.cuda_error {
@@ -162,8 +163,8 @@ impl Seen {
             && known.major < built.major
         {
             return Some(format!(
-                "the driver is too old: it knows CUDA up to {known}, and this libtorch was built with CUDA {built}; install a newer \
-                 driver, or a libtorch for CUDA {}",
+                "the driver is too old: it knows CUDA up to {known}, and this libtorch was built with CUDA {built}; \
+                 install a newer driver, or a libtorch for CUDA {}",
                 known.major
             ));
         }
@@ -175,8 +176,8 @@ impl Seen {
                     format!("the driver shows no GPU{error}: there is no /dev/nvidia0; a container must be given it")
                 }
                 None => format!(
-                    "the driver shows no GPU{error}, although there is {}; a container must be given /dev/nvidiactl and \
-                     /dev/nvidia-uvm too",
+                    "the driver shows no GPU{error}, although there is {}; a container must be given /dev/nvidiactl \
+                     and /dev/nvidia-uvm too",
                     self.device_nodes.join(", ")
                 ),
             });

@@ -5,8 +5,8 @@ use std::thread::Scope;
 
 use super::parallel::in_order;
 
-/// What `work` makes of each item of `source`, in their order, on `threads` of its own. At most `waiting` are ready and not yet taken; the
-/// threads end when the items do, or when nobody wants more.
+/// What `work` makes of each item of `source`, in their order, on `threads` of its own. At most `waiting` are ready and
+/// not yet taken; the threads end when the items do, or when nobody wants more.
 pub fn ahead<'scope, T: Send + 'scope, R: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     waiting: usize,
@@ -42,7 +42,8 @@ mod tests {
             };
             let taken: Vec<u64> = thread::scope(|scope| ahead(scope, 2, threads, 0..1000, work).take(10).collect());
             assert_eq!(taken, (0..10).map(|n| n * n).collect::<Vec<_>>());
-            // Ten taken, two that wait, and one that each thread has made or makes, and one more that it may have begun by then.
+            // Ten taken, two that wait, and one that each thread has made or makes, and one more that it may have begun
+            // by then.
             assert!(made.load(Ordering::Relaxed) <= 12 + 2 * threads, "{} by {threads} threads", made.into_inner());
             let all: Vec<u64> = thread::scope(|scope| ahead(scope, 3, threads, 0..100, |n| n).collect());
             assert_eq!(all, (0..100).collect::<Vec<_>>());

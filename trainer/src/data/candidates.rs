@@ -1,8 +1,9 @@
 //! `xsfm-train candidates`: the films that a user might be shown, as rows to rank.
 //!
-//! A film that training knows has an index of its own, by which it is found among the user's training rows. All that training does not know
-//! share index 0, and one that the user has rated says nothing of the others: which of them it was is found out from the raw ratings. Two
-//! such films of one year with the same genres and the same rating are one row, of which it does not matter which is left out.
+//! A film that training knows has an index of its own, by which it is found among the user's training rows. All that
+//! training does not know share index 0, and one that the user has rated says nothing of the others: which of them it
+//! was is found out from the raw ratings. Two such films of one year with the same genres and the same rating are one
+//! row, of which it does not matter which is left out.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;

@@ -66,8 +66,8 @@ pub(super) fn labels(source: &dyn Source, reading: Reading, counts: [u64; 2]) ->
     Err(DataError::file(source.path(), what))
 }
 
-/// A warning for each numeric field that has one token, by the counts of all tokens in training rows, though its values differ. Takes a
-/// pass only where there is a field of one token.
+/// A warning for each numeric field that has one token, by the counts of all tokens in training rows, though its values
+/// differ. Takes a pass only where there is a field of one token.
 ///
 /// # Errors
 /// Those of a pass.
@@ -111,8 +111,8 @@ pub(super) fn numbers_of_one_token(
         let name = &source.fields()[suspect.field].name;
         let token = suspect.first.get().and_then(|first| bucket(&first.to_string())).unwrap_or_default();
         format!(
-            "field {name:?}: its values differ, but all have one token, {token:?} (a number is floored up to 2, and beyond has the \
-             bucket floor(ln(v)^2)): rescale them, or make them categorical"
+            "field {name:?}: its values differ, but all have one token, {token:?} (a number is floored up to 2, and \
+             beyond has the bucket floor(ln(v)^2)): rescale them, or make them categorical"
         )
     };
     Ok(suspects.iter().filter(|suspect| suspect.differs.load(Ordering::Relaxed)).map(warning).collect())

@@ -9,7 +9,8 @@ use xsfm_interchange::rows::RowsReader;
 /// Checks that training and validation rows have both classes. Of each file as much is read as it takes to see both.
 ///
 /// # Errors
-/// Files that cannot be read, have no rows, or rows of one class alone; the message names the file, the number and the class.
+/// Files that cannot be read, have no rows, or rows of one class alone; the message names the file, the number and the
+/// class.
 pub fn check(data: &Dataset) -> Result<()> {
     for (part, why) in [
         (Part::Train, "there is nothing to learn from them"),
@@ -39,7 +40,8 @@ fn check_file(path: &Path, why: &str) -> Result<()> {
     ensure!(count > 0, "{}: no rows", path.display());
     let class = first.map_or(String::new(), |class| class.to_string());
     bail!(
-        "{}: all {count} rows have the label {class}: {why}; split the data anew, or in another way (`xsfm-train prepare --help`)",
+        "{}: all {count} rows have the label {class}: {why}; split the data anew, or in another way (`xsfm-train \
+         prepare --help`)",
         path.display()
     )
 }

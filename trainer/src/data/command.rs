@@ -20,16 +20,17 @@ use super::report::Report;
 use super::source::Source;
 use super::split::{Shares, SplitArgs, SplitKind};
 
-/// Encodes a raw data set: writes schema.json, train.arrow, valid.arrow, test.arrow, and prepare.json with what was counted.
+/// Encodes a raw data set: writes schema.json, train.arrow, valid.arrow, test.arrow, and prepare.json with what was
+/// counted.
 ///
-/// Vocabularies come from the training rows alone; what training did not see often enough is encoded as index 0. An empty
-/// value is a token of its own. Rows are streamed in two passes on all cores; the outputs do not depend on the number of
-/// cores. A run that was interrupted while encoding begins there when it is repeated. Files of text may be gzip. Where rows come in
-/// several files, those of a folder or pattern are read in the order of their names, in which numbers count as numbers (day_2 before
-/// day_10); names that begin with a dot or `_` are passed over.
+/// Vocabularies come from the training rows alone; what training did not see often enough is encoded as index 0. An
+/// empty value is a token of its own. Rows are streamed in two passes on all cores; the outputs do not depend on the
+/// number of cores. A run that was interrupted while encoding begins there when it is repeated. Files of text may be
+/// gzip. Where rows come in several files, those of a folder or pattern are read in the order of their names, in which
+/// numbers count as numbers (day_2 before day_10); names that begin with a dot or `_` are passed over.
 ///
-/// Malformed rows are left out, counted and shown; where they are more than --max-bad of all rows, or with --strict at the
-/// first, the program ends and writes nothing.
+/// Malformed rows are left out, counted and shown; where they are more than --max-bad of all rows, or with --strict at
+/// the first, the program ends and writes nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -40,9 +41,9 @@ pub struct Args {
 enum SourceArgs {
     /// Criteo Display Advertising Challenge: train.txt of Kaggle, also gzip
     ///
-    /// Label, 13 integers, 26 categories as hexadecimal digits, separated by tabs, without a header. An integer v <= 2 is its own
-    /// token, a larger one that of floor(ln(v)^2). Split by default like this: the first 85 % of the rows for training, 7.5 % for
-    /// validation, the last 7.5 % for test.
+    /// Label, 13 integers, 26 categories as hexadecimal digits, separated by tabs, without a header. An integer v <= 2
+    /// is its own token, a larger one that of floor(ln(v)^2). Split by default like this: the first 85 % of the rows
+    /// for training, 7.5 % for validation, the last 7.5 % for test.
     Criteo {
         /// train.txt or train.txt.gz; or its parts: several files, a folder, or a pattern ('day_*.gz')
         #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
@@ -55,9 +56,10 @@ enum SourceArgs {
     },
     /// RecSys Challenge 2020: tweets of Twitter, also gzip
     ///
-    /// 24 columns separated by the byte 1, lists inside by tabs, without a header. Fields: hashtags, media, links, domains (bags),
-    /// tweet_type, language, hour and weekday (UTC), and for author and reader id, followers, following, verified and
-    /// days since the account was made (counts like Criteo's), author_follows_reader. Chronological by default.
+    /// 24 columns separated by the byte 1, lists inside by tabs, without a header. Fields: hashtags, media, links,
+    /// domains (bags), tweet_type, language, hour and weekday (UTC), and for author and reader id, followers,
+    /// following, verified and days since the account was made (counts like Criteo's), author_follows_reader.
+    /// Chronological by default.
     #[command(name = "recsys2020")]
     Recsys {
         /// training.tsv or training.tsv.gz; or its parts: several files, a folder, or a pattern ('day_*.gz')
@@ -87,8 +89,8 @@ enum SourceArgs {
     },
     /// MovieLens-100K or 1M; a rating of 4 or more counts as a click
     ///
-    /// Reads RecBole's files (ml-100k.inter, .user, .item) or GroupLens' (u.data, u.user, u.item; ratings.dat, users.dat,
-    /// movies.dat). Fields: user, item, age, gender, occupation, release_year, genres (a bag).
+    /// Reads RecBole's files (ml-100k.inter, .user, .item) or GroupLens' (u.data, u.user, u.item; ratings.dat,
+    /// users.dat, movies.dat). Fields: user, item, age, gender, occupation, release_year, genres (a bag).
     Movielens {
         /// Folder of the raw files
         #[arg(long, value_name = "DIR")]

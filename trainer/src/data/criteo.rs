@@ -1,5 +1,6 @@
 //! `train.txt` of the Criteo Display Advertising Challenge (Kaggle 2014): no header, tab-separated, label, I1 to I13
-//! (integers, may be empty), C1 to C26 (32 bits as hexadecimal digits, may be empty). It may be gzip, and in several files.
+//! (integers, may be empty), C1 to C26 (32 bits as hexadecimal digits, may be empty). It may be gzip, and in several
+//! files.
 
 use indicatif::ProgressBar;
 use xsfm_interchange::bucket::bucket;

@@ -29,7 +29,8 @@ impl CsvSource {
     /// Reads the description, and checks that the files have its columns.
     ///
     /// # Errors
-    /// The files cannot be read, the description is not one, a file lacks a column, or has another header than the first.
+    /// The files cannot be read, the description is not one, a file lacks a column, or has another header than the
+    /// first.
     pub fn open(files: impl Into<Files>, schema: &Path) -> Result<Self, DataError> {
         Self::new(files.into(), Some(schema), Description::load(schema)?)
     }

@@ -23,15 +23,15 @@ pub(super) const SCHEMA_HELP: &str = r#"The schema file:
   header = true          # default true; without one, columns are positions from 0
   quoting = true         # default true, but false for a TSV
   min_count = 2          # default 1: rarer tokens share the out-of-vocabulary row
-  time = "timestamp"     # optional: what --split chronological orders by; otherwise the order of the file. A number, or ISO 8601:
-                         # 2024-03-05, 2024-03-05T10:00:00.25+01:00, 2024-03-05 09:00:00 (UTC, where no zone is said)
-
+  time = "timestamp"     # optional: what --split chronological orders by, in place of the order of the file.
+                         # A number, or ISO 8601: 2024-03-05, 2024-03-05T10:00:00.25+01:00,
+                         # 2024-03-05 09:00:00 (UTC, where no zone is said)
   weight = "cost"        # optional: how much a row counts, in the loss and in every figure; a number from 0 on
 
   [label]
   column = "rating"      # a name of the header, or a position
-  at_least = 4           # the rule: at_least = NUMBER, or equals = "TEXT"; without one, values are 0 and 1 (also 1.0, true);
-                         # an empty label makes its row malformed
+  at_least = 4           # the rule: at_least = NUMBER, or equals = "TEXT"; without one, values are 0 and 1
+                         # (also 1.0, true); an empty label makes its row malformed
 
   [[fields]]
   name = "user"          # the column of this name, unless `column` says otherwise
@@ -45,12 +45,13 @@ pub(super) const SCHEMA_HELP: &str = r#"The schema file:
   kind = "bag"           # several tokens; empty ones are dropped
   separator = " "        # default "|"
   max_bag = 20           # default 1024, which is the most: longer bags are cut, and counted
-  keep = "last"          # default "first": which tokens of a longer bag stay; "last" for histories whose oldest come first
+  keep = "last"          # default "first": which tokens of a longer bag stay; "last" for histories whose
+                         # oldest come first
 
   [[fields]]
   name = "views"
-  kind = "numeric"       # Criteo log bucketing, for counts: v <= 2 has the token floor(v), so that all of [0, 1) are one token;
-                         # v > 2 has that of floor(ln(v)^2); empty is a token of its own
+  kind = "numeric"       # Criteo log bucketing, for counts: v <= 2 has the token floor(v), so that all of
+                         # [0, 1) are one token; v > 2 has that of floor(ln(v)^2); empty is a token of its own
 "#;
 
 /// The columns of a file, and what becomes of them.

@@ -29,7 +29,10 @@ pub enum DataError {
         what: String,
     },
     /// More malformed rows than are allowed.
-    #[error("{path}: {malformed} of {rows} rows are malformed, more than the {} % that --max-bad allows:\n  {}", 100.0 * max_bad, examples.join("\n  "))]
+    #[error(
+        "{path}: {malformed} of {rows} rows are malformed, more than the {} % that --max-bad allows:\n  {}",
+        100.0 * max_bad, examples.join("\n  ")
+    )]
     Malformed {
         /// The file.
         path: PathBuf,

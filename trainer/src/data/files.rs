@@ -16,8 +16,9 @@ pub struct Files {
 }
 
 impl Files {
-    /// Finds the files: those that are named, all of a folder, or all that a pattern with `*`, `?` or `[…]` fits. Those of one folder or pattern are
-    /// in the order of their names, in which numbers count as numbers. Names that begin with a dot or `_` (as `_SUCCESS`) are no rows.
+    /// Finds the files: those that are named, all of a folder, or all that a pattern with `*`, `?` or `[…]` fits. Those
+    /// of one folder or pattern are in the order of their names, in which numbers count as numbers. Names that begin
+    /// with a dot or `_` (as `_SUCCESS`) are no rows.
     ///
     /// # Errors
     /// A folder or pattern without a file, a folder in it, or a file that comes twice.

@@ -1,7 +1,7 @@
 //! `xsfm-train fold`: the same rows with smaller vocabularies.
 //!
-//! A token that few training rows have becomes its field's out-of-vocabulary row, as `prepare` with that minimum count would have
-//! made it: the files are the same, byte for byte. Raw rows are not needed.
+//! A token that few training rows have becomes its field's out-of-vocabulary row, as `prepare` with that minimum count
+//! would have made it: the files are the same, byte for byte. Raw rows are not needed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,8 +24,8 @@ const FILE: &str = "fold.json";
 
 /// Encodes rows again with smaller vocabularies: what fewer training rows have shares the out-of-vocabulary row.
 ///
-/// The rows stay in their order, so that teachers can read the old ones (`distill --teacher-data`). The files are those that
-/// `prepare` makes with this minimum count for all fields.
+/// The rows stay in their order, so that teachers can read the old ones (`distill --teacher-data`). The files are those
+/// that `prepare` makes with this minimum count for all fields.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Folder of encoded rows
@@ -84,8 +84,8 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Writes the rows of the folder `data` to the folder `out`; nothing where they are there already. Processes that fold to one folder take
-/// turns.
+/// Writes the rows of the folder `data` to the folder `out`; nothing where they are there already. Processes that fold
+/// to one folder take turns.
 ///
 /// # Errors
 /// Rows that cannot be read or written; `out` is `data`.

@@ -20,7 +20,8 @@ use super::parallel::in_order;
 use super::pass::Reading;
 use super::planted::{Planted, probability};
 
-/// Features of C1 to C26 in Criteo's rows, those of ten rows and more; with 13 fields of about 60 they add up to 1,086,810.
+/// Features of C1 to C26 in Criteo's rows, those of ten rows and more; with 13 fields of about 60 they add up to
+/// 1,086,810.
 const CRITEO_SIZES: [u32; 26] = [
     1458, 556, 245_197, 166_166, 306, 20, 12_055, 634, 4, 46_330, 5229, 243_454, 3177, 27, 11_745, 225_322, 11, 4727,
     2058, 5, 238_640, 18, 16, 67_856, 89, 50_942,
@@ -44,10 +45,10 @@ pub mod file {
 
 /// Writes rows of a planted DeepFwFM: what a model can learn from them at best is known.
 ///
-/// Labels are drawn with the truth's probabilities, features of a field by Zipf's law. Writes rows.tsv in Criteo's layout (label,
-/// numbers, categories as hexadecimal digits), logits.txt with the truth's logit of each row, truth.json with its AUC and
-/// LogLoss, and schema.toml for `prepare csv`. `prepare criteo` reads rows.tsv where the numbers of fields are Criteo's, as
-/// they are by default. The same seed gives the same files.
+/// Labels are drawn with the truth's probabilities, features of a field by Zipf's law. Writes rows.tsv in Criteo's
+/// layout (label, numbers, categories as hexadecimal digits), logits.txt with the truth's logit of each row, truth.json
+/// with its AUC and LogLoss, and schema.toml for `prepare csv`. `prepare criteo` reads rows.tsv where the numbers of
+/// fields are Criteo's, as they are by default. The same seed gives the same files.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Folder to write to
@@ -66,7 +67,8 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 60)]
     pub numeric_size: u32,
     /// Number of features of each categorical field, separated by commas [default: those of Criteo's 26]
-    #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_values_t = CRITEO_SIZES, hide_default_value = true)]
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',')]
+    #[arg(default_values_t = CRITEO_SIZES, hide_default_value = true)]
     pub categories: Vec<u32>,
     /// Standard deviation of the truth's logits: the larger, the easier clicks are to predict
     #[arg(long, default_value_t = 1.5)]

@@ -104,8 +104,8 @@ impl<'a> Buffer<'a> {
         Ok(())
     }
 
-    /// Reads until the rest has whole lines of about a block's size, one at least; says where they end. At the end of the file the last
-    /// line may lack its end.
+    /// Reads until the rest has whole lines of about a block's size, one at least; says where they end. At the end of
+    /// the file the last line may lack its end.
     pub(super) fn whole_lines(&mut self) -> Result<usize, DataError> {
         let mut wanted = BLOCK_BYTES;
         let mut searched = 0;
@@ -243,7 +243,8 @@ pub(super) fn without_end(line: &[u8], line_end: u8) -> &[u8] {
     }
 }
 
-/// Bytes that no text has: a zero is what a disk had in place of it, and a carriage return alone ends a line in one program and not in the next.
+/// Bytes that no text has: a zero is what a disk had in place of it, and a carriage return alone ends a line in one
+/// program and not in the next.
 ///
 /// # Errors
 /// There is one.

@@ -65,7 +65,8 @@ pub(super) fn foreign(head: &[u8]) -> Option<String> {
     Some(format!("this is {what}: {advice}"))
 }
 
-/// Text of two or four bytes a letter, which has no mark: letters of ASCII then have their zeros always in the same places.
+/// Text of two or four bytes a letter, which has no mark: letters of ASCII then have their zeros always in the same
+/// places.
 fn wide(head: &[u8]) -> Option<&'static str> {
     let zeros = |first: usize, step: usize| head.iter().skip(first).step_by(step).filter(|&&b| b == 0).count();
     let (quarter, half) = (head.len() / 4, head.len() / 2);

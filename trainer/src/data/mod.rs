@@ -2,7 +2,7 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | [`source`], [`raw`], [`error`] | the interface of a raw data set: its fields, blocks of rows, why it cannot be read |
+//! | [`source`], [`raw`], [`error`] | a raw data set: its fields, blocks of rows, why it cannot be read |
 //! | [`files`] | which files the rows come from: one, a folder's, a pattern's |
 //! | [`criteo`], [`recsys`], [`movielens`], [`csv`], [`parquet`] | the data sets |
 //! | `open`, `magic`, `lines`, `records`, `header` | text and what is none, lines, records of a CSV and their columns |
@@ -10,7 +10,7 @@
 //! | [`split`], `plan` | which rows are for training, validation and test |
 //! | [`pass`], [`parallel`] | all rows, on all cores, in order; the policy for malformed ones |
 //! | `checks` | what makes rows useless though each is well: one class, one bucket |
-//! | [`prepare`], [`report`], [`command`] | vocabularies from the training rows, then `schema.json` and three files of encoded rows |
+//! | [`prepare`], [`report`], [`command`] | vocabularies of the training rows, `schema.json`, three files of rows |
 //! | [`dataset`] | opens a folder of encoded rows |
 //! | [`same`] | whether two folders have the same rows |
 //! | [`fold`] | the same rows with smaller vocabularies |

@@ -1,6 +1,6 @@
 //! MovieLens-100K, in RecBole's files (`ml-100k.inter`, `.user`, `.item`: tab-separated with a typed header) or
-//! GroupLens' (`u.data`, `u.user`, `u.item`: `|`-separated and Latin-1); MovieLens-1M, in GroupLens' (`ratings.dat`, `users.dat`,
-//! `movies.dat`: `::`-separated and Latin-1).
+//! GroupLens' (`u.data`, `u.user`, `u.item`: `|`-separated and Latin-1); MovieLens-1M, in GroupLens' (`ratings.dat`,
+//! `users.dat`, `movies.dat`: `::`-separated and Latin-1).
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -224,7 +224,8 @@ fn year_of_title(title: &str) -> Result<String, String> {
 }
 
 impl Table {
-    /// Visits the cells of all lines behind the header. A table of users or films is small, and nothing can be spared of it.
+    /// Visits the cells of all lines behind the header. A table of users or films is small, and nothing can be spared
+    /// of it.
     fn lines(&self, mut visit: impl FnMut(&[&str]) -> Result<(), String>) -> Result<(), DataError> {
         let path = &self.path;
         let mut input = BufReader::new(open(path, &ProgressBar::hidden())?);

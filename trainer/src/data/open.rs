@@ -29,7 +29,8 @@ impl fmt::Debug for Text {
     }
 }
 
-/// Opens a file of text; gzip, in one piece or several, is known by its first bytes, whatever its name. `progress` counts bytes of the file.
+/// Opens a file of text; gzip, in one piece or several, is known by its first bytes, whatever its name. `progress`
+/// counts bytes of the file.
 ///
 /// # Errors
 /// The file cannot be read, cannot be read twice (a pipe), or is no text in UTF-8 by its first bytes.

@@ -3,8 +3,8 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// Takes jobs one after the other, works on them on several threads, and hands the results to `collect` in the order of the
-/// jobs. A thread has one job at a time, so that `threads` jobs at most are in memory.
+/// Takes jobs one after the other, works on them on several threads, and hands the results to `collect` in the order of
+/// the jobs. A thread has one job at a time, so that `threads` jobs at most are in memory.
 ///
 /// # Errors
 /// The first error in the order of the jobs, of a job or of `collect`; later jobs are not collected.

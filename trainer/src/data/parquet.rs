@@ -1,6 +1,7 @@
 //! Any Parquet file, described by the small TOML file that describes a CSV too: columns by name, lists as bags.
 //!
-//! A value that does not fit its field makes its row malformed. What contradicts the file's own types makes the file damaged.
+//! A value that does not fit its field makes its row malformed. What contradicts the file's own types makes the file
+//! damaged.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
@@ -52,7 +53,8 @@ impl ParquetSource {
     /// Reads the description, and checks that the files have its columns.
     ///
     /// # Errors
-    /// The files cannot be read, the description is not one, a file lacks a column, or has it with another type than the first.
+    /// The files cannot be read, the description is not one, a file lacks a column, or has it with another type than
+    /// the first.
     pub fn open(files: impl Into<Files>, schema: &Path) -> Result<Self, DataError> {
         let (files, description) = (files.into(), Description::load(schema)?);
         let layout = |path: &PathBuf| Layout::of(path, schema, &description);
@@ -99,7 +101,8 @@ impl Layout {
         Ok(Layout { projection, label, time, weight, fields })
     }
 
-    /// Checks that the columns have the types that they have in the first file: a time in other units would be another time.
+    /// Checks that the columns have the types that they have in the first file: a time in other units would be another
+    /// time.
     fn check_same(&self, path: &Path, first: &Layout, first_path: &Path) -> Result<(), DataError> {
         for column in self.projection.get_fields() {
             let name = column.name();

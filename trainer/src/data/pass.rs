@@ -81,7 +81,8 @@ impl Rows<'_> {
 /// Gives blocks of rows to `work` on all threads, and its results to `collect` in the order of the file.
 ///
 /// # Errors
-/// Files that cannot be read, malformed rows that `reading` does not allow, a split that does not fit, and those of `collect`.
+/// Files that cannot be read, malformed rows that `reading` does not allow, a split that does not fit, and those of
+/// `collect`.
 pub(super) fn pass<R>(
     source: &dyn Source,
     reading: Reading,
@@ -142,7 +143,8 @@ impl Walk {
     }
 }
 
-/// A bar over the bytes of the files, with the rows so far and the time that is left; silent where there is no terminal.
+/// A bar over the bytes of the files, with the rows so far and the time that is left; silent where there is no
+/// terminal.
 ///
 /// # Errors
 /// A file cannot be read.

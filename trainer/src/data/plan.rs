@@ -63,7 +63,8 @@ impl Plan {
     }
 }
 
-/// The times where validation and test begin; an error where there is one time alone. Memory grows with the number of distinct times, not of rows.
+/// The times where validation and test begin; an error where there is one time alone. Memory grows with the number of
+/// distinct times, not of rows.
 fn boundaries_in_time(source: &dyn Source, reading: Reading, shares: Shares) -> Result<[u128; 2], DataError> {
     let mut counts = HashMap::<u128, u64, RandomState>::default();
     let keys = |rows: &mut Rows<'_>| {
@@ -104,7 +105,8 @@ mod tests {
 
     #[test]
     fn draws_are_those_of_one_in_ten() {
-        // The student in the repository goes with rows that were split by drawing one of ten. Thousandths give the same.
+        // The student in the repository goes with rows that were split by drawing one of ten. Thousandths give the
+        // same.
         for seed in 0..4 {
             let plan = Plan::Random { seed, draws: Shares::default().boundaries(1000) };
             let Ok(Parts::Each(parts)) = plan.assigner().and_then(|mut assigner| assigner.parts(0, 200_000)) else {

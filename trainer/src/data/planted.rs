@@ -4,8 +4,8 @@
 //! logit = bias + sum_f w_f[x_f] + sum_{i<j} r_ij <v_i[x_i], v_j[x_j]> + MLP(concat v_f[x_f])
 //! ```
 //!
-//! The numbers of a feature are a hash of seed, field and index: there is no table, and fields may be of any size. Features of
-//! a field have Zipf's law with exponent 1: a few are frequent, and most are rare.
+//! The numbers of a feature are a hash of seed, field and index: there is no table, and fields may be of any size.
+//! Features of a field have Zipf's law with exponent 1: a few are frequent, and most are rare.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -46,7 +46,8 @@ fn uniform(bits: u64) -> [f32; 2] {
 }
 
 impl Planted {
-    /// A truth whose logits have the deviation `strength` and whose rows are clicked with probability `click_rate` on average.
+    /// A truth whose logits have the deviation `strength` and whose rows are clicked with probability `click_rate` on
+    /// average.
     pub(super) fn new(seed: u64, sizes: Vec<u32>, strength: f64, click_rate: f64) -> Self {
         let n = sizes.len();
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);

@@ -34,8 +34,8 @@ pub mod file {
     pub const COUNTED: &str = "counted.json.part";
 }
 
-/// What the passes before encoding found out. It is kept beside the outputs, so that a run that was interrupted in the last
-/// and longest pass need not begin from nothing.
+/// What the passes before encoding found out. It is kept beside the outputs, so that a run that was interrupted in the
+/// last and longest pass need not begin from nothing.
 #[derive(Debug, Serialize, Deserialize)]
 struct Counted {
     /// What it depends on.
@@ -48,7 +48,8 @@ struct Counted {
 /// Prepares a data set in the folder `out`.
 ///
 /// # Errors
-/// The source cannot be read, has more malformed rows than allowed, or no row for training; the outputs cannot be written.
+/// The source cannot be read, has more malformed rows than allowed, or no row for training; the outputs cannot be
+/// written.
 pub fn prepare(source: &dyn Source, split: &Split, reading: Reading, out: &Path) -> Result<Report, DataError> {
     let of = identity(source, split)?;
     let counted_path = out.join(file::COUNTED);
@@ -109,10 +110,11 @@ impl Tokens {
     }
 }
 
-/// First pass: the vocabulary of each field, frequent tokens first, equally frequent ones in alphabetical order; and warnings.
+/// First pass: the vocabulary of each field, frequent tokens first, equally frequent ones in alphabetical order; and
+/// warnings.
 ///
-/// There is one map for each field, whatever the number of threads: a thread gathers the tokens of a block, and counts a
-/// field at a time. Maps of its own would multiply the memory by the number of threads.
+/// There is one map for each field, whatever the number of threads: a thread gathers the tokens of a block, and counts
+/// a field at a time. Maps of its own would multiply the memory by the number of threads.
 fn count(source: &dyn Source, reading: Reading, plan: &Plan) -> Result<(Vec<Vec<String>>, Vec<String>), DataError> {
     let fields = source.fields();
     let counts: Vec<Mutex<TokenMap<u64>>> = fields.iter().map(|_| Mutex::default()).collect();

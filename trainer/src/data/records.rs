@@ -1,11 +1,13 @@
 //! Records of a CSV: where they begin and end, which quotes are stray, and where their values lie.
 //!
-//! A value that opens with a quote closes with a quote before a delimiter or a line's end, and may have line breaks. Where it does not, or
-//! where a record over several lines then has another number of columns, the row is malformed by the line in which the quote opened, and
-//! reading goes on at the next line: a stray quote costs one row, not those up to the next quote.
+//! A value that opens with a quote closes with a quote before a delimiter or a line's end, and may have line breaks.
+//! Where it does not, or where a record over several lines then has another number of columns, the row is malformed by
+//! the line in which the quote opened, and reading goes on at the next line: a stray quote costs one row, not those up
+//! to the next quote.
 //!
-//! Inside of a quoted value every quote that has no twin ends it, well or not. So what was read in vain ends at the next line with a
-//! stray quote, or is a value of one of the record's columns: the time for a file full of them is linear in its size.
+//! Inside of a quoted value every quote that has no twin ends it, well or not. So what was read in vain ends at the
+//! next line with a stray quote, or is a value of one of the record's columns: the time for a file full of them is
+//! linear in its size.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -70,7 +72,8 @@ enum Scan {
     Unfinished,
 }
 
-/// Reads about a block of records, but no more than `most`. `width` is how many columns they should have, where that is known.
+/// Reads about a block of records, but no more than `most`. `width` is how many columns they should have, where that is
+/// known.
 ///
 /// # Errors
 /// The file cannot be read, or has a line of more than 16 MiB.
@@ -173,8 +176,8 @@ fn other_columns(columns: usize, width: Option<usize>) -> String {
     format!("{columns}{more} columns, {width} expected, with the value of several lines that a quote opens here")
 }
 
-/// Finds the end of the record that begins `text`, whose first line has `first_line` bytes, and adds to `ends` where its
-/// values end; `all` says that no more text follows.
+/// Finds the end of the record that begins `text`, whose first line has `first_line` bytes, and adds to `ends` where
+/// its values end; `all` says that no more text follows.
 fn scan(text: &[u8], first_line: usize, format: Format, all: bool, ends: &mut Vec<usize>) -> Scan {
     let Format { delimiter, line_end, width } = format;
     // The first quote whose value has several lines, and its column.
@@ -258,8 +261,8 @@ fn closing(text: &[u8], quote: usize, delimiter: u8, line_end: u8, all: bool) ->
     }
 }
 
-/// The first byte from `from` on that is wanted. Values are short: a few bytes are looked at one by one, before a search that takes many at a
-/// time pays.
+/// The first byte from `from` on that is wanted. Values are short: a few bytes are looked at one by one, before a
+/// search that takes many at a time pays.
 fn find(
     text: &[u8],
     from: usize,

@@ -113,8 +113,8 @@ impl RecSys {
             add(&format!("{person}_verified"), column + 3, Rule::Flag);
             add(&format!("{person}_age"), column + 4, Rule::Age);
         }
-        // `engagee_follows_engager`: "Does the account of the engaged Tweet author follow the account that has made the engagement?"
-        // (Belli et al. 2020, arXiv:2004.13715)
+        // `engagee_follows_engager`: "Does the account of the engaged Tweet author follow the account that has made the
+        // engagement?" (Belli et al. 2020, arXiv:2004.13715)
         add("author_follows_reader", 19, Rule::Flag);
         source
     }

@@ -1,4 +1,5 @@
-//! Whether two folders have the same training rows with other vocabularies: every label, and every token that both know.
+//! Whether two folders have the same training rows with other vocabularies: every label, and every token that both
+//! know.
 
 use std::path::Path;
 
@@ -10,7 +11,8 @@ use xsfm_interchange::schema::{Field, Schema};
 /// Checks that row for row the training rows of a teacher's folder are those of a student's.
 ///
 /// # Errors
-/// Other fields, another number of rows, another label or token; the message names both folders, and the first row that differs.
+/// Other fields, another number of rows, another label or token; the message names both folders, and the first row that
+/// differs.
 pub fn check_rows(teacher: &Dataset, student: &Dataset) -> Result<()> {
     if teacher.fingerprint() == student.fingerprint() && teacher.fingerprint().train.is_some() {
         return Ok(());
@@ -30,7 +32,8 @@ pub fn check_rows(teacher: &Dataset, student: &Dataset) -> Result<()> {
         let (their_label, our_label) = (their.label(t).unwrap_or(0), our.label(o).unwrap_or(0));
         if their_label != our_label {
             bail!(
-                "{}: training row {number} has label {their_label} and {our_label}; rows are the same, in the same order",
+                "{}: training row {number} has label {their_label} and {our_label}; rows are the same, in the same \
+                 order",
                 files()
             );
         }

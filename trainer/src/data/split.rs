@@ -75,8 +75,9 @@ pub enum Split {
         /// How many for what.
         shares: Shares,
     },
-    /// The first rows for training, the next for validation, the last for test: by the data set's time, of which rows of the
-    /// same stay together, or where it has none by the order of the file, in which malformed rows have their place too.
+    /// The first rows for training, the next for validation, the last for test: by the data set's time, of which rows
+    /// of the same stay together, or where it has none by the order of the file, in which malformed rows have their
+    /// place too.
     Chronological(Shares),
     /// One letter per row: t, v or e.
     File(PathBuf),

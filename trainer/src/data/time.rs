@@ -4,9 +4,11 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// A point in time that is compared with others: a number of any unit, or seconds since 1970-01-01 UTC where it was written as ISO 8601.
+/// A point in time that is compared with others: a number of any unit, or seconds since 1970-01-01 UTC where it was
+/// written as ISO 8601.
 ///
-/// 64 bits before the binary point and 64 behind: nanoseconds keep their order beside seconds since 1970, which f64 would lose.
+/// 64 bits before the binary point and 64 behind: nanoseconds keep their order beside seconds since 1970, which f64
+/// would lose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(i128);
 
@@ -20,8 +22,9 @@ impl Time {
         Time(i128::from(value) * ONE)
     }
 
-    /// Reads a number (`1700000000.25`, `1e9`) or a time of ISO 8601: a date alone, or with a time of day behind a `T` or a space, with a
-    /// fraction of a second or without, with a zone (`Z`, `+01:00`, `+0100`, `UTC`) or without, which is UTC. `None` for anything else.
+    /// Reads a number (`1700000000.25`, `1e9`) or a time of ISO 8601: a date alone, or with a time of day behind a `T`
+    /// or a space, with a fraction of a second or without, with a zone (`Z`, `+01:00`, `+0100`, `UTC`) or without,
+    /// which is UTC. `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         Self::plain_number(text).or_else(|| Self::number(text)).or_else(|| Self::iso(text))
     }

@@ -1,5 +1,5 @@
-//! Tokens that are taken for unknown ones in training: the out-of-vocabulary row of a field stands for what training rows do not have, and
-//! learns nothing where they have all there is.
+//! Tokens that are taken for unknown ones in training: the out-of-vocabulary row of a field stands for what training
+//! rows do not have, and learns nothing where they have all there is.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};

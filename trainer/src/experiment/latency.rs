@@ -1,5 +1,5 @@
-//! Time of a call to each model, one after another: of the packed file on this CPU, and of the checkpoint in libtorch where it was trained.
-//! `latency.json` in the folder of a row's first seed.
+//! Time of a call to each model, one after another: of the packed file on this CPU, and of the checkpoint in libtorch
+//! where it was trained. `latency.json` in the folder of a row's first seed.
 
 use std::fs;
 use std::path::Path;

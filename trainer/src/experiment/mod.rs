@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | [`row`] | `experiments/DATASET/*.toml` | [`Row`](row::Row)s: what is trained, from what, and how it is packed |
 //! | [`plan`] | rows, seeds | every (row, seed) with those that it needs |
-//! | [`tools`] | a (row, seed) | the commands that a user would type: `xsfm-train train`, `xsfm pack`, `xsfm evaluate` |
-//! | [`run`] | a plan | `OUT/ROW/seed-N/` with checkpoint, packed model, [`Outcome`](outcome::Outcome) and [`Predictions`](predictions::Predictions) |
+//! | [`tools`] | a (row, seed) | a user's commands: `xsfm-train train`, `xsfm pack`, `xsfm evaluate` |
+//! | [`run`] | a plan | `OUT/ROW/seed-N/`: checkpoint, packed model, [`outcome`], [`predictions`] |
 //! | [`latency`] | packed models | time of a call on this CPU, batches 1 to 1024 |
 //! | [`budget`] | a number of bytes, a space of settings | the best student that fits, and the frontier |
 //! | [`tune`] | minutes | the settings of a training that matter |

@@ -1,5 +1,5 @@
-//! Logits of a row's model on the rows that a report shows, with their labels: what it takes to tell by how much two models really differ.
-//! `predictions.safetensors` in a unit's folder, 8 bytes a row.
+//! Logits of a row's model on the rows that a report shows, with their labels: what it takes to tell by how much two
+//! models really differ. `predictions.safetensors` in a unit's folder, 8 bytes a row.
 
 use std::fs;
 use std::path::Path;

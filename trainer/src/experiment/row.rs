@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 pub const DEFAULTS: &str = "defaults.toml";
 
 /// Shown by `xsfm-train run --help`.
-pub const HELP: &str = r#"A row's file, experiments/DATASET/NUMBER-NAME.toml; numbers order the rows of a report. Everything but the title is optional:
+pub const HELP: &str = r#"A row's file, experiments/DATASET/NUMBER-NAME.toml; numbers order the rows of a report.
+Everything but the title is optional:
 
   title = "DeepFwFM 64-64, distilled, int8"
   table = "Distillation"          # the table of the report that shows it
@@ -34,10 +35,11 @@ pub const HELP: &str = r#"A row's file, experiments/DATASET/NUMBER-NAME.toml; nu
   table_bits = 4
   rank = 2                        # factorise the field matrix after training
 
-A row whose training diverges is told in the end and shown as such by `xsfm-train report`; the others are made all the same, but not what
-needs it. It is not tried again with the same settings.
+A row whose training diverges is told in the end and shown as such by `xsfm-train report`; the others are made all the
+same, but not what needs it. It is not tried again with the same settings.
 
-defaults.toml beside them has `dataset`, `prepare` (the command that makes the data), `seeds`, and flags for every [train].
+defaults.toml beside them has `dataset`, `prepare` (the command that makes the data), `seeds`, and flags for every
+[train].
 "#;
 
 /// One row of a table.
@@ -336,7 +338,7 @@ mod tests {
             DEFAULT,
             (
                 "student.toml",
-                "title = \"S\"\nteacher = [\"teacher:{seed}1-{seed}3\"]\n[train]\nepochs = 9\n[pack]\nmode = \"int8\"\n",
+                "title = 'S'\nteacher = ['teacher:{seed}1-{seed}3']\n[train]\nepochs = 9\n[pack]\nmode = 'int8'\n",
             ),
             ("07-teacher.toml", "title = \"T\"\nseeds = [7]\n"),
             ("other.toml", "title = \"O\"\n"),

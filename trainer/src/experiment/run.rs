@@ -28,7 +28,8 @@ pub struct Args {
     /// These seeds instead of those in the files
     #[arg(long, value_name = "S,…", value_delimiter = ',')]
     seeds: Vec<u64>,
-    /// In the end, measure the time of calls, one model after another: of packed files on this CPU, of checkpoints in libtorch on
+    /// In the end, measure the time of calls, one model after another: of packed files on this CPU, of checkpoints in
+    /// libtorch on
     /// --device. Best on an otherwise idle machine
     #[arg(long)]
     latency: bool,
@@ -155,7 +156,8 @@ pub fn make_all(experiments: &Experiments, plan: &Plan, tools: &Tools, jobs: usi
     let waiting = plan.units.len() - state.done.len() - state.failed.len() - state.diverged.len();
     if let Some((unit, error)) = state.failed.first() {
         bail!(
-            "{} of {} failed, and {waiting} that need them or what diverged were not begun; the first is {} seed {}: {error}",
+            "{} of {} failed, and {waiting} that need them or what diverged were not begun; the first is {} seed {}: \
+             {error}",
             state.failed.len(),
             plan.units.len(),
             unit.row,

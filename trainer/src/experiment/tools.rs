@@ -1,5 +1,5 @@
-//! The commands that make one row: those that a user would type, each in a process of its own, so that rows train side by side
-//! and random numbers of one do not depend on another.
+//! The commands that make one row: those that a user would type, each in a process of its own, so that rows train side
+//! by side and random numbers of one do not depend on another.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -42,7 +42,8 @@ pub struct Means {
     /// Folder for checkpoints, packed models and figures: OUT/ROW/seed-N/
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Trainings at a time; by default one per core, on a GPU one: each has a context of its own there, and they take turns
+    /// Trainings at a time; by default one per core, on a GPU one: each has a context of its own there, and they take
+    /// turns
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZero<usize>>,
     /// CPU threads of a training
@@ -65,7 +66,8 @@ impl Means {
         let device = device::check(&self.device)?;
         if device != Device::Cpu && self.jobs() > 1 {
             output::say(format_args!(
-                "NOTE: --jobs {} on {}: each training has a context of its own there, with its memory, and they take turns",
+                "NOTE: --jobs {} on {}: each training has a context of its own there, with its memory, and they take \
+                 turns",
                 self.jobs(),
                 self.device
             ));

@@ -1,8 +1,9 @@
-//! All fields' vectors in one gather: the tables of all fields lie one after another in one tensor, and an index becomes a row
-//! of it by adding the field's offset. Quotient-remainder fields (Shi et al. 2019, arXiv:1909.02107) gather a second row from a
-//! second tensor, and the two are composed.
+//! All fields' vectors in one gather: the tables of all fields lie one after another in one tensor, and an index
+//! becomes a row of it by adding the field's offset. Quotient-remainder fields (Shi et al. 2019, arXiv:1909.02107)
+//! gather a second row from a second tensor, and the two are composed.
 //!
-//! `concat` is a sum here: the quotient row fills the first half of the columns, the remainder row the second, zeros the rest.
+//! `concat` is a sum here: the quotient row fills the first half of the columns, the remainder row the second, zeros
+//! the rest.
 
 use tch::{Device, Kind, Tensor};
 use xsfm_interchange::config::{EmbeddingConfig, ModelConfig, Operation};
@@ -161,10 +162,11 @@ impl Layout {
         tables
     }
 
-    /// a, b `[E, embed_dim]` -> `[E, embed_dim]`: each entry's vector, from its row or its two rows, in units of `1 / unit`
+    /// a, b `[E, embed_dim]` -> `[E, embed_dim]`: each entry's vector, from its row or its two rows, in units of `1 /
+    /// unit`
     ///
-    /// `a * b` for a product, `unit * (a + b)` for a sum, `unit * a` for a full table. `unit` is 1 for real numbers and 128 for
-    /// the accumulators of `docs/quantization.md`.
+    /// `a * b` for a product, `unit * (a + b)` for a sum, `unit * a` for a full table. `unit` is 1 for real numbers and
+    /// 128 for the accumulators of `docs/quantization.md`.
     pub fn compose(&self, a: &Tensor, b: Option<&Tensor>, entries: &Entries, unit: f64) -> Tensor {
         let Some(b) = b else {
             return if unit == 1.0 { a.shallow_clone() } else { a * unit };

@@ -14,7 +14,8 @@ pub(crate) const BATCH_NORM_MOMENTUM: f64 = 0.1;
 pub struct Linear {
     /// `[outputs, inputs]`
     pub weight: Tensor,
-    /// `[outputs]`; 0 and not trained before BatchNorm, which takes it away with the mean (Ioffe and Szegedy 2015, arXiv:1502.03167, 3.2).
+    /// `[outputs]`; 0 and not trained before BatchNorm, which takes it away with the mean (Ioffe and Szegedy 2015,
+    /// arXiv:1502.03167, 3.2).
     pub bias: Tensor,
     /// BatchNorm of a hidden layer.
     pub norm: Option<BatchNorm>,
@@ -157,8 +158,8 @@ impl BatchNorm {
     }
 }
 
-/// x `[n, inputs]` -> `[n, outputs of the last]`: each layer is Linear, BatchNorm where it has one, ReLU, dropout. `see` is shown what each
-/// gives before dropout.
+/// x `[n, inputs]` -> `[n, outputs of the last]`: each layer is Linear, BatchNorm where it has one, ReLU, dropout.
+/// `see` is shown what each gives before dropout.
 pub(super) fn hidden(layers: &[Linear], mut x: Tensor, pass: Pass, mut see: impl FnMut(&Tensor)) -> Tensor {
     let is_training = pass.is_training();
     for Linear { weight, bias, norm } in layers {

@@ -1,7 +1,8 @@
 //! A batch as rows of the tables: first in plain numbers, which a thread of its own makes ahead, then as tensors.
 //!
-//! Training gathers each row of a table that a batch uses once, and the batch's vectors from those: the gradient is then that of a
-//! few thousand rows, not of a whole table with a million. A row's is the sum over its entries, which are listed for it.
+//! Training gathers each row of a table that a batch uses once, and the batch's vectors from those: the gradient is
+//! then that of a few thousand rows, not of a whole table with a million. A row's is the sum over its entries, which
+//! are listed for it.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -121,8 +122,8 @@ impl Indexer {
 
 /// Numbers the rows of a table that batches use, in the order in which a batch first names them.
 ///
-/// A sparse set (Briggs and Torczon 1993, doi:10.1145/176454.176484): a place that was never written, or for another batch, is known by
-/// the row that it leads to, so nothing is cleared, and nothing sorted.
+/// A sparse set (Briggs and Torczon 1993, doi:10.1145/176454.176484): a place that was never written, or for another
+/// batch, is known by the row that it leads to, so nothing is cleared, and nothing sorted.
 #[derive(Debug, Default)]
 struct Numbering {
     place_of: Vec<u32>,
@@ -199,7 +200,8 @@ impl Numbering {
                 begins[*place as usize + 2] += 1;
             }
         }
-        // Then where a row's begin, one place late; each that is listed moves it on, in the end to where the next row's begin.
+        // Then where a row's begin, one place late; each that is listed moves it on, in the end to where the next row's
+        // begin.
         let mut total = 0;
         for begin in &mut begins {
             total += *begin;

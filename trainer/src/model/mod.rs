@@ -1,5 +1,6 @@
-//! DeepFwFM in libtorch: `logit = bias + FeatureWeight + FieldVector + FieldInteraction + MLP(concat v_f)`, every part optional
-//! (Pan et al. 2018, arXiv:1806.03514; Deng et al. 2021, arXiv:2002.06987). Teachers may have a [`network`] beside or before the MLP.
+//! DeepFwFM in libtorch: `logit = bias + FeatureWeight + FieldVector + FieldInteraction + MLP(concat v_f)`, every part
+//! optional (Pan et al. 2018, arXiv:1806.03514; Deng et al. 2021, arXiv:2002.06987). Teachers may have a [`network`]
+//! beside or before the MLP.
 
 pub mod embedding;
 pub mod layers;
@@ -30,8 +31,9 @@ pub struct Model {
     pub layout: Layout,
     /// The trained numbers.
     pub parameters: Parameters,
-    /// Whether training multiplies the hidden layers' matrices in bfloat16 (Kalamkar et al. 2019, arXiv:1905.12322): its exponent is that
-    /// of f32, so that no loss has to be scaled. Parameters, sums and statistics stay in f32, and so does evaluation.
+    /// Whether training multiplies the hidden layers' matrices in bfloat16 (Kalamkar et al. 2019, arXiv:1905.12322):
+    /// its exponent is that of f32, so that no loss has to be scaled. Parameters, sums and statistics stay in f32, and
+    /// so does evaluation.
     pub mixed_precision: bool,
     device: Device,
 }
@@ -240,8 +242,8 @@ impl Model {
 
 /// v `[n, F, k]` -> `[n]`: the compressed interaction network (Lian et al. 2018, arXiv:1803.05170, eq. 6 and 8)
 ///
-/// `x^h_m = relu(b_m + sum_ij W_mij x^{h-1}_i * v_j)`, products of numbers of the same dimension; every layer's sum over the
-/// dimensions goes to the output.
+/// `x^h_m = relu(b_m + sum_ij W_mij x^{h-1}_i * v_j)`, products of numbers of the same dimension; every layer's sum
+/// over the dimensions goes to the output.
 fn compressed(layers: &[Linear], v: &Tensor) -> Tensor {
     let Some((output, hidden)) = layers.split_last() else {
         return v.zeros_like().sum_dim_intlist([1, 2].as_slice(), false, None);
@@ -258,12 +260,14 @@ fn compressed(layers: &[Linear], v: &Tensor) -> Tensor {
     Tensor::cat(&sums, 1).linear(&output.weight, Some(&output.bias)).squeeze_dim(1)
 }
 
-/// v `[n, F, k]`, r `[F, F]` symmetric with a diagonal of zeros -> `[n]`: sum_{i<j} r_ij <v_i, v_j> = tr(E^T R E) / 2, E = v of a sample
+/// v `[n, F, k]`, r `[F, F]` symmetric with a diagonal of zeros -> `[n]`: sum_{i<j} r_ij <v_i, v_j> = tr(E^T R E) / 2,
+/// E = v of a sample
 pub fn pairs(v: &Tensor, r: &Tensor) -> Tensor {
     // One copy: the product would make it, and its gradient two more.
     let e = v.transpose(1, 2).contiguous();
-    // d/dE tr(E^T R E) / 2 = R E, as R is symmetric: differentiating both factors would compute it twice. So one of them is constant,
-    // and the sum counts once for E; the other half of its value, and of the gradient of R, is taken back.
+    // d/dE tr(E^T R E) / 2 = R E, as R is symmetric: differentiating both factors would compute it twice. So one of
+    // them is constant, and the sum counts once for E; the other half of its value, and of the gradient of R, is taken
+    // back.
     let product = e.detach().matmul(&((r + r.detach()) * 0.5));
     let twice = (product * e).sum_dim_intlist([1, 2].as_slice(), false, None::<Kind>);
     &twice - twice.detach() * 0.5

@@ -1,4 +1,5 @@
-//! The trained numbers of a model: how they start, what they are called, how they become a checkpoint's tensors and return.
+//! The trained numbers of a model: how they start, what they are called, how they become a checkpoint's tensors and
+//! return.
 
 use std::collections::HashMap;
 
@@ -33,7 +34,8 @@ pub struct Parameters {
     pub field_factors: Option<[Tensor; 2]>,
     /// Hidden layers, then the output layer; empty without an MLP.
     pub layers: Vec<Linear>,
-    /// Layers of the compressed interaction network, `[width, width before * num_fields]`; its output, `[1, sum of widths]`, last.
+    /// Layers of the compressed interaction network, `[width, width before * num_fields]`; its output, `[1, sum of
+    /// widths]`, last.
     pub compressed: Vec<Linear>,
     /// A teacher's network over the fields' vectors.
     pub network: Option<Box<dyn Network>>,
@@ -42,8 +44,8 @@ pub struct Parameters {
 impl Parameters {
     /// Fresh parameters from libtorch's current random state.
     ///
-    /// The two factors of a product share the deviation of table entries (its root each), so that a composed vector starts as large as a
-    /// full one. First-order scalars start at 0.
+    /// The two factors of a product share the deviation of table entries (its root each), so that a composed vector
+    /// starts as large as a full one. First-order scalars start at 0.
     pub fn initialize(config: &ModelConfig, layout: &Layout, initialization: &Initialization, device: Device) -> Self {
         let &Initialization { init_std, table_init, layer_init } = initialization;
         let options = (Kind::Float, device);
@@ -238,7 +240,8 @@ impl Parameters {
     /// # Errors
     /// A tensor is missing, unknown, or has another shape than the configuration says; the message names it.
     pub fn load_checkpoint(&self, layout: &Layout, mut tensors: HashMap<String, Tensor>) -> Result<()> {
-        // The names and shapes that saving would give are those to be read; the slices share memory with the parameters.
+        // The names and shapes that saving would give are those to be read; the slices share memory with the
+        // parameters.
         for (name, mut target) in self.to_checkpoint(layout) {
             let saved = tensors.remove(&name).with_context(|| format!("tensor `{name}` is missing"))?;
             check_shape(&name, &saved, &target.size())?;

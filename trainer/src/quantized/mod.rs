@@ -1,8 +1,8 @@
 //! int8 mode in libtorch: the arithmetic of `docs/quantization.md` on tensors that hold integers.
 //!
-//! One code, two kinds. In f64 every integer of the document is exact (all stay below 2^53), so the logit equals that of the
-//! packed model, bit for bit. In f32, which trains, sums beyond 2^24 are rounded; weights, tables, multipliers and coefficients
-//! are the same integers as in f64, because they are always rounded in f64.
+//! One code, two kinds. In f64 every integer of the document is exact (all stay below 2^53), so the logit equals that
+//! of the packed model, bit for bit. In f32, which trains, sums beyond 2^24 are rounded; weights, tables, multipliers
+//! and coefficients are the same integers as in f64, because they are always rounded in f64.
 //!
 //! | module | has |
 //! |---|---|

@@ -82,7 +82,8 @@ pub(super) fn pairs(model: &Model, scales: &Scales, kind: Kind) -> Result<Option
     let host = to_host(&folded)?;
     let upper = (0..num_fields).flat_map(|i| (i + 1..num_fields).map(move |j| i * num_fields + j));
     let mut at: Vec<usize> = upper.collect();
-    // As `xsfm pack` does: where at least half of the pairs have no weight, the others are listed, and only they are counted.
+    // As `xsfm pack` does: where at least half of the pairs have no weight, the others are listed, and only they are
+    // counted.
     let kept = at.iter().filter(|&&ij| host[ij] != 0.0).count();
     if kept == 0 {
         return Ok(None);

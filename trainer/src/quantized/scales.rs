@@ -7,7 +7,8 @@ use xsfm_interchange::config::{ModelConfig, Scales};
 use super::straight_through::to_host;
 use crate::model::Model;
 
-/// Scales of all tables from their largest magnitudes: `tables`, and `fields` where nothing is requantised. Others stay.
+/// Scales of all tables from their largest magnitudes: `tables`, and `fields` where nothing is requantised. Others
+/// stay.
 ///
 /// # Errors
 /// None but libtorch's own.

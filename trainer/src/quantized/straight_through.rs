@@ -1,8 +1,10 @@
-//! Integers with gradients: the value is the integer of the packed model, the gradient that of the real number that was rounded.
+//! Integers with gradients: the value is the integer of the packed model, the gradient that of the real number that was
+//! rounded.
 //!
-//! Rounding and clamping have no useful gradient. Each is passed *straight through* (Bengio et al. 2013, arXiv:1308.3432;
-//! Jacob et al. 2018, arXiv:1712.05877), and is zero where the clamp cut it off. Scales are constants of a step: no gradient flows into them.
-//! What integers are is said in `xsfm_interchange::quantization`; here they are computed on tensors.
+//! Rounding and clamping have no useful gradient. Each is passed *straight through* (Bengio et al. 2013,
+//! arXiv:1308.3432; Jacob et al. 2018, arXiv:1712.05877), and is zero where the clamp cut it off. Scales are constants
+//! of a step: no gradient flows into them. What integers are is said in `xsfm_interchange::quantization`; here they are
+//! computed on tensors.
 
 use anyhow::Result;
 use tch::{Device, Kind, Tensor};
@@ -35,7 +37,8 @@ pub(super) fn straight_through(exact: &Tensor, path: &Tensor) -> Tensor {
     if path.requires_grad() { exact + (path - path.detach()) } else { exact }
 }
 
-/// values, scales (broadcast), f64 -> clamp(round(values / scales), -max, max) in `kind`; torch rounds ties to even, as `quantize` does
+/// values, scales (broadcast), f64 -> clamp(round(values / scales), -max, max) in `kind`; torch rounds ties to even, as
+/// `quantize` does
 pub(super) fn integers(values: &Tensor, scales: &Tensor, max: i32, kind: Kind) -> Tensor {
     let (real, max) = (values.to_kind(Kind::Double) / scales, f64::from(max));
     let exact = real.detach().round().clamp(-max, max);

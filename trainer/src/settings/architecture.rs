@@ -39,7 +39,8 @@ pub struct Architecture {
     /// How quotient and remainder row become one vector
     #[arg(long, value_enum, default_value = "mult")]
     pub qr_operation: Composition,
-    /// Fields of at most this many features keep a full table, whether quotient-remainder or hashed tables are asked for
+    /// Fields of at most this many features keep a full table, whether quotient-remainder or hashed tables are asked
+    /// for
     #[arg(long, default_value_t = 200)]
     pub qr_threshold: u32,
     /// How fresh weights are drawn.
@@ -54,7 +55,8 @@ pub struct Architecture {
     #[arg(long, default_value_t = 0)]
     #[serde(skip_serializing_if = "is_default::<_, 0>")]
     pub rank: u32,
-    /// Widths of the layers of a compressed interaction network, `100,100` (xDeepFM, with --interaction none); for teachers
+    /// Widths of the layers of a compressed interaction network, `100,100` (xDeepFM, with --interaction none); for
+    /// teachers
     #[arg(long, default_value = "none")]
     #[serde(skip_serializing_if = "Widths::is_none")]
     pub compressed: Widths,

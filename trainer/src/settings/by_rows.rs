@@ -1,4 +1,5 @@
-//! What goes by the number of training rows, unless it is given: how strongly whole tables are penalised, and how large batches are.
+//! What goes by the number of training rows, unless it is given: how strongly whole tables are penalised, and how large
+//! batches are.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -24,8 +25,9 @@ const POWER: f64 = 1.6;
 impl TableL2 {
     /// lambda, for a model in a training with so many rows; `is_taught`: by teachers.
     ///
-    /// `auto` is none without an MLP with BatchNorm: a row that L2 has made small counts as much as before where BatchNorm follows, and too
-    /// little everywhere else. And none for students: what teachers say of rare tokens is not noise.
+    /// `auto` is none without an MLP with BatchNorm: a row that L2 has made small counts as much as before where
+    /// BatchNorm follows, and too little everywhere else. And none for students: what teachers say of rare tokens is
+    /// not noise.
     pub fn of(self, config: &ModelConfig, rows: u64, is_taught: bool) -> f64 {
         let streams = match &config.network {
             Some(Network::FinalMlp { streams, .. }) => streams.as_slice(),
@@ -47,8 +49,8 @@ impl TableL2 {
 
 /// lambda by the number of training rows.
 ///
-/// `(rows / 45,000)^-1.6` is about what was best of the few strengths that were tried on MovieLens-100K (0.5, 80,000 rows) and on Frappe (0.1,
-/// 202,000); for many more rows it is a guess along that line: see `docs/training.md`.
+/// `(rows / 45,000)^-1.6` is about what was best of the few strengths that were tried on MovieLens-100K (0.5, 80,000
+/// rows) and on Frappe (0.1, 202,000); for many more rows it is a guess along that line: see `docs/training.md`.
 pub fn table_l2(rows: u64) -> f64 {
     (rows.max(1) as f64 / ROWS).powf(-POWER).min(1.0)
 }

@@ -12,8 +12,9 @@ pub struct Distillation {
     /// Checkpoint of the teacher; given several times, their logits are averaged
     #[arg(long, required_unless_present = "teacher_logits")]
     pub teacher: Vec<PathBuf>,
-    /// File with the logits of a teacher of another system on the training rows, in their order or by their number from 0 in `row`: .npy,
-    /// .npz, .safetensors, .parquet, .csv, .tsv; given several times, and beside --teacher, all logits are averaged
+    /// File with the logits of a teacher of another system on the training rows, in their order or by their number from
+    /// 0 in `row`: .npy, .npz, .safetensors, .parquet, .csv, .tsv; given several times, and beside --teacher, all
+    /// logits are averaged
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     pub teacher_logits: Vec<PathBuf>,

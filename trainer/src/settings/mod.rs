@@ -1,6 +1,6 @@
-//! The flags of `train` and `distill`. A settings file (`--config FILE.toml`) is a list of the same flags: `embed_dim = 16` in it
-//! is `--embed-dim=16` on the command line, and the command line wins. Switches take a value (`--batch-norm=false`), so that
-//! either can overrule the other.
+//! The flags of `train` and `distill`. A settings file (`--config FILE.toml`) is a list of the same flags: `embed_dim =
+//! 16` in it is `--embed-dim=16` on the command line, and the command line wins. Switches take a value
+//! (`--batch-norm=false`), so that either can overrule the other.
 
 mod architecture;
 pub mod by_rows;

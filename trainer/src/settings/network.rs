@@ -16,8 +16,8 @@ use super::widths::Widths;
 #[derive(Args, Clone, Debug, Default, Serialize)]
 #[command(next_help_heading = "Networks for teachers (f32 alone: no packed file holds one)")]
 pub struct NetworkFlags {
-    /// A network over the fields' vectors. Its logit is added to the other parts', or --hidden reads what it gives; turn off parts that
-    /// its paper does not have (--interaction none, --field-vector=false)
+    /// A network over the fields' vectors. Its logit is added to the other parts', or --hidden reads what it gives;
+    /// turn off parts that its paper does not have (--interaction none, --field-vector=false)
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkKind>,
@@ -45,11 +45,13 @@ pub struct NetworkFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fusion_heads: Option<usize>,
-    /// final-mlp: widths of the hidden layers of the gates that select what a stream reads; without it there are no gates
+    /// final-mlp: widths of the hidden layers of the gates that select what a stream reads; without it there are no
+    /// gates
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate_hidden: Option<Widths>,
-    /// final-mlp: fields, by name, that the first stream's gate reads, `user,age` [default: a trained vector in their place]
+    /// final-mlp: fields, by name, that the first stream's gate reads, `user,age` [default: a trained vector in their
+    /// place]
     #[arg(long, value_name = "FIELDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_gate_fields: Option<Names>,
@@ -57,7 +59,8 @@ pub struct NetworkFlags {
     #[arg(long, value_name = "FIELDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub second_gate_fields: Option<Names>,
-    /// afm: outputs of the attention's hidden layer; autoint: numbers of a field after a layer, of all heads together [default: 64]
+    /// afm: outputs of the attention's hidden layer; autoint: numbers of a field after a layer, of all heads together
+    /// [default: 64]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention_width: Option<usize>,
@@ -140,7 +143,8 @@ pub enum NetworkKind {
 }
 
 impl NetworkFlags {
-    /// The network over the fields of a data set, with `hidden` and `embed_dim` as the other flags say; `None` without one.
+    /// The network over the fields of a data set, with `hidden` and `embed_dim` as the other flags say; `None` without
+    /// one.
     ///
     /// # Errors
     /// A field that is not there.

@@ -23,12 +23,15 @@ pub struct Place {
     #[arg(long, default_value_t = 1)]
     pub threads: u16,
     /// Go on where a killed run with the same settings stopped; the result is that of an unbroken run
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "false", default_missing_value = "true")]
     pub resume: bool,
     /// Pause after this epoch, if the run has not ended by then: --resume goes on
     #[arg(long, value_name = "EPOCH")]
     pub pause_after: Option<u64>,
-    /// Checkpoints of --from and --teacher may have been trained on other rows than those of --data; their vocabulary is the same
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    /// Checkpoints of --from and --teacher may have been trained on other rows than those of --data; their vocabulary
+    /// is the same
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "false", default_missing_value = "true")]
     pub other_rows: bool,
 }

@@ -14,13 +14,16 @@ use super::{Pruning, Training, check_share, is_default};
 #[command(next_help_heading = "Quantisation-aware training")]
 pub struct Quantization {
     /// Fine-tune with the integers of int8 mode. Without --from, a model in real numbers is trained first, in OUT/float
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "false", default_missing_value = "true")]
     pub quantize: bool,
     /// Start from this checkpoint and its architecture
     #[arg(long)]
     pub from: Option<PathBuf>,
-    /// With --from: the data have another vocabulary; every token keeps its row, a new one starts from the out-of-vocabulary row
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    /// With --from: the data have another vocabulary; every token keeps its row, a new one starts from the
+    /// out-of-vocabulary row
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "false", default_missing_value = "true")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub map_tokens: bool,
     /// Most epochs of fine-tuning in int8

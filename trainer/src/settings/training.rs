@@ -28,7 +28,8 @@ pub struct Training {
     /// Stop after this many evaluations without a better figure on the validation rows; the best is kept
     #[arg(long, default_value_t = 3)]
     pub patience: u64,
-    /// The figure on the validation rows that says which epoch is best: AUC for ranking, LogLoss where probabilities matter
+    /// The figure on the validation rows that says which epoch is best: AUC for ranking, LogLoss where probabilities
+    /// matter
     #[arg(long, value_enum, default_value = "auc")]
     #[serde(skip_serializing_if = "StopOn::is_auc")]
     pub stop_on: StopOn,
@@ -61,7 +62,8 @@ pub struct Training {
     #[serde(skip_serializing_if = "is_default::<_, 0>")]
     pub plateau_floor: u64,
     /// Go on from the best weights so far, when the rate drops
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "false", default_missing_value = "true")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub plateau_rewind: bool,
     /// Steps in which the learning rate grows to its value
@@ -72,14 +74,15 @@ pub struct Training {
     #[arg(long, default_value_t = 0.0)]
     #[serde(skip_serializing_if = "is_zero")]
     pub clip_norm: f64,
-    /// Measure and keep an average of the weights over the steps of about so many evaluations, the last counting most; 0 for the weights as
-    /// they are
+    /// Measure and keep an average of the weights over the steps of about so many evaluations, the last counting most;
+    /// 0 for the weights as they are
     #[arg(long, default_value_t = 2.0)]
     #[serde(skip_serializing_if = "is_zero")]
     pub average: f64,
-    /// L2 of whole tables: the gradient of table-l2 / 2 * the squares of all rows is added in every step, before Adam's moments; with
-    /// --optimizer lazy-adam that of the batch's rows, once each. Not of quotient-remainder products, whose factors would go to 0 together.
-    /// `auto` goes by the number of training rows where there are hidden layers with BatchNorm; it is 0 for others, and for students
+    /// L2 of whole tables: the gradient of table-l2 / 2 * the squares of all rows is added in every step, before Adam's
+    /// moments; with --optimizer lazy-adam that of the batch's rows, once each. Not of quotient-remainder products,
+    /// whose factors would go to 0 together. `auto` goes by the number of training rows where there are hidden layers
+    /// with BatchNorm; it is 0 for others, and for students
     #[arg(long, default_value = "auto")]
     #[serde(skip_serializing_if = "TableL2::is_none")]
     pub table_l2: TableL2,
@@ -95,15 +98,18 @@ pub struct Training {
     #[arg(long, default_value = "")]
     #[serde(skip_serializing_if = "FieldFactors::is_none")]
     pub field_rate: FieldFactors,
-    /// Share of the tokens that are taken for unknown ones in training, so that the out-of-vocabulary rows learn what one means
+    /// Share of the tokens that are taken for unknown ones in training, so that the out-of-vocabulary rows learn what
+    /// one means
     #[arg(long, default_value_t = 0.0)]
     #[serde(skip_serializing_if = "is_zero")]
     pub unknown_share: f64,
-    /// Draw the tables anew before each of so many epochs after the first (MEDA): where models learn rows by heart in one epoch
+    /// Draw the tables anew before each of so many epochs after the first (MEDA): where models learn rows by heart in
+    /// one epoch
     #[arg(long, default_value_t = 0)]
     #[serde(skip_serializing_if = "is_default::<_, 0>")]
     pub redraw_tables: u64,
-    /// Weight of the squared table rows that a batch uses, in its loss: l2 / 2 * mean over the samples of their sum, an occurrence at a time
+    /// Weight of the squared table rows that a batch uses, in its loss: l2 / 2 * mean over the samples of their sum, an
+    /// occurrence at a time
     #[arg(long, default_value_t = 0.0)]
     pub l2: f64,
     /// Share of hidden outputs dropped
@@ -116,9 +122,10 @@ pub struct Training {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_dropout: Option<f64>,
-    /// Hidden layers in bfloat16, everything else in f32: faster on a GPU, or on a CPU with AVX512-BF16. Figures are measured in f32, and
-    /// int8 is trained exactly
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    /// Hidden layers in bfloat16, everything else in f32: faster on a GPU, or on a CPU with AVX512-BF16. Figures are
+    /// measured in f32, and int8 is trained exactly
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "false", default_missing_value = "true")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub mixed_precision: bool,
     /// Decides initial weights, order of rows and dropout

@@ -7,8 +7,9 @@
 //! | `.parquet` | the column `logit` (or `logits`), or the only one |
 //! | `.csv`, `.tsv` | the same; without a header there is one column |
 //!
-//! They are in the order of the training rows, unless the file has an array or column `row` (or `id`) too, which numbers the rows from 0:
-//! then in any order, each row once. Integers and floating point numbers of 16 to 64 bits are read.
+//! They are in the order of the training rows, unless the file has an array or column `row` (or `id`) too, which
+//! numbers the rows from 0: then in any order, each row once. Integers and floating point numbers of 16 to 64 bits are
+//! read.
 
 mod arrays;
 mod collected;
@@ -35,8 +36,8 @@ pub struct TeacherLogits {
 /// Reads the logits of `rows` training rows.
 ///
 /// # Errors
-/// A file that cannot be read or is none of these, another number of logits, a row that is missing, there twice or out of range, a logit that is
-/// not a finite number; the message names the file, the line or entry, and the value.
+/// A file that cannot be read or is none of these, another number of logits, a row that is missing, there twice or out
+/// of range, a logit that is not a finite number; the message names the file, the line or entry, and the value.
 pub fn read(path: &Path, rows: u64) -> Result<TeacherLogits> {
     let at = || path.display().to_string();
     let bytes = fs::read(path).with_context(at)?;

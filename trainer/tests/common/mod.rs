@@ -118,7 +118,8 @@ pub(crate) fn random_rows(config: &ModelConfig, rows: usize, seed: u64) -> RowBl
     block
 }
 
-/// Users, items and tags; a click is likelier where the hidden tastes of user, item and tags agree. No field alone says much.
+/// Users, items and tags; a click is likelier where the hidden tastes of user, item and tags agree. No field alone says
+/// much.
 pub(crate) fn planted_data(folder: &Path, rows: usize) -> Schema {
     let vocabulary = |prefix: &str, n: u32| (1..n).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>();
     let field = |name: &str, kind, n| Field { name: name.to_owned(), kind, vocabulary: vocabulary(name, n) };

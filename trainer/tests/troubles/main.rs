@@ -1,4 +1,5 @@
-//! `xsfm-train prepare` on inputs that people have trouble with: what is wrong is named or read, and never silently something else.
+//! `xsfm-train prepare` on inputs that people have trouble with: what is wrong is named or read, and never silently
+//! something else.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod files;

@@ -10,7 +10,8 @@ fn parts_of_a_csv_are_read_in_the_order_of_their_names() {
     let well = rows(1200, 21);
     folder.csv("all.csv", with_header(&well), "");
     let expected = folder.outputs("out");
-    // Twelve parts, whose numbers have no leading zeros; one is gzip, one has a byte order mark, one lacks its last line end.
+    // Twelve parts, whose numbers have no leading zeros; one is gzip, one has a byte order mark, one lacks its last
+    // line end.
     for (i, part) in well.chunks(100).enumerate() {
         let text = with_header(part);
         let bytes = match i {
@@ -142,8 +143,8 @@ fn logs_without_a_header_come_in_parts_too() {
     folder.prepare("recsys2020 --source tweets/part-* --label like --out out --min-count 1");
     assert_eq!(folder.outputs("out"), folder.outputs("all"));
 
-    let header = "id,click,hour,C1,banner_pos,site_id,site_domain,site_category,app_id,app_domain,app_category,device_id,device_ip,\
-                  device_model,device_type,device_conn_type,C14,C15,C16,C17,C18,C19,C20,C21\n";
+    let header = "id,click,hour,C1,banner_pos,site_id,site_domain,site_category,app_id,app_domain,app_category,\
+                  device_id,device_ip,device_model,device_type,device_conn_type,C14,C15,C16,C17,C18,C19,C20,C21\n";
     let click = |i: usize| {
         format!(
             "{i},{},141021{:02},1,0,s{},d,c,a,b,c,d,e,f,1,2,3,4,5,6,7,8,9,10\n",

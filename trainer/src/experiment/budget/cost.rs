@@ -31,7 +31,8 @@ const ROWS: usize = 64;
 /// What a model costs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Bytes of the packed file. Trained weights may change it by a few: some numbers of the manifest are written in as few bytes as they need.
+    /// Bytes of the packed file. Trained weights may change it by a few: some numbers of the manifest are written in as
+    /// few bytes as they need.
     pub bytes: u64,
     /// Instructions of a score on a Cortex-M4F, as `xsfm analyze` predicts them.
     pub instructions: Option<u64>,

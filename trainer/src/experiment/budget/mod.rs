@@ -44,7 +44,8 @@ pub struct Args {
     /// Most bytes of the packed file: `32KiB`; several, `8KiB,32KiB`, share what they train
     #[arg(long, required = true, value_name = "BYTES", value_delimiter = ',', value_parser = bytes)]
     budget: Vec<usize>,
-    /// Most microseconds of a call of one row on this CPU; every model that is small enough is measured first, seconds each
+    /// Most microseconds of a call of one row on this CPU; every model that is small enough is measured first, seconds
+    /// each
     #[arg(long, value_name = "US")]
     max_us: Option<f64>,
     /// Most instructions of a score on a Cortex-M4F, as `xsfm analyze` predicts them
@@ -53,7 +54,8 @@ pub struct Args {
     /// Checkpoint of a teacher; given several times, their logits are averaged
     #[arg(long, value_name = "DIR")]
     teacher: Vec<PathBuf>,
-    /// Where no teacher is given: minutes in which teachers are tuned (OUT/teachers, as by `xsfm-train tune`); 0 for students without one
+    /// Where no teacher is given: minutes in which teachers are tuned (OUT/teachers, as by `xsfm-train tune`); 0 for
+    /// students without one
     #[arg(long, default_value_t = 10.0, value_name = "MIN")]
     teacher_minutes: f64,
     /// What is tried; see below
@@ -241,14 +243,16 @@ fn common(args: &Args, teachers: &[PathBuf], space: &Space, data: &Dataset) -> R
         }
         ensure!(
             before.teachers == now.teachers && before.train == now.train,
-            "{out}: models there have other teachers or flags of [train] ({before:?}, now {now:?}); choose another --out"
+            "{out}: models there have other teachers or flags of [train] ({before:?}, now {now:?}); choose another \
+             --out"
         );
     }
     write_json(&path, &now)?;
     Ok(now)
 }
 
-/// Choices within all limits. With `--max-us` each that is small enough is timed, which takes seconds, once for a folder.
+/// Choices within all limits. With `--max-us` each that is small enough is timed, which takes seconds, once for a
+/// folder.
 fn fitting(args: &Args, budget: usize, known: &[(Choice, Cost)], estimator: &mut Estimator<'_>) -> Result<Vec<Choice>> {
     let least = known.iter().map(|(_, cost)| cost.bytes).min().unwrap_or(0);
     let small: Vec<&(Choice, Cost)> = known.iter().filter(|(_, cost)| cost.bytes <= budget as u64).collect();
@@ -367,7 +371,8 @@ impl Students<'_> {
     fn nothing(&self, budget: usize) -> anyhow::Error {
         match self.diverged.first() {
             Some(first) if self.tried.iter().all(|choice| self.has_diverged(choice)) => anyhow!(
-                "all {} models that were tried diverged: lower learning_rate or init_std of the space; the first is {}, seed {}: {}",
+                "all {} models that were tried diverged: lower learning_rate or init_std of the space; the first is \
+                 {}, seed {}: {}",
                 self.tried.len(),
                 first.settings,
                 first.seed,

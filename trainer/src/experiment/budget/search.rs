@@ -9,7 +9,8 @@ use rand::seq::SliceRandom;
 
 use super::space::{Choice, Space, exceeds};
 
-/// Models are trained this many at a time, whatever the machine, so that the same search makes the same choices everywhere.
+/// Models are trained this many at a time, whatever the machine, so that the same search makes the same choices
+/// everywhere.
 const ROUND: usize = 4;
 
 /// How much is tried.
@@ -23,8 +24,8 @@ pub struct Effort {
     pub seed: u64,
 }
 
-/// Mean validation AUC of a choice over some seeds; `None` where its trained model does not fit after all, or its training diverged: it
-/// counts as tried, and is worse than all others.
+/// Mean validation AUC of a choice over some seeds; `None` where its trained model does not fit after all, or its
+/// training diverged: it counts as tried, and is worse than all others.
 pub trait Trainer {
     /// Trains all of `choices`, or finds them trained: with the first seed, or with all.
     ///
@@ -33,8 +34,8 @@ pub trait Trainer {
     fn aucs(&mut self, choices: &[Choice], all_seeds: bool) -> Result<Vec<Option<f64>>>;
 }
 
-/// Searches among the choices that fit; gives the finalists, best first. Empty where nothing fits. `earlier`: finalists of a
-/// smaller budget, which are finalists of this one too, so that more bytes are never worse.
+/// Searches among the choices that fit; gives the finalists, best first. Empty where nothing fits. `earlier`: finalists
+/// of a smaller budget, which are finalists of this one too, so that more bytes are never worse.
 ///
 /// # Errors
 /// Those of the trainer.
@@ -87,8 +88,9 @@ pub fn search(
     Ok(best_first(&finalists.into_iter().zip(aucs).collect()))
 }
 
-/// What is tried first, in this order: in turn for every value of every axis, a random one of the choices with it that no other with
-/// it exceeds. More is mostly better, but not on every axis: a field-weighted model without layers may beat every one with some.
+/// What is tried first, in this order: in turn for every value of every axis, a random one of the choices with it that
+/// no other with it exceeds. More is mostly better, but not on every axis: a field-weighted model without layers may
+/// beat every one with some.
 fn first(fits: &[Choice], seed: u64) -> Vec<Choice> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let axes = fits.first().map_or(0, Vec::len);

@@ -26,13 +26,14 @@ pub const HELP: &str = r#"The file of --space; it is this one where there is non
   table_bits = [4, 8]
   min_count = [20, 5, 1]
 
-Any flag of `train` and `distill` can stand in either. `table_bits` is how tables are packed. `min_count`: what fewer training rows
-have shares its field's out-of-vocabulary row (`xsfm-train fold`); teachers read the rows as they are.
+Any flag of `train` and `distill` can stand in either. `table_bits` is how tables are packed. `min_count`: what fewer
+training rows have shares its field's out-of-vocabulary row (`xsfm-train fold`); teachers read the rows as they are.
 
-How it searches: sizes, instructions and times do not depend on weights, so what fits is known before anything is trained. Half of the
-trials go to every value of every list in turn, with as much of everything else as fits beside it; the others to neighbours of
-the best so far. A training that diverges counts as tried and as the worst, and is not tried again. The best few are trained with the other seeds too; the mean AUC on the validation rows decides, and test rows only tell what was decided.
-A killed search goes on where it was."#;
+How it searches: sizes, instructions and times do not depend on weights, so what fits is known before anything is
+trained. Half of the trials go to every value of every list in turn, with as much of everything else as fits beside
+it; the others to neighbours of the best so far. A training that diverges counts as tried and as the worst, and is not
+tried again. The best few are trained with the other seeds too; the mean AUC on the validation rows decides, and test
+rows only tell what was decided. A killed search goes on where it was."#;
 
 /// The built-in space.
 pub const DEFAULT: &str = r#"
@@ -222,7 +223,8 @@ mod tests {
     #[test]
     fn a_row_has_its_own_values_and_the_common_ones() {
         let space = Space::parse(
-            "[train]\nepochs = 3\n[try]\nhidden = ['none', [16, 8]]\nembed_dim = [2, 4]\nmin_count = [9, 1]\ntable_bits = [4]\n",
+            "[train]\nepochs = 3\n[try]\nhidden = ['none', [16, 8]]\nembed_dim = [2, 4]\nmin_count = [9, 1]\n\
+             table_bits = [4]\n",
         )
         .unwrap();
         assert_eq!(space.choices().len(), 8);

@@ -1,7 +1,8 @@
-//! By how much rows of a table really differ: their models' logits on the same test rows, paired (`xsfm_interchange::metrics::auc`).
+//! By how much rows of a table really differ: their models' logits on the same test rows, paired
+//! (`xsfm_interchange::metrics::auc`).
 //!
-//! A row is the mean AUC of its seeds. Two rows err together on the rows that are hard for both, so that their difference is known far
-//! better than either.
+//! A row is the mean AUC of its seeds. Two rows err together on the rows that are hard for both, so that their
+//! difference is known far better than either.
 
 use std::path::PathBuf;
 
@@ -17,8 +18,8 @@ struct OnRows {
     shares: AucShares,
 }
 
-/// Compares the rows of each table with its best by the validation rows, or all with `against`. Rows without logits, which older programs
-/// made, stay as they are.
+/// Compares the rows of each table with its best by the validation rows, or all with `against`. Rows without logits,
+/// which older programs made, stay as they are.
 ///
 /// # Errors
 /// Logits that cannot be read; no row `against`, or no logits of it.
@@ -29,7 +30,8 @@ pub(super) fn compare(entries: &mut [Entry], against: Option<&str>) -> Result<()
         };
         let Some(reference) = on_rows(&entry.folders)? else {
             bail!(
-                "--against {name}: its logits were not kept; remove its outcome.json, and `xsfm-train run` measures it again"
+                "--against {name}: its logits were not kept; remove its outcome.json, and `xsfm-train run` measures it \
+                 again"
             );
         };
         return compare_with(name, &reference, entries);

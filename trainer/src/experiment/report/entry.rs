@@ -21,9 +21,11 @@ pub(super) struct Line {
     pub(super) auc: f64,
     /// Deviation of the seeds' AUC from their mean; absent for a single seed.
     pub(super) auc_deviation: Option<f64>,
-    /// How far the test rows, which are a sample, may be off: mean of the seeds' standard errors. Absent in outcomes of older programs.
+    /// How far the test rows, which are a sample, may be off: mean of the seeds' standard errors. Absent in outcomes of
+    /// older programs.
     pub(super) auc_standard_error: Option<f64>,
-    /// The row that this one is compared with, on the same rows; the fields after it are absent of that row, and where no logits are kept.
+    /// The row that this one is compared with, on the same rows; the fields after it are absent of that row, and where
+    /// no logits are kept.
     pub(super) against: Option<String>,
     /// AUC less that row's.
     pub(super) auc_difference: Option<f64>,

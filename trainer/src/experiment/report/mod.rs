@@ -1,5 +1,5 @@
-//! `xsfm-train report`: what `run` made, mean and spread over the seeds: tables in Markdown and CSV, figures in SVG, and all of
-//! it in one HTML page.
+//! `xsfm-train report`: what `run` made, mean and spread over the seeds: tables in Markdown and CSV, figures in SVG,
+//! and all of it in one HTML page.
 //!
 //! | module | gives |
 //! |---|---|
@@ -43,8 +43,8 @@ pub struct Args {
     /// Folder for report.html, report.md, report.csv and figures
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
-    /// The row that all others are compared with, on the same test rows; by default, in each table, the one with the best AUC on the
-    /// validation rows
+    /// The row that all others are compared with, on the same test rows; by default, in each table, the one with the
+    /// best AUC on the validation rows
     #[arg(long, value_name = "ROW")]
     against: Option<String>,
     /// Also print the rows as JSON

@@ -8,9 +8,11 @@ use super::figures;
 use super::tables::{COLUMNS, by_table, cells, notes};
 use crate::experiment::row::Experiments;
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}\
+const STYLE: &str = "\
+    body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}\
     table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:13px}\
-    th,td{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right}th:first-child,td:first-child{text-align:left}\
+    th,td{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right}\
+    th:first-child,td:first-child{text-align:left}\
     .figures{display:flex;flex-wrap:wrap;gap:1em}svg{max-width:100%;height:auto}\
     footer{color:#666;font-size:13px;margin-top:2em}";
 

@@ -75,12 +75,13 @@ pub(super) fn by_table<T>(lines: &[T], table_of: impl Fn(&T) -> &str) -> Vec<(&s
 /// What the columns mean and where the figures come from.
 pub(super) fn notes(experiments: &Experiments, lines: &[&Line]) -> Vec<String> {
     let mut notes = vec![format!(
-        "Means over the seeds of a row. Choose by the AUC on the validation rows; the other figures are those on the test rows, which choose \
-         nothing. ± seeds: how far seeds are from their mean. ± rows: the standard error of an AUC on these test rows, which are a sample \
-         (DeLong 1988): seeds say nothing of it, and it is the same sample for all rows, so that it is not how far two of them differ. That \
-         is in `difference`: AUC less that of {}, with the standard error of the difference on the same rows; less than two of them \
-         may be chance. ECE: expected calibration error, in 15 bins of equal mass; calibration: mean prediction over click rate. ns: a call \
-         of one row, where it was measured. M4F instructions: as `xsfm analyze` predicts them. Data: `{}`. The \
+        "Means over the seeds of a row. Choose by the AUC on the validation rows; the other figures are those on the \
+         test rows, which choose nothing. ± seeds: how far seeds are from their mean. ± rows: the standard error of an \
+         AUC on these test rows, which are a sample (DeLong 1988): seeds say nothing of it, and it is the same sample \
+         for all rows, so that it is not how far two of them differ. That is in `difference`: AUC less that of {}, \
+         with the standard error of the difference on the same rows; less than two of them may be chance. ECE: \
+         expected calibration error, in 15 bins of equal mass; calibration: mean prediction over click rate. ns: a \
+         call of one row, where it was measured. M4F instructions: as `xsfm analyze` predicts them. Data: `{}`. The \
          command of a row stands in report.csv and, in report.html, under the pointer.",
         compared_with(lines),
         experiments.defaults.prepare

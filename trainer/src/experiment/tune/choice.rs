@@ -1,8 +1,9 @@
-//! Which of the finalists is taken: the best, or the settings that the search began with where the best is not clearly better.
+//! Which of the finalists is taken: the best, or the settings that the search began with where the best is not clearly
+//! better.
 //!
-//! The best of many settings is better than it deserves, and defaults were good on other data too. So they stay where no other is better by
-//! one standard error of the difference on the same rows: the one-standard-error rule of Breiman, Friedman, Olshen and Stone 1984,
-//! "Classification and Regression Trees", section 3.4.3.
+//! The best of many settings is better than it deserves, and defaults were good on other data too. So they stay where
+//! no other is better by one standard error of the difference on the same rows: the one-standard-error rule of Breiman,
+//! Friedman, Olshen and Stone 1984, "Classification and Regression Trees", section 3.4.3.
 
 use xsfm_interchange::metrics::auc::AucShares;
 
@@ -21,8 +22,8 @@ impl Finalist {
     }
 }
 
-/// The place of the one that is taken, of those that have the most seeds; `defaults` is the place of the settings that the search began with.
-/// `None` where no one has a seed.
+/// The place of the one that is taken, of those that have the most seeds; `defaults` is the place of the settings that
+/// the search began with. `None` where no one has a seed.
 pub fn choose(finalists: &[Finalist], defaults: Option<usize>) -> Option<usize> {
     let most = finalists.iter().map(|finalist| finalist.aucs.len()).max().filter(|&most| most > 0)?;
     let whole = || (0..finalists.len()).filter(|&place| finalists[place].aucs.len() == most);

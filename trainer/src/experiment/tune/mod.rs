@@ -45,17 +45,20 @@ const SEARCHING: f64 = 0.75;
 const FINALISTS: usize = 3;
 
 const HELP: &str = "\
-Values of one flag after another are tried with the best of all others so far: the L2 of the tables first, which matters most, then
-dropout, layers, embed_dim and the learning rate, and in a second round values between. Values are compared by successive halving: after 6,
-12 and 24 epochs the worse half is given up. The settings that the search began with, which are the defaults, and the best two others are
-trained with the other seeds too. The best mean of their figures decides; but the defaults stay where it is better by less than one standard error
-of the difference on the validation rows, because the best of many is better by chance too.
+Values of one flag after another are tried with the best of all others so far: the L2 of the tables first, which
+matters most, then dropout, layers, embed_dim and the learning rate, and in a second round values between. Values are
+compared by successive halving: after 6, 12 and 24 epochs the worse half is given up. The settings that the search
+began with, which are the defaults, and the best two others are trained with the other seeds too. The best mean of
+their figures decides; but the defaults stay where it is better by less than one standard error of the difference on
+the validation rows, because the best of many is better by chance too.
 
-Flags that the file of --base names stay as they are. What is written: OUT/best.toml, for `xsfm-train train --config OUT/best.toml`; OUT/tune.json;
-OUT/tune.svg, the figures of each flag's values; OUT/trials. The same command again goes on where it was, with as many more minutes.
+Flags that the file of --base names stay as they are. What is written: OUT/best.toml, for `xsfm-train train --config
+OUT/best.toml`; OUT/tune.json; OUT/tune.svg, the figures of each flag's values; OUT/trials. The same command again
+goes on where it was, with as many more minutes.
 
-The best of many figures on the same rows is too good, because chance had a part in which is the best. So the figure is also measured where it
-was not chosen: the validation rows are halved, the settings that are best on one half are measured on the other, and the other way round.";
+The best of many figures on the same rows is too good, because chance had a part in which is the best. So the figure
+is also measured where it was not chosen: the validation rows are halved, the settings that are best on one half are
+measured on the other, and the other way round.";
 
 /// Finds the settings of a training that matter.
 #[derive(Debug, clap::Args)]

@@ -72,7 +72,8 @@ mod tests {
         Scored { labels: labels.to_vec(), weights: Vec::new(), logits }
     }
 
-    /// Logits without any knowledge: their AUC is one half, that of the best of them more, but not where it was not chosen.
+    /// Logits without any knowledge: their AUC is one half, that of the best of them more, but not where it was not
+    /// chosen.
     #[test]
     fn the_best_of_many_that_know_nothing_is_found_out() {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(4);

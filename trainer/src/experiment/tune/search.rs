@@ -1,8 +1,9 @@
 //! Which settings are tried, and which are best: knows nothing of training.
 //!
-//! One flag after another, the one that matters most first (coordinate descent): its values are tried with the best of all others so far.
-//! Values are compared by successive halving (Jamieson and Talwalkar 2016, arXiv:1502.07943): all of them are trained for a few epochs, the
-//! better half for more, and the last two to their end. A second round looks between the values of the first.
+//! One flag after another, the one that matters most first (coordinate descent): its values are tried with the best of
+//! all others so far. Values are compared by successive halving (Jamieson and Talwalkar 2016, arXiv:1502.07943): all of
+//! them are trained for a few epochs, the better half for more, and the last two to their end. A second round looks
+//! between the values of the first.
 
 use std::collections::BTreeMap;
 
@@ -57,8 +58,8 @@ pub fn axes(l2: f64) -> [Axis; 6] {
 
 /// Trains, until there is no time left.
 pub trait Trials {
-    /// The best figure on the validation rows in the first epochs of each, or in all of them, the larger the better; `None` where training
-    /// diverged. Nothing where time ran out before all of them had got so far.
+    /// The best figure on the validation rows in the first epochs of each, or in all of them, the larger the better;
+    /// `None` where training diverged. Nothing where time ran out before all of them had got so far.
     ///
     /// # Errors
     /// Training fails.

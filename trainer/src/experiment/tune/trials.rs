@@ -108,7 +108,8 @@ impl Runner<'_> {
         Ok(train)
     }
 
-    /// Trains all of them, `jobs` at a time; whether time was left for it. What time ended goes on from its last epoch another time.
+    /// Trains all of them, `jobs` at a time; whether time was left for it. What time ended goes on from its last epoch
+    /// another time.
     fn train(&self, all: &[Settings], epochs: Option<u64>) -> Result<bool> {
         let mut missing = Vec::new();
         for settings in all {

@@ -1,5 +1,6 @@
-//! Attentional factorisation machine (Xiao et al. 2017, arXiv:1708.04617): `<p, sum_{i<j} a_ij (v_i * v_j)>` (eq. 6), where a is the softmax
-//! over all pairs of `<h, ReLU(W (v_i * v_j) + b)>` (eq. 5). Dropout applies to a, and to the sum.
+//! Attentional factorisation machine (Xiao et al. 2017, arXiv:1708.04617): `<p, sum_{i<j} a_ij (v_i * v_j)>` (eq. 6),
+//! where a is the softmax over all pairs of `<h, ReLU(W (v_i * v_j) + b)>` (eq. 5). Dropout applies to a, and to the
+//! sum.
 
 use tch::{Kind, Tensor};
 

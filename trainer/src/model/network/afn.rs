@@ -1,7 +1,9 @@
-//! Adaptive factorisation network (Cheng et al. 2020, arXiv:1909.03276): the hidden layers read logarithmic neurons (section "Logarithmic
-//! Transformation Layer"), `y_j = exp(sum_i w_ij ln |v_i|) = prod_i |v_i|^w_ij`, number by number.
+//! Adaptive factorisation network (Cheng et al. 2020, arXiv:1909.03276): the hidden layers read logarithmic neurons
+//! (section "Logarithmic Transformation Layer"), `y_j = exp(sum_i w_ij ln |v_i|) = prod_i |v_i|^w_ij`, number by
+//! number.
 //!
-//! As in public implementations there is BatchNorm of the logarithms, by field, and of the neurons, and |v_i| is at least 1e-5.
+//! As in public implementations there is BatchNorm of the logarithms, by field, and of the neurons, and |v_i| is at
+//! least 1e-5.
 
 use tch::Tensor;
 

@@ -1,6 +1,7 @@
-//! AutoInt (Song et al. 2019, arXiv:1810.11921): layers of multi-head self-attention over the fields. In each head field m has
-//! `sum_k a_mk W_V e_k` (eq. 6), a the softmax over k of `<W_Q e_m, W_K e_k>` (eq. 5), not scaled; all heads together (eq. 7) and
-//! `W_Res e_m` are added, ReLU (eq. 8). The logit is a weighted sum of the last layer's numbers of all fields (eq. 9).
+//! AutoInt (Song et al. 2019, arXiv:1810.11921): layers of multi-head self-attention over the fields. In each head
+//! field m has `sum_k a_mk W_V e_k` (eq. 6), a the softmax over k of `<W_Q e_m, W_K e_k>` (eq. 5), not scaled; all
+//! heads together (eq. 7) and `W_Res e_m` are added, ReLU (eq. 8). The logit is a weighted sum of the last layer's
+//! numbers of all fields (eq. 9).
 
 use tch::{Kind, Tensor};
 

@@ -1,12 +1,14 @@
-//! The cross network of DCN-V2 (Wang et al. 2021, arXiv:2008.13535), over x_0 = all fields' vectors, one after another, d numbers:
+//! The cross network of DCN-V2 (Wang et al. 2021, arXiv:2008.13535), over x_0 = all fields' vectors, one after another,
+//! d numbers:
 //!
 //! - full (section 3.2): `x_{l+1} = x_0 * (W_l x_l + b_l) + x_l`
 //! - low rank (section 4.2): the same with `W_l = U_l V_l^T`
 //! - low-rank experts, gated (section 4.2): `x_{l+1} = sum_i softmax(G_l x_l)_i E_i(x_l) + x_l`,
 //!   `E_i(x) = x_0 * (U_i tanh(C_i tanh(V_i^T x)) + b_l)`
 //!
-//! Products of two vectors are number by number. Beside the MLP (parallel, section 3.4), whose last layer adds to the logit as well, the last
-//! x gives the logit `<w, x_L>`: together that is their one output layer over both. Before the MLP (stacked), it is what the MLP reads.
+//! Products of two vectors are number by number. Beside the MLP (parallel, section 3.4), whose last layer adds to the
+//! logit as well, the last x gives the logit `<w, x_L>`: together that is their one output layer over both. Before the
+//! MLP (stacked), it is what the MLP reads.
 
 use tch::{Device, Kind, Tensor};
 

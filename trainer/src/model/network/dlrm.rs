@@ -1,8 +1,9 @@
-//! DLRM (Naumov et al. 2019, arXiv:1906.00091, section 2.1 and figure 1): bottom layers turn the dense features into one vector z; the top
-//! layers, which are the model's hidden layers, read z and the inner products of all pairs of z and the categorical fields' vectors.
+//! DLRM (Naumov et al. 2019, arXiv:1906.00091, section 2.1 and figure 1): bottom layers turn the dense features into
+//! one vector z; the top layers, which are the model's hidden layers, read z and the inner products of all pairs of z
+//! and the categorical fields' vectors.
 //!
-//! All fields are categorical here. The bottom layers read the vectors of the fields that are told to be dense (numbers in buckets, say),
-//! which then have no inner products of their own. Without such a field there is no z.
+//! All fields are categorical here. The bottom layers read the vectors of the fields that are told to be dense (numbers
+//! in buckets, say), which then have no inner products of their own. Without such a field there is no z.
 
 use tch::{Device, Tensor};
 

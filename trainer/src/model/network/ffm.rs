@@ -1,6 +1,8 @@
-//! Field-aware factorisation machine (Juan et al. 2016, doi:10.1145/2959100.2959134, eq. 4): `sum_{i<j} <v_{i, for j}, v_{j, for i}>`.
+//! Field-aware factorisation machine (Juan et al. 2016, doi:10.1145/2959100.2959134, eq. 4): `sum_{i<j} <v_{i, for j},
+//! v_{j, for i}>`.
 //!
-//! A field's vector is one of `k / (F - 1)` numbers for each other field, in the order of the fields: nothing is trained but the tables.
+//! A field's vector is one of `k / (F - 1)` numbers for each other field, in the order of the fields: nothing is
+//! trained but the tables.
 
 use tch::{Kind, Tensor};
 

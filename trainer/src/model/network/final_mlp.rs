@@ -1,13 +1,14 @@
-//! FinalMLP (Mao et al. 2023, arXiv:2304.00902): two MLPs over the fields' vectors e, `F k` numbers, each with a selection of its own of
-//! what it reads.
+//! FinalMLP (Mao et al. 2023, arXiv:2304.00902): two MLPs over the fields' vectors e, `F k` numbers, each with a
+//! selection of its own of what it reads.
 //!
-//! - stream-specific feature selection (section "Stream-Specific Feature Selection"): `h = 2 sigmoid(Gate(x)) * e`, number by number; Gate is
-//!   an MLP, x the vectors of some fields, or a trained vector
+//! - stream-specific feature selection (section "Stream-Specific Feature Selection"): `h = 2 sigmoid(Gate(x)) * e`,
+//!   number by number; Gate is an MLP, x the vectors of some fields, or a trained vector
 //! - streams: `o_1 = MLP_1(h_1)`, `o_2 = MLP_2(h_2)`, Linear, BatchNorm, ReLU, dropout in each layer
-//! - stream-level fusion (section "Stream-Level Interaction Aggregation"): `<w_1, o_1> + <w_2, o_2> + sum_j o_1j^T W_j o_2j` over the heads j,
-//!   for which both outputs are cut into as many parts
+//! - stream-level fusion (section "Stream-Level Interaction Aggregation"): `<w_1, o_1> + <w_2, o_2> + sum_j o_1j^T W_j
+//!   o_2j` over the heads j, for which both outputs are cut into as many parts
 //!
-//! The public implementation has tables of their own for the gates' fields. Here the gates read the vectors that the model has.
+//! The public implementation has tables of their own for the gates' fields. Here the gates read the vectors that the
+//! model has.
 
 use tch::{Device, Kind, Tensor};
 use xsfm_interchange::config::MlpConfig;

@@ -1,8 +1,9 @@
-//! Networks over the fields' vectors that only teachers have, each in a file of its own: what it computes, by the equations of its paper.
+//! Networks over the fields' vectors that only teachers have, each in a file of its own: what it computes, by the
+//! equations of its paper.
 //!
 //! | network | its own logit | inputs of the hidden layers |
 //! |---|---|---|
-//! | [`dcn_v2`] | of the last cross layer, where the MLP runs beside it | the last cross layer, where they are stacked |
+//! | [`dcn_v2`] | of the last cross layer, beside the MLP | the last cross layer, where they are stacked |
 //! | [`final_mlp`] | both streams, fused | |
 //! | [`ffm`] | all pairs | |
 //! | [`pnn`] | | vectors and inner products |
@@ -13,7 +14,8 @@
 //! | [`afn`] | | logarithmic neurons |
 //! | [`dlrm`] | | bottom layers and inner products |
 //!
-//! Where a network has no inputs for them, the hidden layers read the concatenated vectors, as they do without a network.
+//! Where a network has no inputs for them, the hidden layers read the concatenated vectors, as they do without a
+//! network.
 
 pub mod afm;
 pub mod afn;

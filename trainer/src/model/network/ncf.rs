@@ -1,6 +1,6 @@
-//! Neural collaborative filtering, NeuMF (He et al. 2017, arXiv:1708.05031, eq. 12): `<h, p * q>` of user and item, and an MLP, each with
-//! vectors of its own. The first `gmf_width` numbers of both fields' vectors are p and q; the MLP reads the others, and all numbers of
-//! fields that the paper does not have.
+//! Neural collaborative filtering, NeuMF (He et al. 2017, arXiv:1708.05031, eq. 12): `<h, p * q>` of user and item, and
+//! an MLP, each with vectors of its own. The first `gmf_width` numbers of both fields' vectors are p and q; the MLP
+//! reads the others, and all numbers of fields that the paper does not have.
 
 use tch::Tensor;
 

@@ -1,5 +1,5 @@
-//! Product-based network with inner products (Qu et al. 2016, arXiv:1611.00144, section III-B): the first hidden layer reads all vectors
-//! and `<v_i, v_j>` of all pairs; its matrix is the paper's W_z and W_p side by side.
+//! Product-based network with inner products (Qu et al. 2016, arXiv:1611.00144, section III-B): the first hidden layer
+//! reads all vectors and `<v_i, v_j>` of all pairs; its matrix is the paper's W_z and W_p side by side.
 
 use tch::Tensor;
 

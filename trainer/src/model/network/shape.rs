@@ -120,7 +120,8 @@ pub fn check(network: &Network, config: &ModelConfig) -> Result<()> {
                 within("fusion_heads", *fusion_heads, 1..=last)?;
                 if !last.is_multiple_of(*fusion_heads) {
                     bail!(
-                        "fusion_heads (--fusion-heads) is {fusion_heads}; it does not divide {last}, the last width of {what}"
+                        "fusion_heads (--fusion-heads) is {fusion_heads}; it does not divide {last}, the last width of \
+                         {what}"
                     );
                 }
             }
@@ -140,7 +141,8 @@ pub fn check(network: &Network, config: &ModelConfig) -> Result<()> {
             within("attention_heads", attention_heads, 1..=LAYERS.min(attention_width))?;
             if !attention_width.is_multiple_of(attention_heads) {
                 bail!(
-                    "attention_heads (--attention-heads) is {attention_heads}; it does not divide attention_width, {attention_width}"
+                    "attention_heads (--attention-heads) is {attention_heads}; it does not divide attention_width, \
+                     {attention_width}"
                 );
             }
         }
@@ -154,7 +156,8 @@ pub fn check(network: &Network, config: &ModelConfig) -> Result<()> {
             widths("the bottom layers (--bottom-hidden)", bottom_hidden)?;
             if dense_fields.is_empty() && !bottom_hidden.is_empty() {
                 bail!(
-                    "bottom_hidden (--bottom-hidden) is {bottom_hidden:?}; without dense_fields there are no bottom layers"
+                    "bottom_hidden (--bottom-hidden) is {bottom_hidden:?}; without dense_fields there are no bottom \
+                     layers"
                 );
             }
             if given_inputs(network, fields, 0) == Some(0) {

@@ -32,7 +32,8 @@ pub(super) enum Mark {
     None,
 }
 
-/// Draws a plot of a size, and a legend to the right of it; the picture is as much wider as the legend takes, and higher where it must be.
+/// Draws a plot of a size, and a legend to the right of it; the picture is as much wider as the legend takes, and
+/// higher where it must be.
 pub(super) fn with_legend(
     size: (u32, u32),
     legend: &[(Mark, &str)],

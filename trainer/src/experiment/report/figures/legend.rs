@@ -7,7 +7,8 @@ fn attribute(tag: &str, name: &str) -> f64 {
     value.parse().unwrap()
 }
 
-/// All of a legend's lines that begin so are in the picture, and right of its first `plot` pixels; no line of the plot is there.
+/// All of a legend's lines that begin so are in the picture, and right of its first `plot` pixels; no line of the plot
+/// is there.
 pub(super) fn check_legend(svg: &str, plot: u32, beginning: &str) {
     let picture = svg.lines().find(|line| line.starts_with("<svg")).unwrap();
     let (width, height) = (attribute(picture, "width"), attribute(picture, "height"));

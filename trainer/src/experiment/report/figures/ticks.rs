@@ -127,7 +127,8 @@ impl Scale {
     }
 }
 
-/// Values of the form `mantissa base^n` in a range of places, as dense as `most` allows; `None` where fewer than two fit.
+/// Values of the form `mantissa base^n` in a range of places, as dense as `most` allows; `None` where fewer than two
+/// fit.
 fn powers(base: f64, mantissas: &[&[f64]], range: &Range<f64>, most: usize) -> Option<Vec<f64>> {
     let (first, last) = (range.start.floor() as i32, range.end.ceil() as i32);
     let of = |mantissas: &[f64], every: i32| -> Vec<f64> {
