@@ -26,6 +26,7 @@ enum Command {
     Prepare(data::command::Args),
     /// Encode rows again with smaller vocabularies
     Fold(data::fold::Args),
+    Encode(data::encode::Args),
     /// Write raw rows whose truth is known: rows.tsv, logits.txt, truth.json, schema.toml
     Generate(data::generate::Args),
     /// Train a model on encoded rows, in real numbers or (--quantize) in int8
@@ -65,6 +66,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Prepare(args) => data::command::run(&args),
         Command::Fold(args) => data::fold::run(&args),
+        Command::Encode(args) => data::encode::run(&args),
         Command::Generate(args) => data::generate::run(&args),
         #[cfg(feature = "torch")]
         Command::Train(args) => commands::train(&args),

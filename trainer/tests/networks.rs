@@ -367,7 +367,7 @@ fn a_checkpoint_keeps_every_number_and_the_configuration() {
             kind: if field.bag { FieldKind::Bag } else { FieldKind::Categorical },
             vocabulary: (1..field.features).map(|i| i.to_string()).collect(),
         });
-        let schema = Schema { version: Schema::VERSION, label: "y".to_owned(), fields: fields.collect() };
+        let schema = Schema { version: Schema::VERSION, input: None, label: "y".to_owned(), fields: fields.collect() };
         checkpoint::save(folder.path(), &model, None, &schema, &serde_json::json!({})).unwrap();
         let loaded = checkpoint::load(folder.path(), Device::Cpu).unwrap();
         assert_eq!(loaded.config.network, Some(network.clone()));

@@ -18,12 +18,14 @@ enum Prints {
 use Prints::{Nothing, Results};
 
 /// Command lines, after which a file is there. `fit` needs `xsfm`, and is tried where both are.
-const COMMANDS: [(&str, Prints, &str); 8] = [
+const COMMANDS: [(&str, Prints, &str); 10] = [
     ("generate --out new --rows 300 --numeric 1 --categories 9,300", Results, "new/truth.json"),
     ("prepare csv --input raw/rows.tsv --schema raw/schema.toml --out new", Results, "new/train.arrow"),
     ("prepare csv --input raw/rows.tsv --schema raw/schema.toml --out new --json", Results, "new/train.arrow"),
     ("fold --data data --min-count 3 --out new", Results, "new/train.arrow"),
     ("fold --data data --min-count 3 --out new --json", Results, "new/train.arrow"),
+    ("encode --schema data/schema.json --input raw/rows.tsv --out new.arrow", Results, "new.arrow"),
+    ("encode --schema data/schema.json --input raw/rows.tsv --out new.arrow --json", Results, "new.arrow"),
     ("rows --data data/test.arrow -o new.tsv", Nothing, "new.tsv"),
     ("candidates movielens --source films --data ratings --user 1 -o new.tsv --titles new.txt", Nothing, "new.txt"),
     ("help", Results, "raw"),
@@ -109,7 +111,7 @@ fn prepared() -> TempDir {
 
 /// Runs a command after which what it writes is there anew, whatever becomes of its output.
 fn tried(folder: &Path, arguments: &str, file: &str, stdout: Stdio, stderr: Stdio) -> Output {
-    for left in ["new", "new.tsv", "new.txt"] {
+    for left in ["new", "new.tsv", "new.txt", "new.arrow"] {
         let left = folder.join(left);
         let _ = if left.is_dir() { fs::remove_dir_all(left) } else { fs::remove_file(left) };
     }

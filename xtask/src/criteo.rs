@@ -24,6 +24,7 @@ pub(crate) fn write(folder: &Path, train: usize, valid: usize, shrink: u32) -> R
     };
     let schema = Schema {
         version: Schema::VERSION,
+        input: None,
         label: "click".to_owned(),
         fields: sizes.iter().enumerate().map(field).collect(),
     };

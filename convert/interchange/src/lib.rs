@@ -3,6 +3,7 @@
 //! | module | file or rule |
 //! |---|---|
 //! | [`schema`] | `schema.json`: the fields, and how raw values become indices |
+//! | [`input`], `kind` | in it: how the columns of raw files are read; kinds of fields |
 //! | [`bucket`], [`tokens`] | the token of a number; a fast map from tokens |
 //! | [`rows`] | `*.arrow`, `*.tsv`: encoded rows, streamed in blocks |
 //! | [`dataset`] | a folder of them: the parts, and what tells it from others |
@@ -29,6 +30,8 @@ pub mod dataset;
 #[cfg(feature = "figures")]
 pub mod figure;
 pub mod fingerprint;
+pub mod input;
+mod kind;
 pub mod metrics;
 pub mod network;
 pub mod output;

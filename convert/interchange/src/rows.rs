@@ -2,7 +2,7 @@
 //!
 //! | file | reader | writer |
 //! |---|---|---|
-//! | Arrow IPC file: `label` UInt8, where rows have weights `sample_weight` Float32, then per field UInt32, or List of UInt32 for a bag | [`RowsReader`] | [`RowsWriter`] |
+//! | Arrow IPC file: `label` UInt8 and `sample_weight` Float32, where rows have them, then per field UInt32, or List of UInt32 for a bag | [`RowsReader`] | [`RowsWriter`] |
 //! | TSV: one row per line, a tab between fields, a bar inside a bag, no label | [`TsvReader`] | [`write_tsv_row`] |
 //!
 //! An Arrow file says which vocabulary its indices mean (`xsfm.vocabulary` in the metadata of its schema), and which rows they are
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use xsfm_runtime::row::Row;
 
-pub use self::arrow::{RowsReader, RowsWriter};
+pub use self::arrow::{Beside, RowsReader, RowsWriter};
 pub use self::tsv::{TsvReader, write_tsv_row};
 use crate::config::ModelConfig;
 use crate::fingerprint::Vocabulary;

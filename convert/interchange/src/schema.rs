@@ -12,16 +12,22 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic;
+use crate::input::Input;
 use crate::tokens::TokenMap;
 
+pub use crate::kind::FieldKind;
+
 /// The fields of an encoded data set, in the order of a row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schema {
     /// Always [`Schema::VERSION`].
     pub version: u32,
     /// What a label of 1 means, in words.
     pub label: String,
+    /// How raw rows are read; absent in schemas of older programs, and of rows that were never raw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Input>,
     /// The fields.
     pub fields: Vec<Field>,
 }
@@ -36,29 +42,6 @@ pub struct Field {
     pub kind: FieldKind,
     /// Token of index 1, 2, …; index 0 is the out-of-vocabulary row, which every field has.
     pub vocabulary: Vec<String>,
-}
-
-/// How a raw value becomes tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FieldKind {
-    /// The value is the token.
-    Categorical,
-    /// Several tokens; an empty bag is encoded as the out-of-vocabulary row alone.
-    Bag,
-    /// A number v becomes the token of [`bucket`](crate::bucket::bucket) (Criteo log bucketing).
-    Numeric,
-}
-
-impl FieldKind {
-    /// Its name in files and reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            FieldKind::Categorical => "categorical",
-            FieldKind::Bag => "bag",
-            FieldKind::Numeric => "numeric",
-        }
-    }
 }
 
 /// Why a schema could not be read or written.

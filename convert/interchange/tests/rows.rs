@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use xsfm_interchange::rows::{
-    BLOCK_ROWS, Bounds, Column, MAX_BAG, RowBlock, RowsError, RowsReader, RowsWriter, TsvReader, write_tsv_row,
+    BLOCK_ROWS, Beside, Bounds, Column, MAX_BAG, RowBlock, RowsError, RowsReader, RowsWriter, TsvReader, write_tsv_row,
 };
 use xsfm_runtime::row::Row;
 
@@ -299,6 +299,8 @@ fn bad_text_names_line_and_field() {
     }
 }
 
+const WEIGHTED: Beside = Beside { labels: true, weights: true };
+
 /// Rows of two fields, the second a bag where `bag` says so, each with a weight.
 fn weighted(rows: u32, bags: &[bool]) -> RowBlock {
     let mut block = RowBlock::new(bags.len(), bags.contains(&true));
@@ -316,11 +318,11 @@ fn weights_are_read_back_and_known_by_their_fingerprint() {
     for (name, bags) in [("plain.arrow", &[false, false][..]), ("bags.arrow", &[false, true])] {
         let plain = folder.path().join(name);
         let (block, path) = (weighted(150_000, bags), folder.path().join("rows.arrow"));
-        let mut writer = RowsWriter::create_weighted(&path, &bounds(bags, 100)).unwrap();
+        let mut writer = RowsWriter::create_with(&path, &bounds(bags, 100), WEIGHTED).unwrap();
         writer.push_block(&block).unwrap();
         let fingerprint = writer.commit().unwrap();
         let mut reader = RowsReader::open(&path).unwrap().expecting(bounds(bags, 100)).unwrap();
-        assert!(reader.has_weights() && reader.num_blocks() > 1);
+        assert!(reader.beside() == WEIGHTED && reader.num_blocks() > 1);
         assert_eq!((reader.fingerprint(), reader.columns()), (Some(fingerprint), &bounds(bags, 100).columns[..]));
         let mean = block.weights.iter().map(|&w| f64::from(w)).sum::<f64>() / 150_000.0;
         assert!((reader.mean_weight().unwrap() - mean).abs() < 1e-12);
@@ -334,10 +336,10 @@ fn weights_are_read_back_and_known_by_their_fingerprint() {
         // The same rows without weights, and with one that differs, are others.
         write(&plain, 150_000, bags);
         let mut plain = RowsReader::open(&plain).unwrap();
-        assert!(!plain.has_weights() && plain.mean_weight().unwrap() == 1.0);
+        assert!(!plain.beside().weights && plain.mean_weight().unwrap() == 1.0);
         let mut other = block.clone();
         other.weights[140_000] = 9.0;
-        let mut writer = RowsWriter::create_weighted(&path, &bounds(bags, 100)).unwrap();
+        let mut writer = RowsWriter::create_with(&path, &bounds(bags, 100), WEIGHTED).unwrap();
         writer.push_block(&other).unwrap();
         let of_other = writer.commit().unwrap();
         assert!(plain.fingerprint() != Some(fingerprint) && of_other != fingerprint);
@@ -354,20 +356,20 @@ fn weights_that_no_row_may_have_are_refused() {
         block
     };
     for bags in [&[false, false][..], &[false, true]] {
-        let mut writer = RowsWriter::create_weighted(&path, &bounds(bags, 100)).unwrap();
+        let mut writer = RowsWriter::create_with(&path, &bounds(bags, 100), WEIGHTED).unwrap();
         for weight in [-1.0, f32::NAN, f32::INFINITY] {
             let error = writer.push_block(&block(bags, &|block| block.weights[0] = weight)).unwrap_err().to_string();
             assert!(error.contains("sample_weight") && error.contains("not negative"), "{error}");
         }
         let error = writer.push_block(&block(bags, &|block| block.weights.clear())).unwrap_err().to_string();
-        assert!(error.contains("no weight"), "{error}");
+        assert!(error.contains("the row has none, and its file has one"), "{error}");
         let mut writer = RowsWriter::create(&path, &bounds(bags, 100)).unwrap();
         let error = writer.push_block(&block(bags, &|_| ())).unwrap_err().to_string();
-        assert!(error.contains("without weights"), "{error}");
+        assert!(error.contains("the row has one, and its file has none"), "{error}");
     }
     // A weight of a file that was damaged behind its writer's back.
     let bags = [false, false];
-    let mut writer = RowsWriter::create_weighted(&path, &bounds(&bags, 100)).unwrap();
+    let mut writer = RowsWriter::create_with(&path, &bounds(&bags, 100), WEIGHTED).unwrap();
     writer.push_block(&block(&bags, &|block| block.weights.fill(1234.5))).unwrap();
     writer.commit().unwrap();
     let mut bytes = fs::read(&path).unwrap();
@@ -379,7 +381,7 @@ fn weights_that_no_row_may_have_are_refused() {
         assert!(error.to_string().contains("row 1, field \"sample_weight\": weight NaN"), "{error}");
     }
     // Nothing to learn from.
-    let mut writer = RowsWriter::create_weighted(&path, &bounds(&bags, 100)).unwrap();
+    let mut writer = RowsWriter::create_with(&path, &bounds(&bags, 100), WEIGHTED).unwrap();
     writer.push_block(&block(&bags, &|block| block.weights.fill(0.0))).unwrap();
     writer.commit().unwrap();
     let error = RowsReader::open(&path).unwrap().mean_weight().unwrap_err().to_string();

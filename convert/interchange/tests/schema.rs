@@ -11,7 +11,12 @@ fn schema(names: &[&str], vocabulary: &[&str]) -> Schema {
     let vocabulary: Vec<String> = vocabulary.iter().map(|&t| t.to_owned()).collect();
     let field =
         |&name: &&str| Field { name: name.to_owned(), kind: FieldKind::Categorical, vocabulary: vocabulary.clone() };
-    Schema { version: Schema::VERSION, label: "click".to_owned(), fields: names.iter().map(field).collect() }
+    Schema {
+        version: Schema::VERSION,
+        input: None,
+        label: "click".to_owned(),
+        fields: names.iter().map(field).collect(),
+    }
 }
 
 #[test]

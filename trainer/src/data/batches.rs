@@ -70,6 +70,11 @@ impl Batches {
     /// The file cannot be read, or is not a file of such rows.
     pub fn open(path: &Path, bounds: Bounds, batch_size: usize) -> Result<Self, RowsError> {
         let reader = RowsReader::open(path)?.expecting(bounds)?;
+        if !reader.beside().labels {
+            let what =
+                "its rows have no labels: they can be scored, but nothing can be learned from or measured on them";
+            return Err(RowsError::Columns { path: path.to_owned(), what: what.to_owned() });
+        }
         Ok(Batches { reader, batch_size: batch_size.max(1), mean_weight: None })
     }
 

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Subcommand;
-use clap::builder::RangedU64ValueParser;
 use xsfm_interchange::output;
 
 use super::criteo::Criteo;
@@ -13,8 +12,8 @@ use super::description::SCHEMA_HELP;
 use super::files::Files;
 use super::movielens::MovieLens;
 use super::parquet::ParquetSource;
-use super::pass::Reading;
 use super::prepare::prepare;
+use super::reading::ReadingArgs;
 use super::recsys::{Engagement, RecSys};
 use super::report::Report;
 use super::source::Source;
@@ -140,23 +139,11 @@ struct CommonArgs {
     out: PathBuf,
     #[command(flatten)]
     split: SplitArgs,
-    /// End at the first malformed row
-    #[arg(long)]
-    strict: bool,
-    /// End where more than this share of the rows is malformed
-    #[arg(long, value_name = "SHARE", default_value_t = Reading::default().max_bad, value_parser = share)]
-    max_bad: f64,
-    /// Number of threads [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
-    threads: Option<usize>,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let value = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    value.ok_or_else(|| "a number from 0 to 1 expected, for example 0.01".to_owned())
 }
 
 /// Runs the command.
@@ -205,10 +192,7 @@ pub fn run(args: &Args) -> Result<()> {
 impl CommonArgs {
     fn prepare(&self, source: &dyn Source, (kind, shares): (SplitKind, Shares), out: &Path) -> Result<()> {
         let split = self.split.split(kind, shares)?;
-        let usual = Reading::default();
-        let reading =
-            Reading { strict: self.strict, max_bad: self.max_bad, threads: self.threads.unwrap_or(usual.threads) };
-        let report = prepare(source, &split, reading, out)?;
+        let report = prepare(source, &split, self.reading.reading(), out)?;
         self.show(&report)
     }
 

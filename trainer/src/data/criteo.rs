@@ -4,12 +4,13 @@
 
 use indicatif::ProgressBar;
 use xsfm_interchange::bucket::bucket;
+use xsfm_interchange::input::{Input, Keep};
 use xsfm_interchange::rows::LABEL_COLUMN;
 use xsfm_interchange::schema::FieldKind;
 
 use super::files::Files;
 use super::lines::{self, LineParser};
-use super::raw::{Blocks, Keep, RawField, RawRow};
+use super::raw::{Blocks, RawField, RawRow};
 use super::source::Source;
 
 /// Number of fields of integers.
@@ -23,6 +24,7 @@ const COLUMNS: usize = 1 + NUMERIC_FIELDS + CATEGORICAL_FIELDS;
 pub struct Criteo {
     files: Files,
     fields: Vec<RawField>,
+    labels: bool,
 }
 
 impl Criteo {
@@ -31,7 +33,12 @@ impl Criteo {
         let field = |name, kind| RawField { name, kind, min_count, max_bag: 1, keep: Keep::First };
         let numeric = (1..=NUMERIC_FIELDS).map(|i| field(format!("I{i}"), FieldKind::Numeric));
         let categorical = (1..=CATEGORICAL_FIELDS).map(|i| field(format!("C{i}"), FieldKind::Categorical));
-        Criteo { files: files.into(), fields: numeric.chain(categorical).collect() }
+        Criteo { files: files.into(), fields: numeric.chain(categorical).collect(), labels: true }
+    }
+
+    /// The same of lines without a label, as those of test.txt.
+    pub fn unlabelled(self) -> Self {
+        Criteo { labels: false, ..self }
     }
 }
 
@@ -47,16 +54,23 @@ impl LineParser for Criteo {
             }
             columns += 1;
         }
-        if columns != COLUMNS {
-            return Err(format!("{columns} columns, {COLUMNS} expected"));
+        let wanted = usize::from(self.labels) + NUMERIC_FIELDS + CATEGORICAL_FIELDS;
+        if columns != wanted {
+            return Err(format!("{columns} columns, {wanted} expected"));
         }
-        row.label = match &text[..ends[0]] {
-            "0" => 0,
-            "1" => 1,
-            other => return Err(format!("field {LABEL_COLUMN:?}: {other:?}, 0 or 1 expected")),
-        };
-        for (field, cell) in self.fields.iter().zip(ends.windows(2)) {
-            let value = &text[cell[0] + 1..cell[1]];
+        let (mut start, mut ends) = (0, ends.into_iter());
+        if self.labels {
+            let end = ends.next().unwrap_or(0);
+            row.label = match &text[..end] {
+                "0" => 0,
+                "1" => 1,
+                other => return Err(format!("field {LABEL_COLUMN:?}: {other:?}, 0 or 1 expected")),
+            };
+            start = end + 1;
+        }
+        for (field, end) in self.fields.iter().zip(ends) {
+            let value = &text[start..end];
+            start = end + 1;
             if field.kind == FieldKind::Numeric {
                 let token = bucket(value).filter(|_| value.as_bytes().iter().all(|b| b.is_ascii_digit() || *b == b'-'));
                 let bad = || format!("field {:?}: {value:?} is not an integer", field.name);
@@ -77,6 +91,14 @@ impl LineParser for Criteo {
 impl Source for Criteo {
     fn fields(&self) -> &[RawField] {
         &self.fields
+    }
+
+    fn input(&self) -> Input {
+        Input::Criteo
+    }
+
+    fn has_labels(&self) -> bool {
+        self.labels
     }
 
     fn label(&self) -> &str {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
+use xsfm_interchange::input::{Input, Table};
 
 use super::description::{Cell, Description};
 use super::error::DataError;
@@ -32,7 +33,16 @@ impl CsvSource {
     /// The files cannot be read, the description is not one, a file lacks a column, or has another header than the
     /// first.
     pub fn open(files: impl Into<Files>, schema: &Path) -> Result<Self, DataError> {
-        Self::new(files.into(), Some(schema), Description::load(schema)?)
+        Self::new(files.into(), Some(schema), Description::load(schema)?, true)
+    }
+
+    /// Rows of a description that `schema` has, with or without labels.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn of_table(files: Files, schema: &Path, table: Table, labels: bool) -> Result<Self, DataError> {
+        let description = Description::new(table).map_err(|what| DataError::file(schema, what))?;
+        Self::new(files, Some(schema), description, labels)
     }
 
     /// Avazu's `train.csv`, whose tokens are kept from `min_count` training rows on.
@@ -43,16 +53,16 @@ impl CsvSource {
         let files = files.into();
         let description =
             Description::parse(AVAZU, Some(min_count)).map_err(|what| DataError::file(files.name(), what))?;
-        Self::new(files, None, description)
+        Self::new(files, None, description, true)
     }
 
-    fn new(files: Files, schema: Option<&Path>, description: Description) -> Result<Self, DataError> {
+    fn new(files: Files, schema: Option<&Path>, description: Description, labels: bool) -> Result<Self, DataError> {
         let headers =
             files.parts().iter().map(|part| Header::read(part, &description)).collect::<Result<Vec<_>, _>>()?;
         let Some((first, others)) = headers.split_first() else {
             return Err(DataError::file(files.name(), "no file"));
         };
-        let columns = first.columns(&description)?;
+        let columns = first.columns(&description, labels)?;
         if description.header {
             others.iter().try_for_each(|header| header.check_same(first))?;
         }
@@ -118,7 +128,7 @@ impl CsvBlock<'_> {
         }
         let cell = |column: usize| self.records.value(i, ends, column).map(Cell::Text);
         let (time, weight) = (columns.time.map(cell), columns.weight.map(cell));
-        description.fill(row, cell(columns.label), time, weight, |f| cell(columns.fields[f]))
+        description.fill(row, columns.label.map(cell), time, weight, |f| cell(columns.fields[f]))
     }
 }
 
@@ -141,6 +151,14 @@ impl Source for CsvSource {
 
     fn has_time(&self) -> bool {
         self.columns.time.is_some()
+    }
+
+    fn input(&self) -> Input {
+        self.description.input()
+    }
+
+    fn has_labels(&self) -> bool {
+        self.columns.label.is_some()
     }
 
     fn has_weights(&self) -> bool {

@@ -4,15 +4,15 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 
-use serde::Deserialize;
 use xsfm_interchange::bucket::bucket;
+use xsfm_interchange::input::{ColumnName, Input, Table, TableField};
 use xsfm_interchange::rows::{LABEL_COLUMN, MAX_BAG, WEIGHT_COLUMN};
 use xsfm_interchange::schema::FieldKind;
 
 use super::error::DataError;
 use super::label::LabelRule;
 use super::open::read_to_string;
-use super::raw::{Keep, RawField, RawRow};
+use super::raw::{RawField, RawRow};
 use super::records::Dialect;
 use super::time::Time;
 
@@ -69,14 +69,8 @@ pub(super) struct Description {
     pub(super) fields: Vec<RawField>,
     rule: LabelRule,
     cuts: Vec<Cut>,
-}
-
-/// A column, as the file calls it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum ColumnName {
-    Position(usize),
-    Name(String),
+    /// As it was written.
+    table: Table,
 }
 
 /// A value of a column.
@@ -95,56 +89,6 @@ struct Cut {
     bytes: Option<[usize; 2]>,
 }
 
-/// The TOML file as it is written.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    #[serde(default = "comma")]
-    delimiter: char,
-    #[serde(default = "yes")]
-    header: bool,
-    quoting: Option<bool>,
-    #[serde(default = "one")]
-    min_count: u64,
-    time: Option<ColumnName>,
-    weight: Option<ColumnName>,
-    label: WrittenLabel,
-    fields: Vec<WrittenField>,
-}
-
-fn comma() -> char {
-    ','
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn one() -> u64 {
-    1
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenLabel {
-    column: ColumnName,
-    at_least: Option<f64>,
-    equals: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenField {
-    name: String,
-    column: Option<ColumnName>,
-    kind: FieldKind,
-    min_count: Option<u64>,
-    bytes: Option<[usize; 2]>,
-    separator: Option<String>,
-    max_bag: Option<usize>,
-    keep: Option<Keep>,
-}
-
 impl Description {
     /// Reads a file.
     ///
@@ -160,7 +104,19 @@ impl Description {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn parse(text: &str, min_count: Option<u64>) -> Result<Self, String> {
-        let written: Written = toml::from_str(text).map_err(|e| format!("not a schema: {e}"))?;
+        let mut table: Table = toml::from_str(text).map_err(|e| format!("not a schema: {e}"))?;
+        if let Some(min_count) = min_count {
+            table.min_count = min_count;
+        }
+        Self::new(table)
+    }
+
+    /// What columns are that a file describes.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn new(table: Table) -> Result<Self, String> {
+        let written = table.clone();
         let Ok(delimiter) = u8::try_from(written.delimiter) else {
             return Err(format!("delimiter {:?}: one ASCII character expected", written.delimiter));
         };
@@ -203,8 +159,9 @@ impl Description {
             fields: Vec::new(),
             rule,
             cuts: Vec::new(),
+            table,
         };
-        let min_count = min_count.unwrap_or(written.min_count);
+        let min_count = written.min_count;
         let mut names = HashSet::new();
         for field in written.fields {
             let name = &field.name;
@@ -217,8 +174,8 @@ impl Description {
         Ok(description)
     }
 
-    fn add(&mut self, field: WrittenField, min_count: u64) -> Result<(), String> {
-        let WrittenField { name, kind, separator, bytes, .. } = field;
+    fn add(&mut self, field: TableField, min_count: u64) -> Result<(), String> {
+        let TableField { name, kind, separator, bytes, .. } = field;
         if kind != FieldKind::Bag && (separator.is_some() || field.max_bag.is_some() || field.keep.is_some()) {
             return Err(format!("field {name:?}: separator, max_bag and keep are for bags"));
         }
@@ -241,17 +198,27 @@ impl Description {
         Ok(())
     }
 
+    /// For `schema.json`: read by it, other rows become the same tokens.
+    pub(super) fn input(&self) -> Input {
+        Input::Table(Box::new(self.table.clone()))
+    }
+
     /// Checks the places of the label, the weight and the fields in a file.
     ///
     /// # Errors
     /// A field or the weight is the label, or two fields are the same.
-    pub(super) fn check_columns(&self, label: usize, weight: Option<usize>, places: &[usize]) -> Result<(), String> {
-        if weight == Some(label) {
+    pub(super) fn check_columns(
+        &self,
+        label: Option<usize>,
+        weight: Option<usize>,
+        places: &[usize],
+    ) -> Result<(), String> {
+        if weight.is_some() && weight == label {
             return Err("the weight is the label's column: rows with label 0 would count nothing".to_owned());
         }
         for (f, (field, place)) in self.fields.iter().zip(places).enumerate() {
             let name = &field.name;
-            if *place == label {
+            if Some(*place) == label {
                 return Err(format!(
                     "field {name:?} is the label's column: a model would be told what it is to predict"
                 ));
@@ -275,14 +242,16 @@ impl Description {
     pub(super) fn fill<'a>(
         &self,
         row: &mut RawRow,
-        label: Result<Cell<'a>, String>,
+        label: Option<Result<Cell<'a>, String>>,
         time: Option<Result<Cell<'a>, String>>,
         weight: Option<Result<Cell<'a>, String>>,
         mut cell: impl FnMut(usize) -> Result<Cell<'a>, String>,
     ) -> Result<(), String> {
-        let label = text(label, LABEL_COLUMN)?;
-        row.label = self.rule.apply(&label).map_err(|what| format!("field {LABEL_COLUMN:?}: {what}"))?;
-        row.label_text.push_str(&label);
+        if let Some(label) = label {
+            let label = text(label, LABEL_COLUMN)?;
+            row.label = self.rule.apply(&label).map_err(|what| format!("field {LABEL_COLUMN:?}: {what}"))?;
+            row.label_text.push_str(&label);
+        }
         row.time = match time {
             None => None,
             Some(time) => {

@@ -116,7 +116,11 @@ pub fn fold(data: &Path, min_count: u64, out: &Path) -> Result<Report> {
         let tokens = field.vocabulary.iter().enumerate().filter(|&(t, _)| is_kept(f, t + 1));
         Field { vocabulary: tokens.map(|(_, token)| token.clone()).collect(), ..field.clone() }
     };
-    let folded = Schema { fields: schema.fields.iter().enumerate().map(fold_field).collect(), ..schema.clone() };
+    let folded = Schema {
+        input: schema.input.clone().map(|input| input.with_min_count(min_count)),
+        fields: schema.fields.iter().enumerate().map(fold_field).collect(),
+        ..schema.clone()
+    };
 
     // The schema is what makes a folder whole.
     let schema_path = out.join(SCHEMA);
@@ -181,10 +185,7 @@ fn encode(
     let bounds = Bounds::from(folded);
     let has_bag = bounds.columns.iter().any(|column| column.bag);
     let mut rows = data.rows(part)?;
-    let mut writer = match rows.has_weights() {
-        true => RowsWriter::create_weighted(to, &bounds)?,
-        false => RowsWriter::create(to, &bounds)?,
-    };
+    let mut writer = RowsWriter::create_with(to, &bounds, rows.beside())?;
     let bar = progress(&rows, "encoding");
     let mut indices = Vec::new();
     for block in rows.blocks() {

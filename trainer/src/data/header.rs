@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
+use xsfm_interchange::input::ColumnName;
 
-use super::description::{ColumnName, Description};
+use super::description::Description;
 use super::error::DataError;
 use super::lines::Buffer;
 use super::records::{self, Dialect};
@@ -30,7 +31,8 @@ pub(super) struct Header {
 /// Positions of the columns that are read.
 #[derive(Debug)]
 pub(super) struct Columns {
-    pub(super) label: usize,
+    /// None of rows that have no label.
+    pub(super) label: Option<usize>,
     pub(super) time: Option<usize>,
     pub(super) weight: Option<usize>,
     pub(super) fields: Vec<usize>,
@@ -64,11 +66,11 @@ impl Header {
         Ok(Header { path: path.to_owned(), line, text: first.text(0).to_owned(), names })
     }
 
-    /// Finds the columns by their names; or by position, in a file as wide as its first row.
+    /// Finds the columns, the label's where rows have `labels`, by their names; or by position, in a file as wide as its first row.
     ///
     /// # Errors
     /// A column that is not there, or twice, or that is both the label and a field.
-    pub(super) fn columns(&self, description: &Description) -> Result<Columns, DataError> {
+    pub(super) fn columns(&self, description: &Description, labels: bool) -> Result<Columns, DataError> {
         let width = self.names.len();
         let find = |column: &ColumnName| match column {
             ColumnName::Position(position) if *position < width => Ok(*position),
@@ -91,7 +93,7 @@ impl Header {
                 }
             }
         };
-        let label = find(&description.label_column)?;
+        let label = labels.then(|| find(&description.label_column)).transpose()?;
         let time = description.time_column.as_ref().map(find).transpose()?;
         let weight = description.weight_column.as_ref().map(find).transpose()?;
         let fields = description.field_columns.iter().map(find).collect::<Result<Vec<_>, _>>()?;

@@ -11,6 +11,7 @@
 //! | [`pass`], [`parallel`] | all rows, on all cores, in order; the policy for malformed ones |
 //! | `checks` | what makes rows useless though each is well: one class, one bucket |
 //! | [`prepare`], [`report`], [`command`] | vocabularies of the training rows, `schema.json`, three files of rows |
+//! | [`mod@encode`], `encoder`, `reading` | new rows by an old schema; a row's indices; flags of reading |
 //! | [`dataset`] | opens a folder of encoded rows |
 //! | [`same`] | whether two folders have the same rows |
 //! | [`fold`] | the same rows with smaller vocabularies |
@@ -31,6 +32,8 @@ pub mod criteo;
 pub mod csv;
 pub mod dataset;
 mod description;
+pub mod encode;
+mod encoder;
 pub mod error;
 pub mod export;
 pub mod files;
@@ -49,6 +52,7 @@ mod plan;
 mod planted;
 pub mod prepare;
 pub mod raw;
+mod reading;
 mod records;
 pub mod recsys;
 pub mod report;

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
+use xsfm_interchange::input::{Input, Keep};
 use xsfm_interchange::rows::MAX_BAG;
 use xsfm_interchange::schema::FieldKind;
 
@@ -14,7 +15,7 @@ use super::error::DataError;
 use super::files::Files;
 use super::lines::{self, LineParser, check_bytes};
 use super::open::open;
-use super::raw::{Blocks, Keep, RawField, RawRow};
+use super::raw::{Blocks, RawField, RawRow};
 use super::source::Source;
 use super::time::Time;
 
@@ -315,6 +316,10 @@ impl LineParser for MovieLens {
 impl Source for MovieLens {
     fn fields(&self) -> &[RawField] {
         &self.fields
+    }
+
+    fn input(&self) -> Input {
+        Input::Movielens
     }
 
     fn label(&self) -> &str {

@@ -15,8 +15,9 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::reader::{ReaderIter, TreeBuilder};
 use parquet::record::{Field, Row};
 use parquet::schema::types::{SchemaDescriptor, Type};
+use xsfm_interchange::input::{ColumnName, Input, Table};
 
-use super::description::{Cell, ColumnName, Description};
+use super::description::{Cell, Description};
 use super::error::DataError;
 use super::files::Files;
 use super::magic::{GZIP, PARQUET, foreign};
@@ -43,7 +44,7 @@ struct Layout {
     /// The columns that are read, in the order of the file.
     projection: Type,
     /// Places in the projection.
-    label: usize,
+    label: Option<usize>,
     time: Option<usize>,
     weight: Option<usize>,
     fields: Vec<usize>,
@@ -56,8 +57,20 @@ impl ParquetSource {
     /// The files cannot be read, the description is not one, a file lacks a column, or has it with another type than
     /// the first.
     pub fn open(files: impl Into<Files>, schema: &Path) -> Result<Self, DataError> {
-        let (files, description) = (files.into(), Description::load(schema)?);
-        let layout = |path: &PathBuf| Layout::of(path, schema, &description);
+        Self::new(files.into(), schema, Description::load(schema)?, true)
+    }
+
+    /// Rows of a description that `schema` has, with or without labels.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn of_table(files: Files, schema: &Path, table: Table, labels: bool) -> Result<Self, DataError> {
+        let description = Description::new(table).map_err(|what| DataError::file(schema, what))?;
+        Self::new(files, schema, description, labels)
+    }
+
+    fn new(files: Files, schema: &Path, description: Description, labels: bool) -> Result<Self, DataError> {
+        let layout = |path: &PathBuf| Layout::of(path, schema, &description, labels);
         let layouts = files.parts().iter().map(layout).collect::<Result<Vec<_>, _>>()?;
         let (Some((first, others)), Some(first_path)) = (layouts.split_first(), files.parts().first()) else {
             return Err(DataError::file(files.name(), "no file"));
@@ -73,7 +86,7 @@ impl ParquetSource {
 }
 
 impl Layout {
-    fn of(path: &Path, schema: &Path, description: &Description) -> Result<Self, DataError> {
+    fn of(path: &Path, schema: &Path, description: &Description, labels: bool) -> Result<Self, DataError> {
         let reader = reader(path)?;
         let root = reader.metadata().file_metadata().schema();
         let name = |column: &ColumnName| match column {
@@ -86,15 +99,15 @@ impl Layout {
                 Err(DataError::file(schema, format!("column {position}: columns of Parquet files have names")))
             }
         };
-        let label = name(&description.label_column)?;
+        let label = labels.then(|| name(&description.label_column)).transpose()?;
         let time = description.time_column.as_ref().map(name).transpose()?;
         let weight = description.weight_column.as_ref().map(name).transpose()?;
         let fields = description.field_columns.iter().map(name).collect::<Result<Vec<_>, _>>()?;
-        let read = || [&label].into_iter().chain(&time).chain(&weight).chain(&fields);
+        let read = || label.iter().chain(&time).chain(&weight).chain(&fields);
         let is_read = |name: &str| read().any(|read| read == name);
         let columns: Vec<_> = root.get_fields().iter().filter(|f| is_read(f.name())).cloned().collect();
         let place = |name: &String| columns.iter().position(|c| c.name() == name).unwrap_or_default();
-        let (label, time, weight) = (place(&label), time.as_ref().map(place), weight.as_ref().map(place));
+        let (label, time, weight) = (label.as_ref().map(place), time.as_ref().map(place), weight.as_ref().map(place));
         let fields = fields.iter().map(place).collect();
         let projection = Type::group_type_builder(root.name()).with_fields(columns).build();
         let projection = projection.map_err(|e| DataError::file(path, e.to_string()))?;
@@ -262,7 +275,7 @@ impl Block for ParquetBlock<'_> {
         let cells: Vec<&Field> = self.rows[i].get_column_iter().map(|(_, field)| field).collect();
         let Layout { label, time, weight, fields, .. } = self.layout;
         let optional = |place: &Option<usize>| place.map(|place| cell(cells[place]));
-        self.description.fill(row, cell(cells[*label]), optional(time), optional(weight), |f| cell(cells[fields[f]]))
+        self.description.fill(row, optional(label), optional(time), optional(weight), |f| cell(cells[fields[f]]))
     }
 }
 
@@ -326,6 +339,14 @@ impl Source for ParquetSource {
 
     fn has_time(&self) -> bool {
         self.description.time_column.is_some()
+    }
+
+    fn input(&self) -> Input {
+        self.description.input()
+    }
+
+    fn has_labels(&self) -> bool {
+        self.layouts.iter().all(|layout| layout.label.is_some())
     }
 
     fn has_weights(&self) -> bool {

@@ -12,11 +12,12 @@ use xsfm_interchange::atomic;
 use xsfm_interchange::dataset::SCHEMA;
 use xsfm_interchange::fingerprint::{Fingerprint, Vocabulary};
 use xsfm_interchange::output;
-use xsfm_interchange::rows::{Bounds, RowBlock, RowsWriter};
-use xsfm_interchange::schema::{Encoder, Field, Schema};
+use xsfm_interchange::rows::{Beside, Bounds, RowBlock, RowsWriter};
+use xsfm_interchange::schema::{Field, Schema};
 use xsfm_interchange::tokens::TokenMap;
 
 use super::checks;
+use super::encoder::{RowEncoder, Told};
 use super::error::DataError;
 use super::parallel::lock;
 use super::pass::{Reading, Rows, pass};
@@ -66,6 +67,7 @@ pub fn prepare(source: &dyn Source, split: &Split, reading: Reading, out: &Path)
             let schema = Schema {
                 version: Schema::VERSION,
                 label: source.label().to_owned(),
+                input: Some(source.input()),
                 fields: fields
                     .map(|(f, vocabulary)| Field { name: f.name.clone(), kind: f.kind, vocabulary })
                     .collect(),
@@ -165,9 +167,8 @@ fn count(source: &dyn Source, reading: Reading, plan: &Plan) -> Result<(Vec<Vec<
 struct Encoded {
     rows: [RowBlock; 3],
     positives: [u64; 3],
-    /// By field: indices that are 0 in validation and test rows, and bags that were cut.
-    unseen: Vec<u64>,
-    cut_bags: Vec<u64>,
+    /// Of each part.
+    told: [Told; 3],
 }
 
 /// Last pass: writes the rows, and the schema last, so that a folder with a schema is whole.
@@ -180,58 +181,42 @@ fn encode(
 ) -> Result<Report, DataError> {
     let Counted { plan, schema, warnings, .. } = counted;
     let bounds = Bounds::from(schema);
-    let encoders: Vec<Encoder> = schema.fields.iter().map(Field::encoder).collect();
-    let create = |part: Part| match source.has_weights() {
-        true => RowsWriter::create_weighted(&out.join(part.file()), &bounds),
-        false => RowsWriter::create(&out.join(part.file()), &bounds),
-    };
+    let beside = Beside { labels: true, weights: source.has_weights() };
+    let create = |part: Part| RowsWriter::create_with(&out.join(part.file()), &bounds, beside);
     let mut writers = [create(Part::Train)?, create(Part::Valid)?, create(Part::Test)?];
     let mut parts = [PartReport::default(); 3];
-    let of_field =
-        |f: &Field| FieldReport { name: f.name.clone(), kind: f.kind, features: f.features(), unseen: 0, cut_bags: 0 };
-    let mut fields: Vec<FieldReport> = schema.fields.iter().map(of_field).collect();
-
-    let num_fields = fields.len();
-    let has_bag = bounds.columns.iter().any(|c| c.bag);
+    let encoder = RowEncoder::new(schema, true);
+    let nothing_told = || [(); 3].map(|()| Told::new(schema.fields.len()));
     let work = |rows: &mut Rows<'_>| {
-        let mut encoded = Encoded {
-            rows: [(); 3].map(|()| RowBlock::new(num_fields, has_bag)),
-            positives: [0; 3],
-            unseen: vec![0; num_fields],
-            cut_bags: vec![0; num_fields],
-        };
+        let mut encoded = Encoded { rows: [(); 3].map(|()| encoder.block()), positives: [0; 3], told: nothing_told() };
         let mut indices = Vec::new();
         rows.each(|part, row| {
-            let block = &mut encoded.rows[part as usize];
-            for (f, encoder) in encoders.iter().enumerate() {
-                indices.clear();
-                indices.extend(row.field(f).map(|token| encoder.index_of(token)));
-                if indices.is_empty() {
-                    indices.push(0);
-                } else if part != Part::Train {
-                    encoded.unseen[f] += indices.iter().filter(|&&i| i == 0).count() as u64;
-                }
-                block.push_field(&indices);
-            }
-            row.cut_fields().iter().for_each(|&f| encoded.cut_bags[f] += 1);
-            block.labels.push(row.label);
-            block.weights.extend(row.weight);
-            encoded.positives[part as usize] += u64::from(row.label);
+            let part = part as usize;
+            encoder.push(row, &mut encoded.rows[part], &mut encoded.told[part], &mut indices);
+            encoded.positives[part] += u64::from(row.label);
         });
         encoded
     };
+    let mut told = nothing_told();
     let walk = pass(source, reading, "encoding", plan.assigner()?, work, |encoded| {
         for (part, block) in encoded.rows.iter().enumerate() {
             parts[part].rows += block.len() as u64;
             parts[part].positives += encoded.positives[part];
+            told[part].add(&encoded.told[part]);
             writers[part].push_block(block)?;
-        }
-        for (f, report) in fields.iter_mut().enumerate() {
-            report.unseen += encoded.unseen[f];
-            report.cut_bags += encoded.cut_bags[f];
         }
         Ok(())
     })?;
+    // What training rows do not know is rare; what others do not know is new.
+    let [of_train, of_valid, of_test] = &told;
+    let field = |(f, field): (usize, &Field)| FieldReport {
+        name: field.name.clone(),
+        kind: field.kind,
+        features: field.features(),
+        unseen: of_valid.unseen[f] + of_test.unseen[f],
+        cut_bags: of_train.cut_bags[f] + of_valid.cut_bags[f] + of_test.cut_bags[f],
+    };
+    let fields = schema.fields.iter().enumerate().map(field).collect();
 
     let (schema_path, report_path) = (out.join(SCHEMA), out.join(file::REPORT));
     if schema_path.exists() {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use xsfm_interchange::input::Keep;
 use xsfm_interchange::schema::FieldKind;
 
 use super::error::DataError;
@@ -42,17 +42,6 @@ pub struct RawField {
     pub max_bag: usize,
     /// What is kept of it.
     pub keep: Keep,
-}
-
-/// Which tokens of a bag stay where it is longer than allowed; their order stays too.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Keep {
-    /// The first.
-    #[default]
-    First,
-    /// The last: of histories whose oldest come first.
-    Last,
 }
 
 /// One row: its label and its tokens, all in one string that is reused from row to row.

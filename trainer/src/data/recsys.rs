@@ -4,11 +4,12 @@
 
 use indicatif::ProgressBar;
 use xsfm_interchange::bucket::bucket;
+use xsfm_interchange::input::{Input, Keep};
 use xsfm_interchange::schema::FieldKind;
 
 use super::files::Files;
 use super::lines::{self, LineParser, check_bytes};
-use super::raw::{Blocks, Keep, RawField, RawRow};
+use super::raw::{Blocks, RawField, RawRow};
 use super::source::Source;
 use super::time::Time;
 
@@ -181,6 +182,10 @@ impl LineParser for RecSys {
 impl Source for RecSys {
     fn fields(&self) -> &[RawField] {
         &self.fields
+    }
+
+    fn input(&self) -> Input {
+        Input::Recsys2020 { label: self.engagement.name().to_owned() }
     }
 
     fn label(&self) -> &str {

@@ -48,7 +48,7 @@ pub struct FieldReport {
     pub kind: FieldKind,
     /// Number of features, the out-of-vocabulary row included.
     pub features: u32,
-    /// Indices that are 0 in validation and test rows: values that training did not see often enough.
+    /// Indices that are 0 in rows that were not trained on: values that training did not see often enough.
     pub unseen: u64,
     /// Bags that were cut to the largest allowed length.
     pub cut_bags: u64,
@@ -65,13 +65,20 @@ impl Report {
             writeln!(output, "{:<10} {:>12} {:>12}", part.name(), report.rows, report.positives)?;
         }
         writeln!(output, "{:<10} {:>12}", "malformed", self.malformed_rows)?;
-        let width = self.fields.iter().map(|f| f.name.chars().count()).max().unwrap_or(0).max(5);
-        writeln!(
-            output,
-            "\n{:<width$} {:<11} {:>10} {:>10} {:>10}",
-            "field", "kind", "features", "unseen", "cut bags"
-        )?;
-        for f in &self.fields {
+        writeln!(output)?;
+        FieldReport::print_all(&self.fields, output)
+    }
+}
+
+impl FieldReport {
+    /// Writes a line for each field.
+    ///
+    /// # Errors
+    /// Whatever `output` reports.
+    pub fn print_all(fields: &[FieldReport], output: &mut dyn Write) -> io::Result<()> {
+        let width = fields.iter().map(|f| f.name.chars().count()).max().unwrap_or(0).max(5);
+        writeln!(output, "{:<width$} {:<11} {:>10} {:>10} {:>10}", "field", "kind", "features", "unseen", "cut bags")?;
+        for f in fields {
             let kind = f.kind.name();
             writeln!(output, "{:<width$} {kind:<11} {:>10} {:>10} {:>10}", f.name, f.features, f.unseen, f.cut_bags)?;
         }

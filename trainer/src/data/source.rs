@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
+use xsfm_interchange::input::Input;
 
 use super::files::Files;
 use super::raw::{Blocks, RawField};
@@ -31,6 +32,14 @@ pub trait Source: Sync {
     /// Whether rows say when they happened.
     fn has_time(&self) -> bool {
         false
+    }
+
+    /// How the rows are read, for `schema.json`.
+    fn input(&self) -> Input;
+
+    /// Whether rows say what became of them.
+    fn has_labels(&self) -> bool {
+        true
     }
 
     /// Whether rows say how much they count.

@@ -125,6 +125,7 @@ pub(crate) fn planted_data(folder: &Path, rows: usize) -> Schema {
     let field = |name: &str, kind, n| Field { name: name.to_owned(), kind, vocabulary: vocabulary(name, n) };
     let schema = Schema {
         version: Schema::VERSION,
+        input: None,
         label: "planted".to_owned(),
         fields: vec![
             field("user", FieldKind::Categorical, 40),

@@ -39,14 +39,29 @@ pub struct RowsReader {
     file: File,
     path: PathBuf,
     file_bytes: u64,
-    /// Whether rows have weights.
-    has_weights: bool,
+    beside: Beside,
     columns: Vec<Column>,
     blocks: Vec<BlockPlace>,
     num_rows: u64,
     vocabulary: Option<Vocabulary>,
     fingerprint: Option<fingerprint::Rows>,
     bounds: Option<Bounds>,
+}
+
+/// What rows have beside their fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beside {
+    /// A label.
+    pub labels: bool,
+    /// A weight.
+    pub weights: bool,
+}
+
+impl Beside {
+    /// Their columns.
+    fn count(self) -> usize {
+        usize::from(self.labels) + usize::from(self.weights)
+    }
 }
 
 /// Where a block lies.
@@ -94,7 +109,7 @@ impl RowsReader {
         let footer = read_at(&mut file, path, file_bytes - 10 - footer_bytes, footer_bytes)?;
         let footer = arrow_ipc::root_as_footer(&footer)
             .map_err(|e| RowsError::malformed(path, format!("damaged footer: {e}")))?;
-        let (has_weights, columns) = columns(&footer).map_err(|what| RowsError::malformed(path, what))?;
+        let (beside, columns) = columns(&footer).map_err(|what| RowsError::malformed(path, what))?;
         let of_schema = footer.schema().and_then(|schema| schema.custom_metadata());
         let vocabulary = metadata(of_schema, VOCABULARY_KEY).map_err(|what| RowsError::malformed(path, what))?;
         let of_rows = metadata(footer.custom_metadata(), ROWS_KEY).map_err(|what| RowsError::malformed(path, what))?;
@@ -103,7 +118,7 @@ impl RowsReader {
             file,
             path: path.to_owned(),
             file_bytes,
-            has_weights,
+            beside,
             columns,
             blocks: Vec::new(),
             num_rows: 0,
@@ -133,9 +148,9 @@ impl RowsReader {
         &self.path
     }
 
-    /// Whether rows have weights.
-    pub fn has_weights(&self) -> bool {
-        self.has_weights
+    /// What rows have beside their fields.
+    pub fn beside(&self) -> Beside {
+        self.beside
     }
 
     /// The mean weight of all rows, in one pass over the weights alone; 1 where rows have none.
@@ -143,7 +158,7 @@ impl RowsReader {
     /// # Errors
     /// A damaged block, a weight that is negative or not finite; all are 0.
     pub fn mean_weight(&mut self) -> Result<f64, RowsError> {
-        if !self.has_weights {
+        if !self.beside.weights {
             return Ok(1.0);
         }
         let mut sum = 0.0;
@@ -198,7 +213,10 @@ impl RowsReader {
             return Err(self.malformed(format!("block {i} was asked for, but it has {}", self.blocks.len())));
         };
         let spans = self.spans(i, place)?;
-        let labels = self.read_exactly(i, LABEL_COLUMN, spans[1], place.rows as u64)?;
+        let labels = match self.beside.labels {
+            true => self.read_exactly(i, LABEL_COLUMN, spans[1], place.rows as u64)?,
+            false => Vec::new(),
+        };
         if let Some(row) = labels.iter().position(|&label| label > 1) {
             return Err(self.value(place, row, LABEL_COLUMN, format!("label {}, 0 or 1 expected", labels[row])));
         }
@@ -207,7 +225,7 @@ impl RowsReader {
 
         // Column by column: `values[f]`, and for a bag the positions in it where its rows begin.
         let mut cells = Vec::with_capacity(self.columns.len());
-        let mut next = if self.has_weights { 4 } else { 2 };
+        let mut next = 2 * self.beside.count();
         for column in self.columns.clone() {
             if column.bag {
                 let starts = self.read_u32(i, &column.name, spans[next + 1], place.rows as u64 + 1)?;
@@ -272,10 +290,10 @@ impl RowsReader {
 
     /// The weights of a block's rows; empty where rows have none.
     fn read_weights(&mut self, i: usize, place: BlockPlace, spans: &[Span]) -> Result<Vec<f32>, RowsError> {
-        if !self.has_weights {
+        if !self.beside.weights {
             return Ok(Vec::new());
         }
-        let bits = self.read_u32(i, WEIGHT_COLUMN, spans[3], place.rows as u64)?;
+        let bits = self.read_u32(i, WEIGHT_COLUMN, spans[2 * self.beside.count() - 1], place.rows as u64)?;
         let weights: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
         match weights.iter().enumerate().find_map(|(row, &weight)| Some((row, weight_problem(weight)?))) {
             Some((row, what)) => Err(self.value(place, row, WEIGHT_COLUMN, what)),
@@ -327,7 +345,7 @@ impl RowsReader {
             return Err(self.malformed(format!("block {i} is compressed; write the file without compression")));
         }
         let bags = self.columns.iter().filter(|c| c.bag).count();
-        let nodes = 1 + usize::from(self.has_weights) + self.columns.len() + bags;
+        let nodes = self.beside.count() + self.columns.len() + bags;
         let buffers = 2 * nodes;
         let found = (batch.nodes().map_or(0, |n| n.len()), batch.buffers().map_or(0, |b| b.len()));
         if found != (nodes, buffers) {
@@ -415,8 +433,8 @@ fn metadata<'a, T: FromStr<Err = String>>(
     found.map(|pair| pair.value().unwrap_or_default().parse()).transpose().map_err(|what| format!("{key}: {what}"))
 }
 
-/// Whether there is a weight behind the label, and the fields behind both.
-fn columns(footer: &arrow_ipc::Footer<'_>) -> Result<(bool, Vec<Column>), String> {
+/// What there is beside the fields, and the fields.
+fn columns(footer: &arrow_ipc::Footer<'_>) -> Result<(Beside, Vec<Column>), String> {
     let schema = footer.schema().ok_or("it has no schema")?;
     if schema.endianness() != arrow_ipc::Endianness::Little {
         return Err("it was written big-endian".to_owned());
@@ -425,19 +443,21 @@ fn columns(footer: &arrow_ipc::Footer<'_>) -> Result<(bool, Vec<Column>), String
     let is_unsigned = |field: &arrow_ipc::Field<'_>, bits| {
         field.dictionary().is_none() && field.type_as_int().is_some_and(|t| t.bitWidth() == bits && !t.is_signed())
     };
-    let Some((label, fields)) = fields.split_first() else { return Err("it has no columns".to_owned()) };
-    if label.name() != Some(LABEL_COLUMN) || !is_unsigned(label, 8) {
-        return Err(format!("the first column is {:?}, a UInt8 {LABEL_COLUMN:?} expected", label.name().unwrap_or("")));
+    let Some(first) = fields.first() else { return Err("it has no columns".to_owned()) };
+    let labels = first.name() == Some(LABEL_COLUMN);
+    if labels && !is_unsigned(first, 8) {
+        return Err(format!("the column {LABEL_COLUMN:?} is a {:?}, UInt8 expected", first.type_type()));
     }
+    let fields = &fields[usize::from(labels)..];
     // No field is a real number.
     let is_weight = |field: &arrow_ipc::Field<'_>| {
         field.name() == Some(WEIGHT_COLUMN)
             && field.type_as_floating_point().is_some_and(|t| t.precision() == arrow_ipc::Precision::SINGLE)
     };
-    let has_weights = fields.first().is_some_and(is_weight);
-    let fields = &fields[usize::from(has_weights)..];
+    let weights = fields.first().is_some_and(is_weight);
+    let fields = &fields[usize::from(weights)..];
     if fields.is_empty() {
-        return Err("it has a label, but no field".to_owned());
+        return Err("it has no field".to_owned());
     }
     let column = |field: &arrow_ipc::Field<'_>| {
         let name = field.name().unwrap_or("").to_owned();
@@ -448,14 +468,14 @@ fn columns(footer: &arrow_ipc::Footer<'_>) -> Result<(bool, Vec<Column>), String
             _ => Err(format!("column {name:?} is a {:?}, UInt32 or List of UInt32 expected", field.type_type())),
         }
     };
-    Ok((has_weights, fields.iter().map(column).collect::<Result<_, String>>()?))
+    Ok((Beside { labels, weights }, fields.iter().map(column).collect::<Result<_, String>>()?))
 }
 
 /// Writes an Arrow file row by row. Dropped before [`commit`](RowsWriter::commit), it leaves nothing behind.
 pub struct RowsWriter {
     writer: FileWriter<Pending>,
     path: PathBuf,
-    has_weights: bool,
+    beside: Beside,
     columns: Vec<Column>,
     schema: Arc<Schema>,
     block: RowBlock,
@@ -475,29 +495,26 @@ impl fmt::Debug for RowsWriter {
 }
 
 impl RowsWriter {
-    /// Opens a temporary file beside `path`, for rows of the bounds' columns, whose indices mean its vocabulary.
+    /// Opens a temporary file beside `path`, for labelled rows of the bounds' columns, whose indices mean its vocabulary.
     ///
     /// # Errors
     /// Whatever the file system reports; a file without fields.
     pub fn create(path: &Path, bounds: &Bounds) -> Result<Self, RowsError> {
-        Self::open(path, bounds, false)
+        Self::create_with(path, bounds, Beside { labels: true, weights: false })
     }
 
-    /// The same for rows that all have weights.
+    /// The same for rows that all have this beside their fields, and nothing else.
     ///
     /// # Errors
     /// Those of [`create`](Self::create).
-    pub fn create_weighted(path: &Path, bounds: &Bounds) -> Result<Self, RowsError> {
-        Self::open(path, bounds, true)
-    }
-
-    fn open(path: &Path, bounds: &Bounds, has_weights: bool) -> Result<Self, RowsError> {
+    pub fn create_with(path: &Path, bounds: &Bounds, beside: Beside) -> Result<Self, RowsError> {
         let columns = &bounds.columns;
         if columns.is_empty() {
             return Err(RowsError::malformed(path, "rows need at least one field"));
         }
-        let mut fields = vec![Field::new(LABEL_COLUMN, DataType::UInt8, false)];
-        fields.extend(has_weights.then(|| Field::new(WEIGHT_COLUMN, DataType::Float32, false)));
+        let mut fields = Vec::new();
+        fields.extend(beside.labels.then(|| Field::new(LABEL_COLUMN, DataType::UInt8, false)));
+        fields.extend(beside.weights.then(|| Field::new(WEIGHT_COLUMN, DataType::Float32, false)));
         for column in columns {
             let kind = if column.bag { DataType::List(list_item()) } else { DataType::UInt32 };
             fields.push(Field::new(&column.name, kind, false));
@@ -509,7 +526,7 @@ impl RowsWriter {
         Ok(RowsWriter {
             writer,
             path: path.to_owned(),
-            has_weights,
+            beside,
             columns: columns.to_vec(),
             schema,
             block: RowBlock::new(columns.len(), columns.iter().any(|c| c.bag)),
@@ -526,25 +543,27 @@ impl RowsWriter {
     /// Appends a row.
     ///
     /// # Errors
-    /// A label other than 0 and 1, a wrong number of fields, an empty or too long bag, no weight where rows have weights;
-    /// whatever the file system reports.
+    /// A label other than 0 and 1, a wrong number of fields, an empty or too long bag, no weight where rows have
+    /// weights; whatever the file system reports.
     pub fn push(&mut self, label: u8, row: &Row<'_>) -> Result<(), RowsError> {
-        self.push_weighted(label, None, row)
+        self.push_with(Some(label), None, row)
     }
 
-    fn push_weighted(&mut self, label: u8, weight: Option<f32>, row: &Row<'_>) -> Result<(), RowsError> {
-        if label > 1 {
+    fn push_with(&mut self, label: Option<u8>, weight: Option<f32>, row: &Row<'_>) -> Result<(), RowsError> {
+        let found = Beside { labels: label.is_some(), weights: weight.is_some() };
+        for (column, found, wanted) in
+            [(LABEL_COLUMN, found.labels, self.beside.labels), (WEIGHT_COLUMN, found.weights, self.beside.weights)]
+        {
+            if found != wanted {
+                let has = |has| if has { "has one" } else { "has none" };
+                return Err(self.value(column, format!("the row {}, and its file {}", has(found), has(wanted))));
+            }
+        }
+        if let Some(label) = label.filter(|label| *label > 1) {
             return Err(self.value(LABEL_COLUMN, format!("label {label}, 0 or 1 expected")));
         }
-        match weight {
-            Some(weight) if self.has_weights => {
-                if let Some(what) = weight_problem(weight) {
-                    return Err(self.value(WEIGHT_COLUMN, what));
-                }
-            }
-            None if !self.has_weights => {}
-            Some(_) => return Err(self.value(WEIGHT_COLUMN, "a weight, in a file without weights".to_owned())),
-            None => return Err(self.value(WEIGHT_COLUMN, "no weight, in a file of weights".to_owned())),
+        if let Some(what) = weight.and_then(weight_problem) {
+            return Err(self.value(WEIGHT_COLUMN, what));
         }
         if row.num_fields() != self.columns.len() {
             let what = format!("a row of {} fields, {} expected", row.num_fields(), self.columns.len());
@@ -555,7 +574,7 @@ impl RowsWriter {
                 return Err(self.value(&column.name, what));
             }
         }
-        self.block.push_row(Some(label), row);
+        self.block.push_row(label, row);
         self.block.weights.extend(weight);
         self.num_rows += 1;
         if self.block.len() == BLOCK_ROWS || self.block.indices.len() >= BLOCK_INDICES {
@@ -568,7 +587,7 @@ impl RowsWriter {
         RowsError::Value { path: self.path.clone(), row: self.num_rows, field: field.to_owned(), what }
     }
 
-    /// Appends all rows of a block, which has labels: the same file as by [`push`](Self::push), in a fraction of the time
+    /// Appends all rows of a block: the same file as by [`push`](Self::push), in a fraction of the time
     /// where no field is a bag.
     ///
     /// # Errors
@@ -576,17 +595,19 @@ impl RowsWriter {
     pub fn push_block(&mut self, block: &RowBlock) -> Result<(), RowsError> {
         let fields = self.columns.len();
         let is_plain = self.block.offsets.is_empty() && block.offsets.is_empty() && block.num_fields == fields;
-        let weights_fit = block.weights.len() == if self.has_weights { block.len() } else { 0 };
-        let labels_fit = block.labels.len() == block.len() && block.labels.iter().all(|&label| label <= 1);
-        if !is_plain || !labels_fit || !weights_fit || block.weights.iter().any(|&w| weight_problem(w).is_some()) {
-            let mut rows = block.labels.iter().enumerate();
-            return rows.try_for_each(|(i, &label)| self.push_weighted(label, block.weight(i), &block.row(i)));
+        let fits = |length: usize, wanted: bool| length == if wanted { block.len() } else { 0 };
+        let is_whole = fits(block.labels.len(), self.beside.labels) && fits(block.weights.len(), self.beside.weights);
+        let is_well = block.labels.iter().all(|&label| label <= 1)
+            && block.weights.iter().all(|&weight| weight_problem(weight).is_none());
+        if !is_plain || !is_whole || !is_well {
+            let mut rows = 0..block.len();
+            return rows.try_for_each(|i| self.push_with(block.label(i), block.weight(i), &block.row(i)));
         }
         let mut from = 0;
         while from < block.len() {
             let room = BLOCK_ROWS.min(BLOCK_INDICES.div_ceil(fields)) - self.block.len();
             let to = block.len().min(from + room);
-            self.block.labels.extend(&block.labels[from..to]);
+            self.block.labels.extend(block.labels.get(from..to).unwrap_or_default());
             self.block.weights.extend(block.weights.get(from..to).unwrap_or_default());
             self.block.indices.extend(&block.indices[from * fields..to * fields]);
             self.num_rows += (to - from) as u64;
@@ -618,8 +639,11 @@ impl RowsWriter {
         let rows = self.block.len();
         let RowBlock { labels, weights, indices, offsets, .. } = &self.block;
         self.hash.push(rows, labels, weights, indices, offsets);
-        let mut arrays: Vec<ArrayRef> = vec![Arc::new(UInt8Array::from(self.block.labels.clone()))];
-        if self.has_weights {
+        let mut arrays: Vec<ArrayRef> = Vec::new();
+        if self.beside.labels {
+            arrays.push(Arc::new(UInt8Array::from(self.block.labels.clone())));
+        }
+        if self.beside.weights {
             arrays.push(Arc::new(Float32Array::from(self.block.weights.clone())));
         }
         for (f, column) in self.columns.iter().enumerate() {
