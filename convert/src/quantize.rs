@@ -163,12 +163,12 @@ fn quantize_feature_weights(
         return Ok(None);
     }
     // lw_f [features], s_f and c_f [num_fields]
-    let weights_of = |field: &FloatField| field.feature_weights.clone().unwrap_or_default();
-    let largest = |field: &FloatField| weights_of(field).iter().fold(0.0_f64, |m, &w| m.max(f64::from(w).abs()));
-    let largest: Vec<f64> = model.fields.iter().map(largest).collect();
+    let weights: Vec<&[f32]> = model.fields.iter().map(|f| f.feature_weights.as_deref().unwrap_or_default()).collect();
+    let largest = |of_field: &&[f32]| of_field.iter().fold(0.0_f64, |m, &w| m.max(f64::from(w).abs()));
+    let largest: Vec<f64> = weights.iter().map(largest).collect();
     let FeatureWeightScales { fields: scales, coefficients, scale } = FeatureWeightScales::new(&largest);
-    for ((field, quantized), &scale) in model.fields.iter().zip(fields).zip(&scales) {
-        let integers = weights_of(field).into_iter().map(|w| quantize(f64::from(w), scale, WEIGHT_MAX) as i8);
+    for ((of_field, quantized), &scale) in weights.into_iter().zip(fields).zip(&scales) {
+        let integers = of_field.iter().map(|&w| quantize(f64::from(w), scale, WEIGHT_MAX) as i8);
         quantized.feature_weights = Some(integers.collect());
     }
     Ok(Some(QuantizedFeatureWeight { coefficients, scale, term: part_term("feature weights", scale)? }))

@@ -22,10 +22,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Look at a file of rows, and write a description of its columns to start with
+    Describe(data::describe::Args),
     /// Encode a raw data set: schema.json, train.arrow, valid.arrow, test.arrow
     Prepare(data::command::Args),
     /// Encode rows again with smaller vocabularies
     Fold(data::fold::Args),
+    /// Encode new raw rows with the vocabularies of data that were prepared before
     Encode(data::encode::Args),
     /// Write raw rows whose truth is known: rows.tsv, logits.txt, truth.json, schema.toml
     Generate(data::generate::Args),
@@ -65,6 +68,7 @@ enum Command {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Prepare(args) => data::command::run(&args),
+        Command::Describe(args) => data::describe::run(&args),
         Command::Fold(args) => data::fold::run(&args),
         Command::Encode(args) => data::encode::run(&args),
         Command::Generate(args) => data::generate::run(&args),

@@ -18,10 +18,12 @@ enum Prints {
 use Prints::{Nothing, Results};
 
 /// Command lines, after which a file is there. `fit` needs `xsfm`, and is tried where both are.
-const COMMANDS: [(&str, Prints, &str); 10] = [
+const COMMANDS: [(&str, Prints, &str); 12] = [
     ("generate --out new --rows 300 --numeric 1 --categories 9,300", Results, "new/truth.json"),
     ("prepare csv --input raw/rows.tsv --schema raw/schema.toml --out new", Results, "new/train.arrow"),
     ("prepare csv --input raw/rows.tsv --schema raw/schema.toml --out new --json", Results, "new/train.arrow"),
+    ("describe raw/rows.tsv --label 0", Results, "raw"),
+    ("describe raw/rows.tsv --label 0 --out new.txt", Nothing, "new.txt"),
     ("fold --data data --min-count 3 --out new", Results, "new/train.arrow"),
     ("fold --data data --min-count 3 --out new --json", Results, "new/train.arrow"),
     ("encode --schema data/schema.json --input raw/rows.tsv --out new.arrow", Results, "new.arrow"),

@@ -7,6 +7,7 @@
 //! | [`criteo`], [`recsys`], [`movielens`], [`csv`], [`parquet`] | the data sets |
 //! | `open`, `magic`, `lines`, `records`, `header` | text and what is none, lines, records of a CSV and their columns |
 //! | `description`, `label`, [`time`] | what columns are; labels; times |
+//! | [`describe`] | what columns probably are |
 //! | [`split`], `plan` | which rows are for training, validation and test |
 //! | [`pass`], [`parallel`] | all rows, on all cores, in order; the policy for malformed ones |
 //! | `checks` | what makes rows useless though each is well: one class, one bucket |
@@ -31,6 +32,7 @@ pub mod command;
 pub mod criteo;
 pub mod csv;
 pub mod dataset;
+pub mod describe;
 mod description;
 pub mod encode;
 mod encoder;

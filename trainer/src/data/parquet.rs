@@ -280,7 +280,7 @@ impl Block for ParquetBlock<'_> {
 }
 
 /// A value as the text that a CSV would have; a missing one is empty.
-fn cell(field: &Field) -> Result<Cell<'_>, String> {
+pub(super) fn cell(field: &Field) -> Result<Cell<'_>, String> {
     let text = |text: String| Ok(Cell::Text(Cow::Owned(text)));
     match field {
         Field::Null => Ok(Cell::Text(Cow::Borrowed(""))),

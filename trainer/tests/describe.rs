@@ -1,0 +1,121 @@
+//! `xsfm-train describe`: what it writes is a description by which the rows can be prepared, and says what it saw.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+#[path = "common/raw.rs"]
+#[allow(dead_code, reason = "each test file uses a part")]
+mod raw;
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+use xsfm_interchange::dataset::Dataset;
+use xsfm_interchange::input::{Input, Table};
+use xsfm_interchange::schema::FieldKind::{Bag, Categorical, Numeric};
+
+fn run(folder: &Path, arguments: &str) -> Output {
+    let arguments = arguments.split_whitespace();
+    Command::new(env!("CARGO_BIN_EXE_xsfm-train")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+fn succeed(folder: &Path, arguments: &str) -> String {
+    let output = run(folder, arguments);
+    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn fail(folder: &Path, arguments: &str, expected: &[&str]) {
+    let output = run(folder, arguments);
+    let message = String::from_utf8_lossy(&output.stderr);
+    let is_told = expected.iter().all(|expected| message.contains(expected));
+    assert!(!output.status.success() && is_told && !message.contains("panicked"), "{arguments}: {message}");
+}
+
+/// A click log: names, a time, counts, a bag; what names rows, is constant, or tells the label.
+fn log(delimiter: char, header: bool) -> String {
+    let d = delimiter;
+    let mut text = if header {
+        ["id", "click", "user", "when", "price", "hour", "genres", "country", "clicked"].join(&d.to_string()) + "\n"
+    } else {
+        String::new()
+    };
+    for i in 0..3000_u32 {
+        let (click, user) = (u32::from(i % 7 == 0), i * i % 211);
+        let genres: Vec<String> = (0..1 + i % 3).map(|g| format!("g{}", (i * 5 + g) % 8)).collect();
+        let price = if i % 9 == 0 { String::new() } else { format!("{}", i * 31 % 977) };
+        let (when, clicked) = (format!("2026-03-{:02}T10:00:00", 1 + i % 28), if click == 1 { "yes" } else { "no" });
+        let genres = genres.join("/");
+        writeln!(text, "{i:08x}{d}{click}{d}\"u {user}\"{d}{when}{d}{price}{d}{}{d}{genres}{d}de{d}{clicked}", i % 24)
+            .unwrap();
+    }
+    text
+}
+
+/// Name and kind of each field that was described, and the bags' separators.
+fn described(folder: &Path, schema: &str) -> (Table, Vec<(String, xsfm_interchange::schema::FieldKind)>) {
+    succeed(folder, &format!("prepare csv --input rows --schema {schema} --out data"));
+    let data = Dataset::open(&folder.join("data")).unwrap();
+    let Some(Input::Table(table)) = data.schema().input.clone() else { panic!("no table") };
+    (*table, data.schema().fields.iter().map(|field| (field.name.clone(), field.kind)).collect())
+}
+
+#[test]
+fn a_click_log_is_described_so_that_it_can_be_prepared() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    for delimiter in [',', ';', '|'] {
+        fs::write(folder.join("rows"), log(delimiter, true)).unwrap();
+        succeed(folder, "describe rows --label click --out schema.toml");
+        let text = fs::read_to_string(folder.join("schema.toml")).unwrap();
+        let (table, fields) = described(folder, "schema.toml");
+        let expected = [("user", Categorical), ("price", Numeric), ("hour", Categorical), ("genres", Bag)];
+        assert_eq!(fields, expected.map(|(name, kind)| (name.to_owned(), kind)), "{text}");
+        assert_eq!((table.delimiter, table.header, table.fields[3].separator.as_deref()), (delimiter, true, Some("/")));
+        assert!(text.contains("time = \"when\""), "{text}");
+        for (column, why) in [("id", "a value of its own"), ("country", "constant"), ("clicked", "the label's twin")] {
+            let at = text.find(&format!("# name = \"{column}\"")).unwrap();
+            let before: Vec<&str> = text[..at].lines().rev().take(2).collect();
+            assert!(before.iter().any(|line| line.contains(why)), "{column}: {text}");
+        }
+        assert!(text.contains("11.1 % empty") && text.contains("211") == text.contains("211 different"), "{text}");
+    }
+    assert_eq!(succeed(folder, "describe rows --label click"), fs::read_to_string(folder.join("schema.toml")).unwrap());
+}
+
+#[test]
+fn files_without_a_header_and_gzip_are_described_by_places() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("rows"), raw::gzip(log(',', false).as_bytes())).unwrap();
+    succeed(folder, "describe rows --label 1 --out schema.toml");
+    let (table, fields) = described(folder, "schema.toml");
+    assert!(!table.header && fields.len() == 4 && fields[0].0 == "column_2", "{fields:?}");
+    fail(folder, "describe rows --label 9", &["rows", "\"9\"", "in 9"]);
+    fail(folder, "describe rows --label click", &["\"click\"", "without a header"]);
+    fail(folder, "describe nothing --label click", &["nothing"]);
+    fs::write(folder.join("prose"), "Once upon a time\nthere was a file without columns.\n").unwrap();
+    fail(folder, "describe prose --label click", &["not a table"]);
+    fs::write(folder.join("empty"), "").unwrap();
+    fail(folder, "describe empty --label click", &["empty"]);
+    fs::write(folder.join("header"), "click,user\n").unwrap();
+    fail(folder, "describe header --label click", &["no rows"]);
+}
+
+#[test]
+fn labels_that_are_not_zero_and_one_get_a_rule() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let rows = |label: &dyn Fn(u32) -> String| {
+        let mut text = "stars,user,film\n".to_owned();
+        (0..500).for_each(|i: u32| writeln!(text, "{},u{},f{}", label(i), i % 37, i * 3 % 41).unwrap());
+        fs::write(folder.join("rows"), text).unwrap();
+        succeed(folder, "describe rows --label stars --out schema.toml");
+        described(folder, "schema.toml").0.label
+    };
+    let label = rows(&|i| (1 + i % 5).to_string());
+    assert_eq!((label.at_least, label.equals), (Some(3.0), None));
+    let label = rows(&|i| if i % 4 == 0 { "liked \u{e9}t\u{e9}" } else { "passed" }.to_owned());
+    assert_eq!((label.at_least, label.equals.as_deref()), (None, Some("liked \u{e9}t\u{e9}")));
+}
