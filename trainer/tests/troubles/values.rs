@@ -244,7 +244,8 @@ fn long_bags_keep_their_first_or_last_tokens() {
         // What is kept is what a file would have that has no more, its order too.
         schema("");
         folder.csv("same.csv", format!("user,tags,views,label\n{same}"), " --shares 100:0:0");
-        assert_eq!(outputs[outputs.len() - 1], folder.outputs("out"), "{more}");
+        let [cut, same] = [&outputs[outputs.len() - 1], &folder.outputs("out")].map(|all| all[1..].to_vec());
+        assert!(cut == same, "{more}: other rows");
     }
     assert_ne!(outputs[1], outputs[2]);
     schema("keep = \"newest\"");
