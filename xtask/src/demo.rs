@@ -12,7 +12,7 @@ use xsfm_interchange::dataset::Part;
 use xsfm_interchange::output;
 
 use crate::setup::{movielens, torch};
-use crate::{command, workspace};
+use crate::{cargo, command, workspace};
 
 /// Flags of `cargo xtask demo`.
 #[derive(Debug, clap::Args)]
@@ -85,14 +85,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let ratings = movielens::set_up()?;
     command::heading("build");
-    let mut build = workspace::cargo(&["build", "--release", "--package", "xsfm-trainer"]);
+    let mut build = cargo::command(&["build", "--release", "--package", "xsfm-trainer"]);
     if args.pretrained {
         build.arg("--no-default-features");
     } else {
         torch::set_up()?.use_in(&mut build);
     }
-    let trainer = workspace::built(&mut build, "xsfm-train")?;
-    let xsfm = workspace::built(&mut workspace::cargo(&["build", "--release", "--package", "xsfm-convert"]), "xsfm")?;
+    let trainer = cargo::built(&mut build, "xsfm-train")?;
+    let xsfm = cargo::built(&mut cargo::command(&["build", "--release", "--package", "xsfm-convert"]), "xsfm")?;
     let demo = Demo { args, folder, ratings, xsfm, trainer };
 
     command::heading("prepare: ratings become rows of indices");

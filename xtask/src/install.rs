@@ -15,7 +15,7 @@ use tempfile::NamedTempFile;
 use xsfm_interchange::output;
 
 use crate::setup::torch;
-use crate::workspace;
+use crate::{cargo, workspace};
 
 /// Flags of `cargo xtask install`.
 #[derive(Debug, Default, clap::Args)]
@@ -38,13 +38,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => cargo_home()?,
     };
     let profile = if args.debug { &[][..] } else { &["--release"] };
-    let build = |package: &str| workspace::cargo(&[&["build", "--package", package], profile].concat());
+    let build = |package: &str| cargo::command(&[&["build", "--package", package], profile].concat());
     let folder = root.join("bin");
     let mut installed = vec![folder.join("xsfm")];
-    place(&workspace::built(&mut build("xsfm-convert"), "xsfm")?, &installed[0])?;
+    place(&cargo::built(&mut build("xsfm-convert"), "xsfm")?, &installed[0])?;
     if !args.without_trainer {
         let torch = torch::set_up()?;
-        let built = workspace::built(torch.use_in(&mut build("xsfm-trainer")), "xsfm-train")?;
+        let built = cargo::built(torch.use_in(&mut build("xsfm-trainer")), "xsfm-train")?;
         let (program, launcher) = (root.join("lib/xsfm/xsfm-train"), folder.join("xsfm-train"));
         place(&built, &program)?;
         write(&launcher, |file| Ok(file.write_all(text(&program, &torch.library()).as_bytes())?))?;

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{once, python, torch};
+use super::once::once;
+use super::{python, torch};
 use crate::{command, workspace};
 
 /// What they import. The libraries ask for versions of ray that exclude each other, and for more that no model needs.

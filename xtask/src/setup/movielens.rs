@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use xsfm_interchange::output;
 
-use super::{once, python};
+use super::once::once;
+use super::python;
 use crate::{command, workspace};
 
 const WHEEL: &str = "recbole==1.2.1";

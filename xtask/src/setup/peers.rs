@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use xsfm_interchange::output;
 
-use super::{once, python};
+use super::once::once;
+use super::python;
 use crate::{command, workspace};
 
 /// What is compared with. Only its library is used, through its C API.
