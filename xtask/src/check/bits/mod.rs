@@ -1,6 +1,7 @@
-//! The same bits everywhere: one packed model and rows, scored by every back end of this machine, on ARM Linux, on microcontrollers
-//! and in WebAssembly.
+//! The same bits everywhere: one packed model and rows, scored by every back end of this machine, on ARM Linux, on
+//! microcontrollers and in WebAssembly.
 
+mod score;
 mod targets;
 
 use std::collections::BTreeSet;
@@ -11,33 +12,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
 use xsfm_interchange::output;
-use xsfm_runtime::format::CRC;
 
+use self::score::{Difference, F32_TOLERANCE, Score, Subject, checksum, compare};
 use crate::targets::{rows, toolchain};
 use crate::{cargo, command, workspace};
 
 /// Rows of each model.
 const ROWS: usize = 240;
-/// f32 mode: sums may be taken in another order elsewhere. Relative to `max(1, |logit|)`; the probability's is a quarter of it.
-const F32_TOLERANCE: f32 = 1e-5;
-
-/// A model to score.
-struct Subject {
-    name: String,
-    int8: bool,
-    model: PathBuf,
-    rows: PathBuf,
-    /// The same rows for programs that read no text.
-    words: PathBuf,
-}
-
-/// A row's logit and probability.
-#[derive(Clone, Copy, Debug)]
-struct Score {
-    logit: f32,
-    probability: f32,
-}
-
 pub(crate) fn run() -> Result<()> {
     let folder = workspace::target().join("bits");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
@@ -170,62 +151,12 @@ fn host_scores(xsfm: &Path, subject: &Subject) -> Result<Vec<Score>> {
     text.lines().map(|line| parse(line).ok_or_else(|| anyhow!("not a score: {line:?}"))).collect()
 }
 
-/// CRC-32 of the bits of all logits and probabilities, as the bare-metal programs compute it.
-fn checksum(scores: &[Score]) -> u32 {
-    let mut digest = CRC.digest();
-    for score in scores {
-        digest.update(&score.logit.to_le_bytes());
-        digest.update(&score.probability.to_le_bytes());
-    }
-    digest.finalize()
-}
-
-/// How scores compare with those of this machine.
-struct Difference {
-    /// `None` where all bits are equal.
-    largest: Option<f32>,
-    text: String,
-    allowed: bool,
-}
-
-fn compare(subject: &Subject, here: &[Score], there: &[Score]) -> Result<Difference> {
-    if here.len() != there.len() {
-        bail!("{}: {} rows scored, {} on this machine", subject.name, there.len(), here.len());
-    }
-    let bits = |score: &Score| (score.logit.to_bits(), score.probability.to_bits());
-    let differ = here.iter().zip(there).filter(|(a, b)| bits(a) != bits(b)).count();
-    if differ == 0 {
-        return Ok(Difference { largest: None, text: "the same bits".to_owned(), allowed: true });
-    }
-    let relative = |(a, b): (&Score, &Score)| {
-        let logit = (a.logit - b.logit).abs() / a.logit.abs().max(1.0);
-        // The sigmoid's slope is at most a quarter.
-        let probability = 4.0 * (a.probability - b.probability).abs() / a.logit.abs().max(1.0);
-        if logit.is_nan() || probability.is_nan() { f32::INFINITY } else { logit.max(probability) }
-    };
-    let largest = here.iter().zip(there).map(relative).fold(0.0, f32::max);
-    let text = format!("{differ} rows differ, at most by {largest:.1e} of max(1, |logit|)");
-    Ok(Difference { largest: Some(largest), text, allowed: !subject.int8 && largest <= F32_TOLERANCE })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn subject(int8: bool) -> Subject {
         Subject { name: "m".to_owned(), int8, model: PathBuf::new(), rows: PathBuf::new(), words: PathBuf::new() }
-    }
-
-    #[test]
-    fn one_bit_is_too_much_in_int8_and_not_in_f32() {
-        let here = [Score { logit: 1.5, probability: 0.75 }];
-        let there = [Score { logit: f32::from_bits(1.5_f32.to_bits() + 1), probability: 0.75 }];
-        assert!(!compare(&subject(true), &here, &there).expect("as many").allowed);
-        assert!(compare(&subject(false), &here, &there).expect("as many").allowed);
-        assert!(compare(&subject(true), &here, &here).expect("as many").allowed);
-        let far = [Score { logit: 1.501, probability: 0.75 }];
-        assert!(!compare(&subject(false), &here, &far).expect("as many").allowed);
-        assert!(compare(&subject(true), &here, &[]).is_err());
     }
 
     #[test]

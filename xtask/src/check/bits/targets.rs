@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, bail};
 use xsfm_runtime::Backend;
 
-use super::{Score, Subject, checksum};
+use super::score::{Score, Subject, checksum};
 use crate::setup::debian;
 use crate::targets::machines::{MACHINES, Machine, score_in_log};
 use crate::targets::target::{ARM_LINUX, WASM32};

@@ -2,7 +2,19 @@
 
 use std::path::PathBuf;
 
-use super::Args;
+/// Which of the other libraries' models take part.
+#[derive(Debug, clap::Args)]
+pub(super) struct Others {
+    /// FuxiCTR's models.
+    #[arg(long, value_delimiter = ',', default_value = "DeepFM,FwFM,DCNv2,FinalMLP", num_args = 1.., value_parser = FUXICTR)]
+    fuxictr: Vec<String>,
+    /// RecBole's models.
+    #[arg(long, value_delimiter = ',', default_value = "DeepFM", num_args = 1.., value_parser = RECBOLE)]
+    recbole: Vec<String>,
+    /// Leave LightGBM out; it takes part where no field has more than 1,000 values.
+    #[arg(long)]
+    pub(super) no_lightgbm: bool,
+}
 
 /// Whose program trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +44,12 @@ pub(super) enum Variant {
 }
 
 /// What the drivers know; `none` is for none of them.
-pub(super) const FUXICTR: [&str; 5] = ["DeepFM", "FwFM", "DCNv2", "FinalMLP", NONE];
-pub(super) const RECBOLE: [&str; 9] = ["DeepFM", "FM", "LR", "NFM", "AutoInt", "DCN", "xDeepFM", "WideDeep", NONE];
+const FUXICTR: [&str; 5] = ["DeepFM", "FwFM", "DCNv2", "FinalMLP", NONE];
+const RECBOLE: [&str; 9] = ["DeepFM", "FM", "LR", "NFM", "AutoInt", "DCN", "xDeepFM", "WideDeep", NONE];
 const NONE: &str = "none";
 
-/// FuxiCTR adds `l2 / 2` times the squares of whole tables to a batch's mean loss, RecBole's optimiser `l2` times the numbers to the gradient: the
-/// same slope, so that the same strengths are good.
+/// FuxiCTR adds `l2 / 2` times the squares of whole tables to a batch's mean loss, RecBole's optimiser `l2` times the
+/// numbers to the gradient: the same slope, so that the same strengths are good.
 const STRENGTHS: [f64; 8] = [0.0, 1e-5, 1e-3, 1e-2, 5e-2, 0.2, 0.5, 1.0];
 const QUICK_STRENGTHS: [f64; 2] = [1e-2, 0.2];
 const TREES: [&str; 6] = [
@@ -82,16 +94,16 @@ impl Variant {
 }
 
 /// All that the flags ask for.
-pub(super) fn all(args: &Args, config: PathBuf, with_trees: bool) -> Vec<Contender> {
-    let strengths: &[f64] = if args.quick { &QUICK_STRENGTHS } else { &STRENGTHS };
-    let quick = ["DeepFM".to_owned()];
+pub(super) fn all(others: &Others, quick: bool, config: PathBuf, with_trees: bool) -> Vec<Contender> {
+    let strengths: &[f64] = if quick { &QUICK_STRENGTHS } else { &STRENGTHS };
+    let few = ["DeepFM".to_owned()];
     let mut contenders = vec![Contender {
         library: Library::Ours,
         title: "xsfm-train".to_owned(),
         variants: vec![Variant::Config(config)],
     }];
-    for (library, models) in [(Library::FuxiCtr, &args.fuxictr), (Library::RecBole, &args.recbole)] {
-        let models = if args.quick { &quick[..] } else { &models[..] };
+    for (library, models) in [(Library::FuxiCtr, &others.fuxictr), (Library::RecBole, &others.recbole)] {
+        let models = if quick { &few[..] } else { &models[..] };
         contenders.extend(models.iter().filter(|model| *model != NONE).map(|model| Contender {
             library,
             title: format!("{} {model}", library.name()),
@@ -99,7 +111,7 @@ pub(super) fn all(args: &Args, config: PathBuf, with_trees: bool) -> Vec<Contend
         }));
     }
     if with_trees {
-        let trees: &[&str] = if args.quick { &QUICK_TREES } else { &TREES };
+        let trees: &[&str] = if quick { &QUICK_TREES } else { &TREES };
         let variant = |model: &&str| Variant::Driver { model: (*model).to_owned(), l2: 0.0 };
         let (library, title) = (Library::LightGbm, Library::LightGbm.name().to_owned());
         contenders.push(Contender { library, title, variants: trees.iter().map(variant).collect() });
@@ -121,12 +133,12 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        args: Args,
+        others: Others,
     }
 
     fn asked(flags: &[&str]) -> Vec<Contender> {
         let line = Line::try_parse_from(["x"].iter().chain(flags)).unwrap();
-        all(&line.args, PathBuf::from("ours.toml"), true)
+        all(&line.others, false, PathBuf::from("ours.toml"), true)
     }
 
     #[test]
@@ -139,7 +151,7 @@ mod tests {
             let names: HashSet<String> = contender.variants.iter().map(Variant::name).collect();
             assert!(names.len() == contender.variants.len() && !names.is_empty(), "{contender:?}");
         }
-        let few = asked(&["--fuxictr", "none", "--recbole", "FM,LR", "--config", "a.toml"]);
+        let few = asked(&["--fuxictr", "none", "--recbole", "FM,LR"]);
         assert_eq!(few.iter().map(|c| c.title.as_str()).collect::<Vec<_>>()[1..3], ["RecBole FM", "RecBole LR"]);
         assert!(Line::try_parse_from(["x", "--fuxictr", "DeepFwFM"]).is_err(), "no driver knows it");
     }

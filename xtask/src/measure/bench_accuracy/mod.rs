@@ -20,15 +20,15 @@ use xsfm_interchange::dataset::{Dataset, Part};
 use xsfm_interchange::output;
 
 use self::cells::{Cells, Trainer};
-use self::contenders::Contender;
+use self::contenders::{Contender, Others};
 use self::table::{Line, Rows};
 use crate::setup::{accuracy, movielens, torch};
 use crate::{cargo, command, workspace};
 
 const HELP: &str = "\
-Every model is trained with each strength of L2 with the first seed; the one with the best AUC on the validation rows is trained with the other
-seeds too, and measured on the test rows. Ours has the settings of --config, or those that `xsfm-train tune` finds in --minutes. All figures are
-computed by one program, of the logits that each library wrote.
+Every model is trained with each strength of L2 with the first seed; the one with the best AUC on the validation rows is \
+trained with the other seeds too, and measured on the test rows. Ours has the settings of --config, or those that \
+`xsfm-train tune` finds in --minutes. All figures are computed by one program, of the logits that each library wrote.
 
 What was trained is kept in target/accuracy: the same command goes on where it was.";
 
@@ -39,19 +39,13 @@ pub(crate) struct Args {
     /// Data sets: `movielens`, `adult`, or folders that `xsfm-train prepare` wrote.
     #[arg(long, value_delimiter = ',', default_value = "movielens,adult", num_args = 1.., value_name = "NAME|DIR")]
     data: Vec<String>,
-    /// FuxiCTR's models.
-    #[arg(long, value_delimiter = ',', default_value = "DeepFM,FwFM,DCNv2,FinalMLP", num_args = 1.., value_parser = contenders::FUXICTR)]
-    fuxictr: Vec<String>,
-    /// RecBole's models.
-    #[arg(long, value_delimiter = ',', default_value = "DeepFM", num_args = 1.., value_parser = contenders::RECBOLE)]
-    recbole: Vec<String>,
-    /// Leave LightGBM out; it takes part where no field has more than 1,000 values.
-    #[arg(long)]
-    no_lightgbm: bool,
+    #[command(flatten)]
+    others: Others,
     /// Seeds of training; the first alone chooses the L2.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3", num_args = 1..)]
     seeds: Vec<u64>,
-    /// Epochs of the other libraries at most (hundreds of LightGBM's trees); training ends earlier where the validation AUC grows no more.
+    /// Epochs of the other libraries at most (hundreds of LightGBM's trees); training ends earlier where the validation AUC
+    /// grows no more.
     #[arg(long, default_value_t = 30)]
     epochs: u32,
     /// TOML file of flags of `xsfm-train train` for ours, instead of a search.
@@ -63,7 +57,8 @@ pub(crate) struct Args {
     /// CPU threads; all by default.
     #[arg(long)]
     threads: Option<usize>,
-    /// Does everything work? DeepFM of both libraries, LightGBM and ours, with two strengths of L2, one seed and few epochs.
+    /// Does everything work? DeepFM of both libraries, LightGBM and ours, with two strengths of L2, one seed and few
+    /// epochs.
     #[arg(long, conflicts_with_all = ["fuxictr", "recbole", "seeds", "epochs", "config", "minutes"])]
     quick: bool,
     /// An xsfm-train that is built already.
@@ -149,8 +144,8 @@ fn compare(args: &Args, data: &Data, trainer: &Trainer, python: &Path, folder: &
         (None, false) => tune(args, data, &fingerprint, trainer, &folder)?,
     };
     let with_trees =
-        !args.no_lightgbm && opened.schema().fields.iter().all(|field| field.features() <= LARGEST_FOR_TREES);
-    let contenders = contenders::all(args, config, with_trees);
+        !args.others.no_lightgbm && opened.schema().fields.iter().all(|field| field.features() <= LARGEST_FOR_TREES);
+    let contenders = contenders::all(&args.others, args.quick, config, with_trees);
     let threads = args.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let cells = Cells {
         folder,
