@@ -1,7 +1,8 @@
 //! `cargo xtask install`: `xsfm` and `xsfm-train` on the user's path.
 //!
-//! `xsfm-train` finds libtorch by its rpath, where it was built with it. Where that is gone, the loader's message names a file that
-//! nobody knows: so what lies on the path is a few lines for the shell, which look first, and say what to do.
+//! `xsfm-train` finds libtorch by its rpath, where it was built with it. Where that is gone, the
+//! loader's message names a file that nobody knows: so what lies on the path is a few lines for the
+//! shell, which look first, and say what to do.
 
 use std::env;
 use std::fs::{self, File, Permissions};
@@ -20,7 +21,8 @@ use crate::{cargo, workspace};
 /// Flags of `cargo xtask install`.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Install to DIR/bin; by default to cargo's own folder, $CARGO_HOME or ~/.cargo, whose bin rustup puts on the path.
+    /// Install to DIR/bin; by default to cargo's own folder, $CARGO_HOME or
+    /// ~/.cargo, whose bin rustup puts on the path.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
     /// Leave xsfm-train out, and with it libtorch, a download of 3 GB.
@@ -61,8 +63,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// `cargo xtask test docs`: what the README says first. An install works from anywhere, whatever the environment, and says what to do
-/// where libtorch is gone.
+/// `cargo xtask test docs`: what the README says first. An install works from anywhere, whatever the environment,
+/// and says what to do where libtorch is gone.
 pub(crate) fn test() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let root = folder.path().join("a user's own");

@@ -1,7 +1,7 @@
 //! `cargo xtask …`: the demo, the tests, and the set-up that they need.
 //!
-//! Commands are grouped by what they are for, in `--help` and in folders: each group's `mod.rs` has its commands and says
-//! what its files do. A group uses those above it.
+//! Commands are grouped by what they are for, in `--help` and in folders: each group's `mod.rs` has its commands and
+//! says what its files do. A group uses those above it.
 //!
 //! | module | does |
 //! |---|---|

@@ -136,8 +136,8 @@ mod tests {
 
     #[test]
     fn commands_are_found_in_code_and_not_in_prose() {
-        let text = "xsfm is a program.\n\n    cargo xtask demo --seed 2   # --not-a-flag\n\nRun `xsfm pack DIR --mode=f32 -o M`.\n\
-                    ```\n$ xsfm-train prepare recsys2020 --out D | cat\n```\n";
+        let text = "xsfm is a program.\n\n    cargo xtask demo --seed 2   # --not-a-flag\n\n\
+                    Run `xsfm pack DIR --mode=f32 -o M`.\n```\n$ xsfm-train prepare recsys2020 --out D | cat\n```\n";
         let found = commands("R", text);
         let found: Vec<_> = found.iter().map(|s| (s.line, s.program, s.words.join(" "), s.flags.join(" "))).collect();
         let expected = [

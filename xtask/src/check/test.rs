@@ -102,8 +102,8 @@ impl Part {
 }
 
 fn host() -> Result<()> {
-    // One command: cargo would build Arrow and more anew for the features that the trainer alone asks for. It does without libtorch
-    // where it has no default features; all that `std` is in the runtime's.
+    // One command: cargo would build Arrow and more anew for the features that the trainer alone asks for. It does
+    // without libtorch where it has no default features; all that `std` is in the runtime's.
     let arguments =
         ["test", "--workspace", "--no-default-features", "--features", "xsfm-runtime/std", "--no-fail-fast"];
     command::run(&mut cargo::command(&arguments))?;

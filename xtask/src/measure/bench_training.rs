@@ -1,4 +1,5 @@
-//! `cargo xtask bench-training`: how many rows per second the trainer learns, beside loops in PyTorch that train the same model.
+//! `cargo xtask bench-training`: how many rows per second the trainer learns, beside
+//! loops in PyTorch that train the same model.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,8 +20,9 @@ use crate::{cargo, command, workspace};
 /// Flags of `cargo xtask bench-training`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "DeepFwFM with Criteo's field sizes, embed_dim 10, layers of 400-400-400 with BatchNorm. A round is a process of each \
-                  engine: two passes over the same rows, of which the second is timed. benches/README.md says what each engine does."
+    after_help = "DeepFwFM with Criteo's field sizes, embed_dim 10, layers of 400-400-400 with BatchNorm. A round is a \
+                  process of each engine: two passes over the same rows, of which the second is timed. \
+                  benches/README.md says what each engine does."
 )]
 pub(crate) struct Args {
     /// Turns that every engine takes.
@@ -82,7 +84,8 @@ struct Line {
     loss: f64,
 }
 
-/// Engines whose losses differ by more than this share do not train the same model: initial weights and order differ, and move it by a hundredth.
+/// Engines whose losses differ by more than this share do not train the same model: initial weights and
+/// order differ, and move it by a hundredth.
 const LOSS_TOLERANCE: f64 = 0.02;
 /// The same for all engines, as far as their random numbers are the same.
 const SEED: u64 = 1;

@@ -1,7 +1,8 @@
 //! Instructions of a score, by callgrind: a measure that a busy machine does not move.
 //!
-//! They rank kernels only roughly, but a kernel that suddenly needs more of them has become slower. `benches/callgrind.rs` is
-//! what runs; `benches/counts.toml` has what it took when somebody last said that it was right. AArch64: [`crate::measure::count`].
+//! They rank kernels only roughly, but a kernel that suddenly needs more of them has become slower.
+//! `benches/callgrind.rs` is what runs; `benches/counts.toml` has what it took when somebody last said that it was
+//! right. AArch64: [`crate::measure::count`].
 
 use std::fs;
 use std::path::Path;

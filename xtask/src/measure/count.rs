@@ -93,7 +93,8 @@ fn print(counts: &[Count]) -> Result<()> {
     Ok(())
 }
 
-/// Instructions that an int8 score of each model may take at most, by back end, in a call of one sample and in one of eight.
+/// Instructions that an int8 score of each model may take at most, by back end, in
+/// a call of one sample and in one of eight.
 ///
 /// Counted, and a twentieth more: compilers differ.
 const CEILINGS: [(&str, &str, [f64; 2]); 9] = [

@@ -1,4 +1,5 @@
-//! Encoded rows with the sizes of Criteo's fields, to measure training on: features by Zipf's law, labels by a planted taste of each feature.
+//! Encoded rows with the sizes of Criteo's fields, to measure training on: features by Zipf's law,
+//! labels by a planted taste of each feature.
 
 use std::fs;
 use std::path::Path;
@@ -12,8 +13,8 @@ use xsfm_interchange::rows::{Bounds, RowsWriter};
 use xsfm_interchange::schema::{Field, FieldKind, Schema};
 use xsfm_runtime::Row;
 
-/// Writes the schema, training and validation rows; gives the training rows' indices and labels. Fields have `shrink` times fewer features
-/// than Criteo's: 1 for none, more to try out what would take long.
+/// Writes the schema, training and validation rows; gives the training rows' indices and labels. Fields have `shrink`
+/// times fewer features than Criteo's: 1 for none, more to try out what would take long.
 pub(crate) fn write(folder: &Path, train: usize, valid: usize, shrink: u32) -> Result<(Vec<u32>, Vec<u8>)> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let sizes = FEATURES.map(|features| (features / shrink.max(1)).max(2));
@@ -44,7 +45,8 @@ pub(crate) fn write(folder: &Path, train: usize, valid: usize, shrink: u32) -> R
     write(Part::Train, train, 1)
 }
 
-/// A click of each row: likelier where its features have a taste for it. A model that learns the features' tastes has a smaller loss.
+/// A click of each row: likelier where its features have a taste for it. A model that learns
+/// the features' tastes has a smaller loss.
 fn labels(rows: &[u32], seed: u64) -> Vec<u8> {
     let mut rng = StdRng::seed_from_u64(seed);
     let taste = |(f, &index): (usize, &u32)| {

@@ -1,6 +1,7 @@
 //! What the smallest scorer takes from the flash, beside the model: `firmware-examples/minimal`.
 //!
-//! That nothing in it panics is the linker's to find; that it neither formats nor calculates with a float library is found here.
+//! That nothing in it panics is the linker's to find; that it neither formats nor
+//! calculates with a float library is found here.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -63,7 +64,8 @@ fn sizes(program: &Path) -> Result<BTreeMap<String, u64>> {
     Ok(sizes)
 }
 
-/// Whether a function of the compiler's library calculates with an emulated float: `__aeabi_fadd`, `__muldf3`, `__floatsisf`.
+/// Whether a function of the compiler's library calculates with an emulated float:
+/// `__aeabi_fadd`, `__muldf3`, `__floatsisf`.
 ///
 /// These names are C's, never mangled: a mangled one may have such letters in its hash.
 fn calculates_with_floats(name: &str) -> bool {

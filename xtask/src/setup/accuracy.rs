@@ -1,4 +1,5 @@
-//! Other libraries that train models of clicks, from PyPI, beside the PyTorch that the project has; and the Adult census.
+//! Other libraries that train models of clicks, from PyPI, beside the PyTorch
+//! that the project has; and the Adult census.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -25,8 +25,8 @@ pub(crate) fn set_up() -> Result<PathBuf> {
     once(&folder, || {
         command::heading("MovieLens-100K: a download of 2 MB, once per user");
         output::say(
-            "MovieLens-100K (c) GroupLens Research, University of Minnesota: free for research, not to be redistributed nor used \
-             commercially without permission.\n\
+            "MovieLens-100K (c) GroupLens Research, University of Minnesota: free for research, not to be \
+             redistributed nor used commercially without permission.\n\
              F. M. Harper and J. A. Konstan. 2015. The MovieLens Datasets: History and Context. ACM TiiS 5, 4, 19. \
              doi:10.1145/2827872",
         );

@@ -8,8 +8,8 @@ use xsfm_interchange::output;
 
 /// Makes `folder` by `fill`, unless a whole one is there.
 ///
-/// A marker written last tells a whole folder from a half-made one, which is made anew. A lock beside it keeps two clones
-/// from making it at the same time.
+/// A marker written last tells a whole folder from a half-made one, which is made anew. A lock beside it keeps
+/// two clones from making it at the same time.
 pub(crate) fn once(folder: &Path, fill: impl FnOnce() -> Result<()>) -> Result<()> {
     let at = |path: &Path| path.display().to_string();
     let marker = folder.join(COMPLETE);

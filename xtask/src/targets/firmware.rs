@@ -20,8 +20,8 @@ pub(crate) struct Args {
     /// Only these machines, all by default.
     #[arg(value_parser = PossibleValuesParser::new(MACHINES.map(|machine| machine.name)))]
     machines: Vec<String>,
-    /// Make known what the programs print and take now: rewrites the .out files and figures.toml, and the rows where they do not
-    /// fit the model any more.
+    /// Make known what the programs print and take now: rewrites the .out files and figures.toml, and the rows
+    /// where they do not fit the model any more.
     #[arg(long, conflicts_with = "model")]
     bless: bool,
     /// Score this packed model instead, and print each row's bits.
@@ -103,7 +103,8 @@ fn halved_by_the_context(figures: &Figures) -> Result<()> {
 const HEADER: &str = "\
 # What the bare-metal examples take in QEMU: `cargo xtask firmware`; `--bless` rewrites this file.
 # RAM: bytes of stack, and of scratch, for loading, scoring and ranking the student.
-# Others: layers packed for the CPU; instructions per row; of each part, by leaving the later ones out; per row of a batch; of a context, and per candidate in it.
+# Others: layers packed for the CPU; instructions per row; of each part, by leaving the later ones out; \
+per row of a batch; of a context, and per candidate in it.
 ";
 
 /// Compares a program's log with the committed one.
@@ -116,7 +117,8 @@ fn snapshot(board: &Board, program: &str, bless: bool) -> Result<()> {
     let known = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     if let Some((line, known, found)) = first_difference(&known, &log) {
         bail!(
-            "{}, line {line}:\n  known  {known}\n  found  {found}\n`cargo xtask firmware --bless` makes what is found known",
+            "{}, line {line}:\n  known  {known}\n  found  {found}\n\
+             `cargo xtask firmware --bless` makes what is found known",
             path.display()
         );
     }

@@ -1,6 +1,7 @@
 //! The microcontrollers that QEMU has: programs of the firmware examples, built for each and run on it.
 //!
-//! Programs log by defmt over semihosting, which comes out of QEMU as frames; `defmt-print` decodes them with the program's strings.
+//! Programs log by defmt over semihosting, which comes out of QEMU as frames; `defmt-print`
+//! decodes them with the program's strings.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -26,8 +26,8 @@ use clap::Subcommand;
 /// Commands that build for other CPUs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
-    /// Build the runtime for another target, and the scorer where it is Linux; installs what that takes; prints where it
-    /// is.
+    /// Build the runtime for another target, and the scorer where it is Linux;
+    /// installs what that takes; prints where it is.
     Cross(cross::Args),
     /// Run the bare-metal examples in QEMU and compare what they print with what is committed.
     Firmware(firmware::Args),

@@ -51,7 +51,8 @@ fn field_names(model: &Path) -> Result<Vec<String>> {
     Ok(parsed.fields().map(|field| field.name.to_owned()).collect())
 }
 
-/// Writes rows as candidates in the context of the first: of the fields of these names, or of the first half where none is named.
+/// Writes rows as candidates in the context of the first: of the fields of these names,
+/// or of the first half where none is named.
 pub(super) fn write_ranking(model: &Path, tsv: &Path, context: &[impl AsRef<str>], output: &Path) -> Result<()> {
     let rows = parsed(model, tsv)?;
     let names = field_names(model)?;

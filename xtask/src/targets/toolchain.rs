@@ -162,8 +162,8 @@ impl Toolchain {
 /// Builds for several targets in one command, so that they share the cores: the runtime is one unit of code, which one
 /// core compiles.
 ///
-/// It is only done ahead. What fails is said here too, but whoever builds each target afterwards tells which it was, and
-/// compiles the standard library of those that Debian's compiler is for.
+/// It is only done ahead. What fails is said here too, but whoever builds each target afterwards tells which it was,
+/// and compiles the standard library of those that Debian's compiler is for.
 pub(crate) fn build_ahead<'t>(toolchains: impl IntoIterator<Item = &'t Toolchain>, folder: &str, arguments: &[&str]) {
     let installed: Vec<_> =
         toolchains.into_iter().filter(|toolchain| matches!(toolchain.std, Std::Installed)).collect();

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use xsfm_runtime::format::CRC;
 
-/// f32 mode: sums may be taken in another order elsewhere. Relative to `max(1, |logit|)`; the probability's is a quarter of it.
+/// f32 mode: sums may be taken in another order elsewhere. Relative to
+/// `max(1, |logit|)`; the probability's is a quarter of it.
 pub(super) const F32_TOLERANCE: f32 = 1e-5;
 
 /// A model to score.

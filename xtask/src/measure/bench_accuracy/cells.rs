@@ -1,4 +1,5 @@
-//! A model that is trained with one seed: its folder has the logits of validation and test rows, and what they were made with.
+//! A model that is trained with one seed: its folder has the logits of validation and
+//! test rows, and what they were made with.
 
 use std::fs;
 use std::path::{Path, PathBuf};

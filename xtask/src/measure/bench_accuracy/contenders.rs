@@ -6,7 +6,8 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 pub(super) struct Others {
     /// FuxiCTR's models.
-    #[arg(long, value_delimiter = ',', default_value = "DeepFM,FwFM,DCNv2,FinalMLP", num_args = 1.., value_parser = FUXICTR)]
+    #[arg(long, value_delimiter = ',', default_value = "DeepFM,FwFM,DCNv2,FinalMLP", num_args = 1..)]
+    #[arg(value_parser = FUXICTR)]
     fuxictr: Vec<String>,
     /// RecBole's models.
     #[arg(long, value_delimiter = ',', default_value = "DeepFM", num_args = 1.., value_parser = RECBOLE)]

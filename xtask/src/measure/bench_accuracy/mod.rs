@@ -1,4 +1,5 @@
-//! `cargo xtask bench-accuracy`: our models beside FuxiCTR's, RecBole's and LightGBM's, trained and measured on the same rows.
+//! `cargo xtask bench-accuracy`: our models beside FuxiCTR's, RecBole's and
+//! LightGBM's, trained and measured on the same rows.
 //!
 //! | module | does |
 //! |---|---|
@@ -26,8 +27,8 @@ use crate::setup::{accuracy, movielens, torch};
 use crate::{cargo, command, workspace};
 
 const HELP: &str = "\
-Every model is trained with each strength of L2 with the first seed; the one with the best AUC on the validation rows is \
-trained with the other seeds too, and measured on the test rows. Ours has the settings of --config, or those that \
+Every model is trained with each strength of L2 with the first seed; the one with the best AUC on the validation rows \
+is trained with the other seeds too, and measured on the test rows. Ours has the settings of --config, or those that \
 `xsfm-train tune` finds in --minutes. All figures are computed by one program, of the logits that each library wrote.
 
 What was trained is kept in target/accuracy: the same command goes on where it was.";
@@ -44,8 +45,8 @@ pub(crate) struct Args {
     /// Seeds of training; the first alone chooses the L2.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3", num_args = 1..)]
     seeds: Vec<u64>,
-    /// Epochs of the other libraries at most (hundreds of LightGBM's trees); training ends earlier where the validation AUC
-    /// grows no more.
+    /// Epochs of the other libraries at most (hundreds of LightGBM's trees); training ends
+    /// earlier where the validation AUC grows no more.
     #[arg(long, default_value_t = 30)]
     epochs: u32,
     /// TOML file of flags of `xsfm-train train` for ours, instead of a search.

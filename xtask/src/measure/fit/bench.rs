@@ -263,8 +263,8 @@ impl Bench {
     }
 }
 
-/// Bytes of code and constants that the library brought: those of the program, without those of the examples' own files. The model lies
-/// in a section of its own, names and all.
+/// Bytes of code and constants that the library brought: those of the program, without those of the examples' own
+/// files. The model lies in a section of its own, names and all.
 fn code(folder: &Path) -> Result<usize> {
     let program = folder.join("measure.elf");
     let shown = || program.display().to_string();
@@ -280,8 +280,8 @@ fn code(folder: &Path) -> Result<usize> {
     }
 }
 
-/// What `measure.c` cannot ask `Int8Model` for, which has no names, kinds or sizes of its own; and the scratch that this machine says
-/// it needs, of which there is no more.
+/// What `measure.c` cannot ask `Int8Model` for, which has no names, kinds or sizes of its own; and the scratch that
+/// this machine says it needs, of which there is no more.
 fn write_int8_header(model: &Model<'_>, packed: &[u8], path: &Path) -> Result<()> {
     let blocks = Int8Model::from_bytes_skipping_checksum(packed).map_err(|error| anyhow!("{error}"))?.scratch_blocks();
     let bags: Vec<&str> = model.fields().map(|field| if field.bag { "1" } else { "0" }).collect();

@@ -1,11 +1,13 @@
-//! What a score takes on each Cortex-M: measured on models of many shapes in QEMU, fitted, and written for `xsfm analyze`.
+//! What a score takes on each Cortex-M: measured on models of many shapes in
+//! QEMU, fitted, and written for `xsfm analyze`.
 //!
-//! Instructions are counted by the plugin of [`count`](crate::measure::count), as the difference of two runs; a score's are a sum of what it
-//! does ([`KINDS`]) times what each takes, which least squares finds. Nothing is negative: work never makes a score shorter.
+//! Instructions are counted by the plugin of [`count`](crate::measure::count), as the difference of two runs; a
+//! score's are a sum of what it does ([`KINDS`]) times what each takes, which least squares finds. Nothing is
+//! negative: work never makes a score shorter.
 //!
 //! | module | does |
 //! |---|---|
-//! | [`mod@bench`] | builds `firmware-examples/c/measure.c` with a model and the C library, or `Int8Model` alone, and runs it |
+//! | [`mod@bench`] | builds `measure.c` with a model and the C library, or `Int8Model` alone, and runs it |
 //! | [`squares`] | finds what each kind of work takes |
 
 mod bench;
@@ -42,8 +44,8 @@ const SIZED: [usize; 6] = [0, 6, 7, 15, 16, 22];
 const CHECKED: usize = 4;
 /// How far a prediction may be off on those.
 const TOLERANCE: f64 = 0.10;
-/// What is stated of the stack is the most that was painted, and no model is further below it: loading some shapes takes up to 32 bytes more,
-/// and the frame of `measure.c` is not the same with every model.
+/// What is stated of the stack is the most that was painted, and no model is further below it: loading some shapes
+/// takes up to 32 bytes more, and the frame of `measure.c` is not the same with every model.
 const FRAME: usize = 32;
 /// Bytes of code may grow this much before it must be measured anew.
 const FLASH_TOLERANCE: f64 = 0.02;

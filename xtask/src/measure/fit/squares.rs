@@ -9,8 +9,8 @@ pub(super) fn rounded(number: f64) -> f64 {
     format!("{number:.3e}").parse().unwrap_or(number)
 }
 
-/// What one of each kind takes, so that relative errors are small: coordinate descent, each time to the best value that is not
-/// negative.
+/// What one of each kind takes, so that relative errors are small: coordinate descent, each
+/// time to the best value that is not negative.
 pub(super) fn least_squares(samples: &[Sample]) -> [f64; KINDS.len()] {
     let mut each = [0.0; KINDS.len()];
     let weighted: Vec<[f64; KINDS.len()]> =

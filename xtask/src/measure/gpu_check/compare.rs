@@ -9,7 +9,8 @@ use serde_json::Value;
 
 /// Losses of a step may differ by this share: products of layers have 10 bits of mantissa on a GPU, sums another order.
 pub(crate) const LOSS_TOLERANCE: f64 = 1e-3;
-/// A number has moved otherwise where the two are further from each other than this share of the learning rate, and of its magnitude.
+/// A number has moved otherwise where the two are further from each other than this share of
+/// the learning rate, and of its magnitude.
 pub(crate) const MOVE_TOLERANCE: f64 = 0.05;
 pub(crate) const MAGNITUDE_TOLERANCE: f64 = 1e-3;
 /// So many may have: Adam moves a number whose gradient is near 0 by a whole learning rate, to either side.

@@ -26,7 +26,8 @@ pub(crate) fn expect_gpu() -> Result<()> {
     let is_there = Path::new("/dev").read_dir()?.flatten().any(|entry| is_door(&entry.path()));
     ensure!(
         is_there,
-        "this machine has no NVIDIA GPU, or this container was not given it: there is no /dev/nvidia*; `--device cpu` rehearses without one"
+        "this machine has no NVIDIA GPU, or this container was not given it: there is no /dev/nvidia*; \
+         `--device cpu` rehearses without one"
     );
     Ok(())
 }

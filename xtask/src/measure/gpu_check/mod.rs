@@ -33,9 +33,9 @@ use crate::{cargo, command, workspace};
 /// Flags of `cargo xtask gpu-check`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Building, and fetching libtorch and MovieLens, come before the eight minutes; --trainer and --ratings bring what was built \
-                  and fetched elsewhere. The record goes to benches/record/<GPU>/<date>-gpu.md. `--device cpu` is a rehearsal: every step in \
-                  small, no record."
+    after_help = "Building, and fetching libtorch and MovieLens, come before the eight minutes; --trainer and \
+                  --ratings bring what was built and fetched elsewhere. The record goes to \
+                  benches/record/<GPU>/<date>-gpu.md. `--device cpu` is a rehearsal: every step in small, no record."
 )]
 pub(crate) struct Args {
     /// Which GPU; `cpu` to rehearse.
@@ -84,7 +84,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !(is_rehearsal || args.no_record) {
         let file = format!("{}-gpu.md", provenance::today()?);
         let path = workspace::root().join("benches/record").join(machine::slug(&name)).join(file);
-        atomic::write(&path, |out| out.write_all(check.record.as_bytes())).with_context(|| path.display().to_string())?;
+        atomic::write(&path, |out| out.write_all(check.record.as_bytes()))
+            .with_context(|| path.display().to_string())?;
         output::say(path.display());
     }
     ensure!(check.failed.is_empty(), "{} step(s) failed: {}", check.failed.len(), check.failed.join("; "));

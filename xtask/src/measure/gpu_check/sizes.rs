@@ -39,7 +39,8 @@ pub(super) struct Sizes {
     pub(super) auc: RangeInclusive<f64>,
 }
 
-/// The teacher's AUC on a CPU is 0.8035 with seed 1; others may differ by some thousandths, and a GPU has random numbers of its own.
+/// The teacher's AUC on a CPU is 0.8035 with seed 1; others may differ by some thousandths,
+/// and a GPU has random numbers of its own.
 pub(super) const WHOLE: Sizes = Sizes {
     shrink: 1,
     patience: 1,

@@ -114,7 +114,8 @@ impl Check {
         criteo::write(&self.at("criteo"), train_rows, valid_rows, shrink)?;
         let seconds = begun.elapsed().as_secs_f64();
         self.line(&format!(
-            "{train_rows} training and {valid_rows} validation rows with the sizes of Criteo's fields, written in {seconds:.0} s."
+            "{train_rows} training and {valid_rows} validation rows with the sizes of Criteo's fields, written in \
+             {seconds:.0} s."
         ));
         Ok(())
     }
@@ -144,8 +145,8 @@ impl Check {
             ensure!(distance.is_small(), "the weights after the step are not the same");
         }
         self.line(&format!(
-            "\nA number moved otherwise where the two differ by more than {} of the learning rate and {} of its magnitude; {} % of them may, \
-             and losses may differ by {} of theirs.",
+            "\nA number moved otherwise where the two differ by more than {} of the learning rate and {} of its \
+             magnitude; {} % of them may, and losses may differ by {} of theirs.",
             compare::MOVE_TOLERANCE,
             compare::MAGNITUDE_TOLERANCE,
             compare::MOVED_SHARE * 100.0,
@@ -167,7 +168,8 @@ impl Check {
         }
         let most = compare::logits(&files[0].1, &files[1].1)?;
         self.line(&format!(
-            "{} logits are {most:.1e} of max(1, |logit|) apart at most, {:.1e} may be; {:.1} s with start and end, {:.1} s on one CPU thread.",
+            "{} logits are {most:.1e} of max(1, |logit|) apart at most, {:.1e} may be; {:.1} s with start and end, \
+             {:.1} s on one CPU thread.",
             self.sizes.valid_rows,
             compare::LOGIT_TOLERANCE,
             seconds[1],
@@ -194,8 +196,9 @@ impl Check {
 
     pub(super) fn speed(&mut self) -> Result<()> {
         self.line(&format!(
-            "DeepFwFM, Criteo's field sizes, embed_dim {EMBED_DIM}, layers of {} with BatchNorm: the second of two passes over {} rows, all \
-             included from the file to the last step.\n\n| rule | batch | rows/s | loss | utilisation | memory |\n|---|---|---|---|---|---|",
+            "DeepFwFM, Criteo's field sizes, embed_dim {EMBED_DIM}, layers of {} with BatchNorm: the second of two \
+             passes over {} rows, all included from the file to the last step.\n\n\
+             | rule | batch | rows/s | loss | utilisation | memory |\n|---|---|---|---|---|---|",
             self.sizes.hidden, self.sizes.train_rows
         ));
         let mut failed = Vec::new();

@@ -1,4 +1,5 @@
-//! The examples in `firmware-examples/c`: compiled strictly, run, and compared with what the project's own programs say.
+//! The examples in `firmware-examples/c`: compiled strictly, run, and compared
+//! with what the project's own programs say.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -235,8 +236,8 @@ impl Subject {
         command::run_to_stderr(generate.arg(&source))?;
         let runtime = workspace::root().join("runtime");
         let manifest = format!(
-            "[package]\nname = \"generated\"\nedition = \"2024\"\n\n[dependencies]\nxsfm-runtime = {{ path = {runtime:?} }}\n\n\
-             [workspace]\n"
+            "[package]\nname = \"generated\"\nedition = \"2024\"\n\n\
+             [dependencies]\nxsfm-runtime = {{ path = {runtime:?} }}\n\n[workspace]\n"
         );
         let write = |path: PathBuf, text: &str| fs::write(&path, text).with_context(|| path.display().to_string());
         write(package.join("Cargo.toml"), &manifest)?;

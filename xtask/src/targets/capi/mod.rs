@@ -70,7 +70,8 @@ fn header(bless: bool) -> Result<()> {
 pub(crate) fn test() -> Result<()> {
     header(false)?;
     let toolchains = [AARCH64, X86_64].into_iter().map(Target::set_up).collect::<Result<Vec<_>>>()?;
-    // Those of Linux take long. With microcontrollers in the same command, all would get the features that Linux asks for.
+    // Those of Linux take long. With microcontrollers in the same command, all
+    // would get the features that Linux asks for.
     build_ahead(&toolchains, "", &BUILD);
     for target in TARGETS {
         library(target, None)?;
