@@ -1,11 +1,11 @@
 //! `cargo xtask demo`: from ratings to ranked films, by the commands that a user would type.
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xsfm_interchange::dataset::Part;
@@ -83,7 +83,7 @@ struct Demo<'a> {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let folder = workspace::target().join("demo");
-    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    fs::create_dir_all(&folder)?;
     let ratings = movielens::set_up()?;
     command::heading("build");
     let mut build = cargo::command(&["build", "--release", "--package", "xsfm-trainer"]);
@@ -118,7 +118,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let report = Report { models: reports, user: args.user, films };
     let json = serde_json::to_string_pretty(&report)?;
     let saved = demo.folder.join("report.json");
-    fs::write(&saved, &json).with_context(|| saved.display().to_string())?;
+    fs::write(&saved, &json)?;
     if args.json {
         output::line(json)?;
     } else {
@@ -225,7 +225,7 @@ impl Demo<'_> {
         let figure = |report: &Value, name: &str| {
             report[name].as_f64().with_context(|| format!("{}: no figure {name:?} in {report}", model.name))
         };
-        let file = fs::metadata(&model.path).with_context(|| model.path.display().to_string())?;
+        let file = fs::metadata(&model.path)?;
         Ok(ModelReport {
             packed_bytes: file.len(),
             test_auc: figure(&metrics, "auc")?,

@@ -5,13 +5,14 @@
 //! shell, which look first, and say what to do.
 
 use std::env;
-use std::fs::{self, File, Permissions};
+use std::fs::{File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use fs_err as fs;
 use tempfile::NamedTempFile;
 use xsfm_interchange::output;
 
@@ -87,7 +88,7 @@ fn cargo_home() -> Result<PathBuf> {
 
 /// Copies a program.
 fn place(from: &Path, to: &Path) -> Result<()> {
-    let mut program = File::open(from).with_context(|| from.display().to_string())?;
+    let mut program = fs::File::open(from)?;
     write(to, |file| Ok(std::io::copy(&mut program, file).map(|_| ())?))
 }
 
@@ -95,7 +96,7 @@ fn place(from: &Path, to: &Path) -> Result<()> {
 fn write(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let at = || path.display().to_string();
     let folder = path.parent().with_context(at)?;
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    fs::create_dir_all(folder)?;
     let mut file = NamedTempFile::new_in(folder).with_context(at)?;
     fill(file.as_file_mut()).with_context(at)?;
     file.as_file().set_permissions(Permissions::from_mode(0o755)).with_context(at)?;

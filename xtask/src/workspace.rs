@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use fs_err as fs;
 use sha2::{Digest, Sha256};
 use xsfm_interchange::output;
 
@@ -29,7 +30,7 @@ pub(crate) fn golden_models() -> Result<Vec<PathBuf>> {
         output::say("NOTE: ../shared/golden is not there: its models are left out");
         return Ok(Vec::new());
     }
-    let entries = folder.read_dir().with_context(|| folder.display().to_string())?;
+    let entries = fs::read_dir(&folder)?;
     let mut models: Vec<PathBuf> =
         entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.join("config.json").exists()).collect();
     models.sort();

@@ -1,10 +1,10 @@
-//! The commands that the README and the docs show must exist, with the flags that they show.
+//! The commands that the README, CONTRIBUTING and the docs show must exist, with the flags that they show.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use fs_err as fs;
 use xsfm_interchange::output;
 
 use crate::setup::torch;
@@ -29,14 +29,15 @@ const PROGRAMS: [(&str, &str, &str); 3] = [
 ];
 
 pub(crate) fn check() -> Result<()> {
-    let mut documents = vec![workspace::root().join("README.md"), workspace::root().join("benches/README.md")];
+    let mut documents: Vec<PathBuf> =
+        ["README.md", "CONTRIBUTING.md", "benches/README.md"].map(|name| workspace::root().join(name)).into();
     let docs = workspace::root().join("docs");
-    for entry in docs.read_dir().with_context(|| docs.display().to_string())? {
+    for entry in fs::read_dir(docs)? {
         documents.push(entry?.path());
     }
     let mut shown = Vec::new();
     for document in documents.iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
-        let text = fs::read_to_string(document).with_context(|| document.display().to_string())?;
+        let text = fs::read_to_string(document)?;
         shown.extend(commands(&document.display().to_string(), &text));
     }
     if shown.is_empty() {

@@ -28,8 +28,7 @@ pub(crate) struct Args {
     /// Turns that every engine takes.
     #[arg(long, default_value_t = 101)]
     rounds: u32,
-    /// Which engines, all by default: ours-f32, ours-int8, ours-dynamic, floor; litert-f32, litert-dynamic,
-    /// litert-int8; onnxruntime-f32, onnxruntime-dynamic, onnxruntime-static; openvino-f32, openvino-int8; tract-f32.
+    /// Which engines, all by default; benches/README.md names them.
     #[arg(long, value_delimiter = ',', num_args = 1..)]
     engines: Vec<String>,
     /// Quotient-remainder tables instead of full ones.

@@ -1,13 +1,13 @@
 //! `cargo xtask bench-training`: how many rows per second the trainer learns, beside
 //! loops in PyTorch that train the same model.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
+use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xsfm_benches::{EMBED_DIM, FEATURES};
@@ -175,7 +175,7 @@ impl Bench {
         let bytes: Vec<u8> = rows.iter().flat_map(|index| index.to_le_bytes()).collect();
         for (name, bytes) in [("rows.bin", bytes), ("labels.bin", labels)] {
             let path = self.folder.join(name);
-            fs::write(&path, bytes).with_context(|| path.display().to_string())?;
+            fs::write(&path, bytes)?;
         }
         Ok(())
     }
@@ -189,7 +189,7 @@ impl Bench {
         train.args(["--batch-size", &self.batch_size.to_string()]).args(engine.flags());
         command::run_to_stderr(torch.use_in(&mut train))?;
         let path = out.join("metrics.json");
-        let text = fs::read(&path).with_context(|| path.display().to_string())?;
+        let text = fs::read(&path)?;
         let metrics: Value = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
         let figure = |epoch: usize, name: &str| {
             let value = metrics["epochs"][epoch][name].as_f64();

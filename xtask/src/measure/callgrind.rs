@@ -4,11 +4,11 @@
 //! `benches/callgrind.rs` is what runs; `benches/counts.toml` has what it took when somebody last said that it was
 //! right. AArch64: [`crate::measure::count`].
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use fs_err as fs;
 
 use crate::record::{Figures, Record};
 use crate::setup::debian;
@@ -60,7 +60,7 @@ fn count(program: &Path, model: &Path, case: &str, out: &Path) -> Result<u64> {
     valgrind.args(["--quiet", "--tool=callgrind", "--toggle-collect=*counted_part*"]);
     valgrind.arg(format!("--callgrind-out-file={}", out.display())).arg(program).arg(model).arg(case);
     let rows: u64 = command::output(&mut valgrind)?.trim().parse().context("the number of rows")?;
-    let text = fs::read_to_string(out).with_context(|| out.display().to_string())?;
+    let text = fs::read_to_string(out)?;
     let total = total(&text).with_context(|| format!("{}: no totals", out.display()))?;
     ensure!(total > 0 && rows > 0, "callgrind has not found the function to count");
     Ok(total / rows)

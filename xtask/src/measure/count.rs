@@ -3,11 +3,11 @@
 //! They are not cycles; they show what a change costs or saves, and that each back end is used where it should be.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use fs_err as fs;
 use serde::Serialize;
 use xsfm_interchange::output;
 
@@ -154,7 +154,7 @@ impl Counter {
         let toolchain = AARCH64.set_up()?;
         ensure!(!toolchain.cpus().is_empty(), "instructions are counted by QEMU, of another CPU than this machine's");
         let folder = workspace::target().join("count");
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        fs::create_dir_all(&folder)?;
         let plugin = plugin(&folder, "qemu-aarch64")?;
         let mut arguments = vec!["build", "--release", "--package", "xsfm-count"];
         arguments.extend(tract.then_some("--features=tract"));
@@ -197,10 +197,10 @@ impl Counter {
             let model = self.folder.join(hidden).join(subject.file);
             run.arg(subject.engine).arg(model).arg(self.folder.join("samples.u32"));
             printed = command::quiet_output(run.args([batch.to_string(), calls.to_string()]))?;
-            let text = fs::read_to_string(&out).with_context(|| out.display().to_string())?;
+            let text = fs::read_to_string(&out)?;
             *total = text.trim().parse::<u64>().with_context(|| format!("{}: {text:?}", out.display()))?;
             // What a run did not write must not be taken for its count.
-            fs::remove_file(&out).with_context(|| out.display().to_string())?;
+            fs::remove_file(&out)?;
         }
         let Some((backend, checksum)) = printed.trim().split_once(' ') else {
             bail!("not a back end and a checksum: {printed:?}");

@@ -1,10 +1,10 @@
 //! Encoded rows with the sizes of Criteo's fields, to measure training on: features by Zipf's law,
 //! labels by a planted taste of each feature.
 
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use fs_err as fs;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use xsfm_benches::{FEATURES, samples};
@@ -16,7 +16,7 @@ use xsfm_runtime::Row;
 /// Writes the schema, training and validation rows; gives the training rows' indices and labels. Fields have `shrink`
 /// times fewer features than Criteo's: 1 for none, more to try out what would take long.
 pub(crate) fn write(folder: &Path, train: usize, valid: usize, shrink: u32) -> Result<(Vec<u32>, Vec<u8>)> {
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    fs::create_dir_all(folder)?;
     let sizes = FEATURES.map(|features| (features / shrink.max(1)).max(2));
     let field = |(f, &features): (usize, &u32)| Field {
         name: format!("field_{f}"),

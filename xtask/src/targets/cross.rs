@@ -1,9 +1,9 @@
 //! `cargo xtask cross`: the runtime for another target, and on Linux the scorer.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
+use fs_err as fs;
 use xsfm_interchange::output;
 
 use super::machines::score_in_log;
@@ -96,7 +96,7 @@ pub(crate) fn scorer(toolchain: &Toolchain) -> Result<PathBuf> {
 fn scores_as_known(toolchain: &Toolchain, scorer: &Path) -> Result<()> {
     let folder = workspace::root().join(workspace::EXAMPLES).join("programs");
     let log = folder.join("out/score.out");
-    let log = fs::read_to_string(&log).with_context(|| log.display().to_string())?;
+    let log = fs::read_to_string(&log)?;
     let known: String = log.lines().filter_map(score_in_log).map(|score| score + "\n").collect();
     let model = workspace::pretrained().join("model.xsfm");
     for (cpu, mut run) in toolchain.runs(scorer)? {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::builder::PossibleValuesParser;
+use fs_err as fs;
 use xsfm_interchange::output;
 
 use super::machines::{Board, MACHINES, Machine};
@@ -112,9 +112,9 @@ fn snapshot(board: &Board, program: &str, bless: bool) -> Result<()> {
     let path = committed(&format!("out/{program}.out"));
     let log = board.run(program, &[])?;
     if bless {
-        return fs::write(&path, log).with_context(|| path.display().to_string());
+        return Ok(fs::write(&path, log)?);
     }
-    let known = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let known = fs::read_to_string(&path)?;
     if let Some((line, known, found)) = first_difference(&known, &log) {
         bail!(
             "{}, line {line}:\n  known  {known}\n  found  {found}\n\
@@ -134,7 +134,7 @@ fn committed(name: &str) -> PathBuf {
 fn too_large(board: &Board) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let model = folder.path().join("large.xsfm");
-    fs::write(&model, vec![0; 4 << 20]).with_context(|| model.display().to_string())?;
+    fs::write(&model, vec![0; 4 << 20])?;
     match board.run("files", &[&model, &committed("rows.tsv")]) {
         Ok(log) => bail!("files: took a model of 4 MiB:\n{log}"),
         Err(error) => {

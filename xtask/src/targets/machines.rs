@@ -3,11 +3,11 @@
 //! Programs log by defmt over semihosting, which comes out of QEMU as frames; `defmt-print`
 //! decodes them with the program's strings.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use fs_err as fs;
 
 use super::target::{Target, bare};
 use crate::setup::debian;
@@ -95,10 +95,10 @@ impl Machine {
         let built = cargo::built_all(&mut build)?;
         // Machines of one target have programs of the same names, which overwrite each other where cargo puts them.
         let folder = workspace::target().join("firmware").join(self.name);
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        fs::create_dir_all(&folder)?;
         for program in PROGRAMS {
             let from = built.get(program).with_context(|| format!("cargo built no program {program:?}"))?;
-            fs::copy(from, folder.join(program)).with_context(|| from.display().to_string())?;
+            fs::copy(from, folder.join(program))?;
         }
         Ok(Board { machine: self, folder, decoder: tools.join("bin/defmt-print") })
     }

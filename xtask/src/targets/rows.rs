@@ -1,10 +1,10 @@
 //! Random valid rows for a packed model, and rows as the programs of microcontrollers read them.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use example_input::{ModelBytes, Rows};
+use fs_err as fs;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use xsfm_runtime::Model;
@@ -41,7 +41,7 @@ pub(crate) fn write(model: &Path, count: usize, seed: u64, output: &Path) -> Res
         text.push_str(&cells.join("\t"));
         text.push('\n');
     }
-    fs::write(output, text).with_context(|| output.display().to_string())
+    Ok(fs::write(output, text)?)
 }
 
 /// The names of a packed model's fields.
@@ -74,13 +74,13 @@ pub(crate) fn write_table(model: &Path, tsv: &Path, output: &Path) -> Result<()>
 }
 
 fn parsed(model: &Path, tsv: &Path) -> Result<Rows> {
-    let text = fs::read_to_string(tsv).with_context(|| tsv.display().to_string())?;
+    let text = fs::read_to_string(tsv)?;
     Rows::parse(&text, field_names(model)?.len()).with_context(|| tsv.display().to_string())
 }
 
 fn write_words(words: &[u32], output: &Path) -> Result<()> {
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    fs::write(output, bytes).with_context(|| output.display().to_string())
+    Ok(fs::write(output, bytes)?)
 }
 
 /// Indices in a bag, at most.

@@ -6,11 +6,11 @@ mod targets;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
+use fs_err as fs;
 use xsfm_interchange::output;
 
 use self::score::{Difference, F32_TOLERANCE, Score, Subject, checksum, compare};
@@ -21,7 +21,7 @@ use crate::{cargo, command, workspace};
 const ROWS: usize = 240;
 pub(crate) fn run() -> Result<()> {
     let folder = workspace::target().join("bits");
-    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    fs::create_dir_all(&folder)?;
     let xsfm = cargo::built(&mut cargo::command(&["build", "--release", "--package", "xsfm-convert"]), "xsfm")?;
     let subjects = subjects(&xsfm, &folder)?;
     let runners = targets::all()?;

@@ -1,12 +1,12 @@
 //! A model that is trained with one seed: its folder has the logits of validation and
 //! test rows, and what they were made with.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use xsfm_interchange::atomic;
@@ -105,9 +105,9 @@ impl Cells<'_> {
             return Ok(folder);
         }
         if folder.exists() {
-            fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+            fs::remove_dir_all(&folder)?;
         }
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        fs::create_dir_all(&folder)?;
         match variant {
             Variant::Config(config) => self.ours(config, seed, &folder)?,
             Variant::Driver { model, l2 } => self.driver(contender.library, model, *l2, seed, &folder)?,
@@ -126,7 +126,7 @@ impl Cells<'_> {
         };
         let mut hash = Sha256::new();
         for file in files {
-            hash.update(fs::read(&file).with_context(|| file.display().to_string())?);
+            hash.update(fs::read(&file)?);
         }
         let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         let program = if library == Library::Ours { &self.trainer.program } else { &self.python };

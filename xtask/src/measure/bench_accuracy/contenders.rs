@@ -124,9 +124,9 @@ pub(super) fn all(others: &Others, quick: bool, config: PathBuf, with_trees: boo
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use std::collections::HashSet;
-    use std::fs;
 
     use clap::Parser;
+    use fs_err as fs;
 
     use super::*;
     use crate::workspace;

@@ -11,12 +11,12 @@ mod cells;
 mod contenders;
 mod table;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
+use fs_err as fs;
 use xsfm_interchange::dataset::{Dataset, Part};
 use xsfm_interchange::output;
 
@@ -196,7 +196,7 @@ fn tune(args: &Args, data: &Data, fingerprint: &str, trainer: &Trainer, folder: 
         return Ok(best);
     }
     command::heading(&format!("tune: {} minutes", args.minutes));
-    fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
+    fs::create_dir_all(&out)?;
     let mut tune: Command = trainer.command("tune");
     tune.arg("--data").arg(&data.rows).arg("--out").arg(&out).args(["--minutes", &args.minutes.to_string()]);
     command::run_to_stderr(&mut tune)?;

@@ -1,9 +1,9 @@
 //! Figures of the logits that the libraries wrote, all by one program; what validation rows choose; the table.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use fs_err as fs;
 use serde::Serialize;
 use xsfm_interchange::dataset::{Dataset, Part};
 use xsfm_interchange::metrics::Metrics;
@@ -62,7 +62,7 @@ impl Rows {
     pub(super) fn measure(&self, folder: &Path) -> Result<Measured> {
         let metrics = |part, labels: &[u8]| -> Result<Metrics> {
             let path = logits(folder, part);
-            let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            let text = fs::read_to_string(&path)?;
             let logits = numbers(&text).with_context(|| path.display().to_string())?;
             ensure!(
                 logits.len() == labels.len(),

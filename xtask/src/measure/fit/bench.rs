@@ -1,10 +1,10 @@
 //! Programs for one core and one model: built, run in QEMU, and looked at.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use fs_err as fs;
 use object::{Object, ObjectSection};
 use xsfm_convert::analyze::target::OPT_LEVELS;
 use xsfm_convert::analyze::work::{KINDS, Work};
@@ -184,7 +184,7 @@ impl Bench {
         debian::provide("make", "make")?;
         debian::install(&["gcc-arm-none-eabi", "qemu-system-arm"])?;
         let folder = workspace::target().join("fit");
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        fs::create_dir_all(&folder)?;
         let plugin = count::plugin(&folder, "qemu-system-arm")?;
         let xsfm = cargo::built(&mut cargo::command(&["build", "--package", "xsfm-convert"]), "xsfm")?;
         let mut shapes = cargo::command(&["run", "--quiet", "--package", "xsfm-tests", "--bin", "shapes", "--"]);
@@ -195,7 +195,7 @@ impl Bench {
     /// The models of a mode, in the order of their numbers.
     pub(super) fn models(&self, mode: &str) -> Result<Vec<PathBuf>> {
         let folder = self.folder.join("models");
-        let entries = folder.read_dir().with_context(|| folder.display().to_string())?;
+        let entries = fs::read_dir(&folder)?;
         let ending = format!("-{mode}.xsfm");
         let mut models: Vec<PathBuf> = entries
             .filter_map(|entry| Some(entry.ok()?.path()))
@@ -215,7 +215,7 @@ impl Bench {
         let failed = |error| anyhow!("{}: {error}", model.display());
         let packed = retarget(&input::packed(model)?, analyze::target::layout(core.name)).map_err(failed)?;
         let folder = self.folder.join(&linked.folder);
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        fs::create_dir_all(&folder)?;
         let laid = folder.join("model.xsfm");
         packed.write(&laid).with_context(|| laid.display().to_string())?;
         let loaded = input::load(&laid, &packed)?;
@@ -244,9 +244,9 @@ impl Bench {
             let output = qemu.arg(folder.join("measure.elf")).output().context("qemu-system-arm")?;
             printed = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
             ensure!(output.status.success(), "{} on {}: {printed}", model.display(), core.name);
-            let text = fs::read_to_string(&out).with_context(|| out.display().to_string())?;
+            let text = fs::read_to_string(&out)?;
             *total = text.trim().parse::<u64>().with_context(|| format!("{text:?}"))?;
-            fs::remove_file(&out).with_context(|| out.display().to_string())?;
+            fs::remove_file(&out)?;
         }
         let figure = |name: &str| {
             let line = printed.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<usize>().ok());
@@ -289,5 +289,5 @@ fn write_int8_header(model: &Model<'_>, packed: &[u8], path: &Path) -> Result<()
         "#define INT8_SCRATCH_BLOCKS {blocks}u\nstatic const uint8_t bags[MODEL_NUM_FIELDS] = {{{}}};\n",
         bags.join(", ")
     );
-    fs::write(path, text).with_context(|| path.display().to_string())
+    Ok(fs::write(path, text)?)
 }

@@ -13,10 +13,10 @@
 mod bench;
 mod squares;
 
-use std::fs;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
+use fs_err as fs;
 use xsfm_convert::analyze;
 use xsfm_convert::analyze::target::{Alone, Costs, Target as Measured};
 use xsfm_convert::analyze::work::KINDS;
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let mut known = locked();
         known.insert(core.name.to_owned(), measured);
         let text = serde_json::to_string_pretty(&*known)? + "\n";
-        fs::write(&path, text).with_context(|| path.display().to_string())
+        Ok(fs::write(&path, text)?)
     })?;
     Ok(())
 }

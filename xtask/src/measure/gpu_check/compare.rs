@@ -1,9 +1,9 @@
 //! Whether two devices computed the same, as far as the order of sums and TF32 let them.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use fs_err as fs;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -43,7 +43,7 @@ impl Distance {
 pub(crate) fn weights(one: &Path, other: &Path, learning_rate: f64) -> Result<Distance> {
     let read = |folder: &Path| -> Result<Vec<(String, Vec<f32>)>> {
         let path = folder.join("weights.safetensors");
-        let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
+        let bytes = fs::read(&path)?;
         let file = SafeTensors::deserialize(&bytes).with_context(|| path.display().to_string())?;
         let mut tensors: Vec<(String, Vec<f32>)> = Vec::new();
         for (name, view) in file.tensors() {
@@ -81,7 +81,7 @@ pub(crate) fn weights(one: &Path, other: &Path, learning_rate: f64) -> Result<Di
 /// They cannot be read, or are not of the same rows.
 pub(crate) fn logits(one: &Path, other: &Path) -> Result<f64> {
     let read = |path: &Path| -> Result<Vec<f64>> {
-        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let text = fs::read_to_string(path)?;
         text.lines().map(|line| line.parse().with_context(|| format!("{}: {line:?}", path.display()))).collect()
     };
     let (one, other) = (read(one)?, read(other)?);
@@ -98,7 +98,7 @@ pub(crate) fn logits(one: &Path, other: &Path) -> Result<f64> {
 /// It cannot be read, or has no such figure.
 pub(crate) fn figure(checkpoint: &Path, pointer: &str) -> Result<f64> {
     let path = checkpoint.join("metrics.json");
-    let text = fs::read(&path).with_context(|| path.display().to_string())?;
+    let text = fs::read(&path)?;
     let metrics: Value = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
     metrics.pointer(pointer).and_then(Value::as_f64).with_context(|| format!("{}: no {pointer}", path.display()))
 }

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use fs_err as fs;
 
 /// How often the GPU is asked.
 const EVERY: Duration = Duration::from_millis(250);
@@ -34,7 +35,7 @@ pub(crate) fn expect_gpu() -> Result<()> {
 
 /// The processor's name and its cores.
 pub(crate) fn cpu() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = text.lines().find_map(|line| Some(line.strip_prefix("model name")?.split_once(": ")?.1.to_owned()));
     let cores = thread::available_parallelism().map_or(1, usize::from);
     format!("{}, {cores} cores", model.unwrap_or_else(|| std::env::consts::ARCH.to_owned()))

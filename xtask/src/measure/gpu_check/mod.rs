@@ -17,10 +17,10 @@ mod machine;
 mod sizes;
 mod steps;
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use fs_err as fs;
 use xsfm_interchange::{atomic, output};
 
 use self::budget::Budget;
@@ -32,11 +32,9 @@ use crate::{cargo, command, workspace};
 
 /// Flags of `cargo xtask gpu-check`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Building, and fetching libtorch and MovieLens, come before the eight minutes; --trainer and \
+#[command(after_help = "Building, and fetching libtorch and MovieLens, come before the eight minutes; --trainer and \
                   --ratings bring what was built and fetched elsewhere. The record goes to \
-                  benches/record/<GPU>/<date>-gpu.md. `--device cpu` is a rehearsal: every step in small, no record."
-)]
+                  benches/record/<GPU>/<date>-gpu.md. `--device cpu` is a rehearsal: every step in small, no record.")]
 pub(crate) struct Args {
     /// Which GPU; `cpu` to rehearse.
     #[arg(long, default_value = "cuda:0")]
@@ -60,9 +58,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (trainer, ratings) = programs(args)?;
     let folder = workspace::target().join("gpu-check");
     if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        fs::remove_dir_all(&folder)?;
     }
-    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    fs::create_dir_all(&folder)?;
     let mut check = Check {
         device: args.device.clone(),
         sizes: if is_rehearsal { REHEARSAL } else { WHOLE },
@@ -95,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// The trainer and the ratings, made or fetched where they were not given.
 fn programs(args: &Args) -> Result<(PathBuf, PathBuf)> {
     let trainer = match &args.trainer {
-        Some(path) => fs::canonicalize(path).with_context(|| path.display().to_string())?,
+        Some(path) => fs::canonicalize(path)?,
         None => {
             command::heading("build");
             let mut build = cargo::command(&["build", "--release", "--package", "xsfm-trainer"]);

@@ -1,11 +1,11 @@
 //! The examples in `firmware-examples/c`: compiled strictly, run, and compared
 //! with what the project's own programs say.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use fs_err as fs;
 use xsfm_runtime::format::{Prefix, VERSION};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -100,7 +100,7 @@ impl Subject {
         let model = workspace::pretrained().join("model.xsfm");
         let rows = workspace::root().join(ROWS);
         let folder = workspace::target().join("c/test");
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        fs::create_dir_all(&folder)?;
         let text = command::output(Command::new(&xsfm).arg("score").arg(&model).arg("--indices").arg(&rows))?;
         let scores = text.lines().map(bits).collect::<Result<Vec<_>>>()?;
         // Ranked without a context: whole rows.
@@ -150,10 +150,10 @@ impl Subject {
 
     /// Damaged files are refused by name, and the programs end with code 1.
     fn refusals(&self, programs: &[PathBuf; 2]) -> Result<()> {
-        let bytes = fs::read(&self.model).with_context(|| self.model.display().to_string())?;
+        let bytes = fs::read(&self.model)?;
         let damaged = |name: &str, bytes: &[u8]| {
             let path = self.folder.join(format!("{name}.xsfm"));
-            fs::write(&path, bytes).with_context(|| path.display().to_string())?;
+            fs::write(&path, bytes)?;
             anyhow::Ok(path)
         };
         let mut corrupted = bytes.clone();
@@ -170,8 +170,7 @@ impl Subject {
                 refused(Command::new(program).arg(file).arg(&self.rows), reason)?;
             }
             let wrong = self.folder.join("wrong-rows.tsv");
-            fs::write(&wrong, "0\t0\t0\t0\t0\t0\t0\n0\t0\t0\t9\t0\t0\t0\n")
-                .with_context(|| wrong.display().to_string())?;
+            fs::write(&wrong, "0\t0\t0\t0\t0\t0\t0\n0\t0\t0\t9\t0\t0\t0\n")?;
             let reason = "XSFM_STATUS_INDEX_OUT_OF_RANGE: row 1: field 3: index 9, but the field has 3 features";
             refused(Command::new(program).arg(&self.model).arg(&wrong), reason)?;
         }
@@ -211,7 +210,7 @@ impl Subject {
             printed.push_str(&format!("# {word}\n{text}"));
         }
         let rust = workspace::root().join(SCORES);
-        let rust = fs::read_to_string(&rust).with_context(|| rust.display().to_string())?;
+        let rust = fs::read_to_string(&rust)?;
         let of_rows = |text: &str| {
             let lines = text.lines().map(|line| line.trim_start_matches("INFO").trim_start().to_owned());
             lines.filter(|line| line.starts_with("row ") || line.contains(" rows, checksum ")).collect::<Vec<_>>()
@@ -220,9 +219,9 @@ impl Subject {
         ensure!(of_rows(&printed) == of_rows(&rust), "the firmware in C does not score as the one in Rust");
         let path = workspace::root().join(EXAMPLES).join("firmware.out");
         if bless {
-            return fs::write(&path, printed).with_context(|| path.display().to_string());
+            return Ok(fs::write(&path, printed)?);
         }
-        let known = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let known = fs::read_to_string(&path)?;
         ensure!(known == printed, "{}: the firmware prints something else:\n{printed}", path.display());
         Ok(())
     }
@@ -239,12 +238,10 @@ impl Subject {
             "[package]\nname = \"generated\"\nedition = \"2024\"\n\n\
              [dependencies]\nxsfm-runtime = {{ path = {runtime:?} }}\n\n[workspace]\n"
         );
-        let write = |path: PathBuf, text: &str| fs::write(&path, text).with_context(|| path.display().to_string());
-        write(package.join("Cargo.toml"), &manifest)?;
-        write(source.join("main.rs"), GENERATED_MAIN)?;
+        fs::write(package.join("Cargo.toml"), manifest)?;
+        fs::write(source.join("main.rs"), GENERATED_MAIN)?;
         // The same versions as everywhere.
-        let lock = fs::read(workspace::root().join("Cargo.lock")).context("Cargo.lock")?;
-        fs::write(package.join("Cargo.lock"), lock).context("Cargo.lock")?;
+        fs::copy(workspace::root().join("Cargo.lock"), package.join("Cargo.lock"))?;
         let mut run = cargo::command(&["run", "--quiet", "--"]);
         run.arg(&self.rows).current_dir(&package).env("RUSTFLAGS", "-Dwarnings");
         // Its own folder: other flags make everything anew.
@@ -268,7 +265,7 @@ fn main() {
     let mut scratch = [ScratchBlock::ZERO; student::SCRATCH_BLOCKS];
     let mut scorer = Scorer::new(&model, &mut scratch).expect("enough scratch");
     let path = std::env::args().nth(1).expect("a file of rows");
-    for line in std::fs::read_to_string(path).expect("rows").lines() {
+    for line in fs::read_to_string(path).expect("rows").lines() {
         let (mut indices, mut offsets) = (Vec::new(), vec![0]);
         for cell in line.split('\t') {
             indices.extend(cell.split('|').map(|index| index.parse::<u32>().expect("an index")));
@@ -309,7 +306,7 @@ fn bits(line: &str) -> Result<String> {
 
 /// The rows as candidates of one context: user, age, gender and occupation of the first row in all of them.
 fn candidates(rows: &Path, output: &Path) -> Result<()> {
-    let text = fs::read_to_string(rows).with_context(|| rows.display().to_string())?;
+    let text = fs::read_to_string(rows)?;
     let first: Vec<&str> = text.lines().next().unwrap_or_default().split('\t').collect();
     let mut candidates = String::new();
     for line in text.lines() {
@@ -319,7 +316,7 @@ fn candidates(rows: &Path, output: &Path) -> Result<()> {
         }
         candidates.push_str(&(cells.join("\t") + "\n"));
     }
-    fs::write(output, candidates).with_context(|| output.display().to_string())
+    Ok(fs::write(output, candidates)?)
 }
 
 /// The file of a format version that is not there yet, otherwise whole.

@@ -1,9 +1,9 @@
 //! The static library of the C interface, for a target and a CPU of it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
+use fs_err as fs;
 
 use crate::targets::target::Target;
 use crate::{command, workspace};
@@ -29,22 +29,14 @@ pub(crate) fn library(target: Target, cpu: Option<&str>) -> Result<PathBuf> {
     }
     command::run_to_stderr(&mut build)?;
     let folder = folder(&name);
-    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    fs::create_dir_all(&folder)?;
     let library = built.join(target.triple).join("capi/libxsfm_capi.a");
-    copy(&library, &folder.join("libxsfm.a"))?;
-    copy(&workspace::root().join(HEADER), &folder.join("xsfm.h"))?;
+    fs::copy(library, folder.join("libxsfm.a"))?;
+    fs::copy(workspace::root().join(HEADER), folder.join("xsfm.h"))?;
     Ok(folder)
 }
 
 /// Where the library for a target lies.
 pub(super) fn folder(name: &str) -> PathBuf {
     workspace::target().join("c").join(name)
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    if !from.exists() {
-        bail!("{} was not built", from.display());
-    }
-    fs::copy(from, to).with_context(|| format!("{} to {}", from.display(), to.display()))?;
-    Ok(())
 }

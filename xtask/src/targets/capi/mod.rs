@@ -3,9 +3,8 @@
 mod examples;
 pub(crate) mod library;
 
-use std::fs;
-
 use anyhow::{Context, Result, anyhow, ensure};
+use fs_err as fs;
 use xsfm_interchange::output;
 
 use self::library::{BUILD, HEADER, library};
@@ -56,9 +55,9 @@ fn header(bless: bool) -> Result<()> {
     let mut made = Vec::new();
     bindings.write(&mut made);
     if bless {
-        return fs::write(&path, made).with_context(|| HEADER);
+        return Ok(fs::write(&path, made)?);
     }
-    let committed = fs::read(&path).with_context(|| HEADER)?;
+    let committed = fs::read(&path)?;
     ensure!(
         committed == made,
         "{HEADER} is not what cbindgen makes of runtime/capi: `cargo xtask capi --bless` writes it"
