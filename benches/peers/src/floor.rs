@@ -15,7 +15,19 @@ use xsfm_runtime::quant::Term;
 use xsfm_runtime::{Model, ScratchBlock};
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Kind};
+use crate::models::file;
+
+pub(crate) const KINDS: [Kind; 1] = [Kind {
+    name: "floor",
+    about: "What the arithmetic of our int8 model costs when shape and CPU are known beforehand: not an engine, a \
+            yardstick",
+    is_f32: false,
+    needs_layers: false,
+    library: None,
+    file: file::OURS_INT8,
+    load: |_, file, _| Ok(Box::new(Floor::load(file)?)),
+}];
 
 const FIELDS: usize = 39;
 const DIM: usize = 10;
@@ -36,7 +48,7 @@ struct Layer {
 }
 
 /// The model, each number where the loop wants it.
-pub(crate) struct Floor {
+struct Floor {
     tables: Vec<i8>,
     offsets: [usize; FIELDS],
     features: [u32; FIELDS],
@@ -54,7 +66,7 @@ pub(crate) struct Floor {
 
 impl Floor {
     /// Takes a packed int8 model apart.
-    pub(crate) fn load(path: &Path) -> Result<Self> {
+    fn load(path: &Path) -> Result<Self> {
         ensure!(x86::is_available(), "the floor is written for AVX-512 VNNI");
         let packed = input::packed(path)?;
         let model = Model::from_bytes(&packed)?;

@@ -15,7 +15,35 @@ use xsfm_benches::FEATURES;
 use xsfm_runtime::ScratchBlock;
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Kind, LibraryFlag};
+
+const F32: Kind = Kind {
+    name: "litert-f32",
+    about: "LiteRT, f32",
+    is_f32: true,
+    needs_layers: false,
+    library: Some(LibraryFlag { name: "litert", file: "libLiteRt.so" }),
+    file: "f32.tflite",
+    load: |library, file, batch| Ok(Box::new(LiteRt::load(library, file, batch)?)),
+};
+
+pub(crate) const KINDS: [Kind; 3] = [
+    F32,
+    Kind {
+        name: "litert-dynamic",
+        about: "LiteRT, int8 weights, activations quantised as they come; f32 output",
+        is_f32: false,
+        file: "dynamic.tflite",
+        ..F32
+    },
+    Kind {
+        name: "litert-int8",
+        about: "LiteRT, int8 from the table to the logit",
+        is_f32: false,
+        file: "int8.tflite",
+        ..F32
+    },
+];
 
 /// Any of the API's objects.
 type Handle = *mut c_void;
@@ -109,7 +137,7 @@ impl Api {
 }
 
 /// A compiled model with its input and output.
-pub(crate) struct LiteRt {
+struct LiteRt {
     api: Api,
     environment: Handle,
     model: Handle,
@@ -128,7 +156,7 @@ struct Buffer {
 
 impl LiteRt {
     /// Compiles a `.tflite` file for batches of `batch` samples.
-    pub(crate) fn load(library: &Path, path: &Path, batch: usize) -> Result<Self> {
+    fn load(library: &Path, path: &Path, batch: usize) -> Result<Self> {
         // Filled step by step, so that an error half-way releases what is there.
         let mut engine = LiteRt {
             api: Api::load(library)?,
