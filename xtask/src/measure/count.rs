@@ -3,15 +3,14 @@
 //! They are not cycles; they show what a change costs or saves, and that each back end is used where it should be.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use fs_err as fs;
 use serde::Serialize;
 use xsfm_interchange::output;
 
-use crate::setup::debian;
+use super::plugin;
 use crate::targets::target::AARCH64;
 use crate::targets::toolchain::Toolchain;
 use crate::{cargo, command, workspace};
@@ -44,7 +43,7 @@ const MODELS: [(&str, &str); 3] = [("400-400-400", "400-400-400"), ("64-64-64", 
 /// Samples in a call.
 const BATCHES: [usize; 2] = [1, 8];
 /// Numbers of calls, as many digits each: their difference is what is counted.
-const CALLS: [usize; 2] = [16, 80];
+const CALLS: [u32; 2] = [16, 80];
 
 /// A counted score.
 #[derive(Clone, Debug, Serialize)]
@@ -155,7 +154,7 @@ impl Counter {
         ensure!(!toolchain.cpus().is_empty(), "instructions are counted by QEMU, of another CPU than this machine's");
         let folder = workspace::target().join("count");
         fs::create_dir_all(&folder)?;
-        let plugin = plugin(&folder, "qemu-aarch64")?;
+        let plugin = plugin::compile(&folder, "qemu-aarch64")?;
         let mut arguments = vec!["build", "--release", "--package", "xsfm-count"];
         arguments.extend(tract.then_some("--features=tract"));
         let program = cargo::built(&mut toolchain.cargo("", &arguments)?, "count")?;
@@ -189,58 +188,24 @@ impl Counter {
         // Each count has its own folder: others run at the same time.
         let folder = tempfile::tempdir()?;
         let out = folder.path().join("instructions");
-        let mut totals = [0; 2];
-        let mut printed = String::new();
-        for (total, calls) in totals.iter_mut().zip(CALLS) {
+        let (instructions, printed) = plugin::difference(&out, CALLS, |calls| {
             let plugin = format!("{},out={}", self.plugin.display(), out.display());
             let mut run = self.toolchain.emulated(cpu, &["-plugin", &plugin], &self.program)?;
             let model = self.folder.join(hidden).join(subject.file);
             run.arg(subject.engine).arg(model).arg(self.folder.join("samples.u32"));
-            printed = command::quiet_output(run.args([batch.to_string(), calls.to_string()]))?;
-            let text = fs::read_to_string(&out)?;
-            *total = text.trim().parse::<u64>().with_context(|| format!("{}: {text:?}", out.display()))?;
-            // What a run did not write must not be taken for its count.
-            fs::remove_file(&out)?;
-        }
+            command::quiet_output(run.args([batch.to_string(), calls.to_string()]))
+        })?;
         let Some((backend, checksum)) = printed.trim().split_once(' ') else {
             bail!("not a back end and a checksum: {printed:?}");
         };
-        let samples = (CALLS[1] - CALLS[0]) * batch;
-        let instructions = totals[1].checked_sub(totals[0]).context("more calls took fewer instructions")?;
+        let samples = (CALLS[1] - CALLS[0]) as usize * batch;
         Ok((backend.to_owned(), checksum.to_owned(), instructions as f64 / samples as f64))
     }
-}
-
-/// Compiles the plugin for a program of QEMU.
-pub(crate) fn plugin(folder: &Path, qemu: &str) -> Result<PathBuf> {
-    debian::provide("gcc", "gcc")?;
-    let version = command::quiet_output(Command::new(qemu).arg("--version"))?;
-    let plugin = folder.join("plugin.so");
-    let mut gcc = Command::new("gcc");
-    gcc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-fvisibility=hidden"]);
-    gcc.arg(format!("-DINTERFACE={}", plugin_interface(&version)?)).arg("-o").arg(&plugin);
-    command::run_to_stderr(gcc.arg(workspace::root().join("benches/count/plugin.c")))?;
-    Ok(plugin)
-}
-
-/// The version of the plugin interface that every QEMU of that version knows.
-fn plugin_interface(version: &str) -> Result<u32> {
-    let number = version.split_once("version ").and_then(|(_, rest)| rest.split('.').next()?.parse::<u32>().ok());
-    let major = number.with_context(|| format!("not the version of QEMU: {version:?}"))?;
-    Ok(if major < 9 { 1 } else { 2 })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_interface_follows_the_version_of_qemu() {
-        let debian_12 = "qemu-aarch64 version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)\nCopyright (c) 2003-2022";
-        assert_eq!(plugin_interface(debian_12).expect("a version"), 1);
-        assert_eq!(plugin_interface("qemu-aarch64 version 10.0.2").expect("a version"), 2);
-        assert!(plugin_interface("").is_err());
-    }
 
     fn counts(base: f64, dotprod: f64) -> Vec<Count> {
         let mut counts = Vec::new();

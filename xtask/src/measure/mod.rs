@@ -11,6 +11,7 @@
 //! | [`bench_training`] | times training beside loops in PyTorch |
 //! | [`gpu_check`] | what a machine with a GPU is asked, in eight minutes |
 //! | [`criteo`] | rows with the sizes of Criteo's fields, for those two |
+//! | [`plugin`] | counts instructions in QEMU, for `count` and `fit` |
 //! | [`provenance`] | when, and from which commit |
 
 mod bench_accuracy;
@@ -21,6 +22,7 @@ pub(crate) mod count;
 mod criteo;
 pub(crate) mod fit;
 mod gpu_check;
+mod plugin;
 mod provenance;
 pub(crate) mod size;
 

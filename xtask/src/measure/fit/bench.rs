@@ -12,7 +12,7 @@ use xsfm_convert::target::retarget;
 use xsfm_convert::{analyze, input};
 use xsfm_runtime::{Int8Model, Model};
 
-use crate::measure::count;
+use crate::measure::plugin;
 use crate::setup::debian;
 use crate::targets::capi::library::{self, HEADER};
 use crate::targets::target::{CORTEX_M0PLUS, CORTEX_M3, CORTEX_M4F, CORTEX_M33, Target};
@@ -185,7 +185,7 @@ impl Bench {
         debian::install(&["gcc-arm-none-eabi", "qemu-system-arm"])?;
         let folder = workspace::target().join("fit");
         fs::create_dir_all(&folder)?;
-        let plugin = count::plugin(&folder, "qemu-system-arm")?;
+        let plugin = plugin::compile(&folder, "qemu-system-arm")?;
         let xsfm = cargo::built(&mut cargo::command(&["build", "--package", "xsfm-convert"]), "xsfm")?;
         let mut shapes = cargo::command(&["run", "--quiet", "--package", "xsfm-tests", "--bin", "shapes", "--"]);
         command::run_to_stderr(shapes.arg(folder.join("models")))?;
@@ -233,26 +233,22 @@ impl Bench {
         make.arg(format!("MODEL={}", laid.display())).arg(format!("XSFM={}", self.xsfm.display()));
         command::quiet_output(&mut make)?;
 
-        let mut printed = String::new();
-        let mut totals = [0; 2];
-        for (total, calls) in totals.iter_mut().zip(CALLS) {
-            let out = folder.join("instructions");
+        let out = folder.join("instructions");
+        let (instructions, printed) = plugin::difference(&out, CALLS, |calls| {
             let mut qemu = Command::new("qemu-system-arm");
             qemu.args(["-M", core.machine, "-cpu", core.emulated, "-nographic", "-monitor", "none", "-serial", "none"]);
             qemu.arg("-plugin").arg(format!("{},out={}", self.plugin.display(), out.display()));
             qemu.args(["-semihosting-config", &format!("enable=on,target=native,arg=measure,arg={calls}"), "-kernel"]);
             let output = qemu.arg(folder.join("measure.elf")).output().context("qemu-system-arm")?;
-            printed = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+            let printed =
+                String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
             ensure!(output.status.success(), "{} on {}: {printed}", model.display(), core.name);
-            let text = fs::read_to_string(&out)?;
-            *total = text.trim().parse::<u64>().with_context(|| format!("{text:?}"))?;
-            fs::remove_file(&out)?;
-        }
+            Ok(printed)
+        })?;
         let figure = |name: &str| {
             let line = printed.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<usize>().ok());
             line.with_context(|| format!("measure.c prints no {name}: {printed}"))
         };
-        let instructions = totals[1].checked_sub(totals[0]).context("more calls took fewer instructions")?;
         Ok(Sample {
             counts,
             instructions: instructions as f64 / f64::from(CALLS[1] - CALLS[0]),

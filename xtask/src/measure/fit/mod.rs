@@ -1,9 +1,9 @@
 //! What a score takes on each Cortex-M: measured on models of many shapes in
 //! QEMU, fitted, and written for `xsfm analyze`.
 //!
-//! Instructions are counted by the plugin of [`count`](crate::measure::count), as the difference of two runs; a
-//! score's are a sum of what it does ([`KINDS`]) times what each takes, which least squares finds. Nothing is
-//! negative: work never makes a score shorter.
+//! Instructions are counted by QEMU's [`plugin`](super::plugin), as the difference of two runs. A score's are a sum of
+//! what it does ([`KINDS`]) times what each takes, which least squares finds. Nothing is negative: work never makes a
+//! score shorter.
 //!
 //! | module | does |
 //! |---|---|
