@@ -156,14 +156,14 @@ mod x86 {
     }
 
     /// Never called: there is no floor to load.
-    pub(super) unsafe fn run(_: &super::Floor, _: &[u32], _: &mut [f32]) {}
+    pub(super) unsafe fn run(_: &crate::floor::Floor, _: &[u32], _: &mut [f32]) {}
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use core::arch::x86_64::*;
 
-    use super::{DIM, FIELDS, Floor, GROUP, INPUTS, Layer, PAIRS, STRIDE};
+    use crate::floor::{DIM, FIELDS, Floor, GROUP, INPUTS, Layer, PAIRS, STRIDE};
 
     /// Bytes of the widest layer's inputs for a group, interleaved.
     const WIDEST: usize = 512 * GROUP;
