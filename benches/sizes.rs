@@ -34,7 +34,10 @@ const SIZES: [Size; 9] = [
     Size { name: "DeepFwFM 400-400-400, int8, int4 tables", collisions: 1, hidden: WIDE, bits: INT4, most: None },
     Size { name: "QR 4, DeepFwFM 100-100-100, f32", collisions: 4, hidden: NARROW, bits: None, most: None },
     Size { name: "QR 4, DeepFwFM 100-100-100, int8", collisions: 4, hidden: NARROW, bits: INT8, most: Some(3_400_000) },
-    Size { name: "QR 4, DeepFwFM 100-100-100, int8, int4 tables", collisions: 4, hidden: NARROW, bits: INT4, most: Some(2_000_000) },
+    Size {
+        name: "QR 4, DeepFwFM 100-100-100, int8, int4 tables",
+        collisions: 4, hidden: NARROW, bits: INT4, most: Some(2_000_000),
+    },
     Size { name: "QR 60, DeepFwFM 400-400-400, int8", collisions: 60, hidden: WIDE, bits: INT8, most: Some(800_000) },
     Size { name: "QR 60, DeepFwFM 100-100-100, int8", collisions: 60, hidden: NARROW, bits: INT8, most: None },
     Size { name: "QR 60, FwFM, int8, int4 tables", collisions: 60, hidden: None, bits: INT4, most: None },

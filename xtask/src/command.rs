@@ -47,7 +47,8 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
     silent.status().is_ok_and(|status| status.success())
 }
 
-/// What `run` gives for each item, in the order of the items, as many at the same time as there are cores: an emulator has one thread.
+/// What `run` gives for each item, in the order of the items, as many at the same time as
+/// there are cores: an emulator has one thread.
 pub(crate) fn side_by_side<I: Send, T: Send>(
     items: impl IntoIterator<Item = I>,
     run: impl Fn(I) -> Result<T> + Send + Sync,

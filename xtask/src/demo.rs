@@ -1,18 +1,18 @@
 //! `cargo xtask demo`: from ratings to ranked films, by the commands that a user would type.
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xsfm_interchange::dataset::Part;
 use xsfm_interchange::output;
 
 use crate::setup::{movielens, torch};
-use crate::{command, workspace};
+use crate::{cargo, command, workspace};
 
 /// Flags of `cargo xtask demo`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,8 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Seed of the split into training, validation and test rows. Fixed, because the repository's student goes with its indices.
+/// Seed of the split into training, validation and test rows. Fixed, because the
+/// repository's student goes with its indices.
 const SPLIT_SEED: &str = "1";
 /// A model whose indices mean other users and films reaches about 0.6; one that goes with the data, 0.79.
 const LEAST_AUC: f64 = 0.75;
@@ -82,17 +83,17 @@ struct Demo<'a> {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let folder = workspace::target().join("demo");
-    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    fs::create_dir_all(&folder)?;
     let ratings = movielens::set_up()?;
     command::heading("build");
-    let mut build = workspace::cargo(&["build", "--release", "--package", "xsfm-trainer"]);
+    let mut build = cargo::command(&["build", "--release", "--package", "xsfm-trainer"]);
     if args.pretrained {
         build.arg("--no-default-features");
     } else {
         torch::set_up()?.use_in(&mut build);
     }
-    let trainer = workspace::built(&mut build, "xsfm-train")?;
-    let xsfm = workspace::built(&mut workspace::cargo(&["build", "--release", "--package", "xsfm-convert"]), "xsfm")?;
+    let trainer = cargo::built(&mut build, "xsfm-train")?;
+    let xsfm = cargo::built(&mut cargo::command(&["build", "--release", "--package", "xsfm-convert"]), "xsfm")?;
     let demo = Demo { args, folder, ratings, xsfm, trainer };
 
     command::heading("prepare: ratings become rows of indices");
@@ -117,7 +118,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let report = Report { models: reports, user: args.user, films };
     let json = serde_json::to_string_pretty(&report)?;
     let saved = demo.folder.join("report.json");
-    fs::write(&saved, &json).with_context(|| saved.display().to_string())?;
+    fs::write(&saved, &json)?;
     if args.json {
         output::line(json)?;
     } else {
@@ -224,7 +225,7 @@ impl Demo<'_> {
         let figure = |report: &Value, name: &str| {
             report[name].as_f64().with_context(|| format!("{}: no figure {name:?} in {report}", model.name))
         };
-        let file = fs::metadata(&model.path).with_context(|| model.path.display().to_string())?;
+        let file = fs::metadata(&model.path)?;
         Ok(ModelReport {
             packed_bytes: file.len(),
             test_auc: figure(&metrics, "auc")?,

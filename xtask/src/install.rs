@@ -1,26 +1,29 @@
 //! `cargo xtask install`: `xsfm` and `xsfm-train` on the user's path.
 //!
-//! `xsfm-train` finds libtorch by its rpath, where it was built with it. Where that is gone, the loader's message names a file that
-//! nobody knows: so what lies on the path is a few lines for the shell, which look first, and say what to do.
+//! `xsfm-train` finds libtorch by its rpath, where it was built with it. Where that is gone, the
+//! loader's message names a file that nobody knows: so what lies on the path is a few lines for the
+//! shell, which look first, and say what to do.
 
 use std::env;
-use std::fs::{self, File, Permissions};
+use std::fs::{File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use fs_err as fs;
 use tempfile::NamedTempFile;
 use xsfm_interchange::output;
 
 use crate::setup::torch;
-use crate::workspace;
+use crate::{cargo, workspace};
 
 /// Flags of `cargo xtask install`.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Install to DIR/bin; by default to cargo's own folder, $CARGO_HOME or ~/.cargo, whose bin rustup puts on the path.
+    /// Install to DIR/bin; by default to cargo's own folder, $CARGO_HOME or
+    /// ~/.cargo, whose bin rustup puts on the path.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
     /// Leave xsfm-train out, and with it libtorch, a download of 3 GB.
@@ -38,13 +41,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => cargo_home()?,
     };
     let profile = if args.debug { &[][..] } else { &["--release"] };
-    let build = |package: &str| workspace::cargo(&[&["build", "--package", package], profile].concat());
+    let build = |package: &str| cargo::command(&[&["build", "--package", package], profile].concat());
     let folder = root.join("bin");
     let mut installed = vec![folder.join("xsfm")];
-    place(&workspace::built(&mut build("xsfm-convert"), "xsfm")?, &installed[0])?;
+    place(&cargo::built(&mut build("xsfm-convert"), "xsfm")?, &installed[0])?;
     if !args.without_trainer {
         let torch = torch::set_up()?;
-        let built = workspace::built(torch.use_in(&mut build("xsfm-trainer")), "xsfm-train")?;
+        let built = cargo::built(torch.use_in(&mut build("xsfm-trainer")), "xsfm-train")?;
         let (program, launcher) = (root.join("lib/xsfm/xsfm-train"), folder.join("xsfm-train"));
         place(&built, &program)?;
         write(&launcher, |file| Ok(file.write_all(text(&program, &torch.library()).as_bytes())?))?;
@@ -61,8 +64,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// `cargo xtask test docs`: what the README says first. An install works from anywhere, whatever the environment, and says what to do
-/// where libtorch is gone.
+/// `cargo xtask test docs`: what the README says first. An install works from anywhere, whatever the environment,
+/// and says what to do where libtorch is gone.
 pub(crate) fn test() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let root = folder.path().join("a user's own");
@@ -85,7 +88,7 @@ fn cargo_home() -> Result<PathBuf> {
 
 /// Copies a program.
 fn place(from: &Path, to: &Path) -> Result<()> {
-    let mut program = File::open(from).with_context(|| from.display().to_string())?;
+    let mut program = fs::File::open(from)?;
     write(to, |file| Ok(std::io::copy(&mut program, file).map(|_| ())?))
 }
 
@@ -93,7 +96,7 @@ fn place(from: &Path, to: &Path) -> Result<()> {
 fn write(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let at = || path.display().to_string();
     let folder = path.parent().with_context(at)?;
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    fs::create_dir_all(folder)?;
     let mut file = NamedTempFile::new_in(folder).with_context(at)?;
     fill(file.as_file_mut()).with_context(at)?;
     file.as_file().set_permissions(Permissions::from_mode(0o755)).with_context(at)?;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use fs_err as fs;
 use serde::Deserialize;
 use xsfm_interchange::output;
 
@@ -44,7 +44,7 @@ impl Record {
         if bless {
             let mut all = known.map(|known| known.figures).unwrap_or_default();
             all.extend(found.clone());
-            fs::write(&self.path, self.written(&rustc, &all)).with_context(|| self.path.display().to_string())?;
+            fs::write(&self.path, self.written(&rustc, &all))?;
             output::print(table(found, found))?;
             return Ok(());
         }
@@ -63,7 +63,7 @@ impl Record {
     }
 
     fn read(&self) -> Result<Contents> {
-        let text = fs::read_to_string(&self.path).with_context(|| self.path.display().to_string())?;
+        let text = fs::read_to_string(&self.path)?;
         toml::from_str(&text).with_context(|| self.path.display().to_string())
     }
 

@@ -4,8 +4,7 @@ use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use xsfm_benches::FEATURES;
 
-use crate::engine::Engine;
-use crate::kind::Kind;
+use crate::engine::{Engine, Kind};
 
 /// An f32 engine sums in another order than the oracle, no more.
 const MOST_F32_ERROR: f64 = 1e-3;
@@ -26,7 +25,7 @@ pub(crate) struct Agreement {
 /// Runs `engine` over the samples, batch by batch, and compares its logits with the oracle's.
 pub(crate) fn check(
     engine: &mut dyn Engine,
-    kind: Kind,
+    kind: &Kind,
     samples: &[u32],
     expected: &[f32],
     batch: usize,
@@ -38,10 +37,10 @@ pub(crate) fn check(
         engine.run(rows, logits)?;
     }
     let agreement = agreement(&found, &expected[..found.len()]);
-    let name = kind.name();
+    let name = kind.name;
     let Agreement { error_max, correlation, .. } = agreement;
     ensure!(error_max.is_finite(), "{name} gave a logit that is not a number");
-    if kind.is_f32() && error_max > MOST_F32_ERROR {
+    if kind.is_f32 && error_max > MOST_F32_ERROR {
         bail!("{name} is wrong: a logit is {error_max} off the oracle's, {MOST_F32_ERROR} allowed");
     }
     if correlation.is_nan() || correlation < LEAST_CORRELATION {
@@ -83,6 +82,16 @@ mod tests {
     /// Gives the oracle's logits, changed.
     struct Fake<F>(F, usize);
 
+    const FAKE: Kind = Kind {
+        name: "fake",
+        about: "",
+        is_f32: true,
+        needs_layers: false,
+        library: None,
+        file: "",
+        load: |_, _, _| bail!("it is made by a test"),
+    };
+
     impl<F: FnMut(usize) -> f32> Engine for Fake<F> {
         fn run(&mut self, _: &[u32], logits: &mut [f32]) -> Result<()> {
             for logit in logits {
@@ -93,9 +102,10 @@ mod tests {
         }
     }
 
-    fn verdict(kind: Kind, change: impl FnMut(usize) -> f32) -> Result<Agreement> {
+    fn verdict(is_f32: bool, change: impl FnMut(usize) -> f32) -> Result<Agreement> {
+        let kind = Kind { is_f32, ..FAKE };
         let expected: Vec<f32> = (0..64).map(oracle).collect();
-        check(&mut Fake(change, 0), kind, &vec![0; 64 * FEATURES.len()], &expected, 8)
+        check(&mut Fake(change, 0), &kind, &vec![0; 64 * FEATURES.len()], &expected, 8)
     }
 
     fn oracle(i: usize) -> f32 {
@@ -104,17 +114,17 @@ mod tests {
 
     #[test]
     fn right_answers_pass() {
-        let found = verdict(Kind::TractF32, |i| oracle(i) + 1e-4).expect("within the bound");
+        let found = verdict(true, |i| oracle(i) + 1e-4).expect("within the bound");
         assert!((found.error_max - 1e-4).abs() < 1e-6 && found.correlation > 0.999, "{found:?}");
-        let found = verdict(Kind::LitertInt8, |i| oracle(i) + 0.05 * (7 * i) as f32 % 0.1).expect("ranks alike");
+        let found = verdict(false, |i| oracle(i) + 0.05 * (7 * i) as f32 % 0.1).expect("ranks alike");
         assert!((0.01..0.1).contains(&found.error_mean_share), "{found:?}");
     }
 
     #[test]
     fn wrong_answers_are_errors() {
-        assert!(verdict(Kind::TractF32, |i| oracle(i) + 0.01).is_err(), "off");
-        assert!(verdict(Kind::LitertInt8, |i| oracle(i + 1)).is_err(), "another row's");
-        assert!(verdict(Kind::LitertInt8, |_| 1.0).is_err(), "always the same");
-        assert!(verdict(Kind::LitertInt8, |i| if i == 9 { f32::NAN } else { oracle(i) }).is_err(), "not a number");
+        assert!(verdict(true, |i| oracle(i) + 0.01).is_err(), "off");
+        assert!(verdict(false, |i| oracle(i + 1)).is_err(), "another row's");
+        assert!(verdict(false, |_| 1.0).is_err(), "always the same");
+        assert!(verdict(false, |i| if i == 9 { f32::NAN } else { oracle(i) }).is_err(), "not a number");
     }
 }

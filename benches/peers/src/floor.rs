@@ -1,8 +1,8 @@
 //! The floor: what the arithmetic of one int8 model costs on this CPU when everything else is known beforehand.
 //!
-//! Written for one shape, 39 fields of 10 numbers and layers of one constant width, for full tables and AVX-512 VNNI: no
-//! checks, no layout but the best, no choice at run time. What a general runtime takes beyond it is the price of being general.
-//! Its logits are compared with the runtime's, bit for bit.
+//! Written for one shape, 39 fields of 10 numbers and layers of one constant width, for full tables and AVX-512 VNNI:
+//! no checks, no layout but the best, no choice at run time. What a general runtime takes beyond it is the price of
+//! being general. Its logits are compared with the runtime's, bit for bit.
 
 #![allow(unsafe_code, reason = "a floor has no bounds checks")]
 
@@ -10,11 +10,24 @@ use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 use xsfm_convert::input;
-use xsfm_runtime::format::{Arithmetic, FieldRecord, LayerRecord, Layout, SectionKind, Term, Terms, composition};
+use xsfm_runtime::format::Term;
+use xsfm_runtime::format::{Arithmetic, FieldRecord, LayerRecord, Layout, SectionKind, Terms, composition};
 use xsfm_runtime::{Model, ScratchBlock};
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Kind};
+use crate::models::file;
+
+pub(crate) const KINDS: [Kind; 1] = [Kind {
+    name: "floor",
+    about: "What the arithmetic of our int8 model costs when shape and CPU are known beforehand: not an engine, a \
+            yardstick",
+    is_f32: false,
+    needs_layers: false,
+    library: None,
+    file: file::OURS_INT8,
+    load: |_, file, _| Ok(Box::new(Floor::load(file)?)),
+}];
 
 const FIELDS: usize = 39;
 const DIM: usize = 10;
@@ -35,7 +48,7 @@ struct Layer {
 }
 
 /// The model, each number where the loop wants it.
-pub(crate) struct Floor {
+struct Floor {
     tables: Vec<i8>,
     offsets: [usize; FIELDS],
     features: [u32; FIELDS],
@@ -53,7 +66,7 @@ pub(crate) struct Floor {
 
 impl Floor {
     /// Takes a packed int8 model apart.
-    pub(crate) fn load(path: &Path) -> Result<Self> {
+    fn load(path: &Path) -> Result<Self> {
         ensure!(x86::is_available(), "the floor is written for AVX-512 VNNI");
         let packed = input::packed(path)?;
         let model = Model::from_bytes(&packed)?;
@@ -129,7 +142,8 @@ impl Engine for Floor {
             let fits = row.iter().zip(&self.features).fold(true, |fits, (index, features)| fits & (index < features));
             ensure!(fits, "an index out of range");
         }
-        // SAFETY: `load` has asked the CPU for the features, and every index is a feature of its field, as was just seen.
+        // SAFETY: `load` has asked the CPU for the features, and every index is
+        // a feature of its field, as was just seen.
         unsafe { x86::run(self, indices, logits) };
         Ok(())
     }
@@ -142,14 +156,14 @@ mod x86 {
     }
 
     /// Never called: there is no floor to load.
-    pub(super) unsafe fn run(_: &super::Floor, _: &[u32], _: &mut [f32]) {}
+    pub(super) unsafe fn run(_: &crate::floor::Floor, _: &[u32], _: &mut [f32]) {}
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use core::arch::x86_64::*;
 
-    use super::{DIM, FIELDS, Floor, GROUP, INPUTS, Layer, PAIRS, STRIDE};
+    use crate::floor::{DIM, FIELDS, Floor, GROUP, INPUTS, Layer, PAIRS, STRIDE};
 
     /// Bytes of the widest layer's inputs for a group, interleaved.
     const WIDEST: usize = 512 * GROUP;
@@ -184,7 +198,8 @@ mod x86 {
     unsafe fn rows<const R: usize>(floor: &Floor, indices: &[u32], logits: &mut [f32; R]) {
         let mut e = Aligned([[0_i8; STRIDE]; R]);
         let (mut x, mut y) = (Aligned([0_u8; WIDEST]), Aligned([0_u8; WIDEST]));
-        // SAFETY: offsets and indices stay inside the tables, which end with 16 spare bytes; vectors inside their stride.
+        // SAFETY: offsets and indices stay inside the tables, which end with 16
+        // spare bytes; vectors inside their stride.
         unsafe {
             for (r, e) in e.0.iter_mut().enumerate() {
                 for f in 0..FIELDS {
@@ -283,7 +298,8 @@ mod x86 {
     unsafe fn hidden<const R: usize>(layer: &Layer, x: &[u8], mut finish: impl FnMut(usize, usize, __m512i)) {
         let depth = layer.inputs.div_ceil(4);
         let (w, x) = (layer.weights.as_ptr().cast::<i8>(), x.as_ptr().cast::<i32>());
-        // SAFETY: tiles are `depth` blocks of 64 bytes each, as many as 16 channels go into the outputs; x has `depth` quads a row.
+        // SAFETY: tiles are `depth` blocks of 64 bytes each, as many as 16 channels go
+        // into the outputs; x has `depth` quads a row.
         unsafe {
             let tiles = layer.outputs.div_ceil(16);
             let mut tile = 0;

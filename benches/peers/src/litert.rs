@@ -1,6 +1,7 @@
 //! LiteRT through the C API of `libLiteRt.so`, which PyPI's wheel `ai-edge-litert` carries.
 //!
-//! The CPU accelerator, which is XNNPACK, with one thread. Input and output are this process's memory and are bound once.
+//! The CPU accelerator, which is XNNPACK, with one thread. Input and output are
+//! this process's memory and are bound once.
 #![allow(unsafe_code, reason = "the boundary to a C library")]
 
 use std::ffi::{CString, c_char, c_int, c_void};
@@ -14,7 +15,35 @@ use xsfm_benches::FEATURES;
 use xsfm_runtime::ScratchBlock;
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Kind, LibraryFlag};
+
+const F32: Kind = Kind {
+    name: "litert-f32",
+    about: "LiteRT, f32",
+    is_f32: true,
+    needs_layers: false,
+    library: Some(LibraryFlag { name: "litert", file: "libLiteRt.so" }),
+    file: "f32.tflite",
+    load: |library, file, batch| Ok(Box::new(LiteRt::load(library, file, batch)?)),
+};
+
+pub(crate) const KINDS: [Kind; 3] = [
+    F32,
+    Kind {
+        name: "litert-dynamic",
+        about: "LiteRT, int8 weights, activations quantised as they come; f32 output",
+        is_f32: false,
+        file: "dynamic.tflite",
+        ..F32
+    },
+    Kind {
+        name: "litert-int8",
+        about: "LiteRT, int8 from the table to the logit",
+        is_f32: false,
+        file: "int8.tflite",
+        ..F32
+    },
+];
 
 /// Any of the API's objects.
 type Handle = *mut c_void;
@@ -108,7 +137,7 @@ impl Api {
 }
 
 /// A compiled model with its input and output.
-pub(crate) struct LiteRt {
+struct LiteRt {
     api: Api,
     environment: Handle,
     model: Handle,
@@ -127,7 +156,7 @@ struct Buffer {
 
 impl LiteRt {
     /// Compiles a `.tflite` file for batches of `batch` samples.
-    pub(crate) fn load(library: &Path, path: &Path, batch: usize) -> Result<Self> {
+    fn load(library: &Path, path: &Path, batch: usize) -> Result<Self> {
         // Filled step by step, so that an error half-way releases what is there.
         let mut engine = LiteRt {
             api: Api::load(library)?,
@@ -140,8 +169,8 @@ impl LiteRt {
         };
         let name = CString::new(path.as_os_str().as_encoded_bytes())?;
         let LiteRt { api, environment, model, options, compiled, input, output } = &mut engine;
-        // SAFETY: every handle is passed on only after the call that made it succeeded; strings end with a zero; the opaque
-        // options own a string that was leaked to them and that `release` takes back.
+        // SAFETY: every handle is passed on only after the call that made it succeeded; strings end with a zero; the
+        // opaque options own a string that was leaked to them and that `release` takes back.
         unsafe {
             check("LiteRtCreateEnvironment", (api.create_environment)(1, &QUIET, environment))?;
             check("LiteRtCreateModelFromFile", (api.create_model)(*environment, name.as_ptr(), model))?;
@@ -176,7 +205,8 @@ impl Buffer {
         let bytes = 4 * shape.iter().product::<usize>();
         let memory = self.memory.as_mut_bytes();
         assert!(bytes <= memory.len(), "a buffer of {} bytes for {bytes}", memory.len());
-        // SAFETY: `memory` has at least `bytes` bytes, and neither moves nor goes before the handle: `Drop` sees to that.
+        // SAFETY: `memory` has at least `bytes` bytes, and neither moves nor
+        // goes before the handle: `Drop` sees to that.
         let created = unsafe { (api.create_buffer)(&kind, memory.as_mut_ptr().cast(), bytes, None, &mut self.handle) };
         check("LiteRtCreateTensorBufferFromHostMemory", created)
     }

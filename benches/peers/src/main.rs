@@ -1,10 +1,11 @@
-//! `xsfm-peers`: other engines on the same model. `cargo xtask bench-peers` installs them, and runs this pinned to one core.
+//! `xsfm-peers`: other engines on the same model. `cargo xtask bench-peers`
+//! installs them, and runs this pinned to one core.
 //!
 //! | module | does |
 //! |---|---|
 //! | [`models`] | writes the models, each in a folder: packed, exported, with rows and the oracle's logits |
 //! | `convert.py` | makes the other engines' files of the exported one |
-//! | [`engine`], [`kind`] | what an engine is, and which there are |
+//! | [`engine`], [`engines`] | what an engine is; which there are |
 //! | [`floor`] | what the arithmetic alone costs |
 //! | [`ours`], [`litert`], [`onnxruntime`], [`openvino`], [`tract`] | the engines |
 //! | [`check`] | whether the answers are the model's |
@@ -13,8 +14,8 @@
 
 mod check;
 mod engine;
+mod engines;
 mod floor;
-mod kind;
 mod litert;
 mod measure;
 mod models;
@@ -29,11 +30,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use engine::Engine;
-use kind::{Kind, Libraries};
+use engine::{Engine, Kind};
+use engines::{Libraries, kind_parser};
 use models::{SAMPLES, Width};
 use record::{Provenance, Report, Row};
 
@@ -65,8 +66,8 @@ struct Run {
     #[arg(long, default_value_t = 101)]
     rounds: usize,
     /// Which engines; all by default.
-    #[arg(long, value_enum, value_delimiter = ',')]
-    engines: Vec<Kind>,
+    #[arg(long, value_parser = kind_parser(), value_delimiter = ',')]
+    engines: Vec<&'static Kind>,
     /// Where to write `<host>/<date>.{csv,md}`; nowhere by default.
     #[arg(long, value_name = "FOLDER")]
     record: Option<PathBuf>,
@@ -127,10 +128,10 @@ fn time(run: Run) -> Result<()> {
         ensure!(batch > 0 && SAMPLES.is_multiple_of(batch), "a batch of {batch} does not divide the {SAMPLES} samples");
     }
     ensure!(rounds > 0, "no rounds, no times");
-    let wanted = if engines.is_empty() { Kind::value_variants().to_vec() } else { engines };
+    let wanted = if engines.is_empty() { engines::kinds().collect() } else { engines };
     let engines = installed(wanted, &libraries);
     ensure!(!engines.is_empty(), "no engine is left");
-    let suited: usize = models.widths.iter().map(|&w| engines.iter().filter(|kind| kind.suits(w)).count()).sum();
+    let suited: usize = models.widths.iter().map(|&w| engines.iter().filter(|kind| suits(kind, w)).count()).sum();
     let bar = progress_bar(suited * batches.len() * rounds);
     let mut rows = Vec::new();
     for &width in &models.widths {
@@ -145,13 +146,17 @@ fn time(run: Run) -> Result<()> {
     record.map_or(Ok(()), |folder| report.record(&folder))
 }
 
+fn suits(kind: &Kind, width: Width) -> bool {
+    !kind.needs_layers || width.hidden().is_some()
+}
+
 /// Those of `engines` that can run; the others are named.
-fn installed(engines: Vec<Kind>, libraries: &Libraries) -> Vec<Kind> {
+fn installed(engines: Vec<&'static Kind>, libraries: &Libraries) -> Vec<&'static Kind> {
     let mut left = engines;
-    left.retain(|kind| match kind.installed(libraries) {
-        Ok(()) => true,
+    left.retain(|kind| match libraries.of(kind) {
+        Ok(_) => true,
         Err(missing) => {
-            eprintln!("NOTE: {} is left out: {missing}", kind.name());
+            eprintln!("NOTE: {} is left out: {missing}", kind.name);
             false
         }
     });
@@ -163,7 +168,7 @@ fn compare(
     folder: &Path,
     width: Width,
     batch: usize,
-    kinds: &[Kind],
+    kinds: &[&'static Kind],
     libraries: &Libraries,
     rounds: usize,
     bar: &ProgressBar,
@@ -172,17 +177,18 @@ fn compare(
     let expected = models::expected_logits(folder)?;
     let mut engines: Vec<Box<dyn Engine>> = Vec::new();
     let mut agreements = Vec::new();
-    let mut kinds: Vec<Kind> = kinds.iter().copied().filter(|kind| kind.suits(width)).collect();
+    let mut kinds: Vec<&'static Kind> = kinds.iter().copied().filter(|kind| suits(kind, width)).collect();
     kinds.retain(|kind| {
-        let path = folder.join(kind.file());
+        let path = folder.join(kind.file);
         let exists = path.exists();
         if !exists {
-            eprintln!("NOTE: {} is left out: {} was not made", kind.name(), path.display());
+            eprintln!("NOTE: {} is left out: {} was not made", kind.name, path.display());
         }
         exists
     });
     for &kind in &kinds {
-        let mut engine = kind.create(folder, batch, libraries)?;
+        let library = libraries.of(kind).map_err(anyhow::Error::msg)?;
+        let mut engine = kind.create(library, folder, batch)?;
         let agreement = check::check(engine.as_mut(), kind, &samples, &expected, batch)
             .with_context(|| format!("width {width}, batch {batch}"))?;
         agreements.push(agreement);

@@ -16,7 +16,7 @@ use xsfm_interchange::atomic;
 use xsfm_interchange::rows::RowBlock;
 use xsfm_runtime::Row;
 
-/// Names of the files in a model's folder. What `convert.py` writes is named there too.
+/// Names of the files in a model's folder that more than one module knows.
 pub(crate) mod file {
     /// Packed by this project, f32 mode.
     pub(crate) const OURS_F32: &str = "f32.xsfm";
@@ -26,16 +26,8 @@ pub(crate) mod file {
     pub(crate) const OURS_DYNAMIC: &str = "dynamic.xsfm";
     /// Exported by this project; all other engines' files are made from it.
     pub(crate) const ONNX: &str = "model.onnx";
-    /// `convert.py`.
-    pub(crate) const ONNX_DYNAMIC: &str = "dynamic.onnx";
-    /// `convert.py`.
+    /// Made by `convert.py`, for more than one engine.
     pub(crate) const ONNX_STATIC: &str = "static.onnx";
-    /// `convert.py`.
-    pub(crate) const LITERT_F32: &str = "f32.tflite";
-    /// `convert.py`.
-    pub(crate) const LITERT_DYNAMIC: &str = "dynamic.tflite";
-    /// `convert.py`.
-    pub(crate) const LITERT_INT8: &str = "int8.tflite";
     /// Rows to calibrate on, i64 `[CALIBRATION_ROWS, num_fields]`, for `convert.py`.
     pub(crate) const CALIBRATION: &str = "calibration.i64";
     /// The oracle's logits of the samples, f32 `[SAMPLES]`.

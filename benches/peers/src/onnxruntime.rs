@@ -9,10 +9,42 @@ use ort::value::Tensor;
 use xsfm_benches::FEATURES;
 use xsfm_convert::export::{INDICES, LOGIT};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Kind, LibraryFlag};
+use crate::models::file;
+
+const F32: Kind = Kind {
+    name: "onnxruntime-f32",
+    about: "ONNX Runtime, f32",
+    is_f32: true,
+    needs_layers: false,
+    library: Some(LibraryFlag { name: "onnxruntime", file: "libonnxruntime.so" }),
+    file: file::ONNX,
+    load: |library, file, batch| Ok(Box::new(OnnxRuntime::load(library, file, batch)?)),
+};
+
+/// The quantiser changes nothing but layers.
+pub(crate) const KINDS: [Kind; 3] = [
+    F32,
+    Kind {
+        name: "onnxruntime-dynamic",
+        about: "ONNX Runtime, int8 weights, activations quantised as they come",
+        is_f32: false,
+        needs_layers: true,
+        file: "dynamic.onnx",
+        ..F32
+    },
+    Kind {
+        name: "onnxruntime-static",
+        about: "ONNX Runtime, int8 weights and activations, scales from calibration (QDQ)",
+        is_f32: false,
+        needs_layers: true,
+        file: file::ONNX_STATIC,
+        ..F32
+    },
+];
 
 /// A session whose input and output are bound once.
-pub(crate) struct OnnxRuntime {
+struct OnnxRuntime {
     session: Session,
     binding: IoBinding,
     /// The bound input: the CPU provider reads it where it lies.
@@ -21,7 +53,7 @@ pub(crate) struct OnnxRuntime {
 
 impl OnnxRuntime {
     /// Opens an ONNX file for batches of `batch` samples: all optimisations, one thread, nodes in sequence.
-    pub(crate) fn load(library: &Path, path: &Path, batch: usize) -> Result<Self> {
+    fn load(library: &Path, path: &Path, batch: usize) -> Result<Self> {
         // Only the first call loads; the others are given the same library.
         ort::init_from(library)?.commit();
         let mut builder = configure(Session::builder()?).map_err(|error| anyhow!("{error}"))?;

@@ -1,7 +1,7 @@
 //! OpenVINO through the C API of `libopenvino_c.so`, which PyPI's wheel `openvino` carries.
 //!
-//! The CPU device, one stream of one thread, tuned for latency. Input and output are bound once. Left to itself it rounds f32
-//! models to bf16 where the CPU has that, so an f32 engine says that it wants f32.
+//! The CPU device, one stream of one thread, tuned for latency. Input and output are bound once. Left to itself it
+//! rounds f32 models to bf16 where the CPU has that, so an f32 engine says that it wants f32.
 #![allow(unsafe_code, reason = "the boundary to a C library")]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -13,7 +13,32 @@ use anyhow::{Context, Result, bail};
 use libloading::Library;
 use xsfm_benches::FEATURES;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Kind, LibraryFlag};
+use crate::models::file;
+
+const LIBRARY: Option<LibraryFlag> = Some(LibraryFlag { name: "openvino", file: "libopenvino_c.so" });
+
+pub(crate) const KINDS: [Kind; 2] = [
+    Kind {
+        name: "openvino-f32",
+        about: "OpenVINO, f32",
+        is_f32: true,
+        needs_layers: false,
+        library: LIBRARY,
+        file: file::ONNX,
+        load: |library, file, batch| Ok(Box::new(OpenVino::load(library, file, batch, true)?)),
+    },
+    Kind {
+        name: "openvino-int8",
+        about: "OpenVINO, int8 weights and activations, scales from calibration (the file of ONNX Runtime's static \
+                engine)",
+        is_f32: false,
+        needs_layers: true,
+        library: LIBRARY,
+        file: file::ONNX_STATIC,
+        load: |library, file, batch| Ok(Box::new(OpenVino::load(library, file, batch, false)?)),
+    },
+];
 
 /// Any of the API's objects.
 type Handle = *mut c_void;
@@ -104,7 +129,7 @@ impl Api {
 }
 
 /// An inference request with its input and output.
-pub(crate) struct OpenVino {
+struct OpenVino {
     api: Api,
     core: Handle,
     model: Handle,
@@ -118,7 +143,7 @@ pub(crate) struct OpenVino {
 
 impl OpenVino {
     /// Compiles an ONNX file for batches of `batch` samples; `exact` forbids bf16.
-    pub(crate) fn load(library: &Path, path: &Path, batch: usize, exact: bool) -> Result<Self> {
+    fn load(library: &Path, path: &Path, batch: usize, exact: bool) -> Result<Self> {
         // Filled step by step, so that an error half-way releases what is there.
         let mut engine = OpenVino {
             api: Api::load(library)?,
@@ -139,9 +164,9 @@ impl OpenVino {
         let (mut input_shape, mut output_shape) = ([batch, num_fields], [batch]);
         let input_shape = Shape { rank: 2, dimensions: input_shape.as_mut_ptr() };
         let output_shape = Shape { rank: 1, dimensions: output_shape.as_mut_ptr() };
-        // SAFETY: every handle is passed on only after the call that made it succeeded; strings end with a zero; shapes point at
-        // as many dimensions as their rank says, and are copied; the tensors' memory has the size of their shapes, and neither
-        // moves nor goes before them: `Drop` sees to that.
+        // SAFETY: every handle is passed on only after the call that made it succeeded; strings end with a zero; shapes
+        // point at as many dimensions as their rank says, and are copied; the tensors' memory has the size of their
+        // shapes, and neither moves nor goes before them: `Drop` sees to that.
         unsafe {
             api.check("ov_core_create", (api.create_core)(core))?;
             api.check("ov_core_read_model", (api.read_model)(*core, name.as_ptr(), null(), model))?;

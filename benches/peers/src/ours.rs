@@ -7,10 +7,33 @@ use xsfm_convert::input;
 use xsfm_convert::mapped::Mapped;
 use xsfm_runtime::{Model, Row, Score, Scorer, ScratchBlock};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Kind};
+use crate::models::file;
+
+const F32: Kind = Kind {
+    name: "ours-f32",
+    about: "This project's runtime, f32 mode",
+    is_f32: true,
+    needs_layers: false,
+    library: None,
+    file: file::OURS_F32,
+    load: |_, file, batch| Ok(Box::new(Ours::load(file, batch)?)),
+};
+
+pub(crate) const KINDS: [Kind; 3] = [
+    F32,
+    Kind { name: "ours-int8", about: "This project's runtime, int8 mode", is_f32: false, file: file::OURS_INT8, ..F32 },
+    Kind {
+        name: "ours-dynamic",
+        about: "This project's runtime, dynamic mode",
+        is_f32: false,
+        file: file::OURS_DYNAMIC,
+        ..F32
+    },
+];
 
 /// A packed model, prepared for this CPU.
-pub(crate) struct Ours {
+struct Ours {
     scorer: Scorer<'static>,
     num_fields: usize,
     /// Of a batch.
@@ -19,7 +42,7 @@ pub(crate) struct Ours {
 
 impl Ours {
     /// Loads a packed model of any mode.
-    pub(crate) fn load(path: &Path, batch: usize) -> Result<Self> {
+    fn load(path: &Path, batch: usize) -> Result<Self> {
         // A few models of one run, which ends soon: leaked, so that what borrows them can be kept beside others.
         let packed: &'static Mapped = Box::leak(Box::new(input::packed(path)?));
         let model = Model::from_bytes(packed)?;

@@ -6,12 +6,12 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 use serde::Serialize;
 use xsfm_interchange::atomic;
 
 use crate::check::Agreement;
-use crate::kind::Kind;
+use crate::engine::Kind;
+use crate::engines;
 use crate::measure::Timing;
 use crate::models::SAMPLES;
 
@@ -37,7 +37,7 @@ pub(crate) struct Provenance {
 pub(crate) struct Row {
     pub(crate) width: String,
     pub(crate) batch: usize,
-    pub(crate) engine: Kind,
+    pub(crate) engine: &'static Kind,
     #[serde(flatten)]
     pub(crate) timing: Timing,
     #[serde(flatten)]
@@ -82,12 +82,12 @@ impl Report {
         let mut text = format!("| {:<20} |", "us per sample");
         columns.iter().for_each(|(width, batch)| text += &format!(" {:>9} |", format!("{width} b{batch}")));
         text += &format!("\n|{:-<22}|{}\n", "", "----------:|".repeat(columns.len()));
-        for &kind in Kind::value_variants() {
+        for kind in engines::kinds() {
             let cells: Vec<_> = self.rows.iter().filter(|row| row.engine == kind).collect();
             if cells.is_empty() {
                 continue;
             }
-            let _ = write!(text, "| {:<20} |", kind.name());
+            let _ = write!(text, "| {:<20} |", kind.name);
             for column in &columns {
                 let cell = cells.iter().find(|row| (row.width.as_str(), row.batch) == *column);
                 text += &cell.map_or(format!(" {:>9} |", ""), |row| format!(" {:>9.3} |", row.timing.per_sample));
@@ -103,13 +103,13 @@ impl Report {
                         logit_error_max,logit_error_mean_share,logit_correlation\n"
                 .to_owned();
         for Row { width, batch, engine, timing, agreement } in &self.rows {
-            let (tables, name, rounds) = (self.tables, engine.name(), self.rounds);
+            let (tables, name, rounds) = (self.tables, engine.name, self.rounds);
             let Timing { per_sample, per_sample_min, call_p50, call_p99 } = timing;
             let Agreement { error_max, error_mean_share, correlation } = agreement;
             let _ = writeln!(
                 text,
-                "{tables},{width},{batch},{name},{per_sample:.4},{per_sample_min:.4},{call_p50:.3},{call_p99:.3},{rounds},\
-                 {error_max:.6},{error_mean_share:.6},{correlation:.6}"
+                "{tables},{width},{batch},{name},{per_sample:.4},{per_sample_min:.4},{call_p50:.3},{call_p99:.3},\
+                 {rounds},{error_max:.6},{error_mean_share:.6},{correlation:.6}"
             );
         }
         text
@@ -121,9 +121,9 @@ impl Report {
         let (tables, rounds, table) = (self.tables, self.rounds, self.table());
         let mut text = format!(
             "# Engines on the same model\n\n\
-             DeepFwFM, 39 fields, embed_dim 10, 1,086,810 features, {tables} tables, {SAMPLES} distinct samples with Zipf indices; one \
-             thread, pinned to one core. Columns are the width of the hidden layers (three; of 16 two; none is FwFM) and the \
-             samples in a call.\n\n\
+             DeepFwFM, 39 fields, embed_dim 10, 1,086,810 features, {tables} tables, {SAMPLES} distinct samples with \
+             Zipf indices; one thread, pinned to one core. Columns are the width of the hidden layers (three; of 16 \
+             two; none is FwFM) and the samples in a call.\n\n\
              - {cpu}, {cores} cores, {date}\n\
              - `{command}`, commit {commit}\n\
              - {versions}\n\
@@ -133,7 +133,7 @@ impl Report {
              | engine               | largest error | mean error / deviation | correlation |\n\
              |----------------------|--------------:|-----------------------:|------------:|\n"
         );
-        for &kind in Kind::value_variants() {
+        for kind in engines::kinds() {
             let agreements: Vec<&Agreement> =
                 self.rows.iter().filter(|row| row.engine == kind).map(|row| &row.agreement).collect();
             if agreements.is_empty() {
@@ -142,7 +142,7 @@ impl Report {
             let most = |of: fn(&Agreement) -> f64| agreements.iter().map(|a| of(a)).fold(f64::MIN, f64::max);
             let (error, share) = (most(|a| a.error_max), most(|a| a.error_mean_share));
             let correlation = -most(|a| -a.correlation);
-            let _ = writeln!(text, "| {:<20} | {error:>13.6} | {share:>22.6} | {correlation:>11.6} |", kind.name());
+            let _ = writeln!(text, "| {:<20} | {error:>13.6} | {share:>22.6} | {correlation:>11.6} |", kind.name);
         }
         text
     }
@@ -179,7 +179,7 @@ mod tests {
         let row = |width: &str, batch, engine, per_sample| Row {
             width: width.to_owned(),
             batch,
-            engine,
+            engine: engines::named(engine).unwrap(),
             timing: Timing { per_sample, per_sample_min: 1.0, call_p50: 2.0, call_p99: 3.0 },
             agreement: Agreement { error_max: 0.5, error_mean_share: 0.01, correlation: 0.999 },
         };
@@ -188,9 +188,9 @@ mod tests {
             tables: "full",
             rounds: 7,
             rows: vec![
-                row("400", 1, Kind::OursInt8, 1.25),
-                row("400", 1, Kind::LitertInt8, 2.5),
-                row("none", 64, Kind::OursInt8, 0.125),
+                row("400", 1, "ours-int8", 1.25),
+                row("400", 1, "litert-int8", 2.5),
+                row("none", 64, "ours-int8", 0.125),
             ],
         }
     }

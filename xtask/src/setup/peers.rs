@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use fs_err as fs;
+use glob::{Pattern, glob};
 use xsfm_interchange::output;
 
-use super::{once, python};
+use super::once::once;
+use super::python;
 use crate::{command, workspace};
 
 /// What is compared with. Only its library is used, through its C API.
@@ -101,23 +104,14 @@ fn converters(environment: &Path) -> Result<PathBuf> {
 
 /// A file of that name in `folder` or below.
 fn find(folder: &Path, name: &str) -> Result<Option<PathBuf>> {
-    for entry in folder.read_dir().with_context(|| folder.display().to_string())? {
-        let path = entry?.path();
-        if path.is_dir() {
-            if let Some(found) = find(&path, name)? {
-                return Ok(Some(found));
-            }
-        } else if path.file_name().is_some_and(|file| file == name) {
-            return Ok(Some(path));
-        }
-    }
-    Ok(None)
+    let pattern = format!("{}/**/{name}", Pattern::escape(&folder.display().to_string()));
+    Ok(glob(&pattern)?.flatten().next())
 }
 
 /// The version of a crate that cargo builds with.
 fn locked_version(package: &str) -> Result<String> {
     let lock = workspace::root().join("Cargo.lock");
-    let text = std::fs::read_to_string(&lock).with_context(|| lock.display().to_string())?;
+    let text = fs::read_to_string(&lock)?;
     let entry = format!("name = \"{package}\"\nversion = \"");
     match text.split_once(&entry).and_then(|(_, rest)| rest.split_once('"')) {
         Some((version, _)) => Ok(version.to_owned()),
@@ -135,9 +129,9 @@ mod tests {
     fn a_library_is_found_wherever_the_wheel_has_it() {
         let folder = tempfile::tempdir().unwrap();
         let deep = folder.path().join("a/b");
-        std::fs::create_dir_all(&deep).unwrap();
+        fs::create_dir_all(&deep).unwrap();
         assert_eq!(find(folder.path(), "libx.so.1").unwrap(), None);
-        std::fs::write(deep.join("libx.so.1"), "").unwrap();
+        fs::write(deep.join("libx.so.1"), "").unwrap();
         assert_eq!(find(folder.path(), "libx.so.1").unwrap(), Some(deep.join("libx.so.1")));
     }
 

@@ -1,5 +1,5 @@
-//! Python, which fetches wheels. It runs only beside this project: converters of other engines (`benches/peers`), loops in PyTorch
-//! (`benches/training`), other libraries' models (`benches/accuracy`).
+//! Python, which fetches wheels. It runs only beside this project: converters of other engines (`benches/peers`), loops
+//! in PyTorch (`benches/training`), other libraries' models (`benches/accuracy`).
 
 use std::path::Path;
 use std::process::Command;

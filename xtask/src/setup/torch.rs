@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::{debian, once, python};
+use super::once::once;
+use super::{debian, python};
 use crate::{command, workspace};
 
 /// The version that `tch` wants.

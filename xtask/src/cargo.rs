@@ -1,0 +1,42 @@
+//! Cargo's own commands.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::{command, workspace};
+
+/// A cargo command at the project's root.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(workspace::cargo_program());
+    command.args(arguments).current_dir(workspace::root());
+    command
+}
+
+/// Runs a `cargo build` and gives the program `name` that it made.
+pub(crate) fn built(build: &mut Command, name: &str) -> Result<PathBuf> {
+    built_all(build)?.remove(name).with_context(|| format!("cargo built no program {name:?}"))
+}
+
+/// Runs a `cargo build` and gives the programs that it made, by name.
+pub(crate) fn built_all(build: &mut Command) -> Result<BTreeMap<String, PathBuf>> {
+    #[derive(Deserialize)]
+    struct Message {
+        target: Option<Target>,
+        executable: Option<PathBuf>,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+    }
+    build.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
+    let messages = command::output(build)?;
+    let programs = messages.lines().filter_map(|line| {
+        let message: Message = serde_json::from_str(line).ok()?;
+        Some((message.target?.name, message.executable?))
+    });
+    Ok(programs.collect())
+}

@@ -1,0 +1,45 @@
+//! Everything that must hold.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`mod@test`] | every test, part by part |
+//! | [`ci`] | format, lints, docs, then the tests |
+//! | [`bits`] | scores the same rows on every target and compares the bits |
+//! | [`readme`] | checks the commands that the README shows |
+//! | [`sanitize`] | the runtime's tests under AddressSanitizer, valgrind and Miri |
+//! | [`fuzz`] | changes the numbers of valid files, and compares all that read them |
+
+mod bits;
+mod ci;
+mod fuzz;
+mod readme;
+mod sanitize;
+mod test;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// Commands that check.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Run every test, installing what is missing; or some of them: `cargo xtask test host docs`.
+    Test(test::Args),
+    /// Check format, lints and docs.
+    Check,
+    /// `check`, then `test`: what continuous integration runs.
+    Ci,
+    /// Change the numbers of valid packed files, and compare all that read and score them: every back end, layout and
+    /// mode.
+    Fuzz(fuzz::Args),
+}
+
+impl Task {
+    pub(crate) fn run(self) -> Result<()> {
+        match self {
+            Task::Test(args) => test::run(&args),
+            Task::Check => ci::check(),
+            Task::Ci => ci::run(),
+            Task::Fuzz(args) => fuzz::run(&args),
+        }
+    }
+}
