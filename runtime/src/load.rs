@@ -16,8 +16,8 @@ use crate::format::{
 };
 use crate::interaction::{Coefficient, FieldInteraction, LowRank};
 use crate::linear::{FeatureWeight, FieldVector};
-use crate::mlp::{Layer, Mlp, shape};
-use crate::network::{Fwfm, Layers, Network};
+use crate::mlp::{Layer, Layers, Mlp, shape};
+use crate::network::{Fwfm, Network};
 use crate::run::{rows, run};
 
 /// Whether to read every byte of the body for its checksum.

@@ -7,11 +7,10 @@ use crate::format::{FieldRecord, Layout, Manifest, Mode, Reader};
 use crate::kernel::vector::{Task, Vector};
 use crate::kernel::{Backend, Chosen};
 use crate::load::{self, Body};
-use crate::mlp::Mlp;
-use crate::network::{Layers, Network};
+use crate::network::Network;
 use crate::schema::Fields;
 use crate::score::{integer_blocks, real_blocks};
-use crate::scratch::{Scratch, ScratchBlock};
+use crate::scratch::{Measure, Scratch, ScratchBlock};
 
 /// A packed model: views into the bytes, which were checked once. Shared between threads as `&Model`.
 #[derive(Clone, Copy)]
@@ -142,11 +141,7 @@ impl<'a> Model<'a> {
 
     /// The arithmetic.
     pub fn mode(&self) -> Mode {
-        match self.network {
-            Network::F32 { .. } => Mode::F32,
-            Network::Int8 { layers: Layers::Dynamic(_), .. } => Mode::Dynamic,
-            Network::Int8 { .. } => Mode::Int8,
-        }
+        self.network.mode()
     }
 
     /// Number of fields of a row.
@@ -178,22 +173,12 @@ impl<'a> Model<'a> {
 
     /// How the weights of hidden layers lie: as packed, or prepared. Rows where there are none.
     pub fn layout(&self) -> Layout {
-        match &self.network {
-            Network::F32 { mlp, .. } => mlp.as_ref().map_or(Layout::Rows, Mlp::layout),
-            Network::Int8 { layers: Layers::Static(mlp), .. } => mlp.layout(),
-            Network::Int8 { layers: Layers::Dynamic(mlp), .. } => mlp.layout(),
-            Network::Int8 { layers: Layers::None, .. } => Layout::Rows,
-        }
+        self.network.layout()
     }
 
     /// Whether weights lie as vector instructions want them: packed so, or prepared.
     pub fn is_prepared(&self) -> bool {
-        match &self.network {
-            Network::F32 { mlp, .. } => mlp.as_ref().is_none_or(Mlp::is_prepared),
-            Network::Int8 { layers: Layers::Static(mlp), .. } => mlp.is_prepared(),
-            Network::Int8 { layers: Layers::Dynamic(mlp), .. } => mlp.is_prepared(),
-            Network::Int8 { layers: Layers::None, .. } => true,
-        }
+        self.network.is_prepared()
     }
 
     /// Blocks of memory that [`Model::prepare`] needs: 0 where there is nothing to do, or no
@@ -202,12 +187,7 @@ impl<'a> Model<'a> {
         if self.backend() == Backend::Portable {
             return 0;
         }
-        match &self.network {
-            Network::F32 { mlp, .. } => mlp.as_ref().map_or(0, Mlp::prepared_blocks),
-            Network::Int8 { layers: Layers::Static(mlp), .. } => mlp.prepared_blocks(),
-            Network::Int8 { layers: Layers::Dynamic(mlp), .. } => mlp.prepared_blocks(),
-            Network::Int8 { layers: Layers::None, .. } => 0,
-        }
+        Measure::of(|memory| self.network.prepare(memory))
     }
 
     /// The same model with its layers in tiles, which are laid out in `memory` of at least [`Model::prepared_blocks`] blocks.
@@ -228,20 +208,7 @@ impl<'a> Model<'a> {
         if needed == 0 {
             return Ok(*self);
         }
-        let mut memory = Scratch::new(memory);
-        let network = match self.network {
-            Network::F32 { fwfm, mlp: Some(mlp), bias } => {
-                Network::F32 { fwfm, mlp: Some(mlp.prepare(&mut memory)?), bias }
-            }
-            Network::Int8 { fwfm, layers: Layers::Static(mlp), bias, terms } => {
-                Network::Int8 { fwfm, layers: Layers::Static(mlp.prepare(&mut memory)?), bias, terms }
-            }
-            Network::Int8 { fwfm, layers: Layers::Dynamic(mlp), bias, terms } => {
-                Network::Int8 { fwfm, layers: Layers::Dynamic(mlp.prepare(&mut memory)?), bias, terms }
-            }
-            network => network,
-        };
-        Ok(Model { network, ..*self })
+        Ok(Model { network: self.network.prepare(&mut Scratch::new(memory))?, ..*self })
     }
 
     /// Blocks of scratch that a [`Scorer`](crate::Scorer) needs for one row at a time, on this model's back end.
@@ -256,14 +223,7 @@ impl<'a> Model<'a> {
 
     /// What the model costs.
     pub fn statistics(&self) -> Statistics {
-        let (parameters, multiply_accumulates) = match &self.network {
-            Network::F32 { fwfm, mlp, .. } => fwfm.counts(mlp.as_ref().map_or((0, 0), Mlp::counts)),
-            Network::Int8 { fwfm, layers, .. } => fwfm.counts(match layers {
-                Layers::None => (0, 0),
-                Layers::Static(mlp) => mlp.counts(),
-                Layers::Dynamic(mlp) => mlp.counts(),
-            }),
-        };
+        let (parameters, multiply_accumulates) = self.network.counts();
         Statistics {
             mode: self.mode(),
             num_fields: self.num_fields(),

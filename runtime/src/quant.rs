@@ -43,11 +43,11 @@ pub(crate) fn steps_of(output: f32) -> i64 {
     (steps + if steps >= 0.0 { 0.5 } else { -0.5 }) as i64
 }
 
-/// The logit in steps of 2^-16, from bias and parts, clamped so that it is exact in f32.
+/// The logit in steps of 2^-16, from bias, parts and layers, clamped so that it is exact in f32.
 #[inline]
-pub(crate) fn logit_steps(bias: i32, parts: [i64; 4]) -> i32 {
+pub(crate) fn logit_steps(bias: i32, parts: [i64; 3], layers: i64) -> i32 {
     // A shift is at least 1: two parts are under 2^61 + 1, two under 2^54, so the sum cannot leave an i64.
-    let sum = i64::from(bias) + parts.into_iter().sum::<i64>();
+    let sum = i64::from(bias) + parts.into_iter().sum::<i64>() + layers;
     sum.clamp(-limit::LOGIT, limit::LOGIT) as i32
 }
 

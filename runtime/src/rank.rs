@@ -12,13 +12,76 @@ use std::fmt;
 
 use crate::error::{BatchError, ScoreError};
 use crate::kernel::{Backend, vector::GROUP};
+use crate::mlp::Layers;
 use crate::model::Model;
-use crate::network::{Fwfm, Layers};
+use crate::network::Fwfm;
 use crate::row::Row;
 use crate::score::{IntegerContext, IntegerModel, Integers, RealContext, RealModel, Reals, Score};
-use crate::scratch::{Scratch, ScratchBlock};
-use context::SetContext;
-use split::{Fields, Split, SplitLayers, split, split_blocks};
+use crate::scratch::{Measure, Scratch, ScratchBlock};
+use context::{Context, SetContext};
+use split::{Fields, Split, SplitLayers, split};
+
+/// A model whose fields are split in a context's and a candidate's: what [rankers](Ranker::with_split) of several threads share.
+#[derive(Clone, Copy)]
+pub struct SplitModel<'m> {
+    model: Model<'m>,
+    split: Split<'m>,
+    /// Fields of a candidate.
+    candidates: usize,
+    in_groups: bool,
+}
+
+impl fmt::Debug for SplitModel<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SplitModel").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+impl<'m> SplitModel<'m> {
+    /// Blocks of memory that [`SplitModel::new`] needs.
+    ///
+    /// # Errors
+    /// [`ScoreError::ContextField`].
+    pub fn blocks(model: &Model<'_>, context_fields: &[usize]) -> Result<usize, ScoreError> {
+        Ok(split_blocks(model, Fields::new(model.num_fields(), context_fields)?))
+    }
+
+    /// Splits a model: `context_fields`, by number in any order, and the others. `memory` has at least [`SplitModel::blocks`] blocks.
+    ///
+    /// # Errors
+    /// [`ScoreError::ContextField`], [`ScoreError::ScratchTooSmall`].
+    pub fn new(
+        model: &Model<'m>,
+        context_fields: &[usize],
+        memory: &'m mut [ScratchBlock],
+    ) -> Result<Self, ScoreError> {
+        let fields = Fields::new(model.num_fields(), context_fields)?;
+        check_room(split_blocks(model, fields), memory)?;
+        let split = split(&model.network, fields, &mut Scratch::new(memory))?;
+        // Without vectors two rows go together at most, and need no other order of weights.
+        let in_groups = model.is_prepared() || model.backend() == Backend::Portable;
+        Ok(SplitModel { model: *model, split, candidates: fields.len(false), in_groups })
+    }
+
+    /// Blocks of memory that [`Ranker::with_split`] needs.
+    pub fn ranker_blocks(&self) -> usize {
+        ranker_blocks(&self.model, self.candidates)
+    }
+}
+
+fn split_blocks(model: &Model<'_>, fields: Fields) -> usize {
+    Measure::of(|memory| split(&model.network, fields, memory))
+}
+
+/// What a ranker needs whose candidates have so many fields.
+fn ranker_blocks(model: &Model<'_>, candidates: usize) -> usize {
+    model.batch_scratch_blocks() + Measure::of(|memory| Context::carve(&model.network, candidates, memory))
+}
+
+fn check_room(needed: usize, memory: &[ScratchBlock]) -> Result<(), ScoreError> {
+    let found = memory.len();
+    if found < needed { Err(ScoreError::ScratchTooSmall { needed, found }) } else { Ok(()) }
+}
 
 /// Scores candidates that share a context, with the bits of scoring each whole row; a thread needs its own.
 ///
@@ -45,16 +108,15 @@ use split::{Fields, Split, SplitLayers, split, split_blocks};
 /// # Ok(()) }
 /// ```
 pub struct Ranker<'m> {
-    model: Model<'m>,
-    split: Split<'m>,
-    scratch: &'m mut [ScratchBlock],
-    in_groups: bool,
+    split: SplitModel<'m>,
+    context: Context<'m>,
     has_context: bool,
+    scratch: &'m mut [ScratchBlock],
 }
 
 impl fmt::Debug for Ranker<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ranker").field("model", &self.model).finish_non_exhaustive()
+        f.debug_struct("Ranker").field("split", &self.split).finish_non_exhaustive()
     }
 }
 
@@ -81,14 +143,15 @@ impl<'m> Ranker<'m> {
     /// # Errors
     /// [`ScoreError::ContextField`].
     pub fn blocks(model: &Model<'_>, context_fields: &[usize]) -> Result<usize, ScoreError> {
-        let fields = Fields::new(model, context_fields)?;
-        Ok(split_blocks(model, fields) + model.batch_scratch_blocks())
+        let fields = Fields::new(model.num_fields(), context_fields)?;
+        Ok(split_blocks(model, fields) + ranker_blocks(model, fields.len(false)))
     }
 
     /// A ranker whose rows are split: `context_fields`, by number in any order, and the others. Its first context has to be
     /// [set](Ranker::set_context).
     ///
-    /// It copies the model's first layer, in two parts; `memory` has at least [`Ranker::blocks`] blocks.
+    /// It copies the model's first layer, in two parts; `memory` has at least [`Ranker::blocks`] blocks. Several rankers of the same
+    /// fields can [share](Ranker::with_split) these.
     ///
     /// # Errors
     /// [`ScoreError::ContextField`], [`ScoreError::ScratchTooSmall`].
@@ -97,16 +160,22 @@ impl<'m> Ranker<'m> {
         context_fields: &[usize],
         memory: &'m mut [ScratchBlock],
     ) -> Result<Self, ScoreError> {
-        let fields = Fields::new(model, context_fields)?;
-        let (needed, found) = (split_blocks(model, fields) + model.batch_scratch_blocks(), memory.len());
-        if found < needed {
-            return Err(ScoreError::ScratchTooSmall { needed, found });
-        }
+        check_room(Self::blocks(model, context_fields)?, memory)?;
+        let fields = Fields::new(model.num_fields(), context_fields)?;
+        let (own, shared) = memory.split_at_mut(ranker_blocks(model, fields.len(false)));
+        Self::with_split(&SplitModel::new(model, context_fields, shared)?, own)
+    }
+
+    /// A ranker of a model that was split before, with memory for its contexts and scores: at least [`SplitModel::ranker_blocks`] blocks.
+    ///
+    /// # Errors
+    /// [`ScoreError::ScratchTooSmall`].
+    pub fn with_split(split: &SplitModel<'m>, memory: &'m mut [ScratchBlock]) -> Result<Self, ScoreError> {
+        check_room(split.ranker_blocks(), memory)?;
+        let SplitModel { model, candidates, .. } = split;
         let (scratch, memory) = memory.split_at_mut(model.batch_scratch_blocks());
-        let split = split(model, fields, &mut Scratch::new(memory))?;
-        // Without vectors a group is a pair at most, and needs no other order of weights.
-        let in_groups = model.is_prepared() || model.backend() == Backend::Portable;
-        Ok(Ranker { model: *model, split, scratch, in_groups, has_context: false })
+        let context = Context::carve(&model.network, *candidates, &mut Scratch::new(memory))?;
+        Ok(Ranker { split: *split, context, has_context: false, scratch })
     }
 
     /// Computes what all candidates share. `row` has the context's fields alone, in the model's order.
@@ -115,7 +184,8 @@ impl<'m> Ranker<'m> {
     /// Any [`ScoreError`] of the row, its field counted among the context's; there is then no context until one is set.
     pub fn set_context(&mut self, row: Row<'_>) -> Result<(), ScoreError> {
         self.has_context = false;
-        self.model.chosen.run(SetContext { split: &mut self.split, row, scratch: self.scratch })?;
+        let Ranker { split: SplitModel { model, split, .. }, context, scratch, .. } = self;
+        model.chosen.run(SetContext { split, context, row, scratch })?;
         self.has_context = true;
         Ok(())
     }
@@ -137,26 +207,31 @@ impl<'m> Ranker<'m> {
             let error = ScoreError::BatchLength { rows: rows.len(), scores: scores.len() };
             return Err(BatchError { row: 0, error });
         }
-        let (chosen, in_groups, scratch) = (self.model.chosen, self.in_groups, &mut *self.scratch);
-        match &self.split {
-            Split::Integer { candidate, layers, bias, terms, sums, cross, begun, start, .. } => {
+        let Ranker {
+            split: SplitModel { model: Model { chosen, .. }, split, in_groups, .. }, context, scratch, ..
+        } = self;
+        let in_groups = *in_groups;
+        match (split, context) {
+            (Split::Integer { candidate, layers, bias, terms, .. }, Context::Integer { sums, cross, begun, start }) => {
                 let layers = match layers {
                     SplitLayers::None => Layers::None,
-                    SplitLayers::Static(_, mlp) => Layers::Static(*mlp),
-                    SplitLayers::Dynamic(_, mlp) => Layers::Dynamic(*mlp),
+                    SplitLayers::Static((_, mlp)) => Layers::Static(*mlp),
+                    SplitLayers::Dynamic((_, mlp)) => Layers::Dynamic(*mlp),
                 };
                 let context = Some(IntegerContext { sums: *sums, cross, start });
                 let candidate = Fwfm { interaction: candidate.interaction.going_on(begun), ..*candidate };
                 let model = IntegerModel { fwfm: &candidate, layers: &layers, bias: *bias, terms, context };
                 chosen.run(Integers { model, rows, scores, scratch, in_groups })
             }
-            Split::Real { candidate, mlp, bias, sum, carry, vectors, begun, start, .. } => {
+            (Split::Real { candidate, mlp, bias, .. }, Context::Real { sum, carry, vectors, begun, start }) => {
                 let context = Some(RealContext { sum: *sum, carry, vectors, start });
                 let mlp = mlp.as_ref().map(|(_, mlp)| mlp);
                 let candidate = Fwfm { interaction: candidate.interaction.going_on(begun), ..*candidate };
                 let model = RealModel { fwfm: &candidate, mlp, bias: *bias, context };
                 chosen.run(Reals { model, rows, scores, scratch, in_groups })
             }
+            // Both are of one model.
+            (Split::Integer { .. }, Context::Real { .. }) | (Split::Real { .. }, Context::Integer { .. }) => Ok(()),
         }
     }
 

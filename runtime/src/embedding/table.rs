@@ -99,6 +99,12 @@ impl<'a, W> Embedding<'a, W> {
 }
 
 impl<W> Embedding<'_, W> {
+    /// Numbers of a row's vectors.
+    #[inline(always)]
+    pub(crate) fn inputs(&self) -> usize {
+        self.fields.len() * self.dim
+    }
+
     /// Numbers in all tables.
     pub(crate) fn numbers(&self) -> usize {
         let of_field = |record: &FieldRecord| {

@@ -173,6 +173,21 @@ impl<W: Weight> Laid<'_, W> {
     pub(crate) fn row(&self, o: usize) -> impl Iterator<Item = W> {
         (0..self.inputs).map(move |i| self.layout.weight(self.weights, self.inputs, o, i))
     }
+
+    /// The same weights in another layout: laid is as long as that calls for, and zero.
+    pub(crate) fn lay_as(&self, layout: Layout, laid: &mut [W]) {
+        if self.layout == layout {
+            laid.copy_from_slice(self.weights);
+        } else if self.layout == Layout::Rows {
+            layout.lay(self.weights, self.inputs, laid);
+        } else {
+            for o in 0..laid.len() / layout.inputs::<W>(self.inputs) {
+                for (i, weight) in self.row(o).enumerate() {
+                    layout.set(laid, self.inputs, o, i, weight);
+                }
+            }
+        }
+    }
 }
 
 /// A weight of a layer.

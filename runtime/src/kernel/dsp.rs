@@ -135,7 +135,7 @@ pub(crate) fn add(x: &[Quad<1>], w: &[[u32; 4]], start: &mut [[i32; 4]]) {
 /// serves both rows.
 #[cfg(not(xsfm_mve))]
 #[inline(always)]
-fn sums_of_two(x: &[Quad<2>], w: &[[u32; 4]], half: usize) -> [[i32; 2]; 2] {
+fn sums_of_twins(x: &[Quad<2>], w: &[[u32; 4]], half: usize) -> [[i32; 2]; 2] {
     let twos = x.len().min(w.len()) / 2;
     let Some(w) = w.as_flattened().get(half..).filter(|_| twos > 0) else { return [[0; 2]; 2] };
     let [mut a0, mut a1, mut b0, mut b1] = [0_i32; 4];
@@ -180,13 +180,13 @@ fn sums_of_two(x: &[Quad<2>], w: &[[u32; 4]], half: usize) -> [[i32; 2]; 2] {
     [[a0 >> 8, a1 >> 8], [b0 >> 8, b1 >> 8]]
 }
 
-/// [`sums_of_two`] of any number of quads.
+/// [`sums_of_twins`] of any number of quads.
 #[cfg(not(xsfm_mve))]
 #[inline(never)]
-fn sums_of_two_in_runs(x: &[Quad<2>], w: &[[u32; 4]], half: usize) -> [[i32; 2]; 2] {
+fn sums_of_twins_in_runs(x: &[Quad<2>], w: &[[u32; 4]], half: usize) -> [[i32; 2]; 2] {
     let (mut sums, mut x, mut w) = ([[0; 2]; 2], x, w);
     loop {
-        let of_run = sums_of_two(first_run(x), first_run(w), half);
+        let of_run = sums_of_twins(first_run(x), first_run(w), half);
         add_each(sums.as_flattened_mut(), of_run.as_flattened());
         match (x.get(RUN..), w.get(RUN..)) {
             (Some(more), Some(of_more)) if !more.is_empty() => (x, w) = (more, of_more),
@@ -198,7 +198,7 @@ fn sums_of_two_in_runs(x: &[Quad<2>], w: &[[u32; 4]], half: usize) -> [[i32; 2];
 /// As [`layer`], of two rows.
 #[cfg(not(xsfm_mve))]
 #[inline(never)]
-pub(crate) fn layer_of_two(
+pub(crate) fn layer_of_twins(
     x: &[Quad<2>],
     w: &[[u32; 4]],
     b: &[[i32; 4]],
@@ -212,7 +212,8 @@ pub(crate) fn layer_of_two(
     };
     for ((((w, b), m), y0), y1) in rows(w, x.len()).zip(b).zip(m).zip(y0).zip(y1) {
         for half in [0, 2] {
-            let [sums0, sums1] = if x.len() <= RUN { sums_of_two(x, w, half) } else { sums_of_two_in_runs(x, w, half) };
+            let [sums0, sums1] =
+                if x.len() <= RUN { sums_of_twins(x, w, half) } else { sums_of_twins_in_runs(x, w, half) };
             finish(y0, half, sums0, b, m);
             finish(y1, half, sums1, b, m);
         }
