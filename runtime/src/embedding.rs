@@ -88,7 +88,7 @@ impl Embedding<'_, i8> {
             return copy(v, self.tables, TableRow { at, len: self.dim }, out);
         }
         if record.bits != 0 {
-            return self.gather_nibbles(record, indices, acc, out, small);
+            return self.nibbles(record, indices, acc, out, small);
         }
         let composition = Composition::of(record);
         if let (&[index], 0) = (indices, record.bag) {

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::{LoadError, ScoreError};
 use crate::format::{FieldRecord, Layout, Manifest, Mode, Reader};
 use crate::kernel::vector::{Task, Vector};
-use crate::kernel::{Backend, Chosen};
+use crate::kernel::{Backend, BackendToken};
 use crate::load::{self, Body};
 use crate::network::Network;
 use crate::schema::Fields;
@@ -19,7 +19,7 @@ pub struct Model<'a> {
     pub(crate) fields: &'a [FieldRecord],
     pub(crate) network: Network<'a>,
     dim: usize,
-    pub(crate) chosen: Chosen,
+    pub(crate) token: BackendToken,
 }
 
 /// What a model costs: known before the first row is scored.
@@ -123,11 +123,11 @@ impl<'a> Model<'a> {
     fn load(bytes: &'a [u8], body: Body, backend: Option<Backend>) -> Result<Self, LoadError> {
         let (file, head) = load::head(bytes, body)?;
         let (network, fields) = load::load(file, &head)?;
-        let chosen = match backend {
-            None => Chosen::detect(),
-            Some(backend) => Chosen::new(backend).ok_or(LoadError::Backend { backend })?,
+        let token = match backend {
+            None => BackendToken::detect(),
+            Some(backend) => BackendToken::new(backend).ok_or(LoadError::Backend { backend })?,
         };
-        Ok(Model { file, fields, network, dim: usize::from(head.embed_dim), chosen })
+        Ok(Model { file, fields, network, dim: usize::from(head.embed_dim), token })
     }
 
     /// The manifest: producer, label, sections. Decoded anew at each call, so that the model itself stays small.
@@ -162,13 +162,13 @@ impl<'a> Model<'a> {
 
     /// The instructions that score this model: the fastest that the CPU has, unless [`Model::with_backend`] chose others.
     pub fn backend(&self) -> Backend {
-        self.chosen.backend()
+        self.token.backend()
     }
 
     /// The same model on other instructions; `None` where the CPU lacks them. To keep AMX from being asked for, choose while
     /// [loading](Model::from_bytes_with). int8 and dynamic scores have the same bits on all.
     pub fn with_backend(&self, backend: Backend) -> Option<Self> {
-        Chosen::new(backend).map(|chosen| Model { chosen, ..*self })
+        BackendToken::new(backend).map(|token| Model { token, ..*self })
     }
 
     /// How the weights of hidden layers lie: as packed, or prepared. Rows where there are none.
@@ -213,12 +213,12 @@ impl<'a> Model<'a> {
 
     /// Blocks of scratch that a [`Scorer`](crate::Scorer) needs for one row at a time, on this model's back end.
     pub fn scratch_blocks(&self) -> usize {
-        self.chosen.run(ScratchBlocks { network: &self.network, in_groups: false })
+        self.token.run(ScratchBlocks { network: &self.network, in_groups: false })
     }
 
     /// Blocks of scratch with which a [`Scorer`](crate::Scorer) takes rows of a batch together.
     pub fn batch_scratch_blocks(&self) -> usize {
-        self.chosen.run(ScratchBlocks { network: &self.network, in_groups: true })
+        self.token.run(ScratchBlocks { network: &self.network, in_groups: true })
     }
 
     /// What the model costs.

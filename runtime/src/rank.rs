@@ -185,7 +185,7 @@ impl<'m> Ranker<'m> {
     pub fn set_context(&mut self, row: Row<'_>) -> Result<(), ScoreError> {
         self.has_context = false;
         let Ranker { split: SplitModel { model, split, .. }, context, scratch, .. } = self;
-        model.chosen.run(SetContext { split, context, row, scratch })?;
+        model.token.run(SetContext { split, context, row, scratch })?;
         self.has_context = true;
         Ok(())
     }
@@ -208,7 +208,7 @@ impl<'m> Ranker<'m> {
             return Err(BatchError { row: 0, error });
         }
         let Ranker {
-            split: SplitModel { model: Model { chosen, .. }, split, in_groups, .. }, context, scratch, ..
+            split: SplitModel { model: Model { token, .. }, split, in_groups, .. }, context, scratch, ..
         } = self;
         let in_groups = *in_groups;
         match (split, context) {
@@ -221,14 +221,14 @@ impl<'m> Ranker<'m> {
                 let context = Some(IntegerContext { sums: *sums, cross, start });
                 let candidate = Fwfm { interaction: candidate.interaction.going_on(begun), ..*candidate };
                 let model = IntegerModel { fwfm: &candidate, layers: &layers, bias: *bias, terms, context };
-                chosen.run(Integers { model, rows, scores, scratch, in_groups })
+                token.run(Integers { model, rows, scores, scratch, in_groups })
             }
             (Split::Real { candidate, mlp, bias, .. }, Context::Real { sum, carry, vectors, begun, start }) => {
                 let context = Some(RealContext { sum: *sum, carry, vectors, start });
                 let mlp = mlp.as_ref().map(|(_, mlp)| mlp);
                 let candidate = Fwfm { interaction: candidate.interaction.going_on(begun), ..*candidate };
                 let model = RealModel { fwfm: &candidate, mlp, bias: *bias, context };
-                chosen.run(Reals { model, rows, scores, scratch, in_groups })
+                token.run(Reals { model, rows, scores, scratch, in_groups })
             }
             // Both are of one model.
             (Split::Integer { .. }, Context::Real { .. }) | (Split::Real { .. }, Context::Integer { .. }) => Ok(()),

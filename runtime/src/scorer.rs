@@ -66,11 +66,11 @@ impl<'m> Scorer<'m> {
         match &self.model.network {
             Network::Int8 { fwfm, layers, bias, terms } => {
                 let model = IntegerModel { fwfm, layers, bias: *bias, terms, context: None };
-                self.model.chosen.run(Integers { model, rows, scores, scratch, in_groups })
+                self.model.token.run(Integers { model, rows, scores, scratch, in_groups })
             }
             Network::F32 { fwfm, mlp, bias } => {
                 let model = RealModel { fwfm, mlp: mlp.as_ref(), bias: *bias, context: None };
-                self.model.chosen.run(Reals { model, rows, scores, scratch, in_groups })
+                self.model.token.run(Reals { model, rows, scores, scratch, in_groups })
             }
         }
     }

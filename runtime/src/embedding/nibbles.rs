@@ -84,14 +84,7 @@ impl Embedding<'_, i8> {
     /// acc \[dim\] scratch, out \[dim + SLACK\]: the i8 vector of one field, as from i8 tables. What is behind it may be zeros then.
     /// `small`: whether fewer instructions in the program count for more than a shorter way.
     #[inline(always)]
-    pub(super) fn gather_nibbles(
-        &self,
-        record: &FieldRecord,
-        indices: &[u32],
-        acc: &mut [i32],
-        out: &mut [i8],
-        small: bool,
-    ) {
+    pub(super) fn nibbles(&self, record: &FieldRecord, indices: &[u32], acc: &mut [i32], out: &mut [i8], small: bool) {
         let composition = Composition::of(record);
         let (_, _, columns) = composition.tables(record.features.get(), self.dim);
         // Where the second row's numbers go: behind the first's, or to the same place.

@@ -53,7 +53,7 @@ impl Composition {
         (quotients, collisions.min(features) as usize, columns)
     }
 
-    /// Whether a single row pair is already the vector, so that nothing need be brought back to i8.
+    /// Whether the rows of a single index are already the vector, so that nothing need be brought back to i8.
     pub(crate) fn is_copy(self) -> bool {
         matches!(self, Composition::Full | Composition::Concat { .. })
     }

@@ -37,56 +37,6 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
-    fn load(self, values: &[i32; LANES]) -> Self::I32 {
-        *values
-    }
-
-    #[inline(always)]
-    fn store(self, lanes: Self::I32) -> [i32; LANES] {
-        lanes
-    }
-
-    #[inline(always)]
-    fn widen_i8(self, values: &[i8; LANES]) -> Self::I32 {
-        values.map(i32::from)
-    }
-
-    #[inline(always)]
-    fn widen_i16(self, values: &[i16; LANES]) -> Self::I32 {
-        values.map(i32::from)
-    }
-
-    #[inline(always)]
-    fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        from_fn(|i| a[i].wrapping_add(b[i]))
-    }
-
-    #[inline(always)]
-    fn mul(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        from_fn(|i| a[i].wrapping_mul(b[i]))
-    }
-
-    #[inline(always)]
-    fn requantize(self, acc: Self::I32, multiplier: Self::I32) -> Self::I32 {
-        from_fn(|i| requantize(acc[i], multiplier[i]))
-    }
-
-    #[inline(always)]
-    fn clamp(self, a: Self::I32, least: i32, most: i32) -> Self::I32 {
-        a.map(|a| a.max(least).min(most))
-    }
-
-    #[inline(always)]
-    fn bytes(self, a: Self::I32) -> [u8; LANES] {
-        a.map(|a| a as u8)
-    }
-
-    #[inline(always)]
-    fn pairs(self, a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs {
-        from_fn(|i| i16::from(if i % 2 == 0 { a[i / 2] } else { b[i / 2] }))
-    }
-
-    #[inline(always)]
     fn dot_pairs(self, acc: Self::I32, pairs: Self::Pairs, r: [i16; 2]) -> Self::I32 {
         let [r0, r1] = r.map(i32::from);
         from_fn(|i| acc[i].wrapping_add(i32::from(pairs[2 * i]) * r0).wrapping_add(i32::from(pairs[2 * i + 1]) * r1))
@@ -95,21 +45,6 @@ impl Vector for Portable {
     #[inline(always)]
     fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]) {
         *to = pairs;
-    }
-
-    #[inline(always)]
-    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs {
-        *from
-    }
-
-    #[inline(always)]
-    fn first_of(self, pairs: Self::Pairs) -> Self::I32 {
-        from_fn(|i| pairs[2 * i].into())
-    }
-
-    #[inline(always)]
-    fn second_of(self, pairs: Self::Pairs) -> Self::I32 {
-        from_fn(|i| pairs[2 * i + 1].into())
     }
 
     #[inline(always)]
@@ -129,63 +64,36 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
-    fn dot_sum(self, acc: Self::Dot) -> Self::I32 {
-        acc
-    }
-
-    #[inline(always)]
     fn splat_f32(self, value: f32) -> Self::F32 {
         [value; LANES]
     }
 
-    #[inline(always)]
-    fn load_f32(self, values: &[f32; LANES]) -> Self::F32 {
-        *values
-    }
-
-    #[inline(always)]
-    fn store_f32(self, lanes: Self::F32) -> [f32; LANES] {
-        lanes
-    }
-
-    #[inline(always)]
-    fn add_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        from_fn(|i| a[i] + b[i])
-    }
-
-    #[inline(always)]
-    fn mul_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        from_fn(|i| a[i] * b[i])
-    }
-
-    #[inline(always)]
-    fn mul_add_f32(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
-        from_fn(|i| a[i] * b[i] + c[i])
-    }
-
-    #[inline(always)]
-    fn at_least(self, a: Self::F32, least: f32) -> Self::F32 {
-        a.map(|a| if a < least { least } else { a })
-    }
-
-    #[inline(always)]
-    fn max_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
-    }
-
-    #[inline(always)]
-    fn min_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
-    }
-
-    #[inline(always)]
-    fn to_f32(self, a: Self::I32) -> Self::F32 {
-        a.map(|a| a as f32)
-    }
-
-    #[inline(always)]
-    fn truncate(self, a: Self::F32) -> Self::I32 {
-        a.map(|a| a as i32)
+    operations! {
+        load(values: &[i32; LANES]) -> Self::I32 = *values;
+        store(lanes: Self::I32) -> [i32; LANES] = lanes;
+        widen_i8(values: &[i8; LANES]) -> Self::I32 = values.map(i32::from);
+        widen_i16(values: &[i16; LANES]) -> Self::I32 = values.map(i32::from);
+        add(a: Self::I32, b: Self::I32) -> Self::I32 = from_fn(|i| a[i].wrapping_add(b[i]));
+        mul(a: Self::I32, b: Self::I32) -> Self::I32 = from_fn(|i| a[i].wrapping_mul(b[i]));
+        requantize(acc: Self::I32, multiplier: Self::I32) -> Self::I32 = from_fn(|i| requantize(acc[i], multiplier[i]));
+        clamp(a: Self::I32, least: i32, most: i32) -> Self::I32 = a.map(|a| a.max(least).min(most));
+        bytes(a: Self::I32) -> [u8; LANES] = a.map(|a| a as u8);
+        pairs(a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs =
+            from_fn(|i| i16::from(if i % 2 == 0 { a[i / 2] } else { b[i / 2] }));
+        load_pairs(from: &[i16; 2 * LANES]) -> Self::Pairs = *from;
+        first_of(pairs: Self::Pairs) -> Self::I32 = from_fn(|i| pairs[2 * i].into());
+        second_of(pairs: Self::Pairs) -> Self::I32 = from_fn(|i| pairs[2 * i + 1].into());
+        dot_sum(acc: Self::Dot) -> Self::I32 = acc;
+        load_f32(values: &[f32; LANES]) -> Self::F32 = *values;
+        store_f32(lanes: Self::F32) -> [f32; LANES] = lanes;
+        add_f32(a: Self::F32, b: Self::F32) -> Self::F32 = from_fn(|i| a[i] + b[i]);
+        mul_f32(a: Self::F32, b: Self::F32) -> Self::F32 = from_fn(|i| a[i] * b[i]);
+        mul_add_f32(a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 = from_fn(|i| a[i] * b[i] + c[i]);
+        at_least(a: Self::F32, least: f32) -> Self::F32 = a.map(|a| if a < least { least } else { a });
+        max_f32(a: Self::F32, b: Self::F32) -> Self::F32 = from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] });
+        min_f32(a: Self::F32, b: Self::F32) -> Self::F32 = from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] });
+        to_f32(a: Self::I32) -> Self::F32 = a.map(|a| a as f32);
+        truncate(a: Self::F32) -> Self::I32 = a.map(|a| a as i32);
     }
 }
 

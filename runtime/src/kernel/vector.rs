@@ -100,11 +100,7 @@ pub(crate) trait Vector: Copy {
     /// w \[inputs / 4\], x \[inputs / 4\]: the sums of one tile for one row.
     #[inline(always)]
     fn dot_run(self, w: &[WeightQuads], x: &[Quad]) -> Self::I32 {
-        let mut acc = self.dot_zero();
-        for (w, &x) in w.iter().zip(x) {
-            acc = self.dot(acc, w, x);
-        }
-        self.dot_sum(acc)
+        dot_run(self, w, x)
     }
     /// w \[inputs / 4\], x \[inputs / 4, R\]: the sums of one tile for rows FIRST to FIRST + N.
     #[inline(always)]
@@ -113,13 +109,7 @@ pub(crate) trait Vector: Copy {
         w: &[WeightQuads],
         x: &[[Quad; R]],
     ) -> [Self::Dot; N] {
-        let mut acc = [self.dot_zero(); N];
-        for (w, x) in w.iter().zip(x) {
-            for (row, acc) in acc.iter_mut().enumerate() {
-                *acc = self.dot(*acc, w, x[FIRST + row]);
-            }
-        }
-        acc
+        dot_rows(self, [self.dot_zero(); N], w, x, FIRST)
     }
 
     /// w \[tiles, depth\], x in [runs](place): calls `each` with every tile and its sums for each row.
@@ -161,6 +151,33 @@ pub(crate) trait Vector: Copy {
     fn to_f32(self, a: Self::I32) -> Self::F32;
     /// Truncated; `a` is between -2^31 and 2^31.
     fn truncate(self, a: Self::F32) -> Self::I32;
+}
+
+/// [`Vector::dot_run`], quad by quad.
+#[inline(always)]
+pub(super) fn dot_run<V: Vector>(v: V, w: &[WeightQuads], x: &[Quad]) -> V::I32 {
+    let mut acc = v.dot_zero();
+    for (w, &x) in w.iter().zip(x) {
+        acc = v.dot(acc, w, x);
+    }
+    v.dot_sum(acc)
+}
+
+/// [`Vector::dot_rows`], quad by quad, going on from `acc`.
+#[inline(always)]
+pub(super) fn dot_rows<V: Vector, const R: usize, const N: usize>(
+    v: V,
+    mut acc: [V::Dot; N],
+    w: &[WeightQuads],
+    x: &[[Quad; R]],
+    first: usize,
+) -> [V::Dot; N] {
+    for (w, x) in w.iter().zip(x) {
+        for (row, acc) in acc.iter_mut().enumerate() {
+            *acc = v.dot(*acc, w, x[first + row]);
+        }
+    }
+    acc
 }
 
 /// `values[at..at + 16]`; `None` where they end before.
@@ -308,10 +325,7 @@ pub(crate) fn layer_int8<V: Vector, const R: usize>(
             let (w0, w1) = w.split_at(depth);
             let acc = two_tiles::<V, R, 8>(v, w0, w1, x);
             for (t, acc) in acc.into_iter().enumerate() {
-                let channels = finish.channels(v, tile + t);
-                for (row, acc) in acc.into_iter().enumerate() {
-                    finish.row(v, channels, tile + t, row, v.dot_sum(acc));
-                }
+                finish_rows(v, finish, finish.channels(v, tile + t), tile + t, 0, acc);
             }
             tile += 2;
         }
@@ -334,11 +348,7 @@ pub(crate) fn layer_int8<V: Vector, const R: usize>(
             }
             _ => {
                 for row in 0..R {
-                    let mut acc = v.dot_zero();
-                    for (w, x) in w.iter().zip(x) {
-                        acc = v.dot(acc, w, x[row]);
-                    }
-                    finish.row(v, channels, tile, row, v.dot_sum(acc));
+                    finish_rows(v, finish, channels, tile, row, dot_rows(v, [v.dot_zero()], w, x, row));
                 }
             }
         }
@@ -421,37 +431,10 @@ pub(crate) fn layer_f32<'x, V: Vector, const R: usize>(
     ahead: &mut impl Prefetch,
 ) {
     let Some(x) = groups.clone().next().filter(|x| !x.is_empty()) else { return };
-    let inputs = x.len();
-    let mut tile = 0;
     if R == 1 {
-        // Several tiles side by side: each sum alone would wait for its last product.
-        let mut four = w.chunks_exact(4 * inputs);
-        for w in &mut four {
-            let (w0, w) = w.split_at(inputs);
-            let (w1, w) = w.split_at(inputs);
-            let (w2, w3) = w.split_at(inputs);
-            let mut acc = [v.splat_f32(0.0); 4];
-            for (acc, start) in acc.iter_mut().zip(&start[tile..]) {
-                *acc = v.load_f32(start);
-            }
-            for ((((x, w0), w1), w2), w3) in x.iter().zip(w0).zip(w1).zip(w2).zip(w3) {
-                let x = v.splat_f32(x[0]);
-                acc[0] = v.mul_add_f32(x, v.load_f32(w0), acc[0]);
-                acc[1] = v.mul_add_f32(x, v.load_f32(w1), acc[1]);
-                acc[2] = v.mul_add_f32(x, v.load_f32(w2), acc[2]);
-                acc[3] = v.mul_add_f32(x, v.load_f32(w3), acc[3]);
-            }
-            for (t, acc) in acc.into_iter().enumerate() {
-                finish.rows(v, 0, tile + t, 0, [acc]);
-            }
-            tile += 4;
-        }
-        for w in four.remainder().chunks_exact(inputs) {
-            rows_f32::<V, R, 0, 1>(v, w, start, x, 0, tile, finish);
-            tile += 1;
-        }
-        return;
+        return single_f32(v, w, start, x.as_flattened(), finish);
     }
+    let (inputs, mut tile) = (x.len(), 0);
     let mut rest = w;
     if V::REGISTER_TILE == (8, 2) {
         let mut two = w.chunks_exact(2 * inputs);
@@ -484,6 +467,38 @@ pub(crate) fn layer_f32<'x, V: Vector, const R: usize>(
                 }
             }
         }
+        tile += 1;
+    }
+}
+
+/// [`layer_f32`] of one row.
+#[inline(always)]
+fn single_f32<V: Vector>(v: V, w: &[[f32; LANES]], start: &[[f32; LANES]], x: &[f32], finish: &mut impl FinishReal<V>) {
+    let (inputs, mut tile) = (x.len(), 0);
+    // Several tiles side by side: each sum alone would wait for its last product.
+    let mut four = w.chunks_exact(4 * inputs);
+    for w in &mut four {
+        let (w0, w) = w.split_at(inputs);
+        let (w1, w) = w.split_at(inputs);
+        let (w2, w3) = w.split_at(inputs);
+        let mut acc = [v.splat_f32(0.0); 4];
+        for (acc, start) in acc.iter_mut().zip(&start[tile..]) {
+            *acc = v.load_f32(start);
+        }
+        for ((((x, w0), w1), w2), w3) in x.iter().zip(w0).zip(w1).zip(w2).zip(w3) {
+            let x = v.splat_f32(*x);
+            acc[0] = v.mul_add_f32(x, v.load_f32(w0), acc[0]);
+            acc[1] = v.mul_add_f32(x, v.load_f32(w1), acc[1]);
+            acc[2] = v.mul_add_f32(x, v.load_f32(w2), acc[2]);
+            acc[3] = v.mul_add_f32(x, v.load_f32(w3), acc[3]);
+        }
+        for (t, acc) in acc.into_iter().enumerate() {
+            finish.rows(v, 0, tile + t, 0, [acc]);
+        }
+        tile += 4;
+    }
+    for w in four.remainder().chunks_exact(inputs) {
+        rows_f32::<V, 1, 0, 1>(v, w, start, x.as_chunks().0, 0, tile, finish);
         tile += 1;
     }
 }
@@ -525,26 +540,14 @@ fn rows_f32<V: Vector, const R: usize, const FIRST: usize, const N: usize>(
     tile: usize,
     finish: &mut impl FinishReal<V>,
 ) {
-    let acc = one_tile_f32::<V, R, FIRST, N>(v, w, &start[tile], x);
-    finish.rows(v, group, tile, FIRST, acc);
-}
-
-/// The sums of one tile for rows FIRST to FIRST + N.
-#[inline(always)]
-fn one_tile_f32<V: Vector, const R: usize, const FIRST: usize, const N: usize>(
-    v: V,
-    w: &[[f32; LANES]],
-    start: &[f32; LANES],
-    x: &[[f32; R]],
-) -> [V::F32; N] {
-    let mut acc = [v.load_f32(start); N];
+    let mut acc = [v.load_f32(&start[tile]); N];
     for (x, w) in x.iter().zip(w) {
         let w = v.load_f32(w);
         for (row, acc) in acc.iter_mut().enumerate() {
             *acc = v.mul_add_f32(v.splat_f32(x[FIRST + row]), w, *acc);
         }
     }
-    acc
+    finish.rows(v, group, tile, FIRST, acc);
 }
 
 /// The sum of sixteen numbers, always in the same order.

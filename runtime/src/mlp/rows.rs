@@ -18,7 +18,7 @@ impl Mlp<'_, i8, i32, i32> {
     ///
     /// `start`: what the sums of the first layer begin with in place of its biases.
     #[inline(always)]
-    pub(crate) fn rows<'s>(&self, e: &[i8], start: Option<&[i32]>, [mut h0, mut h1]: [&'s mut [u8]; 2]) -> i64 {
+    pub(crate) fn rows(&self, e: &[i8], start: Option<&[i32]>, [mut h0, mut h1]: [&mut [u8]; 2]) -> i64 {
         let (hidden, output) = self.split();
         if hidden == 0 {
             let biases = start.unwrap_or(output.biases);
