@@ -6,8 +6,8 @@
 
 mod context;
 mod split;
+mod top_k;
 
-use std::cmp::Ordering;
 use std::fmt;
 
 use crate::error::{BatchError, ScoreError};
@@ -16,10 +16,12 @@ use crate::mlp::Layers;
 use crate::model::Model;
 use crate::network::Fwfm;
 use crate::row::Row;
-use crate::score::{IntegerContext, IntegerModel, Integers, RealContext, RealModel, Reals, Score};
+use crate::score::{IntegerContext, IntegerModel, Integers, RealContext, RealModel, Reals, Score, score_each};
 use crate::scratch::{Measure, Scratch, ScratchBlock};
 use context::{Context, SetContext};
 use split::{Fields, Split, SplitLayers, split};
+
+pub use top_k::{Ranked, TopK};
 
 /// A model whose fields are split in a context's and a candidate's: what [rankers](Ranker::with_split) of several threads share.
 #[derive(Clone, Copy)]
@@ -42,20 +44,16 @@ impl<'m> SplitModel<'m> {
     ///
     /// # Errors
     /// [`ScoreError::ContextField`].
-    pub fn blocks(model: &Model<'_>, context_fields: &[usize]) -> Result<usize, ScoreError> {
-        Ok(split_blocks(model, Fields::new(model.num_fields(), context_fields)?))
+    pub fn blocks(model: &Model<'_>, fields: &[usize]) -> Result<usize, ScoreError> {
+        Ok(split_blocks(model, Fields::new(model.num_fields(), fields)?))
     }
 
-    /// Splits a model: `context_fields`, by number in any order, and the others. `memory` has at least [`SplitModel::blocks`] blocks.
+    /// Splits a model: `fields`, the context's by number in any order, and the others. `memory` has at least [`SplitModel::blocks`] blocks.
     ///
     /// # Errors
     /// [`ScoreError::ContextField`], [`ScoreError::ScratchTooSmall`].
-    pub fn new(
-        model: &Model<'m>,
-        context_fields: &[usize],
-        memory: &'m mut [ScratchBlock],
-    ) -> Result<Self, ScoreError> {
-        let fields = Fields::new(model.num_fields(), context_fields)?;
+    pub fn new(model: &Model<'m>, fields: &[usize], memory: &'m mut [ScratchBlock]) -> Result<Self, ScoreError> {
+        let fields = Fields::new(model.num_fields(), fields)?;
         check_room(split_blocks(model, fields), memory)?;
         let split = split(&model.network, fields, &mut Scratch::new(memory))?;
         // Without vectors two rows go together at most, and need no other order of weights.
@@ -117,23 +115,6 @@ pub struct Ranker<'m> {
 impl fmt::Debug for Ranker<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ranker").field("split", &self.split).finish_non_exhaustive()
-    }
-}
-
-/// A candidate among the best.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Ranked {
-    /// Its number in the order in which candidates were given, from 0.
-    pub candidate: usize,
-    /// Its score.
-    pub score: Score,
-}
-
-impl Ranked {
-    /// Better first: the higher logit, then the earlier candidate.
-    fn order(&self, other: &Self) -> Ordering {
-        other.score.logit.total_cmp(&self.score.logit).then(self.candidate.cmp(&other.candidate))
     }
 }
 
@@ -207,9 +188,8 @@ impl<'m> Ranker<'m> {
             let error = ScoreError::BatchLength { rows: rows.len(), scores: scores.len() };
             return Err(BatchError { row: 0, error });
         }
-        let Ranker {
-            split: SplitModel { model: Model { token, .. }, split, in_groups, .. }, context, scratch, ..
-        } = self;
+        let Ranker { split: SplitModel { model: Model { token, .. }, split, in_groups, .. }, context, scratch, .. } =
+            self;
         let in_groups = *in_groups;
         match (split, context) {
             (Split::Integer { candidate, layers, bias, terms, .. }, Context::Integer { sums, cross, begun, start }) => {
@@ -235,9 +215,25 @@ impl<'m> Ranker<'m> {
         }
     }
 
+    /// The outcome of each candidate: those that have no score do not keep the others from theirs.
+    ///
+    /// # Errors
+    /// [`ScoreError::NoContext`], and [`ScoreError::BatchLength`] where there is not one outcome per row.
+    pub fn score_each(
+        &mut self,
+        rows: &[Row<'_>],
+        outcomes: &mut [Result<Score, ScoreError>],
+    ) -> Result<(), ScoreError> {
+        if !self.has_context {
+            return Err(ScoreError::NoContext);
+        }
+        score_each(rows, outcomes, |rows, scores| self.score_batch(rows, scores))
+    }
+
     /// The best of `candidates`, best first, at most as many as `best` has room for; gives how many they are.
     ///
-    /// Equal logits stay in the order of the candidates. Memory does not grow with the number of candidates.
+    /// Equal logits stay in the order of the candidates. Memory does not grow with the number of candidates. [`TopK`] does the same where a
+    /// program has something else to do in between.
     ///
     /// # Errors
     /// The first candidate that has no score, by its number.
@@ -249,7 +245,7 @@ impl<'m> Ranker<'m> {
         /// Candidates that are scored together: a few groups, so that table rows are asked for ahead.
         const CHUNK: usize = 4 * GROUP;
         let (mut rows, mut scores) = ([Row::new(&[]); CHUNK], [Score::default(); CHUNK]);
-        let (mut found, mut done) = (0, 0);
+        let mut top = TopK::new(best);
         let mut candidates = candidates.into_iter();
         loop {
             let mut count = 0;
@@ -257,45 +253,12 @@ impl<'m> Ranker<'m> {
                 *slot = row;
                 count += 1;
             }
-            let scores = &mut scores[..count];
+            let (scores, done) = (&mut scores[..count], top.candidates());
             self.score_batch(&rows[..count], scores).map_err(|error| BatchError { row: done + error.row, ..error })?;
-            for (n, &score) in scores.iter().enumerate() {
-                found = keep(best, found, Ranked { candidate: done + n, score });
-            }
-            done += count;
+            top.push(scores);
             if count < CHUNK {
-                break;
+                return Ok(top.finish().len());
             }
         }
-        best[..found].sort_unstable_by(Ranked::order);
-        Ok(found)
-    }
-}
-
-/// Adds a candidate to the heap `best[..len]`, the worst of which is first; gives the new length.
-fn keep(best: &mut [Ranked], len: usize, new: Ranked) -> usize {
-    let is_worse = |a: &Ranked, b: &Ranked| a.order(b).is_gt();
-    if len < best.len() {
-        best[len] = new;
-        let mut at = len;
-        while at > 0 && is_worse(&best[at], &best[(at - 1) / 2]) {
-            best.swap(at, (at - 1) / 2);
-            at = (at - 1) / 2;
-        }
-        return len + 1;
-    }
-    match best.first() {
-        Some(worst) if is_worse(worst, &new) => best[0] = new,
-        _ => return len,
-    }
-    let mut at = 0;
-    loop {
-        let children = 2 * at + 1..len.min(2 * at + 3);
-        let worst = children.fold(at, |worst, child| if is_worse(&best[child], &best[worst]) { child } else { worst });
-        if worst == at {
-            return len;
-        }
-        best.swap(at, worst);
-        at = worst;
     }
 }

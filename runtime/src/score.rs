@@ -4,7 +4,7 @@ mod integer;
 mod real;
 
 use crate::embedding::SLACK;
-use crate::error::BatchError;
+use crate::error::{BatchError, ScoreError};
 
 use crate::kernel::vector::WIDE_GROUP;
 use crate::quant::sigmoid;
@@ -75,6 +75,34 @@ fn in_batches<'r, S>(
         }
     }
     failed
+}
+
+/// Gives every row its outcome: `score` stops at the first that has no score, and goes on behind it.
+pub(crate) fn score_each(
+    mut rows: &[Row<'_>],
+    mut outcomes: &mut [Result<Score, ScoreError>],
+    mut score: impl FnMut(&[Row<'_>], &mut [Score]) -> Result<(), BatchError>,
+) -> Result<(), ScoreError> {
+    /// Rows that are scored together, a few groups.
+    const CHUNK: usize = 4 * WIDE_GROUP;
+    if rows.len() != outcomes.len() {
+        return Err(ScoreError::BatchLength { rows: rows.len(), scores: outcomes.len() });
+    }
+    let mut scores = [Score::default(); CHUNK];
+    while !rows.is_empty() {
+        let count = rows.len().min(CHUNK);
+        let failed = score(&rows[..count], &mut scores[..count]).err();
+        let done = failed.map_or(count, |failed| failed.row);
+        for (outcome, &score) in outcomes.iter_mut().zip(&scores[..done]) {
+            *outcome = Ok(score);
+        }
+        if let Some(failed) = failed {
+            outcomes[done] = Err(failed.error);
+        }
+        let taken = done + usize::from(failed.is_some());
+        (rows, outcomes) = (&rows[taken..], &mut outcomes[taken..]);
+    }
+    Ok(())
 }
 
 /// From the vectors of a row to those of the next.
