@@ -166,7 +166,11 @@ impl Fwfm<'_, i8, i16> {
     /// e \[num_fields, dim\]: the sum of the field vectors' products
     #[inline(always)]
     pub(crate) fn field_vectors<V: Vector>(&self, v: V, e: &[i8]) -> i64 {
-        self.field_vector.as_ref().map_or(0, |vectors| vectors.accumulate(v, e))
+        // Not by a closure, which would be compiled without the back end's instructions.
+        match &self.field_vector {
+            Some(vectors) => vectors.accumulate(v, e),
+            None => 0,
+        }
     }
 
     /// What feature weights, field vectors and pairs add to a logit, in its steps.
