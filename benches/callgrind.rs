@@ -1,7 +1,8 @@
-//! What `cargo xtask test callgrind` runs under callgrind: a few scores of one model, and nothing else, inside one function.
+//! What `cargo xtask test callgrind` runs under callgrind: a few scores of one model, and nothing else, inside one
+//! function.
 //!
-//! `callgrind FILE single|batch|ranked` scores rows of a file that `models` wrote, on AVX2, the best that valgrind can simulate,
-//! and prints how many.
+//! `callgrind FILE single|batch|ranked` scores rows of a file that `models` wrote, on AVX2, the best that valgrind can
+//! simulate, and prints how many.
 
 use std::error::Error;
 use std::hint::black_box;

@@ -1,8 +1,8 @@
 //! The model and the samples that benches use: DeepFwFM as large as on Criteo, random weights, traffic like a log's.
 //!
-//! A small model would be a lie: its tables lie in a cache that a real model's tables do not fit in. So this one has Criteo's 39
-//! fields and 1,086,810 features, and samples draw their features as traffic does, a few often and most rarely.
-//! The criterion benches are in `score.rs`; `peers` compares with other engines.
+//! A small model would be a lie: its tables lie in a cache that a real model's tables do not fit in. So this one has
+//! Criteo's 39 fields and 1,086,810 features, and samples draw their features as traffic does, a few often and most
+//! rarely. The criterion benches are in `score.rs`; `peers` compares with other engines.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -29,8 +29,8 @@ pub const QUOTIENT_REMAINDER: EmbeddingConfig =
 
 /// DeepFwFM with field vectors over [`FEATURES`]; `hidden` are the MLP's widths, none for FwFM.
 ///
-/// Vectors are up to 0.3, layers are as He et al. 2015 start them, and each part moves the logit by about one: so activations
-/// neither vanish nor grow, and logits lie within about ±2 of their mean, as a trained model's do.
+/// Vectors are up to 0.3, layers are as He et al. 2015 start them, and each part moves the logit by about one: so
+/// activations neither vanish nor grow, and logits lie within about ±2 of their mean, as a trained model's do.
 pub fn model(hidden: Option<&[usize]>, embedding: EmbeddingConfig, seed: u64) -> FloatModel {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut uniform =
@@ -88,7 +88,8 @@ pub fn model(hidden: Option<&[usize]>, embedding: EmbeddingConfig, seed: u64) ->
     }
 }
 
-/// `[count, num_fields]`: random samples of [`FEATURES`], the k-th most frequent feature of a field drawn in proportion to 1/k.
+/// `[count, num_fields]`: random samples of [`FEATURES`], the k-th most frequent feature of a field drawn in proportion
+/// to 1/k.
 ///
 /// Frequent features lie anywhere in a table, as they do where a hash or the order of appearance numbers them.
 pub fn samples(count: usize, seed: u64) -> Vec<u32> {

@@ -1,7 +1,8 @@
-//! `models FOLDER HIDDEN…`: writes the model of the benches for each HIDDEN, widths like `400-400-400` or `none` for FwFM.
+//! `models FOLDER HIDDEN…`: writes the model of the benches for each HIDDEN, widths like `400-400-400` or `none` for
+//! FwFM.
 //!
-//! `FOLDER/HIDDEN/` gets `int8.xsfm`, `f32.xsfm`, `model.onnx`; `FOLDER/samples.u32` has samples, `[count, num_fields]` in little
-//! endian.
+//! `FOLDER/HIDDEN/` gets `int8.xsfm`, `f32.xsfm`, `model.onnx`; `FOLDER/samples.u32` has samples, `[count, num_fields]`
+//! in little endian.
 
 use std::error::Error;
 use std::path::Path;

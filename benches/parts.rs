@@ -1,8 +1,9 @@
-//! `parts FOLDER CPU SUBJECT…`: writes models with ever more of each SUBJECT's parts, for a device to count what a part takes. Layers
-//! lie as CPU wants them: `cortex-m`, `cortex-m4f` or `cortex-m55`.
+//! `parts FOLDER CPU SUBJECT…`: writes models with ever more of each SUBJECT's parts, for a device to count what a part
+//! takes. Layers lie as CPU wants them: `cortex-m`, `cortex-m4f` or `cortex-m55`.
 //!
-//! A SUBJECT is a packed model, `….xsfm`, or widths like `64-64-64`: the model of the benches in int8, with tables short enough for
-//! a microcontroller's flash. Prints `SUBJECT<TAB>part<TAB>file`; the last file of a subject is the whole model.
+//! A SUBJECT is a packed model, `….xsfm`, or widths like `64-64-64`: the model of the benches in int8, with tables
+//! short enough for a microcontroller's flash. Prints `SUBJECT<TAB>part<TAB>file`; the last file of a subject is the
+//! whole model.
 
 use std::error::Error;
 use std::path::Path;

@@ -1,7 +1,8 @@
-//! Models as large as on Criteo: single samples, batches and ranking, over arithmetics, widths of the MLP and kinds of tables.
+//! Models as large as on Criteo: single samples, batches and ranking, over arithmetics, widths of the MLP and kinds of
+//! tables.
 //!
-//! `taskset -c 1 cargo bench -p xsfm-benches -- int8/64x64x64/full`; all of them take about ten minutes. Every bench first compares
-//! its scores with the oracle's. Names are arithmetic/widths/tables/way.
+//! `taskset -c 1 cargo bench -p xsfm-benches -- int8/64x64x64/full`; all of them take about ten minutes. Every bench
+//! first compares its scores with the oracle's. Names are arithmetic/widths/tables/way.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -2,7 +2,8 @@
 //!
 //! The calls are all that depends on CALLS. So two runs whose number of calls differs differ in nothing else, and the
 //! difference of the instructions that they execute is that of the calls: to the last one, without a clock.
-//! `cargo xtask count` does that under an emulator. Prints the back end, and a checksum of the logits of the first samples.
+//! `cargo xtask count` does that under an emulator. Prints the back end, and a checksum of the logits of the first
+//! samples.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -41,7 +42,8 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// The calls, and before them those of the checksum. `call`: the first sample, and where its logits and those after it go.
+/// The calls, and before them those of the checksum. `call`: the first sample, and where its logits and those after it
+/// go.
 fn count(
     backend: &str,
     batch: usize,

@@ -1,4 +1,5 @@
-//! Real numbers to integers, as `docs/quantization.md` says: with given scales, quantised and simulated models are the same.
+//! Real numbers to integers, as `docs/quantization.md` says: with given scales, quantised and simulated models are the
+//! same.
 
 use std::borrow::Cow;
 
@@ -237,8 +238,8 @@ fn folded<'m>(model: &'m FloatModel, n: usize, used: &Scales) -> Cow<'m, [f64]> 
     Cow::Owned(layer.weights.iter().enumerate().map(|(at, &w)| w * of_field(at)).collect())
 }
 
-/// `weights`: `[outputs, inputs]`. `scale` is given a channel's largest weight and its bias, `bias` the bias and the scale.
-/// Multipliers and output scale are left open.
+/// `weights`: `[outputs, inputs]`. `scale` is given a channel's largest weight and its bias, `bias` the bias and the
+/// scale. Multipliers and output scale are left open.
 fn quantize_layer<B, M>(
     layer: &FloatLayer,
     weights: &[f64],

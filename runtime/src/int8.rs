@@ -16,9 +16,9 @@ use crate::scratch::{Measure, Scratch, ScratchBlock};
 
 /// An int8 model that is scored row by row, in integers to the end.
 ///
-/// What it takes from the flash is a fraction of what [`Model`](crate::Model) and [`Scorer`](crate::Scorer) take: no other arithmetic, no
-/// back ends, no names, and neither floating point nor a panic in the program. Layers packed for this CPU
-/// (`xsfm pack --target`) are as fast as with those.
+/// What it takes from the flash is a fraction of what [`Model`](crate::Model) and [`Scorer`](crate::Scorer) take: no
+/// other arithmetic, no back ends, no names, and neither floating point nor a panic in the program. Layers packed for
+/// this CPU (`xsfm pack --target`) are as fast as with those.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -84,7 +84,7 @@ impl<'a> Int8Model<'a> {
             match &self.mlp {
                 None => Ok(()),
                 Some(mlp) if mlp.layout() == Layout::Rows => mlp.carve_rows(memory).map(drop),
-                Some(mlp) => mlp.carve_strips(memory, self.fwfm.embedding.inputs(), 1).map(drop),
+                Some(mlp) => mlp.carve_fours(memory, self.fwfm.embedding.inputs(), 1).map(drop),
             }
         })
     }
@@ -108,7 +108,7 @@ impl<'a> Int8Model<'a> {
                 let h = mlp.carve_rows(&mut memory)?;
                 mlp.rows(e.get(..inputs).unwrap_or_default(), None, h)
             }
-            Some(mlp) => mlp.strips(e, None, mlp.carve_strips(&mut memory, inputs, 1)?),
+            Some(mlp) => mlp.fours(e, None, mlp.carve_fours(&mut memory, inputs, 1)?),
         };
         let sums = [feature_weight, field_vector, interaction];
         Ok(logit_steps(*bias, fwfm.steps(terms, sums), terms.mlp.steps(of_layers)))

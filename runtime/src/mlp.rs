@@ -1,10 +1,10 @@
-//! The deep part: hidden layers with ReLU, then one output.
+//! The MLP: hidden layers with ReLU, then one output.
 
 mod dynamic;
+mod fours;
 mod layers;
 mod real;
 mod rows;
-mod strips;
 mod tiles;
 #[cfg(all(xsfm_dsp, not(xsfm_mve)))]
 mod twins;
@@ -19,9 +19,9 @@ use crate::kernel::vector::Vector;
 use crate::run::run;
 use crate::scratch::Memory;
 
+pub(crate) use fours::{Fours, read_len};
 pub(crate) use layers::Layers;
 pub(crate) use real::interleave_rows;
-pub(crate) use strips::{Strips, read_len};
 pub(crate) use tiles::{interleave, shifted};
 
 /// All layers: W weights, B biases, M multipliers.
@@ -79,7 +79,8 @@ const NO_LAYER: LayerRecord = LayerRecord {
     reserved: [U32::ZERO; 2],
 };
 
-/// One layer: weights \[outputs, inputs\] as the layout has them, biases, multipliers and sums \[outputs\], padded with it.
+/// One layer: weights \[outputs, inputs\] as the layout has them, biases, multipliers and sums \[outputs\], padded with
+/// it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layer<'a, W, B, M> {
     pub(crate) inputs: usize,
@@ -144,7 +145,8 @@ impl<'a, W: Weight, B: Bias, M: Copy> Mlp<'a, W, B, M> {
         V::WIDE && self.is_tiled()
     }
 
-    /// About how often a group's way through the layers may [ask](crate::kernel::vector::Prefetch::step) for table rows.
+    /// About how often a group's way through the layers may [ask](crate::kernel::vector::Prefetch::step) for table
+    /// rows.
     pub(crate) fn prefetch_steps(&self) -> usize {
         self.hidden().iter().map(|record| (record.outputs.get() as usize).div_ceil(2 * tile::OUTPUTS)).sum()
     }

@@ -48,8 +48,8 @@ pub struct Statistics {
 pub struct LoadOptions {
     /// Whether not to read the body for its checksum, as [`Model::from_bytes_skipping_checksum`].
     pub skip_checksum: bool,
-    /// The instructions that score the model; `None` for the fastest that the CPU has, of which [`Backend::Avx512Amx`] changes the
-    /// process.
+    /// The instructions that score the model; `None` for the fastest that the CPU has, of which [`Backend::Avx512Amx`]
+    /// changes the process.
     pub backend: Option<Backend>,
 }
 
@@ -72,8 +72,9 @@ impl<'a> Model<'a> {
     ///
     /// The bytes must start at an address that is a multiple of 4, best of 64: see [`Aligned`](crate::Aligned).
     ///
-    /// It is scored by the fastest instructions that the CPU has, which are looked for once in a process. Where that is AMX, Linux
-    /// is asked for it, which changes the process: see [`Backend::Avx512Amx`], and [`Model::from_bytes_with`] for how not to.
+    /// It is scored by the fastest instructions that the CPU has, which are looked for once in a process. Where that is
+    /// AMX, Linux is asked for it, which changes the process: see [`Backend::Avx512Amx`], and
+    /// [`Model::from_bytes_with`] for how not to.
     ///
     /// # Errors
     /// [`LoadError`] says what is wrong with which bytes.
@@ -91,8 +92,8 @@ impl<'a> Model<'a> {
         Self::load(bytes, Body::Trust, None)
     }
 
-    /// Like [`Model::from_bytes`], with what is chosen before: nothing is asked of the CPU or the system but whether the chosen
-    /// instructions are there.
+    /// Like [`Model::from_bytes`], with what is chosen before: nothing is asked of the CPU or the system but whether
+    /// the chosen instructions are there.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -160,13 +161,14 @@ impl<'a> Model<'a> {
         Fields { records: self.fields.iter(), names: Reader(names), dim: self.dim }
     }
 
-    /// The instructions that score this model: the fastest that the CPU has, unless [`Model::with_backend`] chose others.
+    /// The instructions that score this model: the fastest that the CPU has, unless [`Model::with_backend`] chose
+    /// others.
     pub fn backend(&self) -> Backend {
         self.token.backend()
     }
 
-    /// The same model on other instructions; `None` where the CPU lacks them. To keep AMX from being asked for, choose while
-    /// [loading](Model::from_bytes_with). int8 and dynamic scores have the same bits on all.
+    /// The same model on other instructions; `None` where the CPU lacks them. To keep AMX from being asked for, choose
+    /// while [loading](Model::from_bytes_with). int8 and dynamic scores have the same bits on all.
     pub fn with_backend(&self, backend: Backend) -> Option<Self> {
         BackendToken::new(backend).map(|token| Model { token, ..*self })
     }
@@ -190,10 +192,12 @@ impl<'a> Model<'a> {
         Measure::of(|memory| self.network.prepare(memory))
     }
 
-    /// The same model with its layers in tiles, which are laid out in `memory` of at least [`Model::prepared_blocks`] blocks.
+    /// The same model with its layers in tiles, which are laid out in `memory` of at least [`Model::prepared_blocks`]
+    /// blocks.
     ///
-    /// Scores are several times as fast on CPUs with vector instructions, and [`Scorer::score_batch`](crate::Scorer::score_batch)
-    /// takes rows together. int8 and dynamic scores keep their bits; f32 sums run in another order.
+    /// Scores are several times as fast on CPUs with vector instructions, and
+    /// [`Scorer::score_batch`](crate::Scorer::score_batch) takes rows together. int8 and dynamic scores keep their
+    /// bits; f32 sums run in another order.
     ///
     /// # Errors
     /// [`ScoreError::ScratchTooSmall`].

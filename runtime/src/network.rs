@@ -25,7 +25,8 @@ pub(crate) struct Fwfm<'a, W, C: Coefficient> {
 }
 
 impl<W, C: Coefficient> Fwfm<'_, W, C> {
-    /// Numbers, and multiply-accumulates of one row in pairs, field vectors and layers; of the MLP: weights, and biases.
+    /// Numbers, and multiply-accumulates of one row in pairs, field vectors and layers; of the MLP: weights, and
+    /// biases.
     fn counts(&self, (weights, biases): (usize, usize)) -> (usize, usize) {
         let dim = self.embedding.dim;
         let feature_weights = self.feature_weight.as_ref().map_or(0, |part| part.weights.len());

@@ -36,8 +36,8 @@ self_cell!(
 
 /// A model with the file that it lies in and its layers as this CPU wants them: what threads share in an [`Arc`].
 ///
-/// Another one is loaded beside it, and takes its place at once for whoever asks next; the old one goes when the last of those that
-/// score with it are done.
+/// Another one is loaded beside it, and takes its place at once for whoever asks next; the old one goes when the last
+/// of those that score with it are done.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

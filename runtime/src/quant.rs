@@ -4,7 +4,8 @@
 
 use crate::format::{Term, limit};
 
-/// `(acc * multiplier + 2^31) >> 32`: TensorFlow Lite's single-rounding fixed-point rule with the total shift fixed at 32.
+/// `(acc * multiplier + 2^31) >> 32`: TensorFlow Lite's single-rounding fixed-point rule with the total shift fixed at
+/// 32.
 ///
 /// `multiplier` is `round(ratio * 2^32)`, not negative; ties go towards plus infinity.
 #[inline]
@@ -65,10 +66,11 @@ pub fn sigmoid(logit: f32) -> f32 {
     1.0 / (1.0 + exp(-logit.clamp(-87.0, 87.0)))
 }
 
-/// `exp(x)` for |x| <= 87: Cody and Waite's reduction `x = k ln 2 + r`, then Taylor's polynomial of degree 6 in Horner's form.
+/// `exp(x)` for |x| <= 87: Cody and Waite's reduction `x = k ln 2 + r`, then Taylor's polynomial of degree 6 in
+/// Horner's form.
 ///
-/// The remainder is at most `(ln 2 / 2)^7 / 7! < 2^-22.9`, where the result is at least 0.7. Neither fused multiply-add nor a mathematics library is
-/// used: both differ between targets.
+/// The remainder is at most `(ln 2 / 2)^7 / 7! < 2^-22.9`, where the result is at least 0.7. Neither fused multiply-add
+/// nor a mathematics library is used: both differ between targets.
 #[inline]
 fn exp(x: f32) -> f32 {
     // ln 2 in two parts; the first has 9 significant bits, so `k * LN_2_HIGH` is exact.

@@ -1,8 +1,9 @@
 //! Many candidates for one context: what the context's fields add to each score is computed once.
 //!
-//! The fields of a model are split in two. The context's share of the first-order terms and of the pairs within it are sums; its
-//! share of the first layer is where the candidates' sums begin; and its pairs with a candidate's field are one vector per field,
-//! `t_j = sum_i r_ij v_i`, so that a candidate adds `<v_j, t_j>`. What remains is a model with the candidate's fields alone.
+//! The fields of a model are split in two. The context's share of the first-order terms and of the pairs within it are
+//! sums; its share of the first layer is where the candidates' sums begin; and its pairs with a candidate's field are
+//! one vector per field, `t_j = sum_i r_ij v_i`, so that a candidate adds `<v_j, t_j>`. What remains is a model with
+//! the candidate's fields alone.
 
 mod context;
 mod split;
@@ -23,7 +24,8 @@ use split::{Fields, Split, SplitLayers, split};
 
 pub use top_k::{Ranked, TopK};
 
-/// A model whose fields are split in a context's and a candidate's: what [rankers](Ranker::with_split) of several threads share.
+/// A model whose fields are split in a context's and a candidate's: what [rankers](Ranker::with_split) of several
+/// threads share.
 #[derive(Clone, Copy)]
 pub struct SplitModel<'m> {
     model: Model<'m>,
@@ -48,7 +50,8 @@ impl<'m> SplitModel<'m> {
         Ok(split_blocks(model, Fields::new(model.num_fields(), fields)?))
     }
 
-    /// Splits a model: `fields`, the context's by number in any order, and the others. `memory` has at least [`SplitModel::blocks`] blocks.
+    /// Splits a model: `fields`, the context's by number in any order, and the others. `memory` has at least
+    /// [`SplitModel::blocks`] blocks.
     ///
     /// # Errors
     /// [`ScoreError::ContextField`], [`ScoreError::ScratchTooSmall`].
@@ -128,11 +131,11 @@ impl<'m> Ranker<'m> {
         Ok(split_blocks(model, fields) + ranker_blocks(model, fields.len(false)))
     }
 
-    /// A ranker whose rows are split: `context_fields`, by number in any order, and the others. Its first context has to be
-    /// [set](Ranker::set_context).
+    /// A ranker whose rows are split: `context_fields`, by number in any order, and the others. Its first context has
+    /// to be [set](Ranker::set_context).
     ///
-    /// It copies the model's first layer, in two parts; `memory` has at least [`Ranker::blocks`] blocks. Several rankers of the same
-    /// fields can [share](Ranker::with_split) these.
+    /// It copies the model's first layer, in two parts; `memory` has at least [`Ranker::blocks`] blocks. Several
+    /// rankers of the same fields can [share](Ranker::with_split) these.
     ///
     /// # Errors
     /// [`ScoreError::ContextField`], [`ScoreError::ScratchTooSmall`].
@@ -147,7 +150,8 @@ impl<'m> Ranker<'m> {
         Self::with_split(&SplitModel::new(model, context_fields, shared)?, own)
     }
 
-    /// A ranker of a model that was split before, with memory for its contexts and scores: at least [`SplitModel::ranker_blocks`] blocks.
+    /// A ranker of a model that was split before, with memory for its contexts and scores: at least
+    /// [`SplitModel::ranker_blocks`] blocks.
     ///
     /// # Errors
     /// [`ScoreError::ScratchTooSmall`].
@@ -232,8 +236,8 @@ impl<'m> Ranker<'m> {
 
     /// The best of `candidates`, best first, at most as many as `best` has room for; gives how many they are.
     ///
-    /// Equal logits stay in the order of the candidates. Memory does not grow with the number of candidates. [`TopK`] does the same where a
-    /// program has something else to do in between.
+    /// Equal logits stay in the order of the candidates. Memory does not grow with the number of candidates. [`TopK`]
+    /// does the same where a program has something else to do in between.
     ///
     /// # Errors
     /// The first candidate that has no score, by its number.

@@ -50,12 +50,12 @@ impl<'m> Scorer<'m> {
 
     /// The scores of `rows`, with the bits that [`Scorer::score`] gives.
     ///
-    /// Rows go through the layers in groups where the model is [prepared](Model::prepare) and the scratch has room; two together on
-    /// a Cortex-M4, M7 or M33, where the model is packed for it.
+    /// Rows go through the layers in groups where the model is [prepared](Model::prepare) and the scratch has room; two
+    /// together on a Cortex-M4, M7 or M33, where the model is packed for it.
     ///
     /// # Errors
-    /// The first row that has no score, by its number; those before it have theirs. [`ScoreError::BatchLength`] where there is
-    /// not one score per row.
+    /// The first row that has no score, by its number; those before it have theirs. [`ScoreError::BatchLength`] where
+    /// there is not one score per row.
     pub fn score_batch(&mut self, rows: &[Row<'_>], scores: &mut [Score]) -> Result<(), BatchError> {
         if rows.len() != scores.len() {
             let error = ScoreError::BatchLength { rows: rows.len(), scores: scores.len() };
@@ -75,7 +75,8 @@ impl<'m> Scorer<'m> {
         }
     }
 
-    /// The outcome of each row, its score as [`Scorer::score`] gives it: rows that have none do not keep the others from theirs.
+    /// The outcome of each row, its score as [`Scorer::score`] gives it: rows that have none do not keep the others
+    /// from theirs.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -19,8 +19,8 @@ impl ScratchBlock {
     pub const ZERO: Self = ScratchBlock([0; Self::LEN]);
 }
 
-/// Where arrays are taken from. What takes them runs on [`Scratch`] and on [`Measure`], so that what is taken and what was said to be
-/// needed cannot differ.
+/// Where arrays are taken from. What takes them runs on [`Scratch`] and on [`Measure`], so that what is taken and what
+/// was said to be needed cannot differ.
 pub(crate) trait Memory<'s> {
     /// The next `count` numbers, from the start of a block; none while they are measured.
     fn take<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&'s mut [T], ScoreError>;

@@ -1,8 +1,8 @@
 //! The floor: what the arithmetic of one int8 model costs on this CPU when everything else is known beforehand.
 //!
-//! Written for one shape, 39 fields of 10 numbers and layers of one constant width, for full tables and AVX-512 VNNI: no
-//! checks, no layout but the best, no choice at run time. What a general runtime takes beyond it is the price of being general.
-//! Its logits are compared with the runtime's, bit for bit.
+//! Written for one shape, 39 fields of 10 numbers and layers of one constant width, for full tables and AVX-512 VNNI:
+//! no checks, no layout but the best, no choice at run time. What a general runtime takes beyond it is the price of
+//! being general. Its logits are compared with the runtime's, bit for bit.
 
 #![allow(unsafe_code, reason = "a floor has no bounds checks")]
 
@@ -129,7 +129,8 @@ impl Engine for Floor {
             let fits = row.iter().zip(&self.features).fold(true, |fits, (index, features)| fits & (index < features));
             ensure!(fits, "an index out of range");
         }
-        // SAFETY: `load` has asked the CPU for the features, and every index is a feature of its field, as was just seen.
+        // SAFETY: `load` has asked the CPU for the features, and every index is a feature of its field, as was just
+        // seen.
         unsafe { x86::run(self, indices, logits) };
         Ok(())
     }
@@ -184,7 +185,8 @@ mod x86 {
     unsafe fn rows<const R: usize>(floor: &Floor, indices: &[u32], logits: &mut [f32; R]) {
         let mut e = Aligned([[0_i8; STRIDE]; R]);
         let (mut x, mut y) = (Aligned([0_u8; WIDEST]), Aligned([0_u8; WIDEST]));
-        // SAFETY: offsets and indices stay inside the tables, which end with 16 spare bytes; vectors inside their stride.
+        // SAFETY: offsets and indices stay inside the tables, which end with 16 spare bytes; vectors inside their
+        // stride.
         unsafe {
             for (r, e) in e.0.iter_mut().enumerate() {
                 for f in 0..FIELDS {
@@ -283,7 +285,8 @@ mod x86 {
     unsafe fn hidden<const R: usize>(layer: &Layer, x: &[u8], mut finish: impl FnMut(usize, usize, __m512i)) {
         let depth = layer.inputs.div_ceil(4);
         let (w, x) = (layer.weights.as_ptr().cast::<i8>(), x.as_ptr().cast::<i32>());
-        // SAFETY: tiles are `depth` blocks of 64 bytes each, as many as 16 channels go into the outputs; x has `depth` quads a row.
+        // SAFETY: tiles are `depth` blocks of 64 bytes each, as many as 16 channels go into the outputs; x has `depth`
+        // quads a row.
         unsafe {
             let tiles = layer.outputs.div_ceil(16);
             let mut tile = 0;

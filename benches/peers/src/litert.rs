@@ -1,6 +1,7 @@
 //! LiteRT through the C API of `libLiteRt.so`, which PyPI's wheel `ai-edge-litert` carries.
 //!
-//! The CPU accelerator, which is XNNPACK, with one thread. Input and output are this process's memory and are bound once.
+//! The CPU accelerator, which is XNNPACK, with one thread. Input and output are this process's memory and are bound
+//! once.
 #![allow(unsafe_code, reason = "the boundary to a C library")]
 
 use std::ffi::{CString, c_char, c_int, c_void};
@@ -140,8 +141,8 @@ impl LiteRt {
         };
         let name = CString::new(path.as_os_str().as_encoded_bytes())?;
         let LiteRt { api, environment, model, options, compiled, input, output } = &mut engine;
-        // SAFETY: every handle is passed on only after the call that made it succeeded; strings end with a zero; the opaque
-        // options own a string that was leaked to them and that `release` takes back.
+        // SAFETY: every handle is passed on only after the call that made it succeeded; strings end with a zero; the
+        // opaque options own a string that was leaked to them and that `release` takes back.
         unsafe {
             check("LiteRtCreateEnvironment", (api.create_environment)(1, &QUIET, environment))?;
             check("LiteRtCreateModelFromFile", (api.create_model)(*environment, name.as_ptr(), model))?;
@@ -176,7 +177,8 @@ impl Buffer {
         let bytes = 4 * shape.iter().product::<usize>();
         let memory = self.memory.as_mut_bytes();
         assert!(bytes <= memory.len(), "a buffer of {} bytes for {bytes}", memory.len());
-        // SAFETY: `memory` has at least `bytes` bytes, and neither moves nor goes before the handle: `Drop` sees to that.
+        // SAFETY: `memory` has at least `bytes` bytes, and neither moves nor goes before the handle: `Drop` sees to
+        // that.
         let created = unsafe { (api.create_buffer)(&kind, memory.as_mut_ptr().cast(), bytes, None, &mut self.handle) };
         check("LiteRtCreateTensorBufferFromHostMemory", created)
     }

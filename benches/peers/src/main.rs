@@ -1,4 +1,5 @@
-//! `xsfm-peers`: other engines on the same model. `cargo xtask bench-peers` installs them, and runs this pinned to one core.
+//! `xsfm-peers`: other engines on the same model. `cargo xtask bench-peers` installs them, and runs this pinned to one
+//! core.
 //!
 //! | module | does |
 //! |---|---|

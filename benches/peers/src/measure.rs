@@ -9,8 +9,8 @@ use xsfm_benches::FEATURES;
 
 use crate::engine::Engine;
 
-/// Samples that an engine scores in a round, at least; before the clock starts it scores a quarter of them, so that it does not
-/// pay for what the engine before it left in the caches.
+/// Samples that an engine scores in a round, at least; before the clock starts it scores a quarter of them, so that it
+/// does not pay for what the engine before it left in the caches.
 const SAMPLES_PER_ROUND: usize = 1024;
 /// Calls in a round, at least.
 const CALLS_PER_ROUND: usize = 4;
@@ -28,7 +28,8 @@ pub(crate) struct Timing {
     pub(crate) call_p99: f64,
 }
 
-/// Times engines on batches of `batch` samples. `samples` is `[count, num_fields]`, and `count` a multiple of the batch.
+/// Times engines on batches of `batch` samples. `samples` is `[count, num_fields]`, and `count` a multiple of the
+/// batch.
 pub(crate) fn rotate(
     engines: &mut [Box<dyn Engine>],
     samples: &[u32],

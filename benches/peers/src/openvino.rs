@@ -1,7 +1,7 @@
 //! OpenVINO through the C API of `libopenvino_c.so`, which PyPI's wheel `openvino` carries.
 //!
-//! The CPU device, one stream of one thread, tuned for latency. Input and output are bound once. Left to itself it rounds f32
-//! models to bf16 where the CPU has that, so an f32 engine says that it wants f32.
+//! The CPU device, one stream of one thread, tuned for latency. Input and output are bound once. Left to itself it
+//! rounds f32 models to bf16 where the CPU has that, so an f32 engine says that it wants f32.
 #![allow(unsafe_code, reason = "the boundary to a C library")]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -139,9 +139,9 @@ impl OpenVino {
         let (mut input_shape, mut output_shape) = ([batch, num_fields], [batch]);
         let input_shape = Shape { rank: 2, dimensions: input_shape.as_mut_ptr() };
         let output_shape = Shape { rank: 1, dimensions: output_shape.as_mut_ptr() };
-        // SAFETY: every handle is passed on only after the call that made it succeeded; strings end with a zero; shapes point at
-        // as many dimensions as their rank says, and are copied; the tensors' memory has the size of their shapes, and neither
-        // moves nor goes before them: `Drop` sees to that.
+        // SAFETY: every handle is passed on only after the call that made it succeeded; strings end with a zero; shapes
+        // point at as many dimensions as their rank says, and are copied; the tensors' memory has the size of their
+        // shapes, and neither moves nor goes before them: `Drop` sees to that.
         unsafe {
             api.check("ov_core_create", (api.create_core)(core))?;
             api.check("ov_core_read_model", (api.read_model)(*core, name.as_ptr(), null(), model))?;

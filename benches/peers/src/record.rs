@@ -108,7 +108,8 @@ impl Report {
             let Agreement { error_max, error_mean_share, correlation } = agreement;
             let _ = writeln!(
                 text,
-                "{tables},{width},{batch},{name},{per_sample:.4},{per_sample_min:.4},{call_p50:.3},{call_p99:.3},{rounds},\
+                "{tables},{width},{batch},{name},{per_sample:.4},{per_sample_min:.4},{call_p50:.3},{call_p99:.3},\
+                 {rounds},\
                  {error_max:.6},{error_mean_share:.6},{correlation:.6}"
             );
         }
@@ -121,8 +122,10 @@ impl Report {
         let (tables, rounds, table) = (self.tables, self.rounds, self.table());
         let mut text = format!(
             "# Engines on the same model\n\n\
-             DeepFwFM, 39 fields, embed_dim 10, 1,086,810 features, {tables} tables, {SAMPLES} distinct samples with Zipf indices; one \
-             thread, pinned to one core. Columns are the width of the hidden layers (three; of 16 two; none is FwFM) and the \
+             DeepFwFM, 39 fields, embed_dim 10, 1,086,810 features, {tables} tables, {SAMPLES} distinct samples with \
+             Zipf indices; one \
+             thread, pinned to one core. Columns are the width of the hidden layers (three; of 16 two; none is FwFM) \
+             and the \
              samples in a call.\n\n\
              - {cpu}, {cores} cores, {date}\n\
              - `{command}`, commit {commit}\n\

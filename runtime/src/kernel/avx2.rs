@@ -6,8 +6,8 @@ use core::arch::x86_64::*;
 
 use super::vector::{FEW, LANES, Quad, Task, Vector, WeightQuads};
 
-/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it touches no
-/// memory but that of the references it is given.
+/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it
+/// touches no memory but that of the references it is given.
 macro_rules! instruction {
     ($call:expr) => {
         // SAFETY: see the macro.
@@ -250,9 +250,11 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     operations! {
         add(a: Self::I32, b: Self::I32) -> Self::I32 = each!(i in [0 1] => _mm256_add_epi32(a[i], b[i]));
         mul(a: Self::I32, b: Self::I32) -> Self::I32 = each!(i in [0 1] => _mm256_mullo_epi32(a[i], b[i]));
-        requantize(acc: Self::I32, multiplier: Self::I32) -> Self::I32 = each!(i in [0 1] => requantize!(acc[i], multiplier[i]));
+        requantize(acc: Self::I32, multiplier: Self::I32) -> Self::I32 =
+            each!(i in [0 1] => requantize!(acc[i], multiplier[i]));
         clamp(a: Self::I32, least: i32, most: i32) -> Self::I32 =
-            each!(i in [0 1] => _mm256_min_epi32(_mm256_max_epi32(a[i], _mm256_set1_epi32(least)), _mm256_set1_epi32(most)));
+            each!(i in [0 1] =>
+                _mm256_min_epi32(_mm256_max_epi32(a[i], _mm256_set1_epi32(least)), _mm256_set1_epi32(most)));
         first_of(pairs: Self::Pairs) -> Self::I32 =
             each!(i in [0 1] => _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(pairs[i])));
         second_of(pairs: Self::Pairs) -> Self::I32 = each!(i in [0 1] => _mm256_srai_epi32::<16>(pairs[i]));
@@ -261,7 +263,8 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
         mul_add_f32(a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 =
             each!(i in [0 1] => _mm256_fmadd_ps(a[i], b[i], c[i]));
         // `maxps` gives its second operand where one is not a number.
-        at_least(a: Self::F32, least: f32) -> Self::F32 = each!(i in [0 1] => _mm256_max_ps(_mm256_set1_ps(least), a[i]));
+        at_least(a: Self::F32, least: f32) -> Self::F32 =
+            each!(i in [0 1] => _mm256_max_ps(_mm256_set1_ps(least), a[i]));
         max_f32(a: Self::F32, b: Self::F32) -> Self::F32 = each!(i in [0 1] => _mm256_max_ps(a[i], b[i]));
         min_f32(a: Self::F32, b: Self::F32) -> Self::F32 = each!(i in [0 1] => _mm256_min_ps(a[i], b[i]));
         to_f32(a: Self::I32) -> Self::F32 = each!(i in [0 1] => _mm256_cvtepi32_ps(a[i]));

@@ -1,4 +1,5 @@
-//! x86-64 with AVX-512 and VNNI: sixteen lanes in one register. Where there is AMX, layers of rows in groups are left to it.
+//! x86-64 with AVX-512 and VNNI: sixteen lanes in one register. Where there is AMX, layers of rows in groups are left
+//! to it.
 
 #![allow(unsafe_code, reason = "the instructions of one CPU extension")]
 
@@ -37,8 +38,8 @@ impl<const AMX: bool> Avx512<AMX> {
     }
 }
 
-/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it touches no
-/// memory but that of the references it is given.
+/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it
+/// touches no memory but that of the references it is given.
 macro_rules! instruction {
     ($call:expr) => {
         // SAFETY: see the macro.

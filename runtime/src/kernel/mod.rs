@@ -1,16 +1,16 @@
 //! The loops: where the time goes.
 //!
-//! A [`Task`] is a piece of work written once over [`Vector`], sixteen lanes with a handful of operations. A back end is one
-//! file, `kernel/<isa>.rs`: those operations in the instructions of one extension, behind a token that exists only where the
-//! CPU has them; NEON's loops in `asm!` are in a folder of its name. [`BackendToken::run`] compiles the whole task for the instructions
-//! of the token, so that nothing is dispatched inside. These files are the only place where `unsafe` is allowed. [`portable`] is
-//! plain Rust, always compiled.
+//! A [`Task`] is a piece of work written once over [`Vector`], sixteen lanes with a handful of operations. A back end
+//! is one file, `kernel/<isa>.rs`: those operations in the instructions of one extension, behind a token that exists
+//! only where the CPU has them; NEON's loops in `asm!` are in a folder of its name. [`BackendToken::run`] compiles the
+//! whole task for the instructions of the token, so that nothing is dispatched inside. These files are the only place
+//! where `unsafe` is allowed. [`portable`] is plain Rust, always compiled.
 //!
-//! Microcontrollers have the portable back end; where the compiler was told of their instructions, `dsp*.rs` and `mve.rs` add
-//! layers whose weights were packed for them ([`crate::format::Layout`]), pairs, and dot products.
+//! Microcontrollers have the portable back end; where the compiler was told of their instructions, `dsp*.rs` and
+//! `mve.rs` add layers whose weights were packed for them ([`crate::format::Layout`]), pairs, and dot products.
 //!
-//! int8 sums are exact, so every back end gives the same bits. f32 sums run in the same order everywhere; back ends with
-//! fused multiply-add round once where the others round twice.
+//! int8 sums are exact, so every back end gives the same bits. f32 sums run in the same order everywhere; back ends
+//! with fused multiply-add round once where the others round twice.
 
 /// Operations of a back end that are an expression: `add(a: Self::I32, b: Self::I32) -> Self::I32 = …;`
 macro_rules! operations {
@@ -22,8 +22,8 @@ macro_rules! operations {
     )*};
 }
 
-/// The same instruction for each of several registers, four where it is not said. Written out: `array::map` is not always inlined, and then
-/// the closure is compiled without the extension.
+/// The same instruction for each of several registers, four where it is not said. Written out: `array::map` is not
+/// always inlined, and then the closure is compiled without the extension.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! each {
     ($i:ident in [$($n:literal)*] => $call:expr) => {
@@ -63,8 +63,8 @@ mod sse41;
 use portable::Portable;
 use vector::{Task, Vector};
 
-/// The instructions that score a model: asked of the CPU once in a process, when the first model is loaded, or chosen before
-/// ([`Model::from_bytes_with`](crate::Model::from_bytes_with)).
+/// The instructions that score a model: asked of the CPU once in a process, when the first model is loaded, or chosen
+/// before ([`Model::from_bytes_with`](crate::Model::from_bytes_with)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -81,11 +81,12 @@ pub enum Backend {
     Avx512Vnni,
     /// The same with AMX for rows in groups: on Linux with `std`, which is asked once to let this process use the unit.
     ///
-    /// That changes the process, all its threads, and those that it forks, for as long as it runs: the kernel sends signals with 8 KB
-    /// more of registers, and refuses alternate signal stacks (`sigaltstack`) that have no room for them; where a thread has one
-    /// already, permission is refused, and the back end is not there. It is the system call `arch_prctl(ARCH_REQ_XCOMP_PERM)`,
-    /// which a seccomp filter must know. Linux is asked by [`Backend::detect`], by [`Backend::is_available`] of this back end, and by
-    /// what loads or moves a model to it; never where another back end is chosen by name, or [`Backend::detect_without_amx`] chooses.
+    /// That changes the process, all its threads, and those that it forks, for as long as it runs: the kernel sends
+    /// signals with 8 KB more of registers, and refuses alternate signal stacks (`sigaltstack`) that have no room for
+    /// them; where a thread has one already, permission is refused, and the back end is not there. It is the system
+    /// call `arch_prctl(ARCH_REQ_XCOMP_PERM)`, which a seccomp filter must know. Linux is asked by [`Backend::detect`],
+    /// by [`Backend::is_available`] of this back end, and by what loads or moves a model to it; never where another
+    /// back end is chosen by name, or [`Backend::detect_without_amx`] chooses.
     Avx512Amx,
     /// AArch64 with its baseline NEON.
     Neon,

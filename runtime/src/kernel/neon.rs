@@ -1,7 +1,9 @@
-//! AArch64 NEON: sixteen lanes in four registers. Three levels: plain, with `sdot`, and with `smmla` for rows in groups.
+//! AArch64 NEON: sixteen lanes in four registers. Three levels: plain, with `sdot`, and with `smmla` for rows in
+//! groups.
 //!
-//! `sdot` and `smmla` are written as `asm!`, each in a module: their intrinsics are not stable. The compiler cannot schedule around
-//! an `asm!` of one instruction, and each costs the moves to its operands: the loops are therefore inside.
+//! `sdot` and `smmla` are written as `asm!`, each in a module: their intrinsics are not stable. The compiler cannot
+//! schedule around an `asm!` of one instruction, and each costs the moves to its operands: the loops are therefore
+//! inside.
 
 #![allow(unsafe_code, reason = "the instructions of one CPU extension")]
 
@@ -10,8 +12,8 @@ use core::arch::asm;
 
 use super::vector::{self, LANES, Quad, Task, Vector, WeightQuads};
 
-/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it touches no
-/// memory but that of the references it is given.
+/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it
+/// touches no memory but that of the references it is given.
 macro_rules! instruction {
     ($call:expr) => {
         // SAFETY: see the macro.
@@ -70,7 +72,8 @@ mod smmla;
 impl<const LEVEL: u8> Vector for Neon<LEVEL> {
     type I32 = [int32x4_t; 4];
     type F32 = [float32x4_t; 4];
-    /// From [`DOTPROD`] on, four outputs in each of the first four; before, two outputs in each, two sums of each output.
+    /// From [`DOTPROD`] on, four outputs in each of the first four; before, two outputs in each, two sums of each
+    /// output.
     type Dot = [int32x4_t; 8];
     /// All of a, then all of b.
     type Pairs = [int16x8_t; 4];
@@ -237,8 +240,8 @@ impl<const LEVEL: u8> Vector for Neon<LEVEL> {
         let mut sums = acc;
         instruction!({
             let mut x = vreinterpretq_s8_s32(vdupq_n_s32(i32::from_ne_bytes(x)));
-            // Nothing; but a compiler that knows both halves to be equal multiplies by the low one, after moving the high half of
-            // `w` down.
+            // Nothing; but a compiler that knows both halves to be equal multiplies by the low one, after moving the
+            // high half of `w` down.
             asm!("/* {x:v} */", x = inout(vreg) x, options(pure, nomem, nostack, preserves_flags));
             for (two, w) in sums.as_chunks_mut::<2>().0.iter_mut().zip(w) {
                 let w = vld1q_s8(w.as_ptr());

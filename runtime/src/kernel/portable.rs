@@ -1,6 +1,7 @@
-//! Plain Rust. [`Portable`] is the back end without vector instructions of its own: plain loops where one row lies as it was
-//! trained, and arrays of sixteen, which a compiler can vectorise, where weights lie in tiles. Shapes are in the first line of
-//! every function.
+//! Plain Rust: [`Portable`] is the back end without vector instructions of its own.
+//!
+//! It has plain loops where one row lies as it was trained, and arrays of sixteen, which a compiler can vectorise,
+//! where weights lie in tiles. Shapes are in the first line of every function.
 
 use core::array::from_fn;
 
@@ -136,7 +137,8 @@ pub(crate) fn dot_coefficients_int8(e: &[i8], u: &[i16]) -> i32 {
     e.iter().zip(u).map(|(&e, &u)| i32::from(e) * i32::from(u)).sum()
 }
 
-/// e \[fields, dim\], r upper triangle row by row: sum_d sum_{i<j} r_ij e_id e_jd, as sum_d sum_i e_id (sum_{j>i} r_ij e_jd)
+/// e \[fields, dim\], r upper triangle row by row: sum_d sum_{i<j} r_ij e_id e_jd, as sum_d sum_i e_id (sum_{j>i} r_ij
+/// e_jd)
 ///
 /// The inner sums fit an i32: `128^2 * sum|r| < 2^31`.
 #[cfg(not(any(xsfm_dsp, xsfm_mve)))]
@@ -172,8 +174,8 @@ pub(crate) fn listed_pairs_int8(e: &[i8], pairs: &[[u8; 2]], r: &[i16], dim: usi
     pairs.iter().zip(r).map(|(&[i, j], &r_ij)| i64::from(r_ij) * i64::from(dot(row(i), row(j)))).sum()
 }
 
-/// x \[inputs\], w \[outputs, inputs\], b and m \[outputs\]: y\[o\] = clamp(requantize(b_o + sum_i w_oi x_i, m_o), 0, 255), a layer with
-/// its ReLU
+/// x \[inputs\], w \[outputs, inputs\], b and m \[outputs\]: y\[o\] = clamp(requantize(b_o + sum_i w_oi x_i, m_o), 0,
+/// 255), a layer with its ReLU
 ///
 /// `x` is i8 for the first layer and u8 for the others.
 #[inline(always)]
@@ -193,8 +195,8 @@ pub(crate) fn dot_int8<X: Copy + Into<i32>>(x: &[X], w: &[i8]) -> i32 {
     x.iter().zip(w).map(|(&x, &w)| x.into() * i32::from(w)).sum()
 }
 
-/// x \[inputs\], w \[outputs, inputs\], start, m and b \[outputs\]: y\[o\] = clamp((start_o + acc_o) * m_o * scale + b_o, 0, 2^40), a
-/// hidden layer of dynamic mode; gives the largest
+/// x \[inputs\], w \[outputs, inputs\], start, m and b \[outputs\]: y\[o\] = clamp((start_o + acc_o) * m_o * scale +
+/// b_o, 0, 2^40), a hidden layer of dynamic mode; gives the largest
 #[inline(always)]
 pub(crate) fn layer_dynamic<X: Copy + Into<i32>>(
     x: &[X],

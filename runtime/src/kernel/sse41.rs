@@ -6,8 +6,8 @@ use core::arch::x86_64::*;
 
 use super::vector::{LANES, Quad, Task, Vector, WeightQuads};
 
-/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it touches no
-/// memory but that of the references it is given.
+/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it
+/// touches no memory but that of the references it is given.
 macro_rules! instruction {
     ($call:expr) => {
         // SAFETY: see the macro.

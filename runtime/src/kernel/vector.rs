@@ -1,8 +1,8 @@
 //! Sixteen lanes: what a back end must be able to do, and the loops over them that score rows.
 //!
-//! Layers in tiles (`docs/format.md`): sixteen outputs side by side, so that no sum crosses lanes. Rows that go through a layer
-//! together are interleaved, `[input][row]`, so that one pointer walks through the inputs and one through the weights, and safe
-//! code needs no bounds check in the loop.
+//! Layers in tiles (`docs/format.md`): sixteen outputs side by side, so that no sum crosses lanes. Rows that go through
+//! a layer together are interleaved, `[input][row]`, so that one pointer walks through the inputs and one through the
+//! weights, and safe code needs no bounds check in the loop.
 
 use crate::format::layout::tile::{DEPTH, OUTPUTS};
 
@@ -10,8 +10,8 @@ use crate::format::layout::tile::{DEPTH, OUTPUTS};
 pub(crate) const LANES: usize = 16;
 /// Rows that go through the layers together in a batch.
 pub(crate) const GROUP: usize = 8;
-/// Rows of a group in f32 mode, whose weights, four times as many bytes, are read half as often for it; and of one whose layers are
-/// products of [matrices](Vector::matrix).
+/// Rows of a group in f32 mode, whose weights, four times as many bytes, are read half as often for it; and of one
+/// whose layers are products of [matrices](Vector::matrix).
 pub(crate) const WIDE_GROUP: usize = 2 * GROUP;
 
 /// Rows that go through layers of [`Layout::Dsp`](crate::format::Layout::Dsp) together, on the CPUs that it is for.
@@ -19,7 +19,8 @@ pub(crate) const TWINS: usize = 2;
 /// Whether this is one of them.
 pub(crate) const HAS_TWINS: bool = cfg!(all(xsfm_dsp, not(xsfm_mve)));
 
-/// Rows that are interleaved at once in f32 mode; groups, and the rows that registers have room for, are multiples of it.
+/// Rows that are interleaved at once in f32 mode; groups, and the rows that registers have room for, are multiples of
+/// it.
 pub(crate) const FEW: usize = 4;
 /// Groups of [`WIDE_GROUP`] rows that take turns at the weights of a wide layer in f32 mode.
 pub(crate) const GROUPS: usize = 4;
@@ -34,7 +35,8 @@ pub(crate) type Quad = [u8; DEPTH];
 /// The weights of sixteen outputs for four inputs: `[OUTPUTS][DEPTH]`.
 pub(crate) type WeightQuads = [i8; OUTPUTS * DEPTH];
 
-/// Work that any back end can do; `inline(always)` all the way down, so that it is compiled for the back end's instructions.
+/// Work that any back end can do; `inline(always)` all the way down, so that it is compiled for the back end's
+/// instructions.
 pub(crate) trait Task {
     type Output;
     fn run<V: Vector>(self, v: V) -> Self::Output;
@@ -42,8 +44,8 @@ pub(crate) trait Task {
 
 /// A back end's operations on sixteen lanes. All of them are `inline(always)`.
 ///
-/// Integer operations wrap; the limits of the loader keep every final sum in its type. f32 operations are single IEEE-754
-/// operations, but for [`Vector::mul_add_f32`].
+/// Integer operations wrap; the limits of the loader keep every final sum in its type. f32 operations are single
+/// IEEE-754 operations, but for [`Vector::mul_add_f32`].
 pub(crate) trait Vector: Copy {
     /// i32 in each lane.
     type I32: Copy;
@@ -56,7 +58,8 @@ pub(crate) trait Vector: Copy {
 
     /// Whether there is more than one lane: otherwise the plain loops of [`super::portable`] serve better.
     const WIDE: bool = true;
-    /// Whether [`Vector::dot`] takes u8 inputs; i8 otherwise. The other kind is shifted by 128, which the bias makes up for.
+    /// Whether [`Vector::dot`] takes u8 inputs; i8 otherwise. The other kind is shifted by 128, which the bias makes up
+    /// for.
     const UNSIGNED: bool;
     /// Rows of a group whose sums fit the registers, with how many tiles: (8, 2), (8, 1), (4, 1), (2, 1) or (1, 1).
     const REGISTER_TILE: (usize, usize);
@@ -252,8 +255,8 @@ pub(crate) const fn is_matrix<V: Vector, const R: usize>() -> bool {
     V::MATRIX && R == WIDE_GROUP
 }
 
-/// Where a row's quad lies among the `quads` of a layer's inputs for products of matrices: in runs, `[quads / RUN, R, RUN]`, the last as
-/// long as what is left.
+/// Where a row's quad lies among the `quads` of a layer's inputs for products of matrices: in runs,
+/// `[quads / RUN, R, RUN]`, the last as long as what is left.
 #[inline(always)]
 pub(crate) fn place<const R: usize>(quad: usize, row: usize, quads: usize) -> usize {
     let run = quad / RUN * RUN;
@@ -279,8 +282,8 @@ pub(crate) trait Finish<V: Vector> {
     fn row(&mut self, v: V, channels: Self::Channels, tile: usize, row: usize, acc: V::I32);
 }
 
-/// w \[tiles, depth\], x \[depth, R\] with R 1 or [`GROUP`], or \[depth and more, R\] in [runs](place) for products of matrices: gives
-/// `finish` the sums of every tile for every row
+/// w \[tiles, depth\], x \[depth, R\] with R 1 or [`GROUP`], or \[depth and more, R\] in [runs](place) for products of
+/// matrices: gives `finish` the sums of every tile for every row
 #[inline(always)]
 pub(crate) fn layer_int8<V: Vector, const R: usize>(
     v: V,
@@ -416,11 +419,11 @@ pub(crate) trait FinishReal<V: Vector> {
     fn rows<const N: usize>(&mut self, v: V, group: usize, tile: usize, first: usize, acc: [V::F32; N]);
 }
 
-/// w \[tiles, inputs\], start \[tiles\], of each group x \[inputs, R\] with R 1, [`GROUP`] or [`WIDE_GROUP`]: gives `finish` the sums of
-/// every tile for every row
+/// w \[tiles, inputs\], start \[tiles\], of each group x \[inputs, R\] with R 1, [`GROUP`] or [`WIDE_GROUP`]: gives
+/// `finish` the sums of every tile for every row
 ///
-/// Each sum begins with its number of `start` and takes the inputs in their order, whatever the tile, the group or the CPU. Groups take
-/// turns at a tile, so that its weights come from far away once for all of them.
+/// Each sum begins with its number of `start` and takes the inputs in their order, whatever the tile, the group or the
+/// CPU. Groups take turns at a tile, so that its weights come from far away once for all of them.
 #[inline(always)]
 pub(crate) fn layer_f32<'x, V: Vector, const R: usize>(
     v: V,

@@ -1,5 +1,5 @@
-//! Dynamic mode, in tiles where the back end has vectors of sixteen and in rows otherwise: layer outputs in f32, quantised anew for each
-//! row (`docs/quantization.md`).
+//! Dynamic mode, in tiles where the back end has vectors of sixteen and in rows otherwise: layer outputs in f32,
+//! quantised anew for each row (`docs/quantization.md`).
 
 use super::tiles::{interleave, of_tile, quads, shifted, store_quads, total};
 use super::{Input, Layer, Mlp};
@@ -60,7 +60,8 @@ impl Mlp<'_, i8, f32, f32> {
         Ok((memory.take(rows * quads)?, memory.take(rows * self.widest())?))
     }
 
-    /// x \[inputs or outputs / 4 of the widest layer, R\], real \[outputs of the widest layer, R\]: the outputs, by layers in tiles
+    /// x \[inputs or outputs / 4 of the widest layer, R\], real \[outputs of the widest layer, R\]: the outputs, by
+    /// layers in tiles
     #[inline(always)]
     pub(super) fn dynamic_tiles<V: Vector, const R: usize>(
         &self,

@@ -1,5 +1,6 @@
-//! The layers of int8 and dynamic mode, and the sequence that computes them: the file's layout and the back end are what it depends on, and
-//! both are fixed when a model is loaded.
+//! The layers of int8 and dynamic mode, and the sequence that computes them.
+//!
+//! It depends on the file's layout and on the back end, and both are fixed when a model is loaded.
 
 use super::{Input, Mlp};
 use crate::error::ScoreError;
@@ -8,7 +9,8 @@ use crate::kernel::vector::{GROUP, MATRIX_OUTPUTS, Prefetch, TWINS, Vector, WIDE
 use crate::quant::steps_of;
 use crate::scratch::{Memory, Scratch};
 
-/// The MLP of int8 mode, with layer outputs whose scales are in the file, or of dynamic mode, with a scale for each row.
+/// The MLP of int8 mode, with layer outputs whose scales are in the file, or of dynamic mode, with a scale for each
+/// row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Layers<'a> {
     None,
@@ -17,8 +19,8 @@ pub(crate) enum Layers<'a> {
 }
 
 impl Layers<'_> {
-    /// Rows that go through the layers together, at most; of a microcontroller's layers whether or not this is one, for a host
-    /// states the scratch of others.
+    /// Rows that go through the layers together, at most; of a microcontroller's layers whether or not this is one, for
+    /// a host states the scratch of others.
     #[inline(always)]
     pub(crate) fn rows_together<V: Vector>(&self) -> usize {
         match self {
@@ -59,7 +61,7 @@ impl Layers<'_> {
             Layers::None => Ok(()),
             Layers::Static(mlp) if mlp.has_tiles_for::<V>() => mlp.carve_tiles(memory, inputs, rows).map(drop),
             Layers::Static(mlp) if mlp.layout() == Layout::Rows => mlp.carve_rows(memory).map(drop),
-            Layers::Static(mlp) => mlp.carve_strips(memory, inputs, if rows == TWINS { TWINS } else { 1 }).map(drop),
+            Layers::Static(mlp) => mlp.carve_fours(memory, inputs, if rows == TWINS { TWINS } else { 1 }).map(drop),
             Layers::Dynamic(mlp) if mlp.has_tiles_for::<V>() => mlp.carve_dynamic_tiles(memory, inputs, rows).map(drop),
             Layers::Dynamic(mlp) => mlp.carve_dynamic_rows(memory).map(drop),
         }
@@ -82,7 +84,7 @@ impl Layers<'_> {
             #[cfg(all(xsfm_dsp, not(xsfm_mve)))]
             _ if R == TWINS => {
                 if let Layers::Static(mlp) = self {
-                    let sums = mlp.twins(input, mlp.carve_strips(memory, input.inputs, TWINS)?);
+                    let sums = mlp.twins(input, mlp.carve_fours(memory, input.inputs, TWINS)?);
                     steps.copy_from_slice(&sums.map(|sum| term.steps(sum)));
                 }
             }
@@ -96,9 +98,9 @@ impl Layers<'_> {
                         *sum = mlp.rows(&e[..input.inputs], input.start, [h0, h1]);
                     }
                 } else {
-                    let (read, h) = mlp.carve_strips(memory, input.inputs, 1)?;
+                    let (read, h) = mlp.carve_fours(memory, input.inputs, 1)?;
                     for (sum, e) in sums.iter_mut().zip(input.rows()) {
-                        *sum = mlp.strips(e, input.start, (read, h));
+                        *sum = mlp.fours(e, input.start, (read, h));
                     }
                 }
                 for (steps, sum) in steps.iter_mut().zip(sums) {

@@ -1,5 +1,5 @@
-//! int8 mode where hidden layers lie in tiles and the back end has vectors of sixteen: integers from layer to layer, any number of rows
-//! together.
+//! int8 mode where hidden layers lie in tiles and the back end has vectors of sixteen: integers from layer to layer,
+//! any number of rows together.
 
 use super::{Input, Layer, Mlp};
 use crate::error::ScoreError;
@@ -13,8 +13,8 @@ pub(super) fn of_tile<T>(numbers: &[T], tile: usize) -> &[T; LANES] {
     &numbers.as_chunks().0[tile]
 }
 
-/// What the sums of a tile need, so that u8 and i8 inputs mean the same: a back end's inputs are shifted by 128 in the first
-/// layer or in all others ([`Vector::UNSIGNED`]), which adds `128 * sum_i w_oi` to each channel or takes it away.
+/// What the sums of a tile need, so that u8 and i8 inputs mean the same: a back end's inputs are shifted by 128 in the
+/// first layer or in all others ([`Vector::UNSIGNED`]), which adds `128 * sum_i w_oi` to each channel or takes it away.
 #[inline(always)]
 pub(crate) fn shifted<V: Vector>(v: V, sums: &[i32], is_first: bool, tile: usize) -> V::I32 {
     if V::UNSIGNED == is_first {
@@ -116,8 +116,8 @@ pub(crate) fn interleave<V: Vector, const R: usize>(e: &[i8], stride: usize, x: 
     }
 }
 
-/// Quads of a layer's inputs as they lie in the scratch: whole tiles of those that a layer before it has written, where they lie in
-/// [runs](place).
+/// Quads of a layer's inputs as they lie in the scratch: whole tiles of those that a layer before it has written, where
+/// they lie in [runs](place).
 #[inline(always)]
 pub(super) fn quads<V: Vector, const R: usize>(inputs: usize, is_first: bool) -> usize {
     let depth = inputs.div_ceil(tile::DEPTH);

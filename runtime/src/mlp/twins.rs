@@ -1,8 +1,9 @@
-//! int8 mode where hidden layers lie as [`Layout::Dsp`] has them, on a CPU with SMLAD and without MVE: two rows of a batch together.
+//! int8 mode where hidden layers lie as [`Layout::Dsp`] has them, on a CPU with SMLAD and without MVE: two rows of a
+//! batch together.
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::strips::{in_place, output_of, read_len};
+use super::fours::{in_place, output_of, read_len};
 use super::{Input, Mlp};
 use crate::format::Layout;
 use crate::kernel::dsp;
@@ -10,7 +11,7 @@ use crate::kernel::vector::TWINS;
 use crate::run::run_mut;
 
 impl Mlp<'_, i8, i32, i32> {
-    /// As [`Mlp::strips`], with as much of `e`, `read` and `h` for each row.
+    /// As [`Mlp::fours`], with as much of `e`, `read` and `h` for each row.
     pub(super) fn twins(&self, input: Input<'_>, (read, h): (&mut [u32], &mut [u8])) -> [i64; TWINS] {
         let Input { e, stride, start, .. } = input;
         let e = e.split_at(stride);

@@ -9,7 +9,7 @@ use crate::format::Layout;
 use crate::format::layout::tile;
 use crate::kernel::portable;
 use crate::kernel::vector::{Finish, FinishReal, LANES, Quad, Task, Vector, layer_f32, layer_int8, load_f32};
-use crate::mlp::{Layer, Strips, interleave, read_len, shifted};
+use crate::mlp::{Fours, Layer, interleave, read_len, shifted};
 use crate::network::Network;
 use crate::row::Row;
 use crate::score::{GatherIntegers, GatherReals, stride};
@@ -131,7 +131,8 @@ impl Task for SetContext<'_, '_, '_> {
     }
 }
 
-/// e \[context fields, dim\], r \[context fields, candidate fields\], cross \[candidate fields, dim\]: cross_jd = sum_i r_ij e_id
+/// e \[context fields, dim\], r \[context fields, candidate fields\], cross \[candidate fields, dim\]: cross_jd = sum_i
+/// r_ij e_id
 #[inline(always)]
 fn cross_int8(e: &[i8], r: &[i16], dim: usize, cross: &mut [i32]) {
     cross.fill(0);
@@ -189,7 +190,7 @@ fn begin_int8<V: Vector, B: Copy, M: Copy>(
         }
         Layout::Dsp | Layout::Mve => {
             let read = scratch.take(read_len(first.layout, first.inputs))?;
-            Strips::new(&first, true, e.as_bytes(), read).add_to(start.as_chunks_mut().0);
+            Fours::new(&first, true, e.as_bytes(), read).add_to(start.as_chunks_mut().0);
         }
     }
     Ok(())

@@ -25,8 +25,8 @@ impl Ranked {
     }
 }
 
-/// Keeps the best candidates, as many as there is room for, while their scores come in chunks: between two of them a program can do
-/// something else, such as yield to a task that is more urgent.
+/// Keeps the best candidates, as many as there is room for, while their scores come in chunks: between two of them a
+/// program can do something else, such as yield to a task that is more urgent.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

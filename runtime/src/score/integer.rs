@@ -40,7 +40,8 @@ impl IntegerContext<'_> {
         for (sum, of_context) in sums.iter_mut().zip(self.sums) {
             *sum += of_context;
         }
-        // Each product is under 2^31, but their sum over all dimensions need not be: as i64, one SMLAL multiplies and adds.
+        // Each product is under 2^31, but their sum over all dimensions need not be: as i64, one SMLAL multiplies and
+        // adds.
         sums[2] += e.iter().zip(self.cross).map(|(&e, &t)| i64::from(e) * i64::from(t)).sum::<i64>();
     }
 }
@@ -184,7 +185,8 @@ impl Fwfm<'_, i8, i16> {
     }
 }
 
-/// acc \[dim\], e \[num_fields, dim\] and [`embedding::SLACK`]: the vectors of a row; gives the sum of its feature weights
+/// acc \[dim\], e \[num_fields, dim\] and [`embedding::SLACK`]: the vectors of a row; gives the sum of its feature
+/// weights
 pub(crate) struct GatherIntegers<'t, 'm, 'r> {
     pub(crate) fwfm: &'t Fwfm<'m, i8, i16>,
     pub(crate) row: Row<'r>,

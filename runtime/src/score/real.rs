@@ -197,7 +197,8 @@ struct Arrays<'s> {
     /// \[R, stride\]
     e: &'s mut [f32],
     pairs: &'s mut [[f32; LANES]],
-    /// Inputs and outputs of a layer: in tiles \[groups, apart, R\], interleaved, in rows \[outputs of the widest layer\].
+    /// Inputs and outputs of a layer: in tiles \[groups, apart, R\], interleaved, in rows \[outputs of the widest
+    /// layer\].
     layers: [&'s mut [f32]; 2],
     apart: usize,
 }

@@ -1,8 +1,8 @@
 //! Encoded rows in an Arrow IPC file.
 //!
-//! Reading does not go through `arrow-ipc`'s array decoder: that one trusts lengths and offsets of the file (it panics on
-//! some malformed files and allocates what they ask for). The layout of our three column types is a few buffers, so they
-//! are read straight into the block, each length checked against the rows and the file first.
+//! Reading does not go through `arrow-ipc`'s array decoder: that one trusts lengths and offsets of the file (it panics
+//! on some malformed files and allocates what they ask for). The layout of our three column types is a few buffers, so
+//! they are read straight into the block, each length checked against the rows and the file first.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -456,7 +456,8 @@ impl RowsWriter {
     /// Appends a row.
     ///
     /// # Errors
-    /// A label other than 0 and 1, a wrong number of fields, an empty or too long bag; whatever the file system reports.
+    /// A label other than 0 and 1, a wrong number of fields, an empty or too long bag; whatever the file system
+    /// reports.
     pub fn push(&mut self, label: u8, row: &Row<'_>) -> Result<(), RowsError> {
         let value = |field: &str, what: String| RowsError::Value {
             path: self.path.clone(),
@@ -484,8 +485,8 @@ impl RowsWriter {
         Ok(())
     }
 
-    /// Appends all rows of a block, which has labels: the same file as by [`push`](Self::push), in a fraction of the time
-    /// where no field is a bag.
+    /// Appends all rows of a block, which has labels: the same file as by [`push`](Self::push), in a fraction of the
+    /// time where no field is a bag.
     ///
     /// # Errors
     /// Those of [`push`](Self::push).

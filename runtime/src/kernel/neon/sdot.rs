@@ -34,15 +34,16 @@ impl Neon<DOTPROD> {
 
     /// w \[depth\], x \[depth\]: the sums of one tile for one row
     ///
-    /// Four quads at a time, those beyond the last four one by one. Two chains for each sum: products of even and of odd quads.
+    /// Four quads at a time, those beyond the last four one by one. Two chains for each sum: products of even and of
+    /// odd quads.
     #[inline(always)]
     pub(super) fn run_of_sdot(self, w: &[WeightQuads], x: &[Quad]) -> [int32x4_t; 4] {
         let depth = w.len().min(x.len());
         let zero = instruction!(vdupq_n_s32(0));
         let (mut even, mut odd) = ([zero; 4], [zero; 4]);
         let ([a, b, c, d], [e, f, g, h]) = (&mut even, &mut odd);
-        // SAFETY: the token `self` proves that the CPU has `sdot`; 64 bytes of `w` and four of `x` are read for each of `depth`
-        // quads, of which both slices have as many.
+        // SAFETY: the token `self` proves that the CPU has `sdot`; 64 bytes of `w` and four of `x` are read for each of
+        // `depth` quads, of which both slices have as many.
         unsafe {
             asm!(
                 ".arch_extension dotprod",
@@ -117,8 +118,8 @@ impl Neon<DOTPROD> {
             return rows;
         }
         let [[a0, b0, c0, d0], [a1, b1, c1, d1], [a2, b2, c2, d2], [a3, b3, c3, d3]] = &mut rows;
-        // SAFETY: the token `self` proves that the CPU has `sdot`; for each of `twos`, of which both slices have as many, 128
-        // bytes of `w` are read and, from row FIRST on, 16 bytes of both quads of `x`, which have R rows.
+        // SAFETY: the token `self` proves that the CPU has `sdot`; for each of `twos`, of which both slices have as
+        // many, 128 bytes of `w` are read and, from row FIRST on, 16 bytes of both quads of `x`, which have R rows.
         unsafe {
             asm!(
                 ".arch_extension dotprod",

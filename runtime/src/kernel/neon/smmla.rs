@@ -59,8 +59,8 @@ impl Neon<I8MM> {
         // Of rows 0 and 1, and of rows 2 and 3.
         let (mut first, mut second) = ([zero; 8], [zero; 8]);
         let ([a0, a1, a2, a3, a4, a5, a6, a7], [b0, b1, b2, b3, b4, b5, b6, b7]) = (&mut first, &mut second);
-        // SAFETY: the token `self` proves that the CPU has `smmla`; for each of `twos`, of which both slices have as many, 128
-        // bytes of `w` are read and, from row FIRST on, 16 bytes of both quads of `x`, which have R rows.
+        // SAFETY: the token `self` proves that the CPU has `smmla`; for each of `twos`, of which both slices have as
+        // many, 128 bytes of `w` are read and, from row FIRST on, 16 bytes of both quads of `x`, which have R rows.
         unsafe {
             asm!(
                 ".arch_extension i8mm",

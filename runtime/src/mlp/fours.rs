@@ -1,7 +1,8 @@
-//! int8 mode where hidden layers lie in strips, or in tiles without vectors of sixteen: one row of a batch at a time, four outputs together.
+//! int8 mode where hidden layers lie in strips, or in tiles without vectors of sixteen: one row of a batch at a time,
+//! four outputs together.
 //!
-//! [`Layout::Dsp`] and [`Layout::Mve`] are for this. A CPU that a layout is not for reads it weight by weight: slow, the same bits. (Where there
-//! are vector instructions, [`crate::Model::prepare`] lays such layers in tiles.)
+//! [`Layout::Dsp`] and [`Layout::Mve`] are for this. A CPU that a layout is not for reads it weight by weight: slow,
+//! the same bits. (Where there are vector instructions, [`crate::Model::prepare`] lays such layers in tiles.)
 
 use zerocopy::IntoBytes;
 #[cfg(any(xsfm_dsp, xsfm_mve))]
@@ -36,9 +37,9 @@ pub(crate) fn read_len(layout: Layout, inputs: usize) -> usize {
 }
 
 impl Mlp<'_, i8, i32, i32> {
-    /// read and h of [`Mlp::strips`], for one row or for [twins](crate::kernel::vector::TWINS).
+    /// read and h of [`Mlp::fours`], for one row or for [twins](crate::kernel::vector::TWINS).
     #[inline(always)]
-    pub(crate) fn carve_strips<'s>(
+    pub(crate) fn carve_fours<'s>(
         &self,
         memory: &mut impl Memory<'s>,
         inputs: usize,
@@ -49,14 +50,15 @@ impl Mlp<'_, i8, i32, i32> {
         Ok((memory.take(rows * read)?, memory.take(rows * widest)?))
     }
 
-    /// e \[inputs\] and slack, read \[[`read_len`] of the widest layer\], h \[[`Mlp::widest`]\]: the accumulator of the output layer
-    pub(crate) fn strips(&self, e: &[i8], start: Option<&[i32]>, (read, h): (&mut [u32], &mut [u8])) -> i64 {
+    /// e \[inputs\] and slack, read \[[`read_len`] of the widest layer\], h \[[`Mlp::widest`]\]: the accumulator of the
+    /// output layer
+    pub(crate) fn fours(&self, e: &[i8], start: Option<&[i32]>, (read, h): (&mut [u32], &mut [u8])) -> i64 {
         let (hidden, output) = self.split();
         for n in 0..hidden {
             let layer = self.layer_from(n, start);
             let x = if n == 0 { e.as_bytes() } else { &*h };
-            let strips = Strips::new(&layer, n == 0, x, read);
-            strips.layer(layer.biases.as_chunks().0, layer.multipliers.as_chunks().0, h.as_chunks_mut().0);
+            let fours = Fours::new(&layer, n == 0, x, read);
+            fours.layer(layer.biases.as_chunks().0, layer.multipliers.as_chunks().0, h.as_chunks_mut().0);
         }
         output_of(output, h)
     }
@@ -77,7 +79,7 @@ pub(super) fn output_of(output: Layer<'_, i8, i32, i32>, h: &[u8]) -> i64 {
 }
 
 /// A layer's sums, four at a time.
-pub(crate) struct Strips<'a> {
+pub(crate) struct Fours<'a> {
     layout: Layout,
     is_first: bool,
     inputs: usize,
@@ -85,8 +87,9 @@ pub(crate) struct Strips<'a> {
     read: &'a [u32],
 }
 
-impl<'a> Strips<'a> {
-    /// x \[inputs\] and what fills a block: i8 for the first layer and u8 for the others; `read` \[[`read_len`]\] is filled with it.
+impl<'a> Fours<'a> {
+    /// x \[inputs\] and what fills a block: i8 for the first layer and u8 for the others; `read` \[[`read_len`]\] is
+    /// filled with it.
     pub(crate) fn new<B, M>(layer: &Layer<'a, i8, B, M>, is_first: bool, x: &[u8], read: &'a mut [u32]) -> Self {
         let Layer { inputs, layout, weights, .. } = *layer;
         let read = run_mut(read, 0, read_len(layout, inputs));
@@ -109,7 +112,7 @@ impl<'a> Strips<'a> {
                 }
             }
         }
-        Strips { layout, is_first, inputs, weights, read }
+        Fours { layout, is_first, inputs, weights, read }
     }
 
     /// y\[o\] = clamp(requantize(acc_o + bias\[o\], multiplier\[o\]), 0, 255)
