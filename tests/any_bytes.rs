@@ -1,5 +1,5 @@
-//! Any bytes: a packed file cut at every length, with every byte changed, and random manifests. Never a panic, never a read
-//! out of bounds; an error, or a finite score.
+//! Any bytes: a packed file cut at every length, with every byte changed, and random manifests. Never a panic, never a
+//! read out of bounds; an error, or a finite score.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -88,8 +88,8 @@ fn outcome(bytes: &[u8]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// [`Int8Model`] refuses what [`Model`] refuses, but what is wrong with names alone, and scores what it accepts: with the same bits,
-/// which `outcome` compares with those of all back ends.
+/// [`Int8Model`] refuses what [`Model`] refuses, but what is wrong with names alone, and scores what it accepts: with
+/// the same bits, which `outcome` compares with those of all back ends.
 fn small_programs_agree(loaded: &Result<Model<'_>, LoadError>, bytes: &[u8]) {
     match (loaded, Int8Model::from_bytes_skipping_checksum(bytes)) {
         (Ok(model), Ok(small)) => {

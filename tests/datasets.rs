@@ -76,7 +76,8 @@ impl Bench {
     }
 }
 
-/// 1,200 rows: users of one parity like items of the same. Frequencies of the users differ, so that their order is known.
+/// 1,200 rows: users of one parity like items of the same. Frequencies of the users differ, so that their order is
+/// known.
 fn rows() -> String {
     let mut rng = StdRng::seed_from_u64(5);
     let mut text = String::from("label,user,item,tags\n");
@@ -97,7 +98,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The folders of data sets that differ from `base`: in the vocabulary, with the words that say where; or in their rows, with the file.
+/// The folders of data sets that differ from `base`: in the vocabulary, with the words that say where; or in their
+/// rows, with the file.
 const VOCABULARIES: [(&str, &str); 4] = [
     ("order", "\"user\": the first token that differs is that of index 1"),
     ("more", "\"item\": the first token that differs is that of index 16"),
@@ -208,7 +210,8 @@ fn what_was_begun_with_other_data_does_not_go_on() {
     let resume = format!("train train --data live --out begun {FLAGS} --resume");
     let run = format!("train run 1-row.toml --data live --out runs --xsfm {xsfm}");
     let fit = format!(
-        "train fit --teacher-minutes 0 --data live --out fit --space space.toml --budget 100KiB --trials 1 --seeds 1 --xsfm {xsfm}"
+        "train fit --teacher-minutes 0 --data live --out fit --space space.toml --budget 100KiB --trials 1 --seeds 1 \
+         --xsfm {xsfm}"
     );
     let commands = [(&resume, "begun"), (&run, "outcome.json"), (&fit, "common.json")];
     commands.iter().for_each(|(command, _)| drop(bench.succeed(command)));

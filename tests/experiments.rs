@@ -1,4 +1,5 @@
-//! `xsfm-train run`, `report` and `fit` on small tables: what is made, what is not made again, and what a kill at any moment costs: nothing.
+//! `xsfm-train run`, `report` and `fit` on small tables: what is made, what is not made again, and what a kill at any
+//! moment costs: nothing.
 //!
 //! Needs `XSFM_TRAIN` and `XSFM`, the two programs; `cargo xtask test` sets them.
 #![cfg(unix)]
@@ -18,20 +19,23 @@ use xsfm_tests::trainer::{prepare_rows, program, run};
 const ROWS: [(&str, &str); 7] = [
     (
         "defaults",
-        "dataset = 'Planted'\nseeds = [1, 2]\n[train]\nembed_dim = 4\nepochs = 6\nbatch_size = 256\nlearning_rate = 0.01\n",
+        "dataset = 'Planted'\nseeds = [1, 2]\n[train]\nembed_dim = 4\nepochs = 6\n\
+         batch_size = 256\nlearning_rate = 0.01\n",
     ),
     ("1-teacher", "title = 'T'\ntable = 'A'\n[train]\nhidden = [16]\n"),
     ("2-both", "title = 'Mean'\ntable = 'A'\nensemble = ['teacher:1-2']\n"),
     (
         "3-student",
-        "title = 'S'\ntable = 'B'\nteacher = ['teacher:1-2']\n[train]\nquantize = true\nquantize_epochs = 3\n[pack]\nmode = 'int8'\n",
+        "title = 'S'\ntable = 'B'\nteacher = ['teacher:1-2']\n[train]\nquantize = true\n\
+         quantize_epochs = 3\n[pack]\nmode = 'int8'\n",
     ),
     ("4-dynamic", "title = 'D'\ntable = 'B'\nmodel = 'teacher'\n[pack]\nmode = 'dynamic'\ncalibrate = true\n"),
     ("5-pruned", "title = 'P'\ntable = 'B'\nfrom = 'teacher'\n[train]\nprune_layers = 0.5\nprune_epochs = 2\n"),
     // Users have 40 training rows each, give or take 6.
     (
         "6-few",
-        "title = 'F'\ntable = 'B'\nteacher = ['teacher']\nmin_count = 40\n[train]\nhidden = [4]\n[pack]\nmode = 'int8'\ncalibrate = true\n",
+        "title = 'F'\ntable = 'B'\nteacher = ['teacher']\nmin_count = 40\n[train]\n\
+         hidden = [4]\n[pack]\nmode = 'int8'\ncalibrate = true\n",
     ),
 ];
 
@@ -100,7 +104,8 @@ fn a_run_that_is_killed_again_and_again_ends_as_an_unbroken_one() {
     let Some(table) = Table::new() else { return };
     let start = Instant::now();
     assert!(table.command("whole").status().unwrap().success());
-    // All in all less than half of what the whole takes: children that outlive their parent go on, and the last run shall find work too.
+    // All in all less than half of what the whole takes: children that outlive their parent go on, and the last run
+    // shall find work too.
     let most = start.elapsed() / 25;
     let whole = table.report("whole");
     for title in ["| T |", "| Mean |", "| S |", "| D |", "| F |", "| P |"] {
@@ -154,7 +159,8 @@ fn what_is_made_stays_and_what_changed_is_told() {
     assert!(!run.status.success() && words.contains("hidden was [16], now [8]"), "{words}");
 }
 
-/// A row that diverges is told, and stops neither the others nor the report; what needs it is not begun, and nothing of it is tried again.
+/// A row that diverges is told, and stops neither the others nor the report; what needs it is not begun, and nothing of
+/// it is tried again.
 #[test]
 fn a_row_that_diverges_stops_no_other() {
     let Some(table) = Table::new() else { return };
@@ -401,7 +407,8 @@ fn fit_goes_on_where_a_trial_diverges() {
     let Some(table) = Table::new() else { return };
     let space = |name: &str, rates: &str| {
         let text = format!(
-            "[train]\nepochs = 2\nbatch_size = 256\n[try]\nembed_dim = [4]\nhidden = ['none', [4]]\nlearning_rate = {rates}\n"
+            "[train]\nepochs = 2\nbatch_size = 256\n[try]\nembed_dim = [4]\n\
+             hidden = ['none', [4]]\nlearning_rate = {rates}\n"
         );
         fs::write(table.folder.path().join(name), text).unwrap();
     };

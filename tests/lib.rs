@@ -154,8 +154,8 @@ pub struct Rows {
 const CONTEXT_RUN: usize = 11;
 
 impl Rows {
-    /// `count` random rows for a model with these fields (features, whether a bag), bags of 1 to 8 indices. Some fields are the
-    /// context's, which change with every eleventh row only.
+    /// `count` random rows for a model with these fields (features, whether a bag), bags of 1 to 8 indices. Some fields
+    /// are the context's, which change with every eleventh row only.
     pub fn random(fields: &[(u32, bool)], count: usize, seed: u64) -> Self {
         Self::with_bags_up_to(fields, count, 8, seed)
     }
@@ -302,8 +302,8 @@ fn ranked_scores(model: &Model<'_>, rows: &Rows) -> Result<Vec<Score>, ScoreErro
     Ok(scores)
 }
 
-/// The scores of `rows` in every way that there is, each with its name: on every back end of this CPU, with layers as they were
-/// packed and prepared, one by one, in a batch, and as candidates.
+/// The scores of `rows` in every way that there is, each with its name: on every back end of this CPU, with layers as
+/// they were packed and prepared, one by one, in a batch, and as candidates.
 ///
 /// # Errors
 /// The first row's that has no score.

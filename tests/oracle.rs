@@ -117,7 +117,8 @@ fn equals_the_oracle(integers: &QuantizedModel, rows: &Rows, target: Target) -> 
     Ok(())
 }
 
-/// The model of all parameters' magnitudes: its logit is the sum of the magnitudes that rounding errors are relative to.
+/// The model of all parameters' magnitudes: its logit is the sum of the magnitudes that rounding errors are relative
+/// to.
 fn magnitudes(model: &FloatModel) -> FloatModel {
     let mut model = model.clone();
     let fields = model.fields.iter_mut();

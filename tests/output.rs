@@ -1,5 +1,5 @@
-//! `fit`, which needs both programs, where nobody reads what it prints, or it cannot be written. The other commands are in
-//! `trainer/tests/output.rs` and `convert/tests/output.rs`.
+//! `fit`, which needs both programs, where nobody reads what it prints, or it cannot be written. The other commands are
+//! in `trainer/tests/output.rs` and `convert/tests/output.rs`.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -1,9 +1,9 @@
-//! Valid files with extreme numbers: weights, biases, multipliers and shifts at the ends of their ranges and a little beyond, padding that
-//! is not zero, in every mode and layout. What one reader refuses all refuse, and what is read scores the same, bit by bit, whoever
-//! scores it.
+//! Valid files with extreme numbers: weights, biases, multipliers and shifts at the ends of their ranges and a little
+//! beyond, padding that is not zero, in every mode and layout. What one reader refuses all refuse, and what is read
+//! scores the same, bit by bit, whoever scores it.
 //!
-//! A case is a seed, or bytes of a fuzzer (`runtime/fuzz`); [`Fuzzer::run`] panics where two disagree. `docs/security.md` says what is
-//! compared with what, and how to run millions of them.
+//! A case is a seed, or bytes of a fuzzer (`runtime/fuzz`); [`Fuzzer::run`] panics where two disagree.
+//! `docs/security.md` says what is compared with what, and how to run millions of them.
 
 mod bases;
 mod change;

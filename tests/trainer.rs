@@ -1,4 +1,5 @@
-//! What tests of the trainer's programs share. They need libtorch: `cargo xtask test` builds them and says where they are.
+//! What tests of the trainer's programs share. They need libtorch: `cargo xtask test` builds them and says where they
+//! are.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

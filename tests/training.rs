@@ -1,7 +1,7 @@
 //! Quantisation-aware training and the packed model are the same numbers: raw rows, `xsfm-train`, pack, score, compare.
 //!
-//! Needs the trainer, and so libtorch: `XSFM_TRAIN` names its binary. `cargo xtask test` sets it; without it the tests say that
-//! they were skipped.
+//! Needs the trainer, and so libtorch: `XSFM_TRAIN` names its binary. `cargo xtask test` sets it; without it the tests
+//! say that they were skipped.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 

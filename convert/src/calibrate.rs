@@ -1,7 +1,7 @@
 //! Finds the scales that the weights do not give, and the rounding, by what they do to the logits of sample rows.
 //!
-//! 1. Scales start at the range of what they scale (min-max). Then tables, composed vectors and each layer's activations take
-//!    turns: every [`Rule`] is tried, and the one with the smallest mean |logit error| stays.
+//! 1. Scales start at the range of what they scale (min-max). Then tables, composed vectors and each layer's
+//!    activations take turns: every [`Rule`] is tried, and the one with the smallest mean |logit error| stays.
 //! 2. Tables and layers are rounded anew ([`crate::rounding`]); what does not lower the error is not kept.
 //! 3. The mean error goes into the bias.
 
@@ -197,7 +197,8 @@ fn check_variation(model: &FloatModel, logits: &[f64], distinct_rows: usize) -> 
     }
     let count = logits.len();
     Err(Error::Quantize(format!(
-        "calibration needs rows whose logits vary: those of the {count} rows given, {distinct_rows} of them distinct, deviate by \
+        "calibration needs rows whose logits vary: those of the {count} rows given, {distinct_rows} of them \
+         distinct, deviate by \
          {of_samples:.3e}, those of random rows by {of_probes:.3e}"
     )))
 }

@@ -50,7 +50,10 @@ pub enum Error {
         expected: Vec<usize>,
     },
     /// A tensor that the model has no place for.
-    #[error("{}: tensor `{tensor}` of shape {shape:?} has no place in {model}: weights are never left out silently", path.display())]
+    #[error(
+        "{}: tensor `{tensor}` of shape {shape:?} has no place in {model}: weights are never left out silently",
+        path.display()
+    )]
     UnexpectedTensor {
         /// The file.
         path: PathBuf,

@@ -1,4 +1,5 @@
-//! What does not depend on the input is computed once, here: BatchNorm goes into its Linear layer, the field matrix becomes pairs.
+//! What does not depend on the input is computed once, here: BatchNorm goes into its Linear layer, the field matrix
+//! becomes pairs.
 
 use xsfm_interchange::checkpoint::BATCH_NORM_EPSILON;
 
@@ -48,8 +49,8 @@ impl Linear {
 
 /// `r_ij = (W_ij + W_ji) / 2` for i < j; `None` where no pair has a weight.
 ///
-/// Pairs whose weight is exactly 0 were pruned. Where at least half of them were, the list names the others: it costs as
-/// many bytes as the weights.
+/// Pairs whose weight is exactly 0 were pruned. Where at least half of them were, the list names the others: it costs
+/// as many bytes as the weights.
 pub(crate) fn pairs_of_matrix(num_fields: usize, matrix: &[f32]) -> Option<Pairs<f32>> {
     // W [num_fields, num_fields] -> r, the upper triangle row by row
     let upper = PairList::Dense.pairs(num_fields);

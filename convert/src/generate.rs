@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use xsfm_runtime::{Backend, Model, ScratchBlock};
+use xsfm_runtime::{Backend, Model, Ranker, ScratchBlock};
 
 use crate::error::Error;
 
@@ -25,13 +25,20 @@ pub struct Source {
     pub bytes: Vec<u8>,
 }
 
-/// The code for `packed`, whose names start with `name`.
+/// The code for `packed`, whose names start with `name`. `context_fields`: those of a ranker's context, by number,
+/// where candidates are ranked.
 ///
 /// # Errors
-/// A name that code in this language cannot have: see [`check_name`].
-pub fn generate(packed: &[u8], model: &Model<'_>, name: &str, language: Language) -> Result<Vec<Source>, Error> {
+/// A name that code in this language cannot have: see [`check_name`]; fields that a context cannot have.
+pub fn generate(
+    packed: &[u8],
+    model: &Model<'_>,
+    name: &str,
+    language: Language,
+    context_fields: &[usize],
+) -> Result<Vec<Source>, Error> {
     check_name(name, language).map_err(Error::Input)?;
-    let facts = Facts::new(packed, model);
+    let facts = Facts::new(packed, model, context_fields)?;
     let source = |ending, text: String| Source { name: format!("{name}{ending}"), bytes: text.into_bytes() };
     Ok(match language {
         Language::Rust => {
@@ -44,7 +51,8 @@ pub fn generate(packed: &[u8], model: &Model<'_>, name: &str, language: Language
 /// Whether code in this language, and its files, can have a name; the message says why not.
 ///
 /// # Errors
-/// Other characters than lowercase letters, digits and `_`, another first one than a letter, or a name that means something else.
+/// Other characters than lowercase letters, digits and `_`, another first one than a letter, or a name that means
+/// something else.
 pub fn check_name(name: &str, language: Language) -> Result<(), String> {
     if name != identifier(name) || name.starts_with('_') {
         return Err(format!("{name:?} is not a name: lowercase letters, digits and _, a letter first"));
@@ -73,7 +81,8 @@ pub fn usable_name(text: &str, language: Language) -> String {
     if check_name(&with_letter, language).is_ok() { with_letter } else { format!("{with_letter}_model") }
 }
 
-/// Keywords of Rust 2024, also those that are kept for later, and the crates that generated code, or any other, names by a path.
+/// Keywords of Rust 2024, also those that are kept for later, and the crates that generated code, or any other, names
+/// by a path.
 const RUST_WORDS: [&str; 55] = [
     "abstract",
     "alloc",
@@ -177,8 +186,11 @@ pub fn identifier(text: &str) -> String {
 struct Facts {
     bytes: usize,
     scratch_blocks: usize,
+    batch_scratch_blocks: usize,
     embed_dim: usize,
     fields: Vec<Field>,
+    /// Fields of a context, and blocks of a ranker's memory.
+    ranker: Option<(Vec<usize>, usize)>,
 }
 
 struct Field {
@@ -190,9 +202,13 @@ struct Field {
 }
 
 impl Facts {
-    fn new(packed: &[u8], model: &Model<'_>) -> Self {
+    fn new(packed: &[u8], model: &Model<'_>, context_fields: &[usize]) -> Result<Self, Error> {
         // What a microcontroller needs, not this machine.
-        let scratch_blocks = model.with_backend(Backend::Portable).unwrap_or(*model).scratch_blocks();
+        let model = &model.with_backend(Backend::Portable).unwrap_or(*model);
+        let ranker = match context_fields {
+            [] => None,
+            fields => Some((fields.to_vec(), Ranker::blocks(model, fields).map_err(Error::row(0))?)),
+        };
         let mut taken = BTreeSet::new();
         let fields = model.fields().enumerate().map(|(number, field)| {
             let mut identifier = identifier(field.name);
@@ -205,12 +221,18 @@ impl Facts {
             }
             Field { name: field.name.to_owned(), identifier, features: field.features, bag: field.bag }
         });
-        let (bytes, embed_dim) = (packed.len(), model.embed_dim());
-        Facts { bytes, scratch_blocks, embed_dim, fields: fields.collect() }
+        Ok(Facts {
+            bytes: packed.len(),
+            scratch_blocks: model.scratch_blocks(),
+            batch_scratch_blocks: model.batch_scratch_blocks(),
+            embed_dim: model.embed_dim(),
+            fields: fields.collect(),
+            ranker,
+        })
     }
 
     fn rust(&self, name: &str) -> String {
-        let Facts { bytes, scratch_blocks, embed_dim, fields } = self;
+        let Facts { bytes, scratch_blocks, batch_scratch_blocks, embed_dim, fields, ranker } = self;
         let num_fields = fields.len();
         let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
         let mut text = format!(
@@ -225,6 +247,8 @@ pub const NUM_FIELDS: usize = {num_fields};
 pub const EMBED_DIM: usize = {embed_dim};
 /// Blocks of scratch that a scorer needs without vector instructions, as on a microcontroller; elsewhere ask the model.
 pub const SCRATCH_BLOCKS: usize = {scratch_blocks};
+/// The same of a scorer that takes rows of a batch together.
+pub const BATCH_SCRATCH_BLOCKS: usize = {batch_scratch_blocks};
 /// The packed model, for `Model::from_bytes`.
 pub static MODEL: xsfm_runtime::Aligned<[u8; BYTES]> = xsfm_runtime::Aligned(*include_bytes!(\"{name}.xsfm\"));
 /// The names of the fields in the order of a row.
@@ -245,11 +269,22 @@ pub mod field {{
             );
         }
         text.push_str("}\n");
+        if let Some((context, blocks)) = ranker {
+            let _ = write!(
+                text,
+                "/// The fields of a ranker's context.
+pub const CONTEXT_FIELDS: [usize; {}] = {context:?};
+/// Blocks of memory that a ranker needs with them, without vector instructions.
+pub const RANKER_BLOCKS: usize = {blocks};
+",
+                context.len()
+            );
+        }
         text
     }
 
     fn header(&self, name: &str) -> String {
-        let Facts { bytes, scratch_blocks, embed_dim, fields } = self;
+        let Facts { bytes, scratch_blocks, batch_scratch_blocks, embed_dim, fields, ranker } = self;
         let (upper, num_fields) = (name.to_uppercase(), fields.len());
         let mut text = format!(
             "/* The model {name}; written by `xsfm generate`. */
@@ -264,8 +299,11 @@ pub mod field {{
 #define {upper}_NUM_FIELDS {num_fields}u
 /* Length of a field's vector. */
 #define {upper}_EMBED_DIM {embed_dim}u
-/* Blocks of scratch that a scorer needs without vector instructions, as on a microcontroller; elsewhere ask xsfm_get_info. */
+/* Blocks of scratch that a scorer needs without vector instructions, as on a microcontroller; elsewhere ask
+   xsfm_get_info. */
 #define {upper}_SCRATCH_BLOCKS {scratch_blocks}u
+/* The same of a scorer that takes rows of a batch together. */
+#define {upper}_BATCH_SCRATCH_BLOCKS {batch_scratch_blocks}u
 
 /* Where each field is in a row. */
 "
@@ -273,6 +311,21 @@ pub mod field {{
         for (number, Field { identifier, features, bag, .. }) in fields.iter().enumerate() {
             let (constant, bag) = (identifier.to_uppercase(), if *bag { ", a bag" } else { "" });
             let _ = writeln!(text, "#define {upper}_FIELD_{constant} {number}u /* {features} features{bag} */");
+        }
+        if let Some((context, blocks)) = ranker {
+            let numbers: Vec<String> = context.iter().map(|field| format!("{field}u")).collect();
+            let _ = write!(
+                text,
+                "
+/* The fields of a ranker's context, for an array, and how many they are. */
+#define {upper}_CONTEXT_FIELDS {{{}}}
+#define {upper}_NUM_CONTEXT_FIELDS {}u
+/* Blocks of memory that a ranker needs with them, without vector instructions. */
+#define {upper}_RANKER_BLOCKS {blocks}u
+",
+                numbers.join(", "),
+                context.len()
+            );
         }
         let _ = write!(
             text,

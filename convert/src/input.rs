@@ -59,8 +59,8 @@ pub fn vocabulary(model: &Model<'_>) -> Option<Vocabulary> {
     model.manifest().ok().and_then(|manifest| Vocabulary::from_bytes(manifest.vocabulary))
 }
 
-/// Compares the data set of an Arrow file of rows with that of a checkpoint, where both say what they are. Gives what to tell the user:
-/// other rows of the same vocabulary do no harm, but may not be those that were meant.
+/// Compares the data set of an Arrow file of rows with that of a checkpoint, where both say what they are. Gives what
+/// to tell the user: other rows of the same vocabulary do no harm, but may not be those that were meant.
 ///
 /// # Errors
 /// Another vocabulary; the message names the field and the first token that differs.
@@ -72,7 +72,8 @@ pub fn compare_data(rows: &Path, checkpoint: &Path) -> Result<Option<String>, Er
     let data = Dataset::open(folder).map_err(|error| Error::Input(error.to_string()))?;
     if let Some(problem) = data.vocabulary_problem(&Schema::load(&checkpoint.join(SCHEMA))?, checkpoint) {
         return Err(Error::Input(format!(
-            "{}: {problem}: the model would take one token for another; prepare the rows with the vocabulary that it was trained with, \
+            "{}: {problem}: the model would take one token for another; prepare the rows with the vocabulary that it \
+             was trained with, \
              or train it anew",
             rows.display()
         )));
@@ -113,7 +114,8 @@ pub fn rows(path: &Path, bounds: Bounds) -> Result<(Blocks, Option<u64>), Error>
             let which = if is_known { "the rows do" } else { "the model does" };
             let path = path.display();
             output::say(format_args!(
-                "NOTE: {path}: {which} not say which vocabulary its indices are of; nothing can tell whether it is the same"
+                "NOTE: {path}: {which} not say which vocabulary its indices are of; nothing can tell whether it is \
+                 the same"
             ));
         }
         let rows = reader.num_rows();

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`checkpoint`] | checkpoint folder | [`FloatModel`](model::FloatModel), BatchNorm folded |
 //! | [`import`] | folder of a model trained elsewhere | [`FloatModel`](model::FloatModel) |
-//! | [`calibrate`], [`rounding`] | [`FloatModel`](model::FloatModel), rows | the scales and the rounding with the smallest logit error |
+//! | [`calibrate`], [`rounding`] | [`FloatModel`](model::FloatModel), rows | scales and rounding of least error |
 //! | [`low_rank`] | [`FloatModel`](model::FloatModel) | the same with factors in place of pairs |
 //! | [`quantize`] | [`FloatModel`](model::FloatModel), scales | [`QuantizedModel`](model::QuantizedModel) |
 //! | [`pack`] | either model | the bytes of an `.xsfm` file |
@@ -13,7 +13,7 @@
 //! | [`mod@generate`] | a packed file | the same model as Rust or C code |
 //! | [`export`] | [`FloatModel`](model::FloatModel) | the bytes of an ONNX file, for other engines |
 //! | [`mod@analyze`] | a packed file, a microcontroller | whether it fits there, and what a score takes |
-//! | [`inspect`], [`validate`], [`score`], [`bench`](mod@bench) | a packed file | what it holds, what packing cost, scores, time |
+//! | [`inspect`], [`validate`], [`score`], [`bench`](mod@bench) | a packed file | what it holds, costs, scores, time |
 //! | [`input`], [`mapped`] | paths | models, and rows in blocks; packed files in memory |
 //! | [`reference`](mod@reference) | either model, a row | the logit, by the plainest loops: the oracle of every test |
 

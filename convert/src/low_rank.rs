@@ -8,10 +8,11 @@ use xsfm_runtime::format::limit;
 use crate::error::Error;
 use crate::model::{FloatModel, LowRank, Pairs};
 
-/// Replaces the pairs of `model` by `rank` factors; gives what they miss: the norm of the error over that of the weights.
+/// Replaces the pairs of `model` by `rank` factors; gives what they miss: the norm of the error over that of the
+/// weights.
 ///
-/// The diagonal of the matrix, which no pair reads, is free. It starts at 0 and becomes that of the approximation, again and again:
-/// each round lowers the error off the diagonal, or leaves it.
+/// The diagonal of the matrix, which no pair reads, is free. It starts at 0 and becomes that of the approximation,
+/// again and again: each round lowers the error off the diagonal, or leaves it.
 ///
 /// # Errors
 /// A model without pairs, or a rank that is not between 1 and its number of fields or 64.

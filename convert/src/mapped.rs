@@ -38,10 +38,10 @@ impl Mapped {
 
 #[allow(unsafe_code, reason = "a call to C")]
 fn map(file: &File) -> io::Result<Mmap> {
-    // SAFETY: it is sound while nobody writes to the file in place, which no program can prove of the others. This project's write
-    // beside a file and rename (`xsfm_interchange::atomic`), after which the mapping still has the file that was opened. Whoever cuts
-    // the file short ends this program with SIGBUS at the next look beyond its end; Rust's types read nothing else for it. docs/security.md
-    // asks the same of others.
+    // SAFETY: it is sound while nobody writes to the file in place, which no program can prove of the others. This
+    // project's write beside a file and rename (`xsfm_interchange::atomic`), after which the mapping still has the file
+    // that was opened. Whoever cuts the file short ends this program with SIGBUS at the next look beyond its end;
+    // Rust's types read nothing else for it. docs/security.md asks the same of others.
     unsafe { Mmap::map(file) }
 }
 

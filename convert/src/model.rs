@@ -1,4 +1,5 @@
-//! A model on its way to a packed file: real numbers after folding ([`FloatModel`]), then integers ([`QuantizedModel`]).
+//! A model on its way to a packed file: real numbers after folding ([`FloatModel`]), then integers
+//! ([`QuantizedModel`]).
 
 use std::borrow::Cow;
 
@@ -234,7 +235,8 @@ pub struct QuantizedLayer<B, M> {
     pub weights: Vec<i8>,
     /// `[outputs]`: in steps of the accumulator; real in dynamic mode.
     pub biases: Vec<B>,
-    /// `[outputs]`; empty for the output layer of int8 mode, which keeps its accumulator. Dynamic mode: `accumulator_scales`.
+    /// `[outputs]`; empty for the output layer of int8 mode, which keeps its accumulator. Dynamic mode:
+    /// `accumulator_scales`.
     pub multipliers: Vec<M>,
     /// `[outputs]`: what one step of each channel's accumulator is worth; in dynamic mode, for inputs of step 1.
     pub accumulator_scales: Vec<f64>,

@@ -284,7 +284,8 @@ impl FileWriter {
         }))?;
         let weights: Vec<i8> = layers.iter().flat_map(|layer| layer.weights.iter().copied()).collect();
         let biases: Vec<B> = layers.iter().flat_map(|layer| layer.biases.iter().copied()).collect();
-        // An output layer that keeps its accumulator has its place filled, so that biases and multipliers share their offsets.
+        // An output layer that keeps its accumulator has its place filled, so that biases and multipliers share their
+        // offsets.
         let padded = |layer: &QuantizedLayer<B, M>| {
             let mut multipliers = layer.multipliers.clone();
             multipliers.resize(layer.outputs, M::default());

@@ -1,13 +1,14 @@
-//! Another scale and bias of the logits, in a packed file: `z' = a z + b` ([`Platt`]), without one more operation where it is scored.
+//! Another scale and bias of the logits, in a packed file: `z' = a z + b` ([`Platt`]), without one more operation where
+//! it is scored.
 //!
 //! | mode | what changes | z' is off by |
 //! |---|---|---|
-//! | f32 | weights of first-order terms, pairs, output layer, times a; low-rank factors, times sqrt(a); bias | rounding of f32 |
-//! | int8 | the terms' multipliers, times a; the bias | rounding to steps of 2^-16, half a step a term, before and after |
+//! | f32 | weights of first-order terms, pairs, output layer, times a; factors, times sqrt(a); bias | rounding of f32 |
+//! | int8 | the terms' multipliers, times a; the bias | rounding to steps of 2^-16, half a step a term, twice |
 //! | dynamic | the same, and the output layer's multiplier and bias, times a | the same |
 //!
-//! So scores keep their order but where they are closer than this rounding. With a = 1, int8 and dynamic logits are moved by whole
-//! steps, all by the same number, and keep their order exactly.
+//! So scores keep their order but where they are closer than this rounding. With a = 1, int8 and dynamic logits are
+//! moved by whole steps, all by the same number, and keep their order exactly.
 
 use xsfm_interchange::metrics::platt::Platt;
 use xsfm_interchange::quantization::{LOGIT_STEP, logit_bias, term};
@@ -22,12 +23,14 @@ use crate::target::Source;
 /// The same model with other logits.
 ///
 /// # Errors
-/// Not a model; a scale that is not positive, which would turn the ranking around; numbers that become too large for the format.
+/// Not a model; a scale that is not positive, which would turn the ranking around; numbers that become too large for
+/// the format.
 pub fn apply(packed: &[u8], platt: Platt) -> Result<Packed, Error> {
     let Platt { scale, bias } = platt;
     if !(scale > 0.0 && scale.is_finite() && bias.is_finite()) {
         return Err(Error::Input(format!(
-            "a scale of {scale:?} and a bias of {bias:?}: logits are multiplied with a positive number, and no result is infinite"
+            "a scale of {scale:?} and a bias of {bias:?}: logits are multiplied with a positive number, and no \
+             result is infinite"
         )));
     }
     // Nothing is scored.
@@ -63,7 +66,8 @@ fn reals(source: &Source<'_>, scale: f64) -> Result<Sections, Error> {
     for kind in [SectionKind::FeatureWeights, SectionKind::FieldVectors, SectionKind::PairWeights] {
         scaled.push((kind, times(source, kind, usize::MAX, scale)?.as_bytes().to_vec()));
     }
-    // The factors enter squared, and the diagonal takes away what they add on it: it is computed from them as they were rounded.
+    // The factors enter squared, and the diagonal takes away what they add on it: it is computed from them as they were
+    // rounded.
     let factors = times(source, SectionKind::LowRankFactors, usize::MAX, scale.sqrt())?;
     let (num_fields, signs) = (source.manifest.num_fields.into(), source.numbers::<i8>(SectionKind::LowRankSigns));
     let of_field = |field: usize| {

@@ -1,4 +1,5 @@
-//! Real numbers to integers, as `docs/quantization.md` says: with given scales, quantised and simulated models are the same.
+//! Real numbers to integers, as `docs/quantization.md` says: with given scales, quantised and simulated models are the
+//! same.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,5 @@
-//! Both arithmetics by the plainest loops, written from the equations alone: the oracles that everything else is compared with.
+//! Both arithmetics by the plainest loops, written from the equations alone: the oracles that everything else is
+//! compared with.
 
 use ndarray::{Array1, Array2, ArrayView1};
 use xsfm_interchange::config::{FieldConfig, ModelConfig, Operation};
@@ -96,8 +97,8 @@ pub struct IntegerTrace {
     pub logit: i64,
 }
 
-/// The integers of `docs/quantization.md`, each in a type so wide that nothing can overflow; and the f32 numbers of dynamic
-/// mode, in the order in which they are written there.
+/// The integers of `docs/quantization.md`, each in a type so wide that nothing can overflow; and the f32 numbers of
+/// dynamic mode, in the order in which they are written there.
 ///
 /// # Errors
 /// A row that does not fit the model.

@@ -1,10 +1,10 @@
 //! Rounding with a view to the logit: neighbouring integers are chosen so that their errors cancel.
 //!
-//! Rounding every weight to the nearest integer minimises each weight's error, not the output's. Given how the output depends on
-//! a row of weights, `E[(g^T d)^2] = d^T H d` with `H = E[g g^T]`, weights are rounded one after another, and what each leaves
-//! is made up for by those still to come: optimal brain quantisation in the form of GPTQ (Frantar et al. 2023,
-//! arXiv:2210.17323). `g` is the layer's input for a layer's channel, and the logit's gradient for a table's row. Scales and
-//! everything else in the file stay the same; a value moves by a step or two.
+//! Rounding every weight to the nearest integer minimises each weight's error, not the output's. Given how the output
+//! depends on a row of weights, `E[(g^T d)^2] = d^T H d` with `H = E[g g^T]`, weights are rounded one after another,
+//! and what each leaves is made up for by those still to come: optimal brain quantisation in the form of GPTQ (Frantar
+//! et al. 2023, arXiv:2210.17323). `g` is the layer's input for a layer's channel, and the logit's gradient for a
+//! table's row. Scales and everything else in the file stay the same; a value moves by a step or two.
 
 use xsfm_interchange::config::Operation;
 use xsfm_interchange::quantization::{WEIGHT_MAX, limit, quantize};
@@ -13,7 +13,8 @@ use xsfm_runtime::{Row, ScoreError};
 use crate::model::{FloatLayer, FloatModel, QuantizedLayer, QuantizedLayers, QuantizedModel};
 use crate::reference::{float_forward, integer_forward};
 
-/// Added to the diagonal of `H`, relative to its mean: what a few hundred rows say about 400 inputs is not to be trusted fully.
+/// Added to the diagonal of `H`, relative to its mean: what a few hundred rows say about 400 inputs is not to be
+/// trusted fully.
 const DAMPING: f64 = 0.1;
 
 /// Chooses the integers of all tables anew, given `rows` that look like those to be scored.
@@ -110,7 +111,8 @@ pub fn round_layers<'r>(
     Ok(())
 }
 
-/// `real` gives the weight of a channel and an input; `bias` is given the bias in steps of the accumulator, and the step.
+/// `real` gives the weight of a channel and an input; `bias` is given the bias in steps of the accumulator, and the
+/// step.
 fn round_layer<B, M>(
     layer: &FloatLayer,
     real: impl Fn(usize, usize) -> f64,
@@ -147,14 +149,16 @@ impl Moments {
         }
     }
 
-    /// `U` with `U^T U = H^-1`, upper triangular, each row divided by its diagonal: how a weight's error spreads to later ones.
+    /// `U` with `U^T U = H^-1`, upper triangular, each row divided by its diagonal: how a weight's error spreads to
+    /// later ones.
     fn factor(mut self) -> Vec<f64> {
         let n = self.size;
         let mean = (0..n).map(|i| self.sums[i * n + i]).sum::<f64>() / n as f64;
         let damping = if mean > 0.0 { DAMPING * mean } else { 1.0 };
         (0..n).for_each(|i| self.sums[i * n + i] += damping);
         // With H = L^T L taken from the last row upwards, U = L^-T: d_k / d_j for k > j needs only L.
-        // Eliminating the last variables first leaves, for each j, the best response of the later ones to an error in j.
+        // Eliminating the last variables first leaves, for each j, the best response of the later ones to an error in
+        // j.
         let h = &mut self.sums;
         // Cholesky H = R R^T with R upper triangular, from the last column back; H^-1 = R^-T R^-1, so U = R^-1.
         for j in (0..n).rev() {
@@ -190,7 +194,8 @@ impl Moments {
     }
 }
 
-/// Rounds `real`, in steps, to `integers` (the first of them: a constant's weight stays real); returns `real` as compensated.
+/// Rounds `real`, in steps, to `integers` (the first of them: a constant's weight stays real); returns `real` as
+/// compensated.
 fn round_row(factor: &[f64], mut real: Vec<f64>, integers: &mut [i8], round: impl Fn(f64) -> i8) -> Vec<f64> {
     let n = real.len();
     for (j, integer) in integers.iter_mut().enumerate() {

@@ -113,8 +113,8 @@ pub struct Ranked {
 
 /// The `top` rows of `path` by logit; equal logits stay in the order of the file. `names`: one per row.
 ///
-/// `context`: names of fields that are the same in all rows; what they add to the scores is then computed once, with the same
-/// scores in int8 and dynamic mode.
+/// `context`: names of fields that are the same in all rows; what they add to the scores is then computed once, with
+/// the same scores in int8 and dynamic mode.
 ///
 /// # Errors
 /// The rows cannot be read or do not fit the model, differ in a field of the context, or there is not one name per row.
@@ -157,6 +157,18 @@ pub fn rank(
     Ok(ranked.collect())
 }
 
+/// The numbers of fields by their names.
+///
+/// # Errors
+/// The first that the model does not have.
+pub fn field_numbers(model: &Model<'_>, names: &[String]) -> Result<Vec<usize>, Error> {
+    let number = |name: &String| {
+        let found = model.fields().position(|field| field.name == name);
+        found.ok_or_else(|| Error::Input(format!("the model has no field `{name}`")))
+    };
+    names.iter().map(number).collect()
+}
+
 /// As [`score_rows`], with the fields named `context` taken from the first row.
 fn score_candidates(
     model: &Model<'_>,
@@ -165,11 +177,7 @@ fn score_candidates(
     each: &mut impl FnMut(&RowBlock, &[Score]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let fields: Vec<_> = model.fields().collect();
-    let number = |name: &String| {
-        let found = fields.iter().position(|field| field.name == name);
-        found.ok_or_else(|| Error::Input(format!("the model has no field `{name}`")))
-    };
-    let context = context.iter().map(number).collect::<Result<Vec<_>, _>>()?;
+    let context = field_numbers(model, context)?;
     let (own, others): (Vec<_>, Vec<_>) = (0..fields.len()).partition(|field| context.contains(field));
     let has_bag = |side: &[usize]| side.iter().any(|&field| fields[field].bag);
 

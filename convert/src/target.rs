@@ -18,7 +18,8 @@ pub enum Target {
     X86_64,
     /// 64-bit ARM: layers lie in tiles.
     Aarch64,
-    /// Microcontrollers without multiplications of several numbers, Cortex-M0+, M3 and RISC-V: layers lie row by row, without padding.
+    /// Microcontrollers without multiplications of several numbers, Cortex-M0+, M3 and RISC-V: layers lie row by row,
+    /// without padding.
     CortexM,
     /// Cortex-M4, M7 and M33: layers of int8 mode lie in strips for SMLAD.
     CortexMDsp,

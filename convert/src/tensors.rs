@@ -9,7 +9,8 @@ use safetensors::{Dtype, SafeTensors};
 use crate::error::Error;
 use crate::model::Table;
 
-/// A safetensors file in memory. Sizes that its header declares are checked against the bytes before anything is allocated.
+/// A safetensors file in memory. Sizes that its header declares are checked against the bytes before anything is
+/// allocated.
 ///
 /// It knows which tensors were asked for: weights that nobody reads would be left out of the model silently.
 pub(crate) struct Tensors<'a> {

@@ -115,7 +115,8 @@ fn check_fields(packed: &Model<'_>, original: &FloatModel) -> Result<(), Error> 
         let column = found.first_difference(wanted).and_then(|f| expected.columns.get(f));
         let field = column.map_or("the vocabulary".to_owned(), |column| format!("field {:?}", column.name));
         return Err(Error::Input(format!(
-            "{field} of the packed model has other tokens than the original ({found}, {wanted}): it was not packed from it"
+            "{field} of the packed model has other tokens than the original ({found}, {wanted}): it was not packed \
+             from it"
         )));
     }
     Ok(())

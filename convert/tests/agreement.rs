@@ -106,8 +106,8 @@ fn golden_models_with_tables_of_four_bits() {
     }
 }
 
-/// These matrices have no structure that few factors could have: rank 8 misses 0.64 and 0.60 of them and 0.10 and 0.12 of the
-/// logits' deviation, rank 16 0.36 and 0.32 and 0.05 and 0.08, rank 32 0.02 and 0.02 and 0.005 and 0.006.
+/// These matrices have no structure that few factors could have: rank 8 misses 0.64 and 0.60 of them and 0.10 and 0.12
+/// of the logits' deviation, rank 16 0.36 and 0.32 and 0.05 and 0.08, rank 32 0.02 and 0.02 and 0.005 and 0.006.
 #[test]
 fn golden_models_of_low_rank() {
     for folder in ["deepfwfm", "fwfm"].into_iter().filter_map(golden) {

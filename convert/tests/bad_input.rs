@@ -218,7 +218,8 @@ fn calibration_needs_rows() {
     assert!(message.contains("field 0") && message.contains("50 features"), "{message}");
 }
 
-/// Rows that hardly differ, in many ways, say nothing of the others; rows of a model that says the same of everything are no such rows.
+/// Rows that hardly differ, in many ways, say nothing of the others; rows of a model that says the same of everything
+/// are no such rows.
 #[test]
 fn calibration_needs_rows_that_vary() {
     let config = config_with_everything();

@@ -12,6 +12,7 @@ use common::{Cases, GOLDEN, config_with_everything, golden, parameters, random_r
 use serde_json::Value;
 use xsfm_interchange::metrics::grouped::Grouped;
 use xsfm_interchange::rows::{Bounds, RowsWriter};
+use xsfm_runtime::{Backend, LoadOptions, Model, Ranker};
 
 fn xsfm(folder: &Path, arguments: &str, stdin: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_xsfm"))
@@ -246,7 +247,8 @@ fn analyze_tells_whether_a_model_fits() {
     assert!(known.iter().all(|name| help.contains(name)), "{help}");
 }
 
-/// An int8 model can be scored in three ways; it fits where one of them does, and each is judged by what it takes itself.
+/// An int8 model can be scored in three ways; it fits where one of them does, and each is judged by what it takes
+/// itself.
 #[test]
 fn analyze_tells_of_every_way() {
     let folder = tempfile::tempdir().unwrap();
@@ -302,14 +304,28 @@ fn generated_code_has_names_and_bytes() {
     let config = config_with_everything();
     write_checkpoint(&folder.join("run"), &config, &parameters(&config, 5));
     run(folder, "pack run --mode f32 -o my-model.xsfm", "");
-    run(folder, "generate my-model.xsfm --lang rust -o code", "");
-    run(folder, "generate my-model.xsfm --lang c --name ctr -o code", "");
+    let own: Vec<usize> = (0..config.fields.len()).step_by(2).collect();
+    let context = own.iter().map(|&f| config.fields[f].name.as_str()).collect::<Vec<_>>().join(",");
+    run(folder, &format!("generate my-model.xsfm --lang rust --context {context} -o code"), "");
+    run(folder, &format!("generate my-model.xsfm --lang c --name ctr --context {context} -o code"), "");
     let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
     let text = |name: &str| String::from_utf8(read(name)).unwrap();
     let packed = read("my-model.xsfm");
     assert_eq!(read("code/my_model.xsfm"), packed);
     assert!(text("code/my_model.rs").contains(&format!("pub const BYTES: usize = {};", packed.len())));
     assert!(text("code/ctr.h").contains(&format!("#define CTR_BYTES {}u", packed.len())));
+    let mapped = xsfm_convert::input::packed(&folder.join("my-model.xsfm")).unwrap();
+    let model = Model::from_bytes_with(&mapped, LoadOptions::on(Backend::Portable)).unwrap();
+    for (name, value) in [
+        ("SCRATCH_BLOCKS", model.scratch_blocks()),
+        ("BATCH_SCRATCH_BLOCKS", model.batch_scratch_blocks()),
+        ("RANKER_BLOCKS", Ranker::blocks(&model, &own).unwrap()),
+    ] {
+        assert!(text("code/my_model.rs").contains(&format!("pub const {name}: usize = {value};")), "{name}");
+        assert!(text("code/ctr.h").contains(&format!("#define CTR_{name} {value}u\n")), "{name}");
+    }
+    assert!(text("code/my_model.rs").contains(&format!("pub const CONTEXT_FIELDS: [usize; {}] = {own:?};", own.len())));
+    refuse(folder, "generate my-model.xsfm --lang c --context nobody -o other", "", &["nobody"]);
     let c = text("code/ctr.c");
     let array = c.split_once("ctr_bytes[CTR_BYTES] = {").unwrap().1.trim_end().strip_suffix("};").unwrap();
     let bytes: Vec<u8> = array.split(',').map(|byte| byte.trim().parse().unwrap()).collect();

@@ -1,4 +1,5 @@
-//! Models of the original Python code: real ones beside the project, and folders made here, each with the plainest sums as oracle.
+//! Models of the original Python code: real ones beside the project, and folders made here, each with the plainest sums
+//! as oracle.
 #![allow(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 
 mod common;

@@ -1,5 +1,5 @@
-//! Puts a model and rows into the programs: `XSFM_MODEL`, `XSFM_ROWS`, `XSFM_CANDIDATES` and `XSFM_CONTEXT` name them, else the
-//! project's small student is used.
+//! Puts a model and rows into the programs: `XSFM_MODEL`, `XSFM_ROWS`, `XSFM_CANDIDATES` and `XSFM_CONTEXT` name them,
+//! else the project's small student is used.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! How a machine's programs are linked: with its own `memory.x`, the start-up code's script, and defmt's table of strings.
+//! How a machine's programs are linked: with its own `memory.x`, the start-up code's script, and defmt's table of
+//! strings.
 
 fn main() -> Result<(), std::env::VarError> {
     println!("cargo::rerun-if-changed=memory.x");

@@ -16,8 +16,8 @@ pub(crate) use table::Embedding;
 use table::TableRow;
 
 impl<W: Copy> Embedding<'_, W> {
-    /// e \[num_fields, dim\] and [`SLACK`]: the vectors of a row of single indices, where all fields are full tables and a vector
-    /// fits a register; `None` where that is not so, or an index is not what its field allows.
+    /// e \[num_fields, dim\] and [`SLACK`]: the vectors of a row of single indices, where all fields are full tables
+    /// and a vector fits a register; `None` where that is not so, or an index is not what its field allows.
     ///
     /// So few instructions for each field that the loads of many tables are under way at once.
     #[inline(always)]
@@ -72,7 +72,8 @@ pub(crate) fn check(record: &FieldRecord, field: usize, indices: &[u32]) -> Resu
 pub(crate) const SLACK: usize = LANES;
 
 impl Embedding<'_, i8> {
-    /// acc \[dim\] scratch, out \[dim + SLACK\]: the i8 vector of one field (`docs/quantization.md`, "Tables and field vectors").
+    /// acc \[dim\] scratch, out \[dim + SLACK\]: the i8 vector of one field (`docs/quantization.md`, "Tables and field
+    /// vectors").
     #[inline(always)]
     pub(crate) fn gather<V: Vector>(
         &self,
@@ -88,7 +89,7 @@ impl Embedding<'_, i8> {
             return copy(v, self.tables, TableRow { at, len: self.dim }, out);
         }
         if record.bits != 0 {
-            return self.gather_nibbles(record, indices, acc, out, small);
+            return self.nibbles(record, indices, acc, out, small);
         }
         let composition = Composition::of(record);
         if let (&[index], 0) = (indices, record.bag) {

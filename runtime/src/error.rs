@@ -72,7 +72,8 @@ pub enum LoadError {
         /// Bytes that it has.
         found: u64,
     },
-    /// The bytes were placed at an address where numbers of this section cannot be read. See [`Aligned`](crate::Aligned).
+    /// The bytes were placed at an address where numbers of this section cannot be read. See
+    /// [`Aligned`](crate::Aligned).
     Misaligned {
         /// The section.
         section: SectionKind,
@@ -188,7 +189,8 @@ pub enum ScoreError {
         /// Scores given.
         scores: usize,
     },
-    /// A context cannot have this field: the model has no such field, it is named twice, or it is the last that is left.
+    /// A context cannot have this field: the model has no such field, it is named twice, or it is the last that is
+    /// left.
     ContextField {
         /// The field.
         field: usize,

@@ -1,12 +1,12 @@
 //! The packed file, byte by byte (`docs/format.md` is the normative text).
 //!
 //! ```text
-//! Prefix (32 bytes) | manifest (postcard) | padding | section | padding | section …       sections start at multiples of 64
+//! Prefix (32 bytes) | manifest (postcard) | padding | section | padding | section …  sections at multiples of 64
 //! ```
 //!
-//! The prefix and the records are read in place through [`zerocopy`]; the manifest is decoded, because varints are small but cannot
-//! be borrowed as weights. Writers use the same types, so the layout has one definition; with the feature `std` those of the
-//! manifest implement serde's traits, for the crate [postcard](https://docs.rs/postcard).
+//! The prefix and the records are read in place through [`zerocopy`]; the manifest is decoded, because varints are
+//! small but cannot be borrowed as weights. Writers use the same types, so the layout has one definition; with the
+//! feature `std` those of the manifest implement serde's traits, for the crate [postcard](https://docs.rs/postcard).
 
 #[cfg(feature = "std")]
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,8 @@ impl Prefix {
 
     /// [`CRC`] of the prefix without its last field.
     pub fn checksum(&self) -> u32 {
-        // A table of 1 KB, which the body may go without (`Model::from_bytes_skipping_checksum`), would not pay for 28 bytes.
+        // A table of 1 KB, which the body may go without (`Model::from_bytes_skipping_checksum`), would not pay for 28
+        // bytes.
         const CRC: crc::Crc<u32, crc::NoTable> = crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISO_HDLC);
         let (checked, _) = self.as_bytes().split_at(Self::LEN - size_of::<U32>());
         CRC.checksum(checked)
@@ -95,8 +96,8 @@ pub struct Manifest<'a> {
     pub field_names: &'a [u8],
     /// Where the sections are, in the order of their offsets.
     pub sections: heapless::Vec<Section, MAX_SECTIONS>,
-    /// The fingerprint of the vocabulary that the indices are of, for programs that see both; scoring has no use for it. Empty where it
-    /// is not known, and in files of versions before [`FIRST_WITH_VOCABULARY`].
+    /// The fingerprint of the vocabulary that the indices are of, for programs that see both; scoring has no use for
+    /// it. Empty where it is not known, and in files of versions before [`FIRST_WITH_VOCABULARY`].
     pub vocabulary: &'a [u8],
 }
 
@@ -205,7 +206,8 @@ pub enum SectionKind {
     FeatureCoefficients = 4,
     /// `[num_fields, embed_dim]`: i16, f32.
     FieldVectors = 5,
-    /// The pairs `(i, j)`, `i < j`, of a pruned interaction in ascending order: two u8 each. Absent when all pairs are used.
+    /// The pairs `(i, j)`, `i < j`, of a pruned interaction in ascending order: two u8 each. Absent when all pairs are
+    /// used.
     PairIndices = 6,
     /// One weight per pair, by default the upper triangle row by row: i16, f32.
     PairWeights = 7,
@@ -281,8 +283,8 @@ pub struct FieldRecord {
     pub features: U32,
     /// Features that share a quotient row; 0 for a full table.
     pub collisions: U32,
-    /// The field's first number in [`SectionKind::Tables`], counted in numbers, in bytes where two share one: the sum over the
-    /// fields before.
+    /// The field's first number in [`SectionKind::Tables`], counted in numbers, in bytes where two share one: the sum
+    /// over the fields before.
     pub table_offset: U32,
     /// The field's first scalar in [`SectionKind::FeatureWeights`]: the sum over the fields before.
     pub feature_offset: U32,
@@ -321,7 +323,8 @@ pub struct LayerRecord {
     pub reserved: [U32; 2],
 }
 
-/// Where the weight of pair `i < j` lies among [`SectionKind::PairWeights`] of all pairs: in the upper triangle, row by row.
+/// Where the weight of pair `i < j` lies among [`SectionKind::PairWeights`] of all pairs: in the upper triangle, row by
+/// row.
 pub(crate) fn triangle(num_fields: usize, i: usize, j: usize) -> usize {
     i * (2 * num_fields - i - 1) / 2 + j - i - 1
 }
@@ -336,8 +339,8 @@ pub mod limit {
     pub const BAG: usize = 1024;
     /// Inputs of a layer: with [`BIAS`], `32768 * 255 * 128 + 2^30 < 2^31`.
     pub const LAYER_INPUTS: usize = 32_768;
-    /// Magnitude of a layer's i32 bias; in strips, without what the layout adds to it, up to `32768 * 128 * 128 = 2^29`. Sums wrap on
-    /// their way there, and end where those of rows do.
+    /// Magnitude of a layer's i32 bias; in strips, without what the layout adds to it, up to
+    /// `32768 * 128 * 128 = 2^29`. Sums wrap on their way there, and end where those of rows do.
     pub const BIAS: i32 = 1 << 30;
     /// Magnitude of a layer's bias and scale in dynamic mode.
     pub const DYNAMIC: f32 = (1_u64 << 32) as f32;
@@ -347,8 +350,8 @@ pub mod limit {
     pub const PAIR_SUM: i64 = (1 << 17) - 1;
     /// Factors of a low-rank interaction.
     pub const RANK: usize = 64;
-    /// `sum_i |u_i|` of each factor: its sums are under `128 * 2^15 = 2^22`, so the squares of all, and what the diagonal takes
-    /// away, stay under `64 * 256 * 2^44 = 2^58` each.
+    /// `sum_i |u_i|` of each factor: its sums are under `128 * 2^15 = 2^22`, so the squares of all, and what the
+    /// diagonal takes away, stay under `64 * 256 * 2^44 = 2^58` each.
     pub const LOW_RANK_SUM: i64 = (1 << 15) - 1;
     /// Bits that a low-rank interaction's accumulator is rounded by, which leaves `2^59 / 2^20 = 2^39`.
     pub const LOW_RANK_SHIFT: u8 = 20;

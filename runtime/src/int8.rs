@@ -5,20 +5,20 @@ use std::fmt;
 use crate::error::{LoadError, ScoreError};
 use crate::format::{Layout, Terms};
 use crate::kernel::portable::Portable;
-use crate::kernel::vector::{FieldPair, Task};
+use crate::kernel::vector::Task;
 use crate::load::{self, Body};
 use crate::mlp::Mlp;
 use crate::network::Fwfm;
 use crate::quant::logit_steps;
 use crate::row::Row;
-use crate::score::{GatherIntegers, IntegerSizes};
-use crate::scratch::{Scratch, ScratchBlock, blocks_of};
+use crate::score::GatherIntegers;
+use crate::scratch::{Measure, Scratch, ScratchBlock};
 
 /// An int8 model that is scored row by row, in integers to the end.
 ///
-/// What it takes from the flash is a fraction of what [`Model`](crate::Model) and [`Scorer`](crate::Scorer) take: no other arithmetic, no
-/// back ends, no names, and neither floating point nor a panic in the program. Layers packed for this CPU
-/// (`xsfm pack --target`) are as fast as with those.
+/// What it takes from the flash is a fraction of what [`Model`](crate::Model) and [`Scorer`](crate::Scorer) take: no
+/// other arithmetic, no back ends, no names, and neither floating point nor a panic in the program. Layers packed for
+/// this CPU (`xsfm pack --target`) are as fast as with those.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -78,22 +78,15 @@ impl<'a> Int8Model<'a> {
 
     /// Blocks of scratch that [`Int8Model::score`] needs: all the RAM beside the stack.
     pub fn scratch_blocks(&self) -> usize {
-        let sizes = self.sizes();
-        let layers = match &self.mlp {
-            None => 0,
-            Some(mlp) if mlp.layout() == Layout::Rows => 2 * blocks_of::<u8>(sizes.widest),
-            Some(mlp) => blocks_of::<u32>(mlp.strip_len(self.inputs())) + blocks_of::<u8>(sizes.widest),
-        };
-        let pairs = blocks_of::<FieldPair>(sizes.pairs);
-        blocks_of::<i32>(self.fwfm.embedding.dim) + blocks_of::<i8>(sizes.stride) + pairs.max(layers)
-    }
-
-    fn inputs(&self) -> usize {
-        self.num_fields() * self.fwfm.embedding.dim
-    }
-
-    fn sizes(&self) -> IntegerSizes {
-        IntegerSizes::new::<Portable>(&self.fwfm, self.mlp.as_ref().map_or(0, Mlp::widest), 1)
+        Measure::of(|memory| {
+            self.fwfm.carve_vectors(memory, 1)?;
+            self.fwfm.carve_pairs::<Portable>(memory, 1)?;
+            match &self.mlp {
+                None => Ok(()),
+                Some(mlp) if mlp.layout() == Layout::Rows => mlp.carve_rows(memory).map(drop),
+                Some(mlp) => mlp.carve_fours(memory, self.fwfm.embedding.inputs(), 1).map(drop),
+            }
+        })
     }
 
     /// The logit of a row in steps of 2^-16, within ±2^23: [`Score::logit`](crate::Score::logit) times 65536.
@@ -102,31 +95,22 @@ impl<'a> Int8Model<'a> {
     /// Any [`ScoreError`] of the row, and `ScratchTooSmall`.
     pub fn score(&self, row: Row<'_>, scratch: &mut [ScratchBlock]) -> Result<i32, ScoreError> {
         let Int8Model { fwfm, mlp, bias, terms } = self;
-        let (num_fields, dim, sizes) = (self.num_fields(), fwfm.embedding.dim, self.sizes());
-        let mut scratch = Scratch::new(scratch);
-        let acc = scratch.take::<i32>(dim)?;
-        let e = scratch.take::<i8>(sizes.stride)?;
+        let (num_fields, dim, inputs) = (self.num_fields(), fwfm.embedding.dim, fwfm.embedding.inputs());
+        let mut memory = Scratch::new(scratch);
+        let (acc, e) = fwfm.carve_vectors(&mut memory, 1)?;
         let feature_weight = GatherIntegers { fwfm, row, acc, e: &mut *e, small: true }.run(Portable)?;
-        let field_vector = fwfm.field_vector.as_ref().map_or(0, |vectors| vectors.accumulate(Portable, e));
-        let pairs = scratch.for_now().take(sizes.pairs)?;
+        let field_vector = fwfm.field_vectors(Portable, e);
+        let pairs = fwfm.carve_pairs::<Portable>(&mut memory, 1)?;
         let interaction = fwfm.interaction.accumulate(Portable, e, num_fields, dim, pairs);
-        let layers = match mlp {
+        let of_layers = match mlp {
             None => 0,
             Some(mlp) if mlp.layout() == Layout::Rows => {
-                let (h0, h1) = (scratch.take(sizes.widest)?, scratch.take(sizes.widest)?);
-                mlp.rows(e.get(..self.inputs()).unwrap_or_default(), None, h0, h1)
+                let h = mlp.carve_rows(&mut memory)?;
+                mlp.rows(e.get(..inputs).unwrap_or_default(), None, h)
             }
-            Some(mlp) => {
-                let (read, h) = (scratch.take(mlp.strip_len(self.inputs()))?, scratch.take(sizes.widest)?);
-                mlp.strips(e, None, read, h)
-            }
+            Some(mlp) => mlp.fours(e, None, mlp.carve_fours(&mut memory, inputs, 1)?),
         };
-        let parts = [
-            terms.feature_weight.steps(feature_weight),
-            terms.field_vector.steps(field_vector),
-            terms.interaction.steps(fwfm.interaction.settled(interaction)),
-            terms.mlp.steps(layers),
-        ];
-        Ok(logit_steps(*bias, parts))
+        let sums = [feature_weight, field_vector, interaction];
+        Ok(logit_steps(*bias, fwfm.steps(terms, sums), terms.mlp.steps(of_layers)))
     }
 }

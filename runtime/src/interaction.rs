@@ -69,7 +69,8 @@ impl FieldInteraction<'_, i16> {
         }
     }
 
-    /// The fields of a context, as [`FieldInteraction::accumulate`]; `begun` \[rank, dim\] is what candidates go on from.
+    /// The fields of a context, as [`FieldInteraction::accumulate`]; `begun` \[rank, dim\] is what candidates go on
+    /// from.
     #[inline(always)]
     pub(crate) fn begin<V: Vector>(
         &self,
@@ -118,7 +119,8 @@ impl FieldInteraction<'_, i16> {
 }
 
 impl FieldInteraction<'_, i16> {
-    /// e \[num_fields, dim\] and at least 16 bytes more, scratch [`FieldInteraction::scratch_len`]: sum_{i<j} r_ij <e_i, e_j>
+    /// e \[num_fields, dim\] and at least 16 bytes more, scratch [`FieldInteraction::scratch_len`]: sum_{i<j} r_ij
+    /// <e_i, e_j>
     #[inline(always)]
     pub(crate) fn accumulate<V: Vector>(
         &self,
@@ -297,8 +299,9 @@ impl FieldInteraction<'_, f32> {
     /// e \[num_fields, dim\] and at least 16 numbers more, w \[num_fields, dim\], carry \[dim\]:
     /// sum_d (carry_d + sum_j e_jd (w_jd + sum_{i<j} r_ij e_id)); `w` and `carry` may be absent
     ///
-    /// The first-order vectors `w` and what earlier fields gave, `carry`, come first in each sum: fields that are scored
-    /// before the others (`crate::rank`) then leave the same bits as all of them together, where every pair interacts.
+    /// The first-order vectors `w` and what earlier fields gave, `carry`, come first in each sum: fields that are
+    /// scored before the others (`crate::rank`) then leave the same bits as all of them together, where every pair
+    /// interacts.
     #[inline(always)]
     pub(crate) fn accumulate<V: Vector>(
         &self,
@@ -322,7 +325,8 @@ impl FieldInteraction<'_, f32> {
         total
     }
 
-    /// The fields of a context: `begun` \[rank, dim\] is what candidates go on from, beside [`FieldInteraction::lanes_of`].
+    /// The fields of a context: `begun` \[rank, dim\] is what candidates go on from, beside
+    /// [`FieldInteraction::lanes_of`].
     #[inline(always)]
     pub(crate) fn begin<V: Vector>(&self, v: V, e: &[f32], dim: usize, begun: &mut [f32]) {
         if let FieldInteraction::LowRank(low_rank) = self {

@@ -1,7 +1,7 @@
 //! Scores DeepFwFM click models on small and large CPUs: `no_std`, no allocator, the same bits everywhere in int8 mode.
 //!
 //! ```text
-//! logit = bias + sum_f <v_f, w_f> + sum_f lw_f[i_f] + sum_{i<j} r_ij <v_i, v_j> + MLP(concat v_f)       p = sigmoid(logit)
+//! logit = bias + sum_f <v_f, w_f> + sum_f lw_f[i_f] + sum_{i<j} r_ij <v_i, v_j> + MLP(concat v_f)   p = sigmoid(logit)
 //! ```
 //!
 //! ```
@@ -20,8 +20,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! On CPUs with vector instructions, [`Model::prepare`] lays the layers as these want them, in memory that the caller gives, and
-//! [`Scorer::score_batch`] takes rows together.
+//! On CPUs with vector instructions, [`Model::prepare`] lays the layers as these want them, in memory that the caller
+//! gives, and [`Scorer::score_batch`] takes rows together.
 //!
 //! The way of a row, room by room:
 //!
@@ -38,12 +38,17 @@
 //! | [`score`] | all of these | [`Score`] |
 //! | `scorer` | a row, or a batch | its scores: [`Scorer`] |
 //! | [`rank`] | a context, then candidates | [`Ranked`] |
+//! | `owned` | a file's bytes | what threads of a server share: [`OwnedModel`] |
 //! | `int8` | bytes, then rows | logits, in small programs: [`Int8Model`] |
 //! | `kernel` | | the loops of all of these, for each [`Backend`] |
 //! | `scratch`, `run` | the caller's memory, arrays | arrays in them |
 //! | [`error`] | | what can go wrong |
 //!
-//! `std` is on by default: a faster checksum, kernels chosen by what the CPU has, and serde for writers of files. `defmt` derives `defmt::Format`.
+//! A model, its prepared layers and a [`SplitModel`] are shared between threads; scratch, and the context of a
+//! [`Ranker`], are a thread's own.
+//!
+//! `std` is on by default: a faster checksum, kernels chosen by what the CPU has, owners for servers, and serde for
+//! writers of files. `defmt` derives `defmt::Format`.
 
 #![no_std]
 // `std` is the real one with the feature of that name, and `core`'s part of it without.
@@ -60,6 +65,8 @@ mod load;
 mod mlp;
 pub mod model;
 mod network;
+#[cfg(feature = "std")]
+mod owned;
 pub mod quant;
 pub mod rank;
 pub mod row;
@@ -74,7 +81,9 @@ pub use format::Mode;
 pub use int8::Int8Model;
 pub use kernel::Backend;
 pub use model::{LoadOptions, Model, Statistics};
-pub use rank::{Ranked, Ranker};
+#[cfg(feature = "std")]
+pub use owned::{OwnedModel, OwnedSplit};
+pub use rank::{Ranked, Ranker, SplitModel, TopK};
 pub use row::Row;
 pub use score::Score;
 pub use scorer::Scorer;

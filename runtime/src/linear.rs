@@ -41,7 +41,8 @@ impl FeatureWeight<'_, f32> {
     }
 }
 
-/// One vector per field, `sum_f <v_f, w_f>` (Deng et al. 2021, arXiv:2002.06987, eq. 6): \[num_fields, dim\], i16 or f32.
+/// One vector per field, `sum_f <v_f, w_f>` (Deng et al. 2021, arXiv:2002.06987, eq. 6): \[num_fields, dim\], i16 or
+/// f32.
 ///
 /// In f32 mode it is summed with the pairs: [`crate::interaction::FieldInteraction::accumulate`].
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! From bytes to a model: every number that scoring relies on is checked here, once.
 //!
-//! After [`load`] has accepted the bytes, offsets lie inside their sections, shapes fit each other, and no integer sum can
-//! leave its type (`format::limit`), whatever the tables and weights hold.
+//! After [`load`] has accepted the bytes, offsets lie inside their sections, shapes fit each other, and no integer sum
+//! can leave its type (`format::limit`), whatever the tables and weights hold.
 
 use std::alloc;
 
@@ -16,8 +16,8 @@ use crate::format::{
 };
 use crate::interaction::{Coefficient, FieldInteraction, LowRank};
 use crate::linear::{FeatureWeight, FieldVector};
-use crate::mlp::{Layer, Mlp, shape};
-use crate::network::{Fwfm, Layers, Network};
+use crate::mlp::{Layer, Layers, Mlp, shape};
+use crate::network::{Fwfm, Network};
 use crate::run::{rows, run};
 
 /// Whether to read every byte of the body for its checksum.
@@ -398,8 +398,8 @@ fn check_layer_sums<W: Weight, B: Bias, M: Copy>(mlp: &Mlp<'_, W, B, M>) -> Resu
     Ok(())
 }
 
-/// Padding is zero: what memory holds beside the inputs is nobody's, and outputs that are not the model's give nothing, whichever
-/// back end computes them.
+/// Padding is zero: what memory holds beside the inputs is nobody's, and outputs that are not the model's give nothing,
+/// whichever back end computes them.
 fn check_padding<W: Number + Weight, B: Number + Bias, M: Number>(mlp: &Mlp<'_, W, B, M>) -> Result<(), LoadError> {
     let (hidden, _) = mlp.split();
     for (n, record) in mlp.layers.iter().take(hidden).enumerate() {
@@ -532,7 +532,8 @@ fn check_sums(fwfm: &Fwfm<'_, i8, i16>) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Layers of int8 mode stay in an i32: in strips too, whose biases are the model's own and what the layout adds to them.
+/// Layers of int8 mode stay in an i32: in strips too, whose biases are the model's own and what the layout adds to
+/// them.
 fn check_static(mlp: &Mlp<'_, i8, i32, i32>) -> Result<(), LoadError> {
     check_couples(mlp)?;
     for (n, record) in mlp.layers.iter().enumerate() {
@@ -548,7 +549,8 @@ fn check_static(mlp: &Mlp<'_, i8, i32, i32>) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Coupled weights are -127 to 127: what the instructions and a reader of single weights take them for is the same then.
+/// Coupled weights are -127 to 127: what the instructions and a reader of single weights take them for is the same
+/// then.
 fn check_couples(mlp: &Mlp<'_, i8, i32, i32>) -> Result<(), LoadError> {
     let (hidden, _) = mlp.split();
     if mlp.layout() != Layout::Dsp {

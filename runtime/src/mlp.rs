@@ -1,9 +1,13 @@
-//! The deep part: hidden layers with ReLU, then one output.
+//! The MLP: hidden layers with ReLU, then one output.
 
 mod dynamic;
-mod int8;
+mod fours;
+mod layers;
 mod real;
-mod strips;
+mod rows;
+mod tiles;
+#[cfg(all(xsfm_dsp, not(xsfm_mve)))]
+mod twins;
 
 use zerocopy::little_endian::{F32, U32};
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
@@ -13,11 +17,12 @@ use crate::format::layout::{Bias, Laid, Weight, tile};
 use crate::format::{LayerRecord, Layout};
 use crate::kernel::vector::Vector;
 use crate::run::run;
-use crate::scratch::{Scratch, blocks_of};
+use crate::scratch::Memory;
 
-pub(crate) use int8::{TileScratch, interleave, shifted};
+pub(crate) use fours::{Fours, read_len};
+pub(crate) use layers::Layers;
 pub(crate) use real::interleave_rows;
-pub(crate) use strips::{Strips, read_len};
+pub(crate) use tiles::{interleave, shifted};
 
 /// All layers: W weights, B biases, M multipliers.
 ///
@@ -43,6 +48,26 @@ pub(crate) struct First<'a, W> {
     pub(crate) sums: &'a [i32],
 }
 
+/// What the first layer of some rows reads in int8 and dynamic mode.
+#[derive(Clone, Copy)]
+pub(crate) struct Input<'e> {
+    /// \[rows, stride\]: the field vectors.
+    pub(crate) e: &'e [i8],
+    pub(crate) stride: usize,
+    /// Numbers of a row.
+    pub(crate) inputs: usize,
+    /// What the sums begin with, where a context is in them: int8 mode: in place of the biases.
+    pub(crate) start: Option<&'e [i32]>,
+}
+
+impl<'e> Input<'e> {
+    /// The field vectors of each row, and what lies behind them.
+    #[inline(always)]
+    fn rows(&self) -> impl Iterator<Item = &'e [i8]> {
+        self.e.chunks_exact(self.stride)
+    }
+}
+
 /// A layer that is not there: without inputs and outputs.
 const NO_LAYER: LayerRecord = LayerRecord {
     inputs: U32::ZERO,
@@ -54,7 +79,8 @@ const NO_LAYER: LayerRecord = LayerRecord {
     reserved: [U32::ZERO; 2],
 };
 
-/// One layer: weights \[outputs, inputs\] as the layout has them, biases, multipliers and sums \[outputs\], padded with it.
+/// One layer: weights \[outputs, inputs\] as the layout has them, biases, multipliers and sums \[outputs\], padded with
+/// it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layer<'a, W, B, M> {
     pub(crate) inputs: usize,
@@ -119,8 +145,9 @@ impl<'a, W: Weight, B: Bias, M: Copy> Mlp<'a, W, B, M> {
         V::WIDE && self.is_tiled()
     }
 
-    /// About how often a group's way through the layers may [ask](crate::kernel::vector::Prefetch::step) for table rows.
-    pub(crate) fn steps(&self) -> usize {
+    /// About how often a group's way through the layers may [ask](crate::kernel::vector::Prefetch::step) for table
+    /// rows.
+    pub(crate) fn prefetch_steps(&self) -> usize {
         self.hidden().iter().map(|record| (record.outputs.get() as usize).div_ceil(2 * tile::OUTPUTS)).sum()
     }
 
@@ -156,22 +183,8 @@ where
         (if self.multipliers.is_empty() { 0 } else { channels }, if W::DEPTH > 1 { channels } else { 0 })
     }
 
-    /// Blocks that [`Mlp::prepare`] takes.
-    pub(crate) fn prepared_blocks(&self) -> usize {
-        if self.is_prepared() {
-            return 0;
-        }
-        let (weights, channels) = self.tiled_sizes();
-        let (multipliers, sums) = self.counts_beside(channels);
-        blocks_of::<LayerRecord>(self.layers.len())
-            + blocks_of::<W>(weights)
-            + blocks_of::<B>(channels)
-            + blocks_of::<M>(multipliers)
-            + blocks_of::<i32>(sums)
-    }
-
     /// The same layers in tiles.
-    pub(crate) fn prepare<'p>(&self, memory: &mut Scratch<'p>) -> Result<Mlp<'p, W, B, M>, ScoreError>
+    pub(crate) fn prepare<'p>(&self, memory: &mut impl Memory<'p>) -> Result<Mlp<'p, W, B, M>, ScoreError>
     where
         'a: 'p,
     {
@@ -179,42 +192,58 @@ where
             return Ok(*self);
         }
         let (num_weights, num_channels) = self.tiled_sizes();
-        let layers = memory.take::<LayerRecord>(self.layers.len())?;
-        let weights = memory.take::<W>(num_weights)?;
-        let biases = memory.take::<B>(num_channels)?;
         let (num_multipliers, num_sums) = self.counts_beside(num_channels);
-        let multipliers = memory.take::<M>(num_multipliers)?;
-        let sums = memory.take::<i32>(num_sums)?;
-        layers.copy_from_slice(self.layers);
-        for bytes in [weights.as_mut_bytes(), biases.as_mut_bytes(), multipliers.as_mut_bytes(), sums.as_mut_bytes()] {
-            bytes.fill(0);
-        }
+        let layers = memory.lay(self.layers.len(), |layers| self.lay_records(layers))?;
+        let both = || layers.iter().enumerate().map(|(l, record)| (record, self.layer(l)));
+        let weights = memory.lay(num_weights, |weights| {
+            for (record, layer) in both() {
+                let to = &mut weights[record.weight_offset.get() as usize..][..shape::<W>(record).1];
+                layer.laid().lay_as(layout(record), to);
+            }
+        })?;
+        let of_channels = |record: &LayerRecord| record.channel_offset.get() as usize..;
+        let biases = memory.lay(num_channels, |biases: &mut [B]| {
+            for (l, (record, layer)) in both().enumerate() {
+                let to = biases[of_channels(record)].iter_mut().zip(layer.biases).take(layer.outputs);
+                for (o, (to, bias)) in to.enumerate() {
+                    // Without what this layout has added.
+                    *to = bias.shifted(-layer.layout.shift(l == 0, layer.weights, layer.inputs, o));
+                }
+            }
+        })?;
+        let multipliers = memory.lay(num_multipliers, |multipliers: &mut [M]| {
+            for (record, layer) in both() {
+                let to = multipliers.get_mut(of_channels(record)).unwrap_or_default();
+                to.iter_mut().zip(layer.multipliers).take(layer.outputs).for_each(|(to, &multiplier)| *to = multiplier);
+            }
+        })?;
+        let sums = memory.lay(num_sums, |sums: &mut [i32]| {
+            for (record, layer) in both().take(self.hidden().len()) {
+                let to = sums.get_mut(of_channels(record)).unwrap_or_default();
+                for (o, sum) in to.iter_mut().enumerate().take(layer.outputs) {
+                    *sum = layer.laid().row(o).map(W::integer).sum();
+                }
+            }
+        })?;
+        Ok(Mlp { layers, weights, biases, multipliers, sums, first: None })
+    }
+
+    /// The records of the same layers in tiles.
+    fn lay_records(&self, layers: &mut [LayerRecord]) {
         let (mut weight_offset, mut channel_offset) = (0, 0);
-        let last = layers.len() - 1;
-        for (l, record) in layers.iter_mut().enumerate() {
-            let layer = self.layer(l);
+        let hidden = self.hidden().len();
+        for (l, (to, record)) in layers.iter_mut().zip(self.layers).enumerate() {
+            *to = *record;
             // Fits, as the loader has seen: tiles at most multiply a count by 64, and counts are products of two 2^15.
-            record.weight_offset.set(weight_offset as u32);
-            record.channel_offset.set(channel_offset as u32);
-            if l < last {
-                record.layout.set(Layout::Tiles.number());
+            to.weight_offset.set(weight_offset as u32);
+            to.channel_offset.set(channel_offset as u32);
+            if l < hidden {
+                to.layout.set(Layout::Tiles.number());
             }
-            let (channels, count) = shape::<W>(record);
-            let to = &mut weights[weight_offset..][..count];
-            biases[channel_offset..][..layer.outputs].copy_from_slice(&layer.biases[..layer.outputs]);
-            if l < last {
-                let sums = sums.get_mut(channel_offset..).unwrap_or_default();
-                layer.lay_in_tiles(l == 0, to, sums, &mut biases[channel_offset..]);
-            } else {
-                to.copy_from_slice(layer.weights);
-            }
-            let multipliers = multipliers.get_mut(channel_offset..).unwrap_or_default();
-            let own = layer.multipliers.get(..layer.outputs).unwrap_or_default();
-            multipliers[..own.len()].copy_from_slice(own);
-            weight_offset += count;
+            let (channels, weights) = shape::<W>(to);
+            weight_offset += weights;
             channel_offset += channels;
         }
-        Ok(Mlp { layers, weights, biases, multipliers, sums, first: None })
     }
 
     /// Weights and biases, without padding.
@@ -223,27 +252,6 @@ where
             let (inputs, outputs) = (record.inputs.get() as usize, record.outputs.get() as usize);
             (weights + inputs * outputs, biases + outputs)
         })
-    }
-}
-
-impl<W: Weight, B: Bias, M> Layer<'_, W, B, M> {
-    /// tiles: zero; sums, where they are needed, and biases \[outputs\]: takes from the biases what this layout has added
-    fn lay_in_tiles(&self, is_first: bool, tiles: &mut [W], sums: &mut [i32], biases: &mut [B]) {
-        let Layer { inputs, outputs, layout, weights, .. } = *self;
-        if layout == Layout::Rows {
-            Layout::Tiles.lay(weights, inputs, tiles);
-        }
-        for (o, bias) in biases.iter_mut().enumerate().take(outputs) {
-            if layout != Layout::Rows {
-                for i in 0..inputs {
-                    Layout::Tiles.set(tiles, inputs, o, i, layout.weight(weights, inputs, o, i));
-                }
-                *bias = bias.shifted(-layout.shift(is_first, weights, inputs, o));
-            }
-            if let Some(sum) = sums.get_mut(o) {
-                *sum = (0..inputs).map(|i| layout.weight(weights, inputs, o, i).integer()).sum();
-            }
-        }
     }
 }
 

@@ -5,13 +5,12 @@ use std::fmt;
 use crate::error::{LoadError, ScoreError};
 use crate::format::{FieldRecord, Layout, Manifest, Mode, Reader};
 use crate::kernel::vector::{Task, Vector};
-use crate::kernel::{Backend, Chosen};
+use crate::kernel::{Backend, BackendToken};
 use crate::load::{self, Body};
-use crate::mlp::Mlp;
-use crate::network::{Layers, Network};
+use crate::network::Network;
 use crate::schema::Fields;
 use crate::score::{integer_blocks, real_blocks};
-use crate::scratch::{Scratch, ScratchBlock};
+use crate::scratch::{Measure, Scratch, ScratchBlock};
 
 /// A packed model: views into the bytes, which were checked once. Shared between threads as `&Model`.
 #[derive(Clone, Copy)]
@@ -20,7 +19,7 @@ pub struct Model<'a> {
     pub(crate) fields: &'a [FieldRecord],
     pub(crate) network: Network<'a>,
     dim: usize,
-    pub(crate) chosen: Chosen,
+    pub(crate) token: BackendToken,
 }
 
 /// What a model costs: known before the first row is scored.
@@ -49,8 +48,8 @@ pub struct Statistics {
 pub struct LoadOptions {
     /// Whether not to read the body for its checksum, as [`Model::from_bytes_skipping_checksum`].
     pub skip_checksum: bool,
-    /// The instructions that score the model; `None` for the fastest that the CPU has, of which [`Backend::Avx512Amx`] changes the
-    /// process.
+    /// The instructions that score the model; `None` for the fastest that the CPU has, of which [`Backend::Avx512Amx`]
+    /// changes the process.
     pub backend: Option<Backend>,
 }
 
@@ -73,8 +72,9 @@ impl<'a> Model<'a> {
     ///
     /// The bytes must start at an address that is a multiple of 4, best of 64: see [`Aligned`](crate::Aligned).
     ///
-    /// It is scored by the fastest instructions that the CPU has, which are looked for once in a process. Where that is AMX, Linux
-    /// is asked for it, which changes the process: see [`Backend::Avx512Amx`], and [`Model::from_bytes_with`] for how not to.
+    /// It is scored by the fastest instructions that the CPU has, which are looked for once in a process. Where that is
+    /// AMX, Linux is asked for it, which changes the process: see [`Backend::Avx512Amx`], and
+    /// [`Model::from_bytes_with`] for how not to.
     ///
     /// # Errors
     /// [`LoadError`] says what is wrong with which bytes.
@@ -92,8 +92,8 @@ impl<'a> Model<'a> {
         Self::load(bytes, Body::Trust, None)
     }
 
-    /// Like [`Model::from_bytes`], with what is chosen before: nothing is asked of the CPU or the system but whether the chosen
-    /// instructions are there.
+    /// Like [`Model::from_bytes`], with what is chosen before: nothing is asked of the CPU or the system but whether
+    /// the chosen instructions are there.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -124,11 +124,11 @@ impl<'a> Model<'a> {
     fn load(bytes: &'a [u8], body: Body, backend: Option<Backend>) -> Result<Self, LoadError> {
         let (file, head) = load::head(bytes, body)?;
         let (network, fields) = load::load(file, &head)?;
-        let chosen = match backend {
-            None => Chosen::detect(),
-            Some(backend) => Chosen::new(backend).ok_or(LoadError::Backend { backend })?,
+        let token = match backend {
+            None => BackendToken::detect(),
+            Some(backend) => BackendToken::new(backend).ok_or(LoadError::Backend { backend })?,
         };
-        Ok(Model { file, fields, network, dim: usize::from(head.embed_dim), chosen })
+        Ok(Model { file, fields, network, dim: usize::from(head.embed_dim), token })
     }
 
     /// The manifest: producer, label, sections. Decoded anew at each call, so that the model itself stays small.
@@ -142,11 +142,7 @@ impl<'a> Model<'a> {
 
     /// The arithmetic.
     pub fn mode(&self) -> Mode {
-        match self.network {
-            Network::F32 { .. } => Mode::F32,
-            Network::Int8 { layers: Layers::Dynamic(_), .. } => Mode::Dynamic,
-            Network::Int8 { .. } => Mode::Int8,
-        }
+        self.network.mode()
     }
 
     /// Number of fields of a row.
@@ -165,35 +161,26 @@ impl<'a> Model<'a> {
         Fields { records: self.fields.iter(), names: Reader(names), dim: self.dim }
     }
 
-    /// The instructions that score this model: the fastest that the CPU has, unless [`Model::with_backend`] chose others.
+    /// The instructions that score this model: the fastest that the CPU has, unless [`Model::with_backend`] chose
+    /// others.
     pub fn backend(&self) -> Backend {
-        self.chosen.backend()
+        self.token.backend()
     }
 
-    /// The same model on other instructions; `None` where the CPU lacks them. To keep AMX from being asked for, choose while
-    /// [loading](Model::from_bytes_with). int8 and dynamic scores have the same bits on all.
+    /// The same model on other instructions; `None` where the CPU lacks them. To keep AMX from being asked for, choose
+    /// while [loading](Model::from_bytes_with). int8 and dynamic scores have the same bits on all.
     pub fn with_backend(&self, backend: Backend) -> Option<Self> {
-        Chosen::new(backend).map(|chosen| Model { chosen, ..*self })
+        BackendToken::new(backend).map(|token| Model { token, ..*self })
     }
 
     /// How the weights of hidden layers lie: as packed, or prepared. Rows where there are none.
     pub fn layout(&self) -> Layout {
-        match &self.network {
-            Network::F32 { mlp, .. } => mlp.as_ref().map_or(Layout::Rows, Mlp::layout),
-            Network::Int8 { layers: Layers::Static(mlp), .. } => mlp.layout(),
-            Network::Int8 { layers: Layers::Dynamic(mlp), .. } => mlp.layout(),
-            Network::Int8 { layers: Layers::None, .. } => Layout::Rows,
-        }
+        self.network.layout()
     }
 
     /// Whether weights lie as vector instructions want them: packed so, or prepared.
     pub fn is_prepared(&self) -> bool {
-        match &self.network {
-            Network::F32 { mlp, .. } => mlp.as_ref().is_none_or(Mlp::is_prepared),
-            Network::Int8 { layers: Layers::Static(mlp), .. } => mlp.is_prepared(),
-            Network::Int8 { layers: Layers::Dynamic(mlp), .. } => mlp.is_prepared(),
-            Network::Int8 { layers: Layers::None, .. } => true,
-        }
+        self.network.is_prepared()
     }
 
     /// Blocks of memory that [`Model::prepare`] needs: 0 where there is nothing to do, or no
@@ -202,18 +189,15 @@ impl<'a> Model<'a> {
         if self.backend() == Backend::Portable {
             return 0;
         }
-        match &self.network {
-            Network::F32 { mlp, .. } => mlp.as_ref().map_or(0, Mlp::prepared_blocks),
-            Network::Int8 { layers: Layers::Static(mlp), .. } => mlp.prepared_blocks(),
-            Network::Int8 { layers: Layers::Dynamic(mlp), .. } => mlp.prepared_blocks(),
-            Network::Int8 { layers: Layers::None, .. } => 0,
-        }
+        Measure::of(|memory| self.network.prepare(memory))
     }
 
-    /// The same model with its layers in tiles, which are laid out in `memory` of at least [`Model::prepared_blocks`] blocks.
+    /// The same model with its layers in tiles, which are laid out in `memory` of at least [`Model::prepared_blocks`]
+    /// blocks.
     ///
-    /// Scores are several times as fast on CPUs with vector instructions, and [`Scorer::score_batch`](crate::Scorer::score_batch)
-    /// takes rows together. int8 and dynamic scores keep their bits; f32 sums run in another order.
+    /// Scores are several times as fast on CPUs with vector instructions, and
+    /// [`Scorer::score_batch`](crate::Scorer::score_batch) takes rows together. int8 and dynamic scores keep their
+    /// bits; f32 sums run in another order.
     ///
     /// # Errors
     /// [`ScoreError::ScratchTooSmall`].
@@ -228,42 +212,22 @@ impl<'a> Model<'a> {
         if needed == 0 {
             return Ok(*self);
         }
-        let mut memory = Scratch::new(memory);
-        let network = match self.network {
-            Network::F32 { fwfm, mlp: Some(mlp), bias } => {
-                Network::F32 { fwfm, mlp: Some(mlp.prepare(&mut memory)?), bias }
-            }
-            Network::Int8 { fwfm, layers: Layers::Static(mlp), bias, terms } => {
-                Network::Int8 { fwfm, layers: Layers::Static(mlp.prepare(&mut memory)?), bias, terms }
-            }
-            Network::Int8 { fwfm, layers: Layers::Dynamic(mlp), bias, terms } => {
-                Network::Int8 { fwfm, layers: Layers::Dynamic(mlp.prepare(&mut memory)?), bias, terms }
-            }
-            network => network,
-        };
-        Ok(Model { network, ..*self })
+        Ok(Model { network: self.network.prepare(&mut Scratch::new(memory))?, ..*self })
     }
 
     /// Blocks of scratch that a [`Scorer`](crate::Scorer) needs for one row at a time, on this model's back end.
     pub fn scratch_blocks(&self) -> usize {
-        self.chosen.run(ScratchBlocks { network: &self.network, in_groups: false })
+        self.token.run(ScratchBlocks { network: &self.network, in_groups: false })
     }
 
     /// Blocks of scratch with which a [`Scorer`](crate::Scorer) takes rows of a batch together.
     pub fn batch_scratch_blocks(&self) -> usize {
-        self.chosen.run(ScratchBlocks { network: &self.network, in_groups: true })
+        self.token.run(ScratchBlocks { network: &self.network, in_groups: true })
     }
 
     /// What the model costs.
     pub fn statistics(&self) -> Statistics {
-        let (parameters, multiply_accumulates) = match &self.network {
-            Network::F32 { fwfm, mlp, .. } => fwfm.counts(mlp.as_ref().map_or((0, 0), Mlp::counts)),
-            Network::Int8 { fwfm, layers, .. } => fwfm.counts(match layers {
-                Layers::None => (0, 0),
-                Layers::Static(mlp) => mlp.counts(),
-                Layers::Dynamic(mlp) => mlp.counts(),
-            }),
-        };
+        let (parameters, multiply_accumulates) = self.network.counts();
         Statistics {
             mode: self.mode(),
             num_fields: self.num_fields(),

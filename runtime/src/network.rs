@@ -1,10 +1,12 @@
 //! What a model computes, as the loader has checked it: views into the file.
 
 use crate::embedding::Embedding;
-use crate::format::Terms;
+use crate::error::ScoreError;
+use crate::format::{Layout, Mode, Terms};
 use crate::interaction::{Coefficient, FieldInteraction, LowRank};
 use crate::linear::{FeatureWeight, FieldVector};
-use crate::mlp::Mlp;
+use crate::mlp::{Layers, Mlp};
+use crate::scratch::Memory;
 
 /// The parts, in one of the arithmetics.
 #[derive(Clone, Copy, Debug)]
@@ -22,17 +24,10 @@ pub(crate) struct Fwfm<'a, W, C: Coefficient> {
     pub(crate) interaction: FieldInteraction<'a, C>,
 }
 
-/// The MLP of int8 mode, with layer outputs whose scales are in the file, or of dynamic mode, with a scale for each row.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Layers<'a> {
-    None,
-    Static(Mlp<'a, i8, i32, i32>),
-    Dynamic(Mlp<'a, i8, f32, f32>),
-}
-
 impl<W, C: Coefficient> Fwfm<'_, W, C> {
-    /// Numbers, and multiply-accumulates of one row in pairs, field vectors and layers; of the MLP: weights, and biases.
-    pub(crate) fn counts(&self, (weights, biases): (usize, usize)) -> (usize, usize) {
+    /// Numbers, and multiply-accumulates of one row in pairs, field vectors and layers; of the MLP: weights, and
+    /// biases.
+    fn counts(&self, (weights, biases): (usize, usize)) -> (usize, usize) {
         let dim = self.embedding.dim;
         let feature_weights = self.feature_weight.as_ref().map_or(0, |part| part.weights.len());
         let field_vectors = self.field_vector.as_ref().map_or(0, |part| part.0.len());
@@ -47,5 +42,72 @@ impl<W, C: Coefficient> Fwfm<'_, W, C> {
         };
         let parameters = self.embedding.numbers() + feature_weights + field_vectors + pairs + weights + biases + 1;
         (parameters, field_vectors + products * dim + weights)
+    }
+}
+
+/// What `$of` is of the MLP, whatever its numbers are; `$none` where there is none.
+macro_rules! of_mlp {
+    ($network:expr, $mlp:ident => $of:expr, $none:expr) => {
+        match $network {
+            Network::F32 { mlp: Some($mlp), .. } => $of,
+            Network::Int8 { layers: Layers::Static($mlp), .. } => $of,
+            Network::Int8 { layers: Layers::Dynamic($mlp), .. } => $of,
+            Network::F32 { mlp: None, .. } | Network::Int8 { layers: Layers::None, .. } => $none,
+        }
+    };
+}
+
+impl<'a> Network<'a> {
+    /// The arithmetic.
+    pub(crate) fn mode(&self) -> Mode {
+        match self {
+            Network::F32 { .. } => Mode::F32,
+            Network::Int8 { layers: Layers::Dynamic(_), .. } => Mode::Dynamic,
+            Network::Int8 { .. } => Mode::Int8,
+        }
+    }
+
+    /// How the hidden layers lie; rows where there are none.
+    pub(crate) fn layout(&self) -> Layout {
+        of_mlp!(self, mlp => mlp.layout(), Layout::Rows)
+    }
+
+    /// Outputs of the first layer, padded as it lies; 0 without layers.
+    pub(crate) fn first_outputs(&self) -> usize {
+        of_mlp!(self, mlp => mlp.layer(0).biases.len(), 0)
+    }
+
+    /// Whether there is nothing to lay in tiles.
+    pub(crate) fn is_prepared(&self) -> bool {
+        of_mlp!(self, mlp => mlp.is_prepared(), true)
+    }
+
+    /// The same with its layers in tiles.
+    pub(crate) fn prepare<'p>(self, memory: &mut impl Memory<'p>) -> Result<Network<'p>, ScoreError>
+    where
+        'a: 'p,
+    {
+        Ok(match self {
+            Network::F32 { fwfm, mlp, bias } => {
+                Network::F32 { fwfm, mlp: mlp.map(|mlp| mlp.prepare(memory)).transpose()?, bias }
+            }
+            Network::Int8 { fwfm, layers, bias, terms } => {
+                let layers = match layers {
+                    Layers::None => Layers::None,
+                    Layers::Static(mlp) => Layers::Static(mlp.prepare(memory)?),
+                    Layers::Dynamic(mlp) => Layers::Dynamic(mlp.prepare(memory)?),
+                };
+                Network::Int8 { fwfm, layers, bias, terms }
+            }
+        })
+    }
+
+    /// Numbers, and multiply-accumulates of one row in pairs, field vectors and layers.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let of_mlp = of_mlp!(self, mlp => mlp.counts(), (0, 0));
+        match self {
+            Network::F32 { fwfm, .. } => fwfm.counts(of_mlp),
+            Network::Int8 { fwfm, .. } => fwfm.counts(of_mlp),
+        }
     }
 }

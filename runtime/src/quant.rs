@@ -4,7 +4,8 @@
 
 use crate::format::{Term, limit};
 
-/// `(acc * multiplier + 2^31) >> 32`: TensorFlow Lite's single-rounding fixed-point rule with the total shift fixed at 32.
+/// `(acc * multiplier + 2^31) >> 32`: TensorFlow Lite's single-rounding fixed-point rule with the total shift fixed at
+/// 32.
 ///
 /// `multiplier` is `round(ratio * 2^32)`, not negative; ties go towards plus infinity.
 #[inline]
@@ -43,11 +44,11 @@ pub(crate) fn steps_of(output: f32) -> i64 {
     (steps + if steps >= 0.0 { 0.5 } else { -0.5 }) as i64
 }
 
-/// The logit in steps of 2^-16, from bias and parts, clamped so that it is exact in f32.
+/// The logit in steps of 2^-16, from bias, parts and layers, clamped so that it is exact in f32.
 #[inline]
-pub(crate) fn logit_steps(bias: i32, parts: [i64; 4]) -> i32 {
+pub(crate) fn logit_steps(bias: i32, parts: [i64; 3], layers: i64) -> i32 {
     // A shift is at least 1: two parts are under 2^61 + 1, two under 2^54, so the sum cannot leave an i64.
-    let sum = i64::from(bias) + parts.into_iter().sum::<i64>();
+    let sum = i64::from(bias) + parts.into_iter().sum::<i64>() + layers;
     sum.clamp(-limit::LOGIT, limit::LOGIT) as i32
 }
 
@@ -65,10 +66,11 @@ pub fn sigmoid(logit: f32) -> f32 {
     1.0 / (1.0 + exp(-logit.clamp(-87.0, 87.0)))
 }
 
-/// `exp(x)` for |x| <= 87: Cody and Waite's reduction `x = k ln 2 + r`, then Taylor's polynomial of degree 6 in Horner's form.
+/// `exp(x)` for |x| <= 87: Cody and Waite's reduction `x = k ln 2 + r`, then Taylor's polynomial of degree 6 in
+/// Horner's form.
 ///
-/// The remainder is at most `(ln 2 / 2)^7 / 7! < 2^-22.9`, where the result is at least 0.7. Neither fused multiply-add nor a mathematics library is
-/// used: both differ between targets.
+/// The remainder is at most `(ln 2 / 2)^7 / 7! < 2^-22.9`, where the result is at least 0.7. Neither fused multiply-add
+/// nor a mathematics library is used: both differ between targets.
 #[inline]
 fn exp(x: f32) -> f32 {
     // ln 2 in two parts; the first has 9 significant bits, so `k * LN_2_HIGH` is exact.

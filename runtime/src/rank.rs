@@ -1,24 +1,88 @@
 //! Many candidates for one context: what the context's fields add to each score is computed once.
 //!
-//! The fields of a model are split in two. The context's share of the first-order terms and of the pairs within it are sums; its
-//! share of the first layer is where the candidates' sums begin; and its pairs with a candidate's field are one vector per field,
-//! `t_j = sum_i r_ij v_i`, so that a candidate adds `<v_j, t_j>`. What remains is a model with the candidate's fields alone.
+//! The fields of a model are split in two. The context's share of the first-order terms and of the pairs within it are
+//! sums; its share of the first layer is where the candidates' sums begin; and its pairs with a candidate's field are
+//! one vector per field, `t_j = sum_i r_ij v_i`, so that a candidate adds `<v_j, t_j>`. What remains is a model with
+//! the candidate's fields alone.
 
 mod context;
 mod split;
+mod top_k;
 
-use std::cmp::Ordering;
 use std::fmt;
 
 use crate::error::{BatchError, ScoreError};
 use crate::kernel::{Backend, vector::GROUP};
+use crate::mlp::Layers;
 use crate::model::Model;
-use crate::network::{Fwfm, Layers};
+use crate::network::Fwfm;
 use crate::row::Row;
-use crate::score::{IntegerContext, IntegerModel, Integers, RealContext, RealModel, Reals, Score};
-use crate::scratch::{Scratch, ScratchBlock};
-use context::SetContext;
-use split::{Fields, Split, SplitLayers, split, split_blocks};
+use crate::score::{IntegerContext, IntegerModel, Integers, RealContext, RealModel, Reals, Score, score_each};
+use crate::scratch::{Measure, Scratch, ScratchBlock};
+use context::{Context, SetContext};
+use split::{Fields, Split, SplitLayers, split};
+
+pub use top_k::{Ranked, TopK};
+
+/// A model whose fields are split in a context's and a candidate's: what [rankers](Ranker::with_split) of several
+/// threads share.
+#[derive(Clone, Copy)]
+pub struct SplitModel<'m> {
+    model: Model<'m>,
+    split: Split<'m>,
+    /// Fields of a candidate.
+    candidates: usize,
+    in_groups: bool,
+}
+
+impl fmt::Debug for SplitModel<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SplitModel").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+impl<'m> SplitModel<'m> {
+    /// Blocks of memory that [`SplitModel::new`] needs.
+    ///
+    /// # Errors
+    /// [`ScoreError::ContextField`].
+    pub fn blocks(model: &Model<'_>, fields: &[usize]) -> Result<usize, ScoreError> {
+        Ok(split_blocks(model, Fields::new(model.num_fields(), fields)?))
+    }
+
+    /// Splits a model: `fields`, the context's by number in any order, and the others. `memory` has at least
+    /// [`SplitModel::blocks`] blocks.
+    ///
+    /// # Errors
+    /// [`ScoreError::ContextField`], [`ScoreError::ScratchTooSmall`].
+    pub fn new(model: &Model<'m>, fields: &[usize], memory: &'m mut [ScratchBlock]) -> Result<Self, ScoreError> {
+        let fields = Fields::new(model.num_fields(), fields)?;
+        check_room(split_blocks(model, fields), memory)?;
+        let split = split(&model.network, fields, &mut Scratch::new(memory))?;
+        // Without vectors two rows go together at most, and need no other order of weights.
+        let in_groups = model.is_prepared() || model.backend() == Backend::Portable;
+        Ok(SplitModel { model: *model, split, candidates: fields.len(false), in_groups })
+    }
+
+    /// Blocks of memory that [`Ranker::with_split`] needs.
+    pub fn ranker_blocks(&self) -> usize {
+        ranker_blocks(&self.model, self.candidates)
+    }
+}
+
+fn split_blocks(model: &Model<'_>, fields: Fields) -> usize {
+    Measure::of(|memory| split(&model.network, fields, memory))
+}
+
+/// What a ranker needs whose candidates have so many fields.
+fn ranker_blocks(model: &Model<'_>, candidates: usize) -> usize {
+    model.batch_scratch_blocks() + Measure::of(|memory| Context::carve(&model.network, candidates, memory))
+}
+
+fn check_room(needed: usize, memory: &[ScratchBlock]) -> Result<(), ScoreError> {
+    let found = memory.len();
+    if found < needed { Err(ScoreError::ScratchTooSmall { needed, found }) } else { Ok(()) }
+}
 
 /// Scores candidates that share a context, with the bits of scoring each whole row; a thread needs its own.
 ///
@@ -45,33 +109,15 @@ use split::{Fields, Split, SplitLayers, split, split_blocks};
 /// # Ok(()) }
 /// ```
 pub struct Ranker<'m> {
-    model: Model<'m>,
-    split: Split<'m>,
-    scratch: &'m mut [ScratchBlock],
-    in_groups: bool,
+    split: SplitModel<'m>,
+    context: Context<'m>,
     has_context: bool,
+    scratch: &'m mut [ScratchBlock],
 }
 
 impl fmt::Debug for Ranker<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ranker").field("model", &self.model).finish_non_exhaustive()
-    }
-}
-
-/// A candidate among the best.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Ranked {
-    /// Its number in the order in which candidates were given, from 0.
-    pub candidate: usize,
-    /// Its score.
-    pub score: Score,
-}
-
-impl Ranked {
-    /// Better first: the higher logit, then the earlier candidate.
-    fn order(&self, other: &Self) -> Ordering {
-        other.score.logit.total_cmp(&self.score.logit).then(self.candidate.cmp(&other.candidate))
+        f.debug_struct("Ranker").field("split", &self.split).finish_non_exhaustive()
     }
 }
 
@@ -81,14 +127,15 @@ impl<'m> Ranker<'m> {
     /// # Errors
     /// [`ScoreError::ContextField`].
     pub fn blocks(model: &Model<'_>, context_fields: &[usize]) -> Result<usize, ScoreError> {
-        let fields = Fields::new(model, context_fields)?;
-        Ok(split_blocks(model, fields) + model.batch_scratch_blocks())
+        let fields = Fields::new(model.num_fields(), context_fields)?;
+        Ok(split_blocks(model, fields) + ranker_blocks(model, fields.len(false)))
     }
 
-    /// A ranker whose rows are split: `context_fields`, by number in any order, and the others. Its first context has to be
-    /// [set](Ranker::set_context).
+    /// A ranker whose rows are split: `context_fields`, by number in any order, and the others. Its first context has
+    /// to be [set](Ranker::set_context).
     ///
-    /// It copies the model's first layer, in two parts; `memory` has at least [`Ranker::blocks`] blocks.
+    /// It copies the model's first layer, in two parts; `memory` has at least [`Ranker::blocks`] blocks. Several
+    /// rankers of the same fields can [share](Ranker::with_split) these.
     ///
     /// # Errors
     /// [`ScoreError::ContextField`], [`ScoreError::ScratchTooSmall`].
@@ -97,16 +144,23 @@ impl<'m> Ranker<'m> {
         context_fields: &[usize],
         memory: &'m mut [ScratchBlock],
     ) -> Result<Self, ScoreError> {
-        let fields = Fields::new(model, context_fields)?;
-        let (needed, found) = (split_blocks(model, fields) + model.batch_scratch_blocks(), memory.len());
-        if found < needed {
-            return Err(ScoreError::ScratchTooSmall { needed, found });
-        }
+        check_room(Self::blocks(model, context_fields)?, memory)?;
+        let fields = Fields::new(model.num_fields(), context_fields)?;
+        let (own, shared) = memory.split_at_mut(ranker_blocks(model, fields.len(false)));
+        Self::with_split(&SplitModel::new(model, context_fields, shared)?, own)
+    }
+
+    /// A ranker of a model that was split before, with memory for its contexts and scores: at least
+    /// [`SplitModel::ranker_blocks`] blocks.
+    ///
+    /// # Errors
+    /// [`ScoreError::ScratchTooSmall`].
+    pub fn with_split(split: &SplitModel<'m>, memory: &'m mut [ScratchBlock]) -> Result<Self, ScoreError> {
+        check_room(split.ranker_blocks(), memory)?;
+        let SplitModel { model, candidates, .. } = split;
         let (scratch, memory) = memory.split_at_mut(model.batch_scratch_blocks());
-        let split = split(model, fields, &mut Scratch::new(memory))?;
-        // Without vectors a group is a pair at most, and needs no other order of weights.
-        let in_groups = model.is_prepared() || model.backend() == Backend::Portable;
-        Ok(Ranker { model: *model, split, scratch, in_groups, has_context: false })
+        let context = Context::carve(&model.network, *candidates, &mut Scratch::new(memory))?;
+        Ok(Ranker { split: *split, context, has_context: false, scratch })
     }
 
     /// Computes what all candidates share. `row` has the context's fields alone, in the model's order.
@@ -115,7 +169,8 @@ impl<'m> Ranker<'m> {
     /// Any [`ScoreError`] of the row, its field counted among the context's; there is then no context until one is set.
     pub fn set_context(&mut self, row: Row<'_>) -> Result<(), ScoreError> {
         self.has_context = false;
-        self.model.chosen.run(SetContext { split: &mut self.split, row, scratch: self.scratch })?;
+        let Ranker { split: SplitModel { model, split, .. }, context, scratch, .. } = self;
+        model.token.run(SetContext { split, context, row, scratch })?;
         self.has_context = true;
         Ok(())
     }
@@ -137,32 +192,52 @@ impl<'m> Ranker<'m> {
             let error = ScoreError::BatchLength { rows: rows.len(), scores: scores.len() };
             return Err(BatchError { row: 0, error });
         }
-        let (chosen, in_groups, scratch) = (self.model.chosen, self.in_groups, &mut *self.scratch);
-        match &self.split {
-            Split::Integer { candidate, layers, bias, terms, sums, cross, begun, start, .. } => {
+        let Ranker { split: SplitModel { model: Model { token, .. }, split, in_groups, .. }, context, scratch, .. } =
+            self;
+        let in_groups = *in_groups;
+        match (split, context) {
+            (Split::Integer { candidate, layers, bias, terms, .. }, Context::Integer { sums, cross, begun, start }) => {
                 let layers = match layers {
                     SplitLayers::None => Layers::None,
-                    SplitLayers::Static(_, mlp) => Layers::Static(*mlp),
-                    SplitLayers::Dynamic(_, mlp) => Layers::Dynamic(*mlp),
+                    SplitLayers::Static((_, mlp)) => Layers::Static(*mlp),
+                    SplitLayers::Dynamic((_, mlp)) => Layers::Dynamic(*mlp),
                 };
                 let context = Some(IntegerContext { sums: *sums, cross, start });
                 let candidate = Fwfm { interaction: candidate.interaction.going_on(begun), ..*candidate };
                 let model = IntegerModel { fwfm: &candidate, layers: &layers, bias: *bias, terms, context };
-                chosen.run(Integers { model, rows, scores, scratch, in_groups })
+                token.run(Integers { model, rows, scores, scratch, in_groups })
             }
-            Split::Real { candidate, mlp, bias, sum, carry, vectors, begun, start, .. } => {
+            (Split::Real { candidate, mlp, bias, .. }, Context::Real { sum, carry, vectors, begun, start }) => {
                 let context = Some(RealContext { sum: *sum, carry, vectors, start });
                 let mlp = mlp.as_ref().map(|(_, mlp)| mlp);
                 let candidate = Fwfm { interaction: candidate.interaction.going_on(begun), ..*candidate };
                 let model = RealModel { fwfm: &candidate, mlp, bias: *bias, context };
-                chosen.run(Reals { model, rows, scores, scratch, in_groups })
+                token.run(Reals { model, rows, scores, scratch, in_groups })
             }
+            // Both are of one model.
+            (Split::Integer { .. }, Context::Real { .. }) | (Split::Real { .. }, Context::Integer { .. }) => Ok(()),
         }
+    }
+
+    /// The outcome of each candidate: those that have no score do not keep the others from theirs.
+    ///
+    /// # Errors
+    /// [`ScoreError::NoContext`], and [`ScoreError::BatchLength`] where there is not one outcome per row.
+    pub fn score_each(
+        &mut self,
+        rows: &[Row<'_>],
+        outcomes: &mut [Result<Score, ScoreError>],
+    ) -> Result<(), ScoreError> {
+        if !self.has_context {
+            return Err(ScoreError::NoContext);
+        }
+        score_each(rows, outcomes, |rows, scores| self.score_batch(rows, scores))
     }
 
     /// The best of `candidates`, best first, at most as many as `best` has room for; gives how many they are.
     ///
-    /// Equal logits stay in the order of the candidates. Memory does not grow with the number of candidates.
+    /// Equal logits stay in the order of the candidates. Memory does not grow with the number of candidates. [`TopK`]
+    /// does the same where a program has something else to do in between.
     ///
     /// # Errors
     /// The first candidate that has no score, by its number.
@@ -174,7 +249,7 @@ impl<'m> Ranker<'m> {
         /// Candidates that are scored together: a few groups, so that table rows are asked for ahead.
         const CHUNK: usize = 4 * GROUP;
         let (mut rows, mut scores) = ([Row::new(&[]); CHUNK], [Score::default(); CHUNK]);
-        let (mut found, mut done) = (0, 0);
+        let mut top = TopK::new(best);
         let mut candidates = candidates.into_iter();
         loop {
             let mut count = 0;
@@ -182,45 +257,12 @@ impl<'m> Ranker<'m> {
                 *slot = row;
                 count += 1;
             }
-            let scores = &mut scores[..count];
+            let (scores, done) = (&mut scores[..count], top.candidates());
             self.score_batch(&rows[..count], scores).map_err(|error| BatchError { row: done + error.row, ..error })?;
-            for (n, &score) in scores.iter().enumerate() {
-                found = keep(best, found, Ranked { candidate: done + n, score });
-            }
-            done += count;
+            top.push(scores);
             if count < CHUNK {
-                break;
+                return Ok(top.finish().len());
             }
         }
-        best[..found].sort_unstable_by(Ranked::order);
-        Ok(found)
-    }
-}
-
-/// Adds a candidate to the heap `best[..len]`, the worst of which is first; gives the new length.
-fn keep(best: &mut [Ranked], len: usize, new: Ranked) -> usize {
-    let is_worse = |a: &Ranked, b: &Ranked| a.order(b).is_gt();
-    if len < best.len() {
-        best[len] = new;
-        let mut at = len;
-        while at > 0 && is_worse(&best[at], &best[(at - 1) / 2]) {
-            best.swap(at, (at - 1) / 2);
-            at = (at - 1) / 2;
-        }
-        return len + 1;
-    }
-    match best.first() {
-        Some(worst) if is_worse(worst, &new) => best[0] = new,
-        _ => return len,
-    }
-    let mut at = 0;
-    loop {
-        let children = 2 * at + 1..len.min(2 * at + 3);
-        let worst = children.fold(at, |worst, child| if is_worse(&best[child], &best[worst]) { child } else { worst });
-        if worst == at {
-            return len;
-        }
-        best.swap(at, worst);
-        at = worst;
     }
 }

@@ -2,7 +2,8 @@
 
 /// One sample: for every field one index, or for bags several.
 ///
-/// An index is local to its field: `0..features`, where 0 is the out-of-vocabulary row of models that this project trained.
+/// An index is local to its field: `0..features`, where 0 is the out-of-vocabulary row of models that this project
+/// trained.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
     indices: &'a [u32],

@@ -1,4 +1,5 @@
-//! Runs of numbers that are known to be there, because the loader or the caller has seen to it: so a small program has no panics.
+//! Runs of numbers that are known to be there: the loader or the caller has seen to it, and a small program has no
+//! panics.
 
 /// `count` numbers from `first` on; none where they are not all there.
 #[inline]

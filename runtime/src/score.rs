@@ -4,14 +4,14 @@ mod integer;
 mod real;
 
 use crate::embedding::SLACK;
-use crate::error::BatchError;
+use crate::error::{BatchError, ScoreError};
 
 use crate::kernel::vector::WIDE_GROUP;
 use crate::quant::sigmoid;
 use crate::row::Row;
 use crate::scratch::ScratchBlock;
 
-pub(crate) use integer::{GatherIntegers, IntegerContext, IntegerModel, IntegerSizes, Integers, integer_blocks};
+pub(crate) use integer::{GatherIntegers, IntegerContext, IntegerModel, Integers, integer_blocks};
 pub(crate) use real::{GatherReals, RealContext, RealModel, Reals, real_blocks};
 
 /// The score of a row.
@@ -34,7 +34,7 @@ const LEAST_GROUP: usize = 3;
 
 /// Rows that are scored together, one or a group.
 #[derive(Clone, Copy)]
-struct Turn<'t, 'r> {
+struct Batch<'t, 'r> {
     rows: &'t [Row<'r>],
     /// Rows that will be scored after them.
     next: &'t [Row<'r>],
@@ -42,15 +42,15 @@ struct Turn<'t, 'r> {
     is_first: bool,
 }
 
-/// Calls `group` with the rows of a batch and their scores, `most` at a time, or `single` with one.
+/// Calls `group` with rows and their scores, `most` at a time, or `single` with one.
 #[inline(always)]
-fn in_turn<'r, S>(
+fn in_batches<'r, S>(
     rows: &[Row<'r>],
     scores: &mut [Score],
     most: usize,
     state: &mut S,
-    single: impl Fn(&mut S, Turn<'_, 'r>, &mut [Score]) -> Result<(), BatchError>,
-    group: impl Fn(&mut S, Turn<'_, 'r>, &mut [Score]) -> Result<(), BatchError>,
+    single: impl Fn(&mut S, Batch<'_, 'r>, &mut [Score]) -> Result<(), BatchError>,
+    group: impl Fn(&mut S, Batch<'_, 'r>, &mut [Score]) -> Result<(), BatchError>,
 ) -> Result<(), BatchError> {
     let (mut done, mut end, mut failed) = (0, rows.len(), Ok(()));
     while done < end {
@@ -62,9 +62,9 @@ fn in_turn<'r, S>(
             count => count,
         };
         let (rows, next) = rows[done..].split_at(count);
-        let turn = Turn { rows, next: &next[..next.len().min(count)], is_first: done == 0 };
+        let batch = Batch { rows, next: &next[..next.len().min(count)], is_first: done == 0 };
         let run = &mut scores[done..done + count];
-        let result = if count == 1 { single(state, turn, run) } else { group(state, turn, run) };
+        let result = if count == 1 { single(state, batch, run) } else { group(state, batch, run) };
         match result {
             Ok(()) => done += count,
             // The rows of its group that come before it are scored without it.
@@ -75,6 +75,34 @@ fn in_turn<'r, S>(
         }
     }
     failed
+}
+
+/// Gives every row its outcome: `score` stops at the first that has no score, and goes on behind it.
+pub(crate) fn score_each(
+    mut rows: &[Row<'_>],
+    mut outcomes: &mut [Result<Score, ScoreError>],
+    mut score: impl FnMut(&[Row<'_>], &mut [Score]) -> Result<(), BatchError>,
+) -> Result<(), ScoreError> {
+    /// Rows that are scored together, a few groups.
+    const CHUNK: usize = 4 * WIDE_GROUP;
+    if rows.len() != outcomes.len() {
+        return Err(ScoreError::BatchLength { rows: rows.len(), scores: outcomes.len() });
+    }
+    let mut scores = [Score::default(); CHUNK];
+    while !rows.is_empty() {
+        let count = rows.len().min(CHUNK);
+        let failed = score(&rows[..count], &mut scores[..count]).err();
+        let done = failed.map_or(count, |failed| failed.row);
+        for (outcome, &score) in outcomes.iter_mut().zip(&scores[..done]) {
+            *outcome = Ok(score);
+        }
+        if let Some(failed) = failed {
+            outcomes[done] = Err(failed.error);
+        }
+        let taken = done + usize::from(failed.is_some());
+        (rows, outcomes) = (&rows[taken..], &mut outcomes[taken..]);
+    }
+    Ok(())
 }
 
 /// From the vectors of a row to those of the next.

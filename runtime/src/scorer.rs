@@ -6,7 +6,7 @@ use crate::error::{BatchError, ScoreError};
 use crate::model::Model;
 use crate::network::Network;
 use crate::row::Row;
-use crate::score::{IntegerModel, Integers, RealModel, Reals, Score};
+use crate::score::{IntegerModel, Integers, RealModel, Reals, Score, score_each};
 use crate::scratch::ScratchBlock;
 
 /// Scores rows with one model and the caller's scratch; a thread needs its own.
@@ -50,12 +50,12 @@ impl<'m> Scorer<'m> {
 
     /// The scores of `rows`, with the bits that [`Scorer::score`] gives.
     ///
-    /// Rows go through the layers in groups where the model is [prepared](Model::prepare) and the scratch has room; in pairs on
-    /// a Cortex-M4, M7 or M33, where the model is packed for it.
+    /// Rows go through the layers in groups where the model is [prepared](Model::prepare) and the scratch has room; two
+    /// together on a Cortex-M4, M7 or M33, where the model is packed for it.
     ///
     /// # Errors
-    /// The first row that has no score, by its number; those before it have theirs. [`ScoreError::BatchLength`] where there is
-    /// not one score per row.
+    /// The first row that has no score, by its number; those before it have theirs. [`ScoreError::BatchLength`] where
+    /// there is not one score per row.
     pub fn score_batch(&mut self, rows: &[Row<'_>], scores: &mut [Score]) -> Result<(), BatchError> {
         if rows.len() != scores.len() {
             let error = ScoreError::BatchLength { rows: rows.len(), scores: scores.len() };
@@ -66,12 +66,40 @@ impl<'m> Scorer<'m> {
         match &self.model.network {
             Network::Int8 { fwfm, layers, bias, terms } => {
                 let model = IntegerModel { fwfm, layers, bias: *bias, terms, context: None };
-                self.model.chosen.run(Integers { model, rows, scores, scratch, in_groups })
+                self.model.token.run(Integers { model, rows, scores, scratch, in_groups })
             }
             Network::F32 { fwfm, mlp, bias } => {
                 let model = RealModel { fwfm, mlp: mlp.as_ref(), bias: *bias, context: None };
-                self.model.chosen.run(Reals { model, rows, scores, scratch, in_groups })
+                self.model.token.run(Reals { model, rows, scores, scratch, in_groups })
             }
         }
+    }
+
+    /// The outcome of each row, its score as [`Scorer::score`] gives it: rows that have none do not keep the others
+    /// from theirs.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let packed = include_bytes!("../../tests/fixtures/movielens-student/model.xsfm");
+    /// # use xsfm_runtime::{Aligned, Model, Row, Score, ScoreError, Scorer, ScratchBlock};
+    /// # let bytes = Aligned(*packed); let bytes = &bytes.0;
+    /// # let model = Model::from_bytes(bytes)?;
+    /// # let mut scratch = [ScratchBlock::ZERO; 16];
+    /// let mut scorer = Scorer::new(&model, &mut scratch)?;
+    /// let rows = [7, 1_000_000, 8].map(|user| [user, 42, 1, 1, 3, 5, 2]);
+    /// let mut outcomes = [Ok(Score::default()); 3];
+    /// scorer.score_each(&rows.each_ref().map(|row| Row::new(row)), &mut outcomes)?;
+    /// assert!(matches!(outcomes, [Ok(_), Err(ScoreError::IndexOutOfRange { field: 0, .. }), Ok(_)]));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ScoreError::BatchLength`] where there is not one outcome per row.
+    pub fn score_each(
+        &mut self,
+        rows: &[Row<'_>],
+        outcomes: &mut [Result<Score, ScoreError>],
+    ) -> Result<(), ScoreError> {
+        score_each(rows, outcomes, |rows, scores| self.score_batch(rows, scores))
     }
 }

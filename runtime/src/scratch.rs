@@ -1,4 +1,4 @@
-//! Memory that the caller gives: cut into arrays, each from the start of a block.
+//! Memory that the caller gives: cut into arrays, each from the start of a block, or measured before there is any.
 
 use std::mem;
 
@@ -19,22 +19,27 @@ impl ScratchBlock {
     pub const ZERO: Self = ScratchBlock([0; Self::LEN]);
 }
 
+/// Where arrays are taken from. What takes them runs on [`Scratch`] and on [`Measure`], so that what is taken and what
+/// was said to be needed cannot differ.
+pub(crate) trait Memory<'s> {
+    /// The next `count` numbers, from the start of a block; none while they are measured.
+    fn take<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&'s mut [T], ScoreError>;
+
+    /// The same memory once more, for what is done with before the next numbers are taken.
+    fn for_now<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&mut [T], ScoreError>;
+
+    /// The next `count` numbers, zeros until `lay` has filled them, which it does not while they are measured.
+    fn lay<T>(&mut self, count: usize, lay: impl FnOnce(&mut [T])) -> Result<&'s [T], ScoreError>
+    where
+        T: FromBytes + IntoBytes + KnownLayout;
+}
+
 /// The part of the memory that is not yet in use.
 pub(crate) struct Scratch<'s>(&'s mut [u8]);
 
 impl<'s> Scratch<'s> {
     pub(crate) fn new(blocks: &'s mut [ScratchBlock]) -> Self {
         Scratch(blocks.as_mut_bytes())
-    }
-
-    /// The next `count` numbers, from the start of a block.
-    #[inline]
-    pub(crate) fn take<T: FromBytes + IntoBytes + KnownLayout>(
-        &mut self,
-        count: usize,
-    ) -> Result<&'s mut [T], ScoreError> {
-        // Whole numbers, from the start of a block.
-        Ok(<[T]>::mut_from_bytes(self.cut(count * size_of::<T>())?).unwrap_or_default())
     }
 
     /// The next `len` bytes. Small programs have it once, and not for each type of numbers.
@@ -49,15 +54,73 @@ impl<'s> Scratch<'s> {
         self.0 = rest;
         Ok(run_mut(here, 0, len))
     }
+}
 
-    /// The same memory once more, for what is done with before the next numbers are taken.
-    pub(crate) fn for_now(&mut self) -> Scratch<'_> {
-        Scratch(self.0)
+impl<'s> Memory<'s> for Scratch<'s> {
+    #[inline]
+    fn take<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&'s mut [T], ScoreError> {
+        // Whole numbers, from the start of a block.
+        Ok(<[T]>::mut_from_bytes(self.cut(count * size_of::<T>())?).unwrap_or_default())
+    }
+
+    #[inline]
+    fn for_now<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&mut [T], ScoreError> {
+        Scratch(self.0).take(count)
+    }
+
+    fn lay<T>(&mut self, count: usize, lay: impl FnOnce(&mut [T])) -> Result<&'s [T], ScoreError>
+    where
+        T: FromBytes + IntoBytes + KnownLayout,
+    {
+        let numbers = self.take::<T>(count)?;
+        numbers.as_mut_bytes().fill(0);
+        lay(numbers);
+        Ok(numbers)
+    }
+}
+
+/// Counts the blocks that would be taken.
+#[derive(Default)]
+pub(crate) struct Measure {
+    taken: usize,
+    /// At any time, with what is [for now](Memory::for_now).
+    most: usize,
+}
+
+impl Measure {
+    /// The blocks that `carve` takes.
+    #[inline(always)]
+    pub(crate) fn of<T>(carve: impl FnOnce(&mut Self) -> Result<T, ScoreError>) -> usize {
+        let mut measure = Measure::default();
+        // There is always room.
+        let _ = carve(&mut measure);
+        measure.most.max(measure.taken)
+    }
+}
+
+impl<'s> Memory<'s> for Measure {
+    #[inline(always)]
+    fn take<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&'s mut [T], ScoreError> {
+        self.taken += blocks_of::<T>(count);
+        Ok(&mut [])
+    }
+
+    #[inline(always)]
+    fn for_now<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&mut [T], ScoreError> {
+        self.most = self.most.max(self.taken + blocks_of::<T>(count));
+        Ok(&mut [])
+    }
+
+    fn lay<T>(&mut self, count: usize, _: impl FnOnce(&mut [T])) -> Result<&'s [T], ScoreError>
+    where
+        T: FromBytes + IntoBytes + KnownLayout,
+    {
+        self.take::<T>(count).map(|none| &*none)
     }
 }
 
 /// Blocks that `count` numbers fill.
 #[inline(always)]
-pub(crate) const fn blocks_of<T>(count: usize) -> usize {
+const fn blocks_of<T>(count: usize) -> usize {
     (size_of::<T>() * count).div_ceil(ScratchBlock::LEN)
 }

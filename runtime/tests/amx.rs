@@ -1,5 +1,5 @@
-//! What the process may do: AMX is asked of Linux once, and never where another back end is chosen. A program of its own, because
-//! what one test has asked for all of them have.
+//! What the process may do: AMX is asked of Linux once, and never where another back end is chosen. A program of its
+//! own, because what one test has asked for all of them have.
 #![cfg(all(target_arch = "x86_64", target_os = "linux", not(miri)))]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![allow(unsafe_code, reason = "a system call")]
@@ -12,7 +12,8 @@ use common::random::{Rng, Shape};
 use xsfm_runtime::{Backend, LoadError, LoadOptions, Mode, Model};
 use zerocopy::IntoBytes;
 
-/// Whether this process may use the tiles: `arch_prctl(ARCH_GET_XCOMP_PERM)`, bit 18; `None` where the system knows nothing of it.
+/// Whether this process may use the tiles: `arch_prctl(ARCH_GET_XCOMP_PERM)`, bit 18; `None` where the system knows
+/// nothing of it.
 fn may_use_tiles() -> Option<bool> {
     let mut features = 0_u64;
     let result: isize;

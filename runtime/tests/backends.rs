@@ -1,4 +1,5 @@
-//! One suite for every back end: scores of random models, one by one, in batches and ranked, against the plainest loops.
+//! One suite for every back end: scores of random models, one by one, in batches and ranked, against the plainest
+//! loops.
 //!
 //! `XSFM_CASES` is the number of models per mode; `XSFM_BACKENDS` names back ends that must be there, commas between.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
@@ -29,7 +30,8 @@ fn available() -> Vec<Backend> {
     Backend::ALL.into_iter().filter(|backend| backend.is_available()).collect()
 }
 
-/// How far scores may be from the reference: not at all, or in f32 mode by some roundings of the magnitudes of the terms.
+/// How far scores may be from the reference: not at all, or in f32 mode by some roundings of the magnitudes of the
+/// terms.
 struct Expected {
     scores: Vec<f32>,
     /// Empty where scores must be equal.
@@ -69,7 +71,8 @@ fn plain(model: &Model<'_>, rows: &Rows) -> Vec<f32> {
 impl Case<'_> {
     fn expected(&self, rows: &Rows) -> Expected {
         let scores = plain(&self.reference, rows);
-        // 20 roundings for each of the two (`docs/architecture.md`); numbers under the normal ones are rounded more coarsely.
+        // 20 roundings for each of the two (`docs/architecture.md`); numbers under the normal ones are rounded more
+        // coarsely.
         let tolerance = |magnitude: f32| 40.0 * f32::EPSILON * magnitude + 1e-36;
         let tolerances = self.magnitudes.map(|model| plain(&model, rows).into_iter().map(tolerance).collect());
         Expected { scores, tolerances: tolerances.unwrap_or_default() }

@@ -1,4 +1,5 @@
-//! Rows, batches, scratch and contexts that do not fit: the error names what and where, and the next row is scored all the same.
+//! Rows, batches, scratch and contexts that do not fit: the error names what and where, and the next row is scored all
+//! the same.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod common;

@@ -164,35 +164,85 @@ fn shapes_and_fields() {
         ("version", as_is, |d| d.version = VERSION + 1, LoadError::Version { supported: VERSION, found: VERSION + 1 }),
         ("version 0", as_is, |d| d.version = 0, LoadError::Version { supported: VERSION, found: 0 }),
         ("prefix", as_is, |d| d.reserved = 1, value("reserved bytes of prefix", 0, 0, 0, 1)),
-        ("fields", |d| *d = Draft::new(Mode::Int8, 128, 1, 1), |d| *d = Draft::new(Mode::Int8, 129, 1, 1), value("number of fields", 0, 1, 128, 129)),
-        ("no field", |d| *d = Draft::new(Mode::Int8, 1, 1, 1), |d| d.num_fields = 0, value("number of fields", 0, 1, 128, 0)),
-        ("dim", |d| *d = Draft::new(Mode::Int8, 1, 256, 1), |d| *d = Draft::new(Mode::Int8, 1, 257, 1), value("embed_dim", 0, 1, 256, 257)),
+        (
+            "fields", |d| *d = Draft::new(Mode::Int8, 128, 1, 1), |d| *d = Draft::new(Mode::Int8, 129, 1, 1),
+            value("number of fields", 0, 1, 128, 129),
+        ),
+        (
+            "no field", |d| *d = Draft::new(Mode::Int8, 1, 1, 1), |d| d.num_fields = 0,
+            value("number of fields", 0, 1, 128, 0),
+        ),
+        (
+            "dim", |d| *d = Draft::new(Mode::Int8, 1, 256, 1), |d| *d = Draft::new(Mode::Int8, 1, 257, 1),
+            value("embed_dim", 0, 1, 256, 257),
+        ),
         ("no dim", as_is, |d| d.dim = 0, value("embed_dim", 0, 1, 256, 0)),
         ("names", as_is, |d| d.names.extend([1, b'g']), value("number of field names", 0, 4, 4, 5)),
         ("cut name", |d| d.names[6] = 1, |d| d.names[6] = 2, LoadError::Manifest),
-        ("composition", |d| d.compose(3, 2, 6), |d| d.field(3).composition = 4, value("composition of field", 3, 0, 3, 4)),
+        (
+            "composition", |d| d.compose(3, 2, 6), |d| d.field(3).composition = 4,
+            value("composition of field", 3, 0, 3, 4),
+        ),
         ("bag", |d| d.field(1).bag = 1, |d| d.field(1).bag = 2, value("bag flag of field", 1, 0, 1, 2)),
         ("reserved", as_is, |d| d.field(2).reserved = 1, value("reserved bytes of field", 2, 0, 0, 1)),
-        ("bits", |d| { d.field(3).bits = 4; d.put(Tables, &[1_i8; 28]); }, |d| d.field(3).bits = 8, value("bits of the tables of field", 3, 4, 4, 8)),
-        ("size of four bits", |d| { d.field(3).bits = 4; d.put(Tables, &[1_i8; 28]); }, |d| d.field(3).bits = 4, LoadError::SectionSize { section: Tables, expected: 28, found: 32 }),
-        ("offset behind four bits", as_is, |d| { d.field(2).bits = 4; d.put(Tables, &[1_i8; 28]); }, value("table offset of field", 3, 20, 20, 24)),
+        (
+            "bits", |d| { d.field(3).bits = 4; d.put(Tables, &[1_i8; 28]); }, |d| d.field(3).bits = 8,
+            value("bits of the tables of field", 3, 4, 4, 8),
+        ),
+        (
+            "size of four bits", |d| { d.field(3).bits = 4; d.put(Tables, &[1_i8; 28]); }, |d| d.field(3).bits = 4,
+            LoadError::SectionSize { section: Tables, expected: 28, found: 32 },
+        ),
+        (
+            "offset behind four bits", as_is, |d| { d.field(2).bits = 4; d.put(Tables, &[1_i8; 28]); },
+            value("table offset of field", 3, 20, 20, 24),
+        ),
         ("reserved_2", as_is, |d| d.field(2).reserved_2 = 7.into(), value("reserved bytes of field", 2, 0, 0, 7)),
-        ("features", |d| { d.field(3).features = 1.into(); d.put(Tables, &[1_i8; 28]); d.put(FeatureWeights, &[1_i8; 7]); }, |d| d.field(3).features = 0.into(), value("features of field", 3, 1, u32::MAX.into(), 0)),
-        ("collisions of a full table", as_is, |d| d.field(3).collisions = 1.into(), value("presence of collisions in field", 3, 0, 0, 1)),
-        ("collisions", |d| d.compose(1, 1, 12), |d| d.field(3).composition = 1, value("presence of collisions in field", 3, 1, 1, 0)),
-        ("halves", as_is, |d| { *d = Draft::new(Mode::Int8, 4, 3, 2); d.compose(3, 1, 0); }, value("embed_dim modulo 2, for concatenation in field", 3, 0, 0, 1)),
+        (
+            "features",
+            |d| { d.field(3).features = 1.into(); d.put(Tables, &[1_i8; 28]); d.put(FeatureWeights, &[1_i8; 7]); },
+            |d| d.field(3).features = 0.into(), value("features of field", 3, 1, u32::MAX.into(), 0),
+        ),
+        (
+            "collisions of a full table", as_is, |d| d.field(3).collisions = 1.into(),
+            value("presence of collisions in field", 3, 0, 0, 1),
+        ),
+        (
+            "collisions", |d| d.compose(1, 1, 12), |d| d.field(3).composition = 1,
+            value("presence of collisions in field", 3, 1, 1, 0),
+        ),
+        (
+            "halves", as_is, |d| { *d = Draft::new(Mode::Int8, 4, 3, 2); d.compose(3, 1, 0); },
+            value("embed_dim modulo 2, for concatenation in field", 3, 0, 0, 1),
+        ),
         ("table offset", as_is, |d| d.field(1).table_offset = 9.into(), value("table offset of field", 1, 8, 8, 9)),
-        ("feature offset", as_is, |d| d.field(1).feature_offset = 1.into(), value("feature offset of field", 1, 2, 2, 1)),
-        ("bag multiplier", |d| d.field(0).multiplier = i32::MAX.into(), |d| d.field(0).multiplier = (-1).into(), value("multiplier of field", 0, 0, max, -1)),
+        (
+            "feature offset", as_is, |d| d.field(1).feature_offset = 1.into(),
+            value("feature offset of field", 1, 2, 2, 1),
+        ),
+        (
+            "bag multiplier", |d| d.field(0).multiplier = i32::MAX.into(), |d| d.field(0).multiplier = (-1).into(),
+            value("multiplier of field", 0, 0, max, -1),
+        ),
         ("copied row", as_is, |d| d.field(1).multiplier = 1.into(), value("multiplier of field", 1, 0, 0, 1)),
-        ("copied halves", |d| d.compose(3, 2, 6), |d| { d.compose(3, 2, 6); d.field(3).multiplier = 1.into(); }, value("multiplier of field", 3, 0, 0, 1)),
-        ("composed row", |d| { d.compose(2, 1, 12); d.field(3).multiplier = i32::MAX.into(); }, |d| { d.compose(2, 1, 12); d.field(3).multiplier = i32::MIN.into(); }, value("multiplier of field", 3, 0, max, i32::MIN.into())),
+        (
+            "copied halves", |d| d.compose(3, 2, 6), |d| { d.compose(3, 2, 6); d.field(3).multiplier = 1.into(); },
+            value("multiplier of field", 3, 0, 0, 1),
+        ),
+        (
+            "composed row", |d| { d.compose(2, 1, 12); d.field(3).multiplier = i32::MAX.into(); },
+            |d| { d.compose(2, 1, 12); d.field(3).multiplier = i32::MIN.into(); },
+            value("multiplier of field", 3, 0, max, i32::MIN.into()),
+        ),
     ]);
     #[rustfmt::skip]
     check(Mode::F32, &[
         ("f32", as_is, |d| d.field(0).multiplier = 1.into(), value("multiplier of field", 0, 0, 0, 1)),
         ("f32 bits", as_is, |d| d.field(0).bits = 4, value("bits of the tables of field", 0, 0, 0, 4)),
-        ("f32 presence", as_is, |d| d.put(FeatureCoefficients, &[1_i16; 4]), LoadError::SectionPresence { section: FeatureCoefficients, found: true }),
+        (
+            "f32 presence", as_is, |d| d.put(FeatureCoefficients, &[1_i16; 4]),
+            LoadError::SectionPresence { section: FeatureCoefficients, found: true },
+        ),
     ]);
 }
 
@@ -202,28 +252,80 @@ fn parts() {
     #[rustfmt::skip]
     check(Mode::Int8, &[
         ("pair's second", |d| d.prune(&[[0, 3]]), |d| d.prune(&[[0, 4]]), value("second field of pair", 0, 1, 3, 4)),
-        ("pair's second, low", |d| d.prune(&[[0, 1]]), |d| d.prune(&[[0, 0]]), value("second field of pair", 0, 1, 3, 0)),
+        (
+            "pair's second, low", |d| d.prune(&[[0, 1]]), |d| d.prune(&[[0, 0]]),
+            value("second field of pair", 0, 1, 3, 0),
+        ),
         ("pair's first", |d| d.prune(&[[2, 3]]), |d| d.prune(&[[3, 3]]), value("first field of pair", 0, 0, 2, 3)),
-        ("pair twice", |d| d.prune(&[[0, 1], [0, 2], [1, 2]]), |d| d.prune(&[[0, 1], [0, 2], [0, 2]]), value("ascending order of pair", 2, 1, 1, 0)),
-        ("pairs descend", |d| d.prune(&[[0, 3], [1, 2]]), |d| d.prune(&[[1, 2], [0, 3]]), value("ascending order of pair", 1, 1, 1, 0)),
+        (
+            "pair twice", |d| d.prune(&[[0, 1], [0, 2], [1, 2]]), |d| d.prune(&[[0, 1], [0, 2], [0, 2]]),
+            value("ascending order of pair", 2, 1, 1, 0),
+        ),
+        (
+            "pairs descend", |d| d.prune(&[[0, 3], [1, 2]]), |d| d.prune(&[[1, 2], [0, 3]]),
+            value("ascending order of pair", 1, 1, 1, 0),
+        ),
         ("inputs", as_is, |d| d.layer(1).inputs = 3.into(), value("inputs of layer", 1, 2, 2, 3)),
-        ("outputs", |d| *d = Draft::new(Mode::Int8, 1, 1, 32_768), |d| *d = Draft::new(Mode::Int8, 1, 1, 32_769), value("outputs of layer", 0, 1, 32_768, 32_769)),
-        ("most inputs", |d| *d = Draft::new(Mode::Int8, 128, 256, 1), |d| d.layer(0).outputs = 0.into(), value("outputs of layer", 0, 1, 32_768, 0)),
+        (
+            "outputs", |d| *d = Draft::new(Mode::Int8, 1, 1, 32_768), |d| *d = Draft::new(Mode::Int8, 1, 1, 32_769),
+            value("outputs of layer", 0, 1, 32_768, 32_769),
+        ),
+        (
+            "most inputs", |d| *d = Draft::new(Mode::Int8, 128, 256, 1), |d| d.layer(0).outputs = 0.into(),
+            value("outputs of layer", 0, 1, 32_768, 0),
+        ),
         ("one output", as_is, |d| d.layer(1).outputs = 2.into(), value("outputs of the last layer", 1, 1, 1, 2)),
         ("no layer", as_is, |d| d.put::<u8>(Layers, &[]), value("outputs of the last layer", 0, 1, 1, 0)),
-        ("weight offset", as_is, |d| d.layer(1).weight_offset = 0.into(), value("weight offset of layer", 1, 32, 32, 0)),
-        ("channel offset", as_is, |d| d.layer(1).channel_offset = 3.into(), value("channel offset of layer", 1, 2, 2, 3)),
+        (
+            "weight offset", as_is, |d| d.layer(1).weight_offset = 0.into(),
+            value("weight offset of layer", 1, 32, 32, 0),
+        ),
+        (
+            "channel offset", as_is, |d| d.layer(1).channel_offset = 3.into(),
+            value("channel offset of layer", 1, 2, 2, 3),
+        ),
         ("reserved", as_is, |d| d.layer(1).reserved[1] = 5.into(), value("reserved bytes of layer", 1, 0, 0, 5)),
-        ("bias", |d| d.set(LayerBiases, 2, limit::BIAS), |d| d.set(LayerBiases, 2, limit::BIAS + 1), value("magnitude of layer bias in channel", 2, 0, bias, bias + 1)),
-        ("low bias", |d| d.set(LayerBiases, 0, -limit::BIAS), |d| d.set(LayerBiases, 0, i32::MIN), value("magnitude of layer bias in channel", 0, 0, bias, 1 << 31)),
-        ("multiplier", |d| d.set(LayerMultipliers, 1, i32::MAX), |d| d.set(LayerMultipliers, 1, -1), value("multiplier of channel", 1, 0, max, -1)),
-        ("mantissa", |d| d.terms().feature_weight.mantissa = (1 << 23) - 1, |d| d.terms().feature_weight.mantissa = 1 << 23, value("mantissa of term", 0, 0, (1 << 23) - 1, 1 << 23)),
-        ("low mantissa", |d| d.terms().field_vector.mantissa = 0, |d| d.terms().field_vector.mantissa = -1, value("mantissa of term", 1, 0, (1 << 23) - 1, -1)),
-        ("shift", |d| d.terms().interaction.shift = 62, |d| d.terms().interaction.shift = 63, value("shift of term", 2, 1, 62, 63)),
+        (
+            "bias", |d| d.set(LayerBiases, 2, limit::BIAS), |d| d.set(LayerBiases, 2, limit::BIAS + 1),
+            value("magnitude of layer bias in channel", 2, 0, bias, bias + 1),
+        ),
+        (
+            "low bias", |d| d.set(LayerBiases, 0, -limit::BIAS), |d| d.set(LayerBiases, 0, i32::MIN),
+            value("magnitude of layer bias in channel", 0, 0, bias, 1 << 31),
+        ),
+        (
+            "multiplier", |d| d.set(LayerMultipliers, 1, i32::MAX), |d| d.set(LayerMultipliers, 1, -1),
+            value("multiplier of channel", 1, 0, max, -1),
+        ),
+        (
+            "mantissa", |d| d.terms().feature_weight.mantissa = (1 << 23) - 1,
+            |d| d.terms().feature_weight.mantissa = 1 << 23, value("mantissa of term", 0, 0, (1 << 23) - 1, 1 << 23),
+        ),
+        (
+            "low mantissa", |d| d.terms().field_vector.mantissa = 0, |d| d.terms().field_vector.mantissa = -1,
+            value("mantissa of term", 1, 0, (1 << 23) - 1, -1),
+        ),
+        (
+            "shift", |d| d.terms().interaction.shift = 62, |d| d.terms().interaction.shift = 63,
+            value("shift of term", 2, 1, 62, 63),
+        ),
         ("low shift", |d| d.terms().mlp.shift = 1, |d| d.terms().mlp.shift = 0, value("shift of term", 3, 1, 62, 0)),
-        ("field vectors", |d| wide(d, &[&[i16::MIN; 511][..], &[i16::MAX]].concat()), |d| wide(d, &[i16::MIN; 512]), value("sum of field vectors", 0, 0, limit::FIELD_VECTOR_SUM, 1 << 24)),
-        ("pair weights", |d| d.put(PairWeights, &[i16::MIN, i16::MIN, i16::MIN, i16::MAX, 0, 0]), |d| d.put(PairWeights, &[i16::MIN, 0, i16::MIN, i16::MIN, i16::MIN, 0]), value("sum of pair weights", 0, 0, limit::PAIR_SUM, 1 << 17)),
-        ("pruned pair weights", |d| { d.prune(&[[0, 1], [0, 2], [0, 3], [2, 3]]); d.put(PairWeights, &[i16::MIN, i16::MIN, i16::MIN, i16::MAX]); }, |d| { d.prune(&[[0, 1], [0, 2], [0, 3], [2, 3]]); d.put(PairWeights, &[i16::MIN; 4]); }, value("sum of pair weights", 0, 0, limit::PAIR_SUM, 1 << 17)),
+        (
+            "field vectors", |d| wide(d, &[&[i16::MIN; 511][..], &[i16::MAX]].concat()), |d| wide(d, &[i16::MIN; 512]),
+            value("sum of field vectors", 0, 0, limit::FIELD_VECTOR_SUM, 1 << 24),
+        ),
+        (
+            "pair weights", |d| d.put(PairWeights, &[i16::MIN, i16::MIN, i16::MIN, i16::MAX, 0, 0]),
+            |d| d.put(PairWeights, &[i16::MIN, 0, i16::MIN, i16::MIN, i16::MIN, 0]),
+            value("sum of pair weights", 0, 0, limit::PAIR_SUM, 1 << 17),
+        ),
+        (
+            "pruned pair weights",
+            |d| { d.prune(&[[0, 1], [0, 2], [0, 3], [2, 3]]);
+                d.put(PairWeights, &[i16::MIN, i16::MIN, i16::MIN, i16::MAX]); },
+            |d| { d.prune(&[[0, 1], [0, 2], [0, 3], [2, 3]]); d.put(PairWeights, &[i16::MIN; 4]); },
+            value("sum of pair weights", 0, 0, limit::PAIR_SUM, 1 << 17),
+        ),
     ]);
 }
 
@@ -253,15 +355,37 @@ fn low_rank() {
     check(Mode::Int8, &[
         ("rank", |d| factors(d, 64), |d| factors(d, 65), value("rank of the interaction", 0, 1, 64, 65)),
         ("no factor", |d| factors(d, 1), |d| factors(d, 0), value("rank of the interaction", 0, 1, 64, 0)),
-        ("sign", |d| { two_factors(d); d.set(LowRankSigns, 1, -1_i8); d.put(LowRankDiagonal, &[0; 4]); }, |d| { two_factors(d); d.set(LowRankSigns, 1, -2_i8); }, value("magnitude of the sign of factor", 1, 1, 1, 2)),
-        ("no sign", two_factors, |d| { two_factors(d); d.set(LowRankSigns, 0, 0_i8); }, value("magnitude of the sign of factor", 0, 1, 1, 0)),
-        ("sum", |d| second_factor(d, [i16::MAX - 3, -1, 1, -1]), |d| second_factor(d, [i16::MAX, -1, 0, 0]), value("sum of factor", 1, 0, limit::LOW_RANK_SUM, 1 << 15)),
-        ("diagonal", two_factors, |d| { two_factors(d); d.set(LowRankDiagonal, 3, 1); }, value("low-rank diagonal of field", 3, 2, 2, 1)),
+        (
+            "sign", |d| { two_factors(d); d.set(LowRankSigns, 1, -1_i8); d.put(LowRankDiagonal, &[0; 4]); },
+            |d| { two_factors(d); d.set(LowRankSigns, 1, -2_i8); },
+            value("magnitude of the sign of factor", 1, 1, 1, 2),
+        ),
+        (
+            "no sign", two_factors, |d| { two_factors(d); d.set(LowRankSigns, 0, 0_i8); },
+            value("magnitude of the sign of factor", 0, 1, 1, 0),
+        ),
+        (
+            "sum", |d| second_factor(d, [i16::MAX - 3, -1, 1, -1]), |d| second_factor(d, [i16::MAX, -1, 0, 0]),
+            value("sum of factor", 1, 0, limit::LOW_RANK_SUM, 1 << 15),
+        ),
+        (
+            "diagonal", two_factors, |d| { two_factors(d); d.set(LowRankDiagonal, 3, 1); },
+            value("low-rank diagonal of field", 3, 2, 2, 1),
+        ),
         ("no factors", two_factors, |d| { two_factors(d); d.remove(LowRankFactors); }, presence(LowRankFactors, false)),
-        ("no diagonal", two_factors, |d| { two_factors(d); d.remove(LowRankDiagonal); }, presence(LowRankDiagonal, false)),
+        (
+            "no diagonal", two_factors, |d| { two_factors(d); d.remove(LowRankDiagonal); },
+            presence(LowRankDiagonal, false),
+        ),
         ("factors alone", as_is, |d| d.put(LowRankFactors, &[1_i16; 4]), presence(LowRankFactors, true)),
-        ("pairs too", two_factors, |d| { two_factors(d); d.put(PairWeights, &[1_i16; 6]); }, presence(PairWeights, true)),
-        ("size", two_factors, |d| { two_factors(d); d.put(LowRankFactors, &[1_i16; 7]); }, LoadError::SectionSize { section: LowRankFactors, expected: 16, found: 14 }),
+        (
+            "pairs too", two_factors, |d| { two_factors(d); d.put(PairWeights, &[1_i16; 6]); },
+            presence(PairWeights, true),
+        ),
+        (
+            "size", two_factors, |d| { two_factors(d); d.put(LowRankFactors, &[1_i16; 7]); },
+            LoadError::SectionSize { section: LowRankFactors, expected: 16, found: 14 },
+        ),
     ]);
     // 128 fields of 256 numbers, 64 factors of one sign: the largest sums, and wider integers give the same logit.
     for (table, sign) in [(-128_i8, 1_i8), (-128, -1), (127, 1), (127, -1)] {
@@ -290,14 +414,32 @@ fn tiles() {
     #[rustfmt::skip]
     check(Mode::Int8, &[
         ("tile", Draft::tile, |d| { d.tile(); d.layer(0).layout = 8.into(); }, value("layout of layer", 0, 0, 0, 8)),
-        ("tile of the output", Draft::tile, |d| { d.tile(); d.layer(1).layout = 16.into(); }, value("layout of layer", 1, 0, 0, 16)),
-        ("padding", Draft::tile, |d| { d.tile(); d.layer(1).channel_offset = 2.into(); }, value("channel offset of layer", 1, 16, 16, 2)),
-        ("sum", Draft::tile, |d| { d.tile(); d.set(LayerSums, 1, 15); }, value("sum of weights in channel", 1, 16, 16, 15)),
-        ("weight", Draft::tile, |d| { d.tile(); d.set(LayerWeights, 0, -128_i8); }, value("sum of weights in channel", 0, -113, -113, 16)),
-        ("sum of padding", Draft::tile, |d| { d.tile(); d.set(LayerSums, 15, 1); }, value("sum of weights in channel", 15, 0, 0, 1)),
+        (
+            "tile of the output", Draft::tile, |d| { d.tile(); d.layer(1).layout = 16.into(); },
+            value("layout of layer", 1, 0, 0, 16),
+        ),
+        (
+            "padding", Draft::tile, |d| { d.tile(); d.layer(1).channel_offset = 2.into(); },
+            value("channel offset of layer", 1, 16, 16, 2),
+        ),
+        (
+            "sum", Draft::tile, |d| { d.tile(); d.set(LayerSums, 1, 15); },
+            value("sum of weights in channel", 1, 16, 16, 15),
+        ),
+        (
+            "weight", Draft::tile, |d| { d.tile(); d.set(LayerWeights, 0, -128_i8); },
+            value("sum of weights in channel", 0, -113, -113, 16),
+        ),
+        (
+            "sum of padding", Draft::tile, |d| { d.tile(); d.set(LayerSums, 15, 1); },
+            value("sum of weights in channel", 15, 0, 0, 1),
+        ),
         ("no sums", Draft::tile, |d| { d.tile(); d.remove(LayerSums); }, presence(false)),
         ("sums of rows", as_is, |d| d.put(LayerSums, &[16, 16, 0]), presence(true)),
-        ("sums' size", Draft::tile, |d| { d.tile(); d.put(LayerSums, &[16; 16]); }, LoadError::SectionSize { section: LayerSums, expected: 68, found: 64 }),
+        (
+            "sums' size", Draft::tile, |d| { d.tile(); d.put(LayerSums, &[16; 16]); },
+            LoadError::SectionSize { section: LayerSums, expected: 68, found: 64 },
+        ),
     ]);
     let mut draft = Draft::new(Mode::Int8, 4, 4, 2);
     let rows = draft.logit(2);
@@ -328,26 +470,41 @@ fn strips() {
     let most = i64::from(limit::BIAS);
     #[rustfmt::skip]
     check(Mode::Int8, &[
-        ("bias", |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 0, limit::BIAS + SHIFT); }, |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 0, limit::BIAS + SHIFT + 1); },
+        ("bias", |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 0, limit::BIAS + SHIFT); },
+         |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 0, limit::BIAS + SHIFT + 1); },
             value("magnitude of layer bias in channel", 0, 0, most, most + 1)),
-        ("low bias", |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 1, -limit::BIAS + SHIFT); }, |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 1, i32::MIN); },
+        ("low bias", |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 1, -limit::BIAS + SHIFT); },
+         |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 1, i32::MIN); },
             value("magnitude of layer bias in channel", 1, 0, most, (1 << 31) + i64::from(SHIFT))),
-        ("bias that nothing is added to", |d| { d.lay_strips(Layout::Mve); d.set(LayerBiases, 0, limit::BIAS); }, |d| { d.lay_strips(Layout::Mve); d.set(LayerBiases, 0, limit::BIAS + 1); },
+        ("bias that nothing is added to", |d| { d.lay_strips(Layout::Mve); d.set(LayerBiases, 0, limit::BIAS); },
+         |d| { d.lay_strips(Layout::Mve); d.set(LayerBiases, 0, limit::BIAS + 1); },
             value("magnitude of layer bias in channel", 0, 0, most, most + 1)),
         // The last sum is that of a row, to which no layout adds anything.
-        ("bias of the output", |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 4, limit::BIAS); }, |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 4, limit::BIAS + 1); },
+        ("bias of the output", |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 4, limit::BIAS); },
+         |d| { d.lay_strips(Layout::Dsp); d.set(LayerBiases, 4, limit::BIAS + 1); },
             value("magnitude of layer bias in channel", 4, 0, most, most + 1)),
-        ("low bias of the output", |d| { d.lay_strips(Layout::Mve); d.set(LayerBiases, 4, -limit::BIAS); }, |d| { d.lay_strips(Layout::Mve); d.set(LayerBiases, 4, -limit::BIAS - (1 << 29)); },
+        ("low bias of the output", |d| { d.lay_strips(Layout::Mve); d.set(LayerBiases, 4, -limit::BIAS); },
+         |d| { d.lay_strips(Layout::Mve); d.set(LayerBiases, 4, -limit::BIAS - (1 << 29)); },
             value("magnitude of layer bias in channel", 4, 0, most, most + (1 << 29))),
-        ("couple", |d| { d.lay_strips(Layout::Dsp); d.set(LayerWeights, 0, -127_i8); }, |d| { d.lay_strips(Layout::Dsp); d.set(LayerWeights, 0, -128_i8); },
+        ("couple", |d| { d.lay_strips(Layout::Dsp); d.set(LayerWeights, 0, -127_i8); },
+         |d| { d.lay_strips(Layout::Dsp); d.set(LayerWeights, 0, -128_i8); },
             value("coupled weight in layer", 0, -127, 127, -128)),
         // 128 is what the high byte of -128 stands for beside an even weight that is not negative.
-        ("high byte", |d| { d.lay_strips(Layout::Dsp); d.set(LayerWeights, 1, -127_i8); }, |d| { d.lay_strips(Layout::Dsp); d.set(LayerWeights, 1, -128_i8); },
+        ("high byte", |d| { d.lay_strips(Layout::Dsp); d.set(LayerWeights, 1, -127_i8); },
+         |d| { d.lay_strips(Layout::Dsp); d.set(LayerWeights, 1, -128_i8); },
             value("coupled weight in layer", 0, -127, 127, 128)),
-        ("vector weight", |d| { d.lay_strips(Layout::Mve); d.set(LayerWeights, 0, -128_i8); }, |d| { d.lay_strips(Layout::Mve); d.layer(0).layout = 19.into(); },
+        ("vector weight", |d| { d.lay_strips(Layout::Mve); d.set(LayerWeights, 0, -128_i8); },
+         |d| { d.lay_strips(Layout::Mve); d.layer(0).layout = 19.into(); },
             value("layout of layer", 0, 0, 18, 19)),
-        ("sums", |d| d.lay_strips(Layout::Dsp), |d| { d.lay_strips(Layout::Dsp); d.put(LayerSums, &[0; 5]); }, LoadError::SectionPresence { section: LayerSums, found: true }),
-        ("padding", |d| d.lay_strips(Layout::Mve), |d| { d.lay_strips(Layout::Mve); d.layer(1).channel_offset = 2.into(); }, value("channel offset of layer", 1, 4, 4, 2)),
+        (
+            "sums", |d| d.lay_strips(Layout::Dsp), |d| { d.lay_strips(Layout::Dsp); d.put(LayerSums, &[0; 5]); },
+            LoadError::SectionPresence { section: LayerSums, found: true },
+        ),
+        (
+            "padding", |d| d.lay_strips(Layout::Mve),
+            |d| { d.lay_strips(Layout::Mve); d.layer(1).channel_offset = 2.into(); },
+            value("channel offset of layer", 1, 4, 4, 2),
+        ),
     ]);
     for mode in [Mode::F32, Mode::Dynamic] {
         let mut draft = Draft::new(mode, 4, 4, 2);
@@ -368,12 +525,31 @@ fn dynamic_layers() {
     let nan = i64::from(f32::NAN.to_bits());
     #[rustfmt::skip]
     check(Mode::Dynamic, &[
-        ("bias", |d| d.set(LayerBiases, 1, limit::DYNAMIC), |d| d.set(LayerBiases, 1, limit::DYNAMIC.next_up()), value("bits of layer bias in channel", 1, 0, most, most + 1)),
-        ("low bias", |d| d.set(LayerBiases, 2, -limit::DYNAMIC), |d| d.set(LayerBiases, 2, -limit::DYNAMIC.next_up()), value("bits of layer bias in channel", 2, 0, most, most + 1)),
-        ("no number", as_is, |d| d.set(LayerBiases, 0, f32::NAN), value("bits of layer bias in channel", 0, 0, most, nan)),
-        ("scale", |d| d.set(LayerMultipliers, 0, limit::DYNAMIC), |d| d.set(LayerMultipliers, 0, f32::INFINITY), value("bits of layer scale in channel", 0, 0, most, f32::INFINITY.to_bits().into())),
-        ("negative scale", |d| d.set(LayerMultipliers, 2, 0.0_f32), |d| d.set(LayerMultipliers, 2, -1.0_f32), value("bits of layer scale in channel", 2, 0, most, (-1.0_f32).to_bits().into())),
-        ("no scales", as_is, |d| d.remove(LayerMultipliers), LoadError::SectionPresence { section: LayerMultipliers, found: false }),
+        (
+            "bias", |d| d.set(LayerBiases, 1, limit::DYNAMIC), |d| d.set(LayerBiases, 1, limit::DYNAMIC.next_up()),
+            value("bits of layer bias in channel", 1, 0, most, most + 1),
+        ),
+        (
+            "low bias", |d| d.set(LayerBiases, 2, -limit::DYNAMIC),
+            |d| d.set(LayerBiases, 2, -limit::DYNAMIC.next_up()),
+            value("bits of layer bias in channel", 2, 0, most, most + 1),
+        ),
+        (
+            "no number", as_is, |d| d.set(LayerBiases, 0, f32::NAN),
+            value("bits of layer bias in channel", 0, 0, most, nan),
+        ),
+        (
+            "scale", |d| d.set(LayerMultipliers, 0, limit::DYNAMIC), |d| d.set(LayerMultipliers, 0, f32::INFINITY),
+            value("bits of layer scale in channel", 0, 0, most, f32::INFINITY.to_bits().into()),
+        ),
+        (
+            "negative scale", |d| d.set(LayerMultipliers, 2, 0.0_f32), |d| d.set(LayerMultipliers, 2, -1.0_f32),
+            value("bits of layer scale in channel", 2, 0, most, (-1.0_f32).to_bits().into()),
+        ),
+        (
+            "no scales", as_is, |d| d.remove(LayerMultipliers),
+            LoadError::SectionPresence { section: LayerMultipliers, found: false },
+        ),
     ]);
 }
 
@@ -390,33 +566,85 @@ fn sections() {
     #[rustfmt::skip]
     check(Mode::Int8, &[
         ("unknown", as_is, |d| d.put_bytes(99, &[1]), UnknownSection { kind: 99 }),
-        ("optional", |d| d.put_bytes(OPTIONAL_KIND, &[1; 7]), |d| d.put_bytes(OPTIONAL_KIND - 1, &[1; 7]), UnknownSection { kind: 127 }),
+        (
+            "optional", |d| d.put_bytes(OPTIONAL_KIND, &[1; 7]), |d| d.put_bytes(OPTIONAL_KIND - 1, &[1; 7]),
+            UnknownSection { kind: 127 },
+        ),
         ("last optional", |d| d.put_bytes(255, &[]), |d| d.put_bytes(0, &[]), UnknownSection { kind: 0 }),
         // The 128 bytes of `Fields` end where `Tables` starts, the limit of overlapping.
-        ("overlap", as_is, |d| d.place = |s| s[1].offset -= 64, SectionBounds { kind: 2, offset: FIRST_SECTION + 64, len: 32 }),
-        ("over the manifest", as_is, |d| d.place = |s| s[0].offset = 64, SectionBounds { kind: 1, offset: 64, len: 128 }),
-        ("alignment", as_is, |d| d.place = |s| s[1].offset += 32, SectionBounds { kind: 2, offset: FIRST_SECTION + 160, len: 32 }),
-        ("repeated", as_is, |d| d.place = |s| s[1].kind = 1, SectionBounds { kind: 1, offset: FIRST_SECTION + 128, len: 32 }),
-        ("repeated optional", |d| { d.put_bytes(200, &[]); d.put_bytes(201, &[]); }, |d| { d.put_bytes(200, &[]); d.put_bytes(201, &[]); d.place = |s| s[11].kind = 200; }, SectionBounds { kind: 200, offset: FIRST_SECTION + 704, len: 0 }),
-        ("past the end", as_is, |d| d.place = |s| s[9].len += 1, SectionBounds { kind: 11, offset: FIRST_SECTION + 640, len: 13 }),
-        ("wraps", as_is, |d| d.place = |s| s[9].offset = u32::MAX - 63, SectionBounds { kind: 11, offset: u64::from(u32::MAX) - 63, len: 12 }),
+        (
+            "overlap", as_is, |d| d.place = |s| s[1].offset -= 64,
+            SectionBounds { kind: 2, offset: FIRST_SECTION + 64, len: 32 },
+        ),
+        (
+            "over the manifest", as_is, |d| d.place = |s| s[0].offset = 64,
+            SectionBounds { kind: 1, offset: 64, len: 128 },
+        ),
+        (
+            "alignment", as_is, |d| d.place = |s| s[1].offset += 32,
+            SectionBounds { kind: 2, offset: FIRST_SECTION + 160, len: 32 },
+        ),
+        (
+            "repeated", as_is, |d| d.place = |s| s[1].kind = 1,
+            SectionBounds { kind: 1, offset: FIRST_SECTION + 128, len: 32 },
+        ),
+        (
+            "repeated optional", |d| { d.put_bytes(200, &[]); d.put_bytes(201, &[]); },
+            |d| { d.put_bytes(200, &[]); d.put_bytes(201, &[]); d.place = |s| s[11].kind = 200; },
+            SectionBounds { kind: 200, offset: FIRST_SECTION + 704, len: 0 },
+        ),
+        (
+            "past the end", as_is, |d| d.place = |s| s[9].len += 1,
+            SectionBounds { kind: 11, offset: FIRST_SECTION + 640, len: 13 },
+        ),
+        (
+            "wraps", as_is, |d| d.place = |s| s[9].offset = u32::MAX - 63,
+            SectionBounds { kind: 11, offset: u64::from(u32::MAX) - 63, len: 12 },
+        ),
         ("no fields", as_is, |d| d.remove(Fields), missing(Fields)),
         ("no tables", as_is, |d| d.remove(Tables), missing(Tables)),
-        ("feature weights", |d| { d.remove(FeatureWeights); d.remove(FeatureCoefficients); }, |d| d.remove(FeatureCoefficients), missing(FeatureCoefficients)),
-        ("coefficients alone", as_is, |d| d.remove(FeatureWeights), SectionPresence { section: FeatureCoefficients, found: true }),
+        (
+            "feature weights", |d| { d.remove(FeatureWeights); d.remove(FeatureCoefficients); },
+            |d| d.remove(FeatureCoefficients), missing(FeatureCoefficients),
+        ),
+        (
+            "coefficients alone", as_is, |d| d.remove(FeatureWeights),
+            SectionPresence { section: FeatureCoefficients, found: true },
+        ),
         ("pairs", |d| d.remove(PairWeights), |d| { d.prune(&[[0, 1]]); d.remove(PairWeights); }, missing(PairWeights)),
         ("weights", as_is, |d| d.remove(LayerWeights), missing(LayerWeights)),
         ("biases", as_is, |d| d.remove(LayerBiases), missing(LayerBiases)),
         ("multipliers", as_is, |d| d.remove(LayerMultipliers), missing(LayerMultipliers)),
         ("weights alone", as_is, |d| d.remove(Layers), SectionPresence { section: LayerWeights, found: true }),
-        ("field size", as_is, |d| d.section(Fields).truncate(96), SectionSize { section: Fields, expected: 128, found: 96 }),
+        (
+            "field size", as_is, |d| d.section(Fields).truncate(96),
+            SectionSize { section: Fields, expected: 128, found: 96 },
+        ),
         ("table size", as_is, |d| d.section(Tables).push(1), SectionSize { section: Tables, expected: 32, found: 33 }),
-        ("feature size", as_is, |d| d.section(FeatureWeights).truncate(7), SectionSize { section: FeatureWeights, expected: 8, found: 7 }),
-        ("vector size", as_is, |d| d.put(FieldVectors, &[1_i16; 17]), SectionSize { section: FieldVectors, expected: 32, found: 34 }),
-        ("half a number", as_is, |d| d.section(FieldVectors).push(1), SectionSize { section: FieldVectors, expected: 32, found: 33 }),
-        ("pair size", as_is, |d| d.put(PairWeights, &[1_i16; 5]), SectionSize { section: PairWeights, expected: 12, found: 10 }),
-        ("weight size", as_is, |d| d.section(LayerWeights).truncate(33), SectionSize { section: LayerWeights, expected: 34, found: 33 }),
-        ("bias size", as_is, |d| d.put(LayerBiases, &[1; 2]), SectionSize { section: LayerBiases, expected: 12, found: 8 }),
+        (
+            "feature size", as_is, |d| d.section(FeatureWeights).truncate(7),
+            SectionSize { section: FeatureWeights, expected: 8, found: 7 },
+        ),
+        (
+            "vector size", as_is, |d| d.put(FieldVectors, &[1_i16; 17]),
+            SectionSize { section: FieldVectors, expected: 32, found: 34 },
+        ),
+        (
+            "half a number", as_is, |d| d.section(FieldVectors).push(1),
+            SectionSize { section: FieldVectors, expected: 32, found: 33 },
+        ),
+        (
+            "pair size", as_is, |d| d.put(PairWeights, &[1_i16; 5]),
+            SectionSize { section: PairWeights, expected: 12, found: 10 },
+        ),
+        (
+            "weight size", as_is, |d| d.section(LayerWeights).truncate(33),
+            SectionSize { section: LayerWeights, expected: 34, found: 33 },
+        ),
+        (
+            "bias size", as_is, |d| d.put(LayerBiases, &[1; 2]),
+            SectionSize { section: LayerBiases, expected: 12, found: 8 },
+        ),
     ]);
 }
 

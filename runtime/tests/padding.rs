@@ -1,5 +1,5 @@
-//! Numbers that the format calls zero: where they are not, a file is refused by all that read it, or they have no say, whichever back
-//! end scores.
+//! Numbers that the format calls zero: where they are not, a file is refused by all that read it, or they have no say,
+//! whichever back end scores.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod common;
@@ -40,7 +40,8 @@ fn logits(draft: &Draft, seed: u64) -> Vec<(String, Vec<f32>)> {
     found
 }
 
-/// Three fields of tables of four bits; `halves`: whether the last half of a row's bytes, where it has no number, is not zero.
+/// Three fields of tables of four bits; `halves`: whether the last half of a row's bytes, where it has no number, is
+/// not zero.
 fn four_bits(dim: u16, composition: u8, bag: u8, seed: u64, halves: bool) -> Draft {
     let mut rng = Rng(seed * 31 + u64::from(dim));
     let term = |shift| Term { mantissa: (1 << 22) + 12_345, shift };

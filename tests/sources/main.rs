@@ -1,8 +1,8 @@
-//! How the sources hang together: there are no circles between the files of a crate.
+//! How the sources look and hang together: no line of more than 120 columns, no circles between the files of a crate.
 //!
-//! A crate is a file that no other names with `mod`, and those that it names, and so on. One file uses another where it names
-//! an item that is defined there, by `use` or by a path from `crate`, `super`, `self` or a module that it knows; `use super::*`
-//! uses the file above. Three things are no use:
+//! A crate is a file that no other names with `mod`, and those that it names, and so on. One file uses another where it
+//! names an item that is defined there, by `use` or by a path from `crate`, `super`, `self` or a module that it knows;
+//! `use super::*` uses the file above. Three things are no use:
 //!
 //! - `mod child;`: a tree of modules is not an order of them.
 //! - `pub use`, unless the file says the name again: whoever imports it from there uses the file that defines it.
@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 use graph::Crate;
 
-/// Folders that do not keep these rules yet.
-const NOT_YET: [&str; 1] = ["xtask"];
+/// Columns of a line, as rustfmt has it for code.
+const COLUMNS: usize = 120;
 
 /// The sources of the repository.
 fn sources() -> Vec<PathBuf> {
@@ -28,9 +28,7 @@ fn sources() -> Vec<PathBuf> {
         for entry in fs::read_dir(&folder).expect("a folder") {
             let path = entry.expect("an entry").path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let is_ours =
-                !name.starts_with('.') && name != "target" && NOT_YET.iter().all(|not| path != root.join(not));
-            if path.is_dir() && is_ours {
+            if path.is_dir() && !name.starts_with('.') && name != "target" {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 found.push(path);
@@ -70,4 +68,16 @@ fn circles_are_found_through_what_facades_show() {
     assert_eq!((b("use crate::A; pub struct B(A);"), b("pub struct B;")), (1, 0));
     write("a.rs", "pub struct A; fn f() { crate::C::new() }");
     assert_eq!((b("pub type B = super::a::A;"), b("/* super::a::A */ pub type B = &'static str;")), (1, 0));
+}
+
+#[test]
+fn lines_are_short_enough() {
+    let mut long = Vec::new();
+    for path in sources() {
+        let text = fs::read_to_string(&path).expect("a source");
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| line.chars().count() > COLUMNS) {
+            long.push(format!("{}:{}: {} columns", path.display(), number + 1, line.chars().count()));
+        }
+    }
+    assert!(long.is_empty(), "lines of more than {COLUMNS} columns:\n{}", long.join("\n"));
 }

@@ -11,7 +11,8 @@ enum From<'b> {
 }
 
 impl<'b> Numbers<'b> {
-    /// Choices that look random, the same for the same seed: SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195).
+    /// Choices that look random, the same for the same seed: SplitMix64 (Steele et al. 2014,
+    /// doi:10.1145/2660193.2660195).
     pub fn seeded(seed: u64) -> Self {
         Numbers(From::Seed(seed))
     }

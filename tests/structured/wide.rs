@@ -25,7 +25,8 @@ impl<'a> Sections<'a> {
     }
 }
 
-/// The integers of `file`, from which `model` was loaded and whose fields are those of `config`; for int8 and dynamic mode.
+/// The integers of `file`, from which `model` was loaded and whose fields are those of `config`; for int8 and dynamic
+/// mode.
 ///
 /// # Errors
 /// None in practice: the file was loaded.

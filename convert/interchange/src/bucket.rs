@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-/// Integers from here on are bucketed as f64, like numbers with a fraction: below, both agree, because f64 holds them exactly.
+/// Integers from here on are bucketed as f64, like numbers with a fraction: below, both agree, because f64 holds them
+/// exactly.
 const INTEGERS: u64 = 1_000_000_000_000_000;
 /// The bucket of integers below this is looked up directly.
 const DIRECT: usize = 4096;

@@ -3,18 +3,20 @@
 //! | name | shape |
 //! |---|---|
 //! | `bias` | `[1]` |
-//! | `embedding.F.full`, or `embedding.F.quotient` and `embedding.F.remainder` | `[rows, columns]`, see [`EmbeddingConfig::table_shapes`](crate::config::EmbeddingConfig::table_shapes) |
+//! | `embedding.F.full`, or `embedding.F.quotient` and `….remainder` | `[rows, columns]`, see [`table_shapes`] |
 //! | `embedding.F.hashed` | `[min(rows, features), embed_dim]` of a hashed field |
 //! | `feature_weight.F` | `[features]` |
 //! | `field_vector` | `[num_fields, embed_dim]` |
 //! | `field_matrix` | `[num_fields, num_fields]`; `r_ij = (W_ij + W_ji) / 2`, the diagonal is not used |
-//! | `field_factors`, `field_factor_weights` | `[rank, num_fields]`, `[rank]` in place of the matrix: `r_ij = sum_k e_k u_ki u_kj` |
-//! | `compressed.N.weight`, `.bias` | `[width, width before * num_fields]`, `[width]` of xDeepFM's layers; the last N is the output, `[1, sum of widths]` |
+//! | `field_factors`, `field_factor_weights` | `[rank, num_fields]`, `[rank]`: `r_ij = sum_k e_k u_ki u_kj` |
+//! | `compressed.N.weight`, `.bias` | `[width, width before * num_fields]`, `[width]`; last: `[1, sum of widths]` |
 //! | `network.…` | of a teacher's network; the trainer's `model::network` has the names |
-//! | `mlp.N.weight`, `mlp.N.bias` | `[out, in]`, `[out]`; N counts hidden layers from 0, the last N is the output layer, `[1, in]` |
+//! | `mlp.N.weight`, `mlp.N.bias` | `[out, in]`, `[out]`; N counts from 0, the last is the output, `[1, in]` |
 //! | `mlp.N.norm.weight`, `.bias`, `.running_mean`, `.running_var` | `[out]`, hidden layers with BatchNorm |
 //!
 //! `F` is the number of the field from 0.
+//!
+//! [`table_shapes`]: crate::config::EmbeddingConfig::table_shapes
 
 use std::io;
 use std::path::Path;

@@ -17,7 +17,8 @@ pub struct ModelConfig {
     pub version: u32,
     /// One entry per field, in the order of a row.
     pub fields: Vec<FieldConfig>,
-    /// What the fields' indices mean; absent where nobody knows: in models of other programs, and of older ones without a `schema.json`.
+    /// What the fields' indices mean; absent where nobody knows: in models of other programs, and of older ones without
+    /// a `schema.json`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<Vocabulary>,
     /// Length of a field's vector.
@@ -30,8 +31,8 @@ pub struct ModelConfig {
     pub interaction: Interaction,
     /// Hidden layers over the concatenated vectors; absent in shallow models.
     pub mlp: Option<MlpConfig>,
-    /// Widths of the layers of a compressed interaction network (xDeepFM, Lian et al. 2018, arXiv:1803.05170); empty without one.
-    /// A teacher's alone: no packed file holds it.
+    /// Widths of the layers of a compressed interaction network (xDeepFM, Lian et al. 2018, arXiv:1803.05170); empty
+    /// without one. A teacher's alone: no packed file holds it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compressed: Vec<usize>,
     /// A teacher's network over the fields' vectors; absent without one. No packed file holds it.
@@ -74,7 +75,8 @@ pub enum EmbeddingConfig {
         /// How the two rows become one vector.
         operation: Operation,
     },
-    /// Row `i % rows` of one table: the hashing trick (Weinberger et al. 2009, arXiv:0902.2206), the baseline of the above.
+    /// Row `i % rows` of one table: the hashing trick (Weinberger et al. 2009, arXiv:0902.2206), the baseline of the
+    /// above.
     Hashed {
         /// Number of rows.
         rows: u32,
@@ -116,7 +118,8 @@ pub enum Interaction {
 pub struct Scales {
     /// Per field: the scale of its table, or of its quotient and remainder tables (`add` and `concat`: twice the same).
     pub tables: Vec<Vec<f64>>,
-    /// Per field: the scale of its i8 vector after composing and summing. Equals the table's where nothing is requantised.
+    /// Per field: the scale of its i8 vector after composing and summing. Equals the table's where nothing is
+    /// requantised.
     pub fields: Vec<f64>,
     /// Per hidden layer: the scale of its u8 output after ReLU.
     pub activations: Vec<f64>,

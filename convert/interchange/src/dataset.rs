@@ -106,26 +106,29 @@ impl Dataset {
         RowsReader::open(&self.path(part))?.expecting(self.bounds())
     }
 
-    /// What to tell the user of files that an older program wrote: nobody can say whether their rows are the right ones.
+    /// What to tell the user of files that an older program wrote: nobody can say whether their rows are the right
+    /// ones.
     pub fn note(&self) -> Option<String> {
         let files = self.unmarked.join(", ");
         (!self.unmarked.is_empty()).then(|| {
             format!(
-                "{}: {files} without a fingerprint, written by an older program: nothing can tell them from other rows; prepare them anew",
+                "{}: {files} without a fingerprint, written by an older program: nothing can tell them from other \
+                 rows; prepare them anew",
                 self.folder.display()
             )
         })
     }
 
-    /// Why another vocabulary is not this one, in words: the field, and the first token that differs; `None` where they are the same.
+    /// Why another vocabulary is not this one, in words: the field, and the first token that differs; `None` where they
+    /// are the same.
     ///
     /// `owner` is whose it is, for example a checkpoint's folder.
     pub fn vocabulary_problem(&self, other: &Schema, owner: &Path) -> Option<String> {
         self.schema.difference(other, &self.folder.display().to_string(), &owner.display().to_string())
     }
 
-    /// Why what was recorded of a data set is not this one's: another vocabulary or, by the part, other rows; `None` where both are the
-    /// same as far as is known. `owner` is what recorded it.
+    /// Why what was recorded of a data set is not this one's: another vocabulary or, by the part, other rows; `None`
+    /// where both are the same as far as is known. `owner` is what recorded it.
     pub fn problem(&self, recorded: &Fingerprint, owner: &Path) -> Option<String> {
         let (ours, owner) = (&self.fingerprint, owner.display());
         if ours.vocabulary != recorded.vocabulary {

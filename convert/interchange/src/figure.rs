@@ -56,8 +56,8 @@ pub fn svg<E: From<DrawError>>(size: (u32, u32), draw: impl FnOnce(&Area<'_>) ->
     Ok(text)
 }
 
-/// Click rate against mean prediction, bin by bin, with two standard errors of the rate up and down: a model whose probabilities are those
-/// of clicks lies on the diagonal (DeGroot and Fienberg 1983). One curve for each named model.
+/// Click rate against mean prediction, bin by bin, with two standard errors of the rate up and down: a model whose
+/// probabilities are those of clicks lies on the diagonal (DeGroot and Fienberg 1983). One curve for each named model.
 ///
 /// # Errors
 /// None but those of the drawing library.

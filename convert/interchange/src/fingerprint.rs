@@ -1,8 +1,9 @@
 //! Which data are these? A few bytes for a vocabulary, and for the rows of each part of a data set.
 //!
-//! An index means nothing without the vocabulary that it was made with, and a figure nothing without its rows. Rows, checkpoints, packed
-//! files and results carry these fingerprints, and are compared wherever two of them meet. They are XXH3 (64 bits, seed 0,
-//! <https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md>): against mistakes, not against an adversary.
+//! An index means nothing without the vocabulary that it was made with, and a figure nothing without its rows. Rows,
+//! checkpoints, packed files and results carry these fingerprints, and are compared wherever two of them meet. They are
+//! XXH3 (64 bits, seed 0, <https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md>): against mistakes, not
+//! against an adversary.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,8 +17,8 @@ use crate::schema::{Field, Schema};
 
 /// The fingerprint of a vocabulary: of its fields' names, kinds and tokens, and of the order of both.
 ///
-/// As bytes (in a packed file) and as text (in hexadecimal digits): eight bytes for the whole, then one for each field, by which the first
-/// field that differs is named.
+/// As bytes (in a packed file) and as text (in hexadecimal digits): eight bytes for the whole, then one for each field,
+/// by which the first field that differs is named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Vocabulary {

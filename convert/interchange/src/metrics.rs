@@ -4,10 +4,10 @@
 //! |---|---|
 //! | LogLoss | mean of `-y ln p - (1 - y) ln(1 - p)` |
 //! | AUC | probability that a random positive scores above a random negative, ties counting one half (mid-ranks) |
-//! | PRAUC | area under the precision-recall curve by the trapezoid rule, one point per distinct score, from (recall 0, precision 1) |
+//! | PRAUC | area under the precision-recall curve: trapezoids, a point per distinct score, from (0, 1) |
 //! | RCE | `100 (1 - LogLoss / LogLoss of always predicting the data's own click rate)` (RecSys Challenge 2020) |
 //! | standard error | of the AUC, as a sample of rows gives it (DeLong 1988): see [`auc`] |
-//! | ECE, calibration | mean distance of predictions from click rates, in bins; mean prediction over click rate: see [`calibration`] |
+//! | ECE, calibration | distance of predictions from click rates, in bins; their ratio: see [`calibration`] |
 //! | GAUC, NDCG, MRR | of every group's ranking, averaged: see [`grouped`] |
 //!
 //! Where rows have weights, a row of weight w counts as w rows of weight 1 do: in every mean, in every pair of AUC (by the product of both
@@ -44,8 +44,8 @@ pub struct Metrics {
     pub log_loss: f64,
     /// Area under the ROC curve.
     pub auc: Option<f64>,
-    /// Standard error of the AUC: how far these rows, which are a sample, may be off. Also absent with a single positive or negative, and
-    /// in figures of older programs.
+    /// Standard error of the AUC: how far these rows, which are a sample, may be off. Also absent with a single
+    /// positive or negative, and in figures of older programs.
     #[serde(default)]
     pub auc_standard_error: Option<f64>,
     /// Area under the precision-recall curve.

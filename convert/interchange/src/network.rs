@@ -1,4 +1,5 @@
-//! Networks over the fields' vectors that only teachers have: no packed file holds one, and there is no arithmetic of integers for it.
+//! Networks over the fields' vectors that only teachers have: no packed file holds one, and there is no arithmetic of
+//! integers for it.
 //!
 //! A network has a logit of its own, which is added to those of the other parts, or it gives the hidden layers of
 //! [`ModelConfig::mlp`](crate::config::ModelConfig::mlp) their inputs in place of the concatenated vectors, or both.
@@ -32,7 +33,8 @@ pub enum Network {
         /// Groups of outputs that are fused by themselves; they divide the last width of each stream.
         fusion_heads: usize,
     },
-    /// Field-aware factorisation machine (Juan et al. 2016, doi:10.1145/2959100.2959134): a field's vector is one for each other field.
+    /// Field-aware factorisation machine (Juan et al. 2016, doi:10.1145/2959100.2959134): a field's vector is one for
+    /// each other field.
     Ffm,
     /// Product-based network with inner products (Qu et al. 2016, arXiv:1611.00144).
     Pnn,
@@ -70,7 +72,8 @@ pub enum Network {
     },
     /// DLRM (Naumov et al. 2019, arXiv:1906.00091).
     Dlrm {
-        /// Fields in the place of dense features: the bottom layers read their vectors, and give one for all of them. Empty without.
+        /// Fields in the place of dense features: the bottom layers read their vectors, and give one for all of them.
+        /// Empty without.
         dense_fields: Vec<usize>,
         /// Widths of the bottom layers before the last, whose width is `embed_dim`.
         bottom_hidden: Vec<usize>,

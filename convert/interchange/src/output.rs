@@ -1,12 +1,14 @@
-//! What programs say: results on standard output, everything else on standard error, and what happens where that cannot be written.
+//! What programs say: results on standard output, everything else on standard error, and what happens where that cannot
+//! be written.
 //!
 //! | | nobody reads any more: `… \| head -1` | anything else: a full disk |
 //! |---|---|---|
-//! | results | are dropped; the command does what else it has to do, and its exit status tells of that | an error that names standard output |
+//! | results | are dropped; the command does the rest; its exit status tells | an error that names standard output |
 //! | rows without end ([`stream`]) | their command ends early and quietly, exit status 0 | the same error |
 //! | messages, bars, errors | are dropped; the exit status stays what it is | are dropped |
 //!
-//! `println!` and `eprintln!` panic instead, so the programs may not use them (`clippy::print_stdout`, `clippy::print_stderr`).
+//! `println!` and `eprintln!` panic instead, so the programs may not use them (`clippy::print_stdout`,
+//! `clippy::print_stderr`).
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, ErrorKind, StdoutLock, Write};
@@ -38,7 +40,8 @@ pub fn json(value: &(impl Serialize + ?Sized)) -> io::Result<()> {
     line(serde_json::to_string_pretty(value)?)
 }
 
-/// Lets `write` print what may be much. Where nobody reads any more its writing fails, and whatever error it then gives is dropped.
+/// Lets `write` print what may be much. Where nobody reads any more its writing fails, and whatever error it then gives
+/// is dropped.
 ///
 /// # Errors
 /// Those of `write`; the output cannot be written, for another reason than that nobody reads it.
@@ -52,12 +55,13 @@ pub fn stream<E: From<io::Error>>(write: impl FnOnce(&mut dyn Write) -> Result<(
 
 /// Writes a message and ends the line, on standard error.
 pub fn say(text: impl Display) {
-    // In one piece, which other processes' lines do not divide. A message that cannot be written is no reason to end the work.
+    // In one piece, which other processes' lines do not divide. A message that cannot be written is no reason to end
+    // the work.
     let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
-/// How a program ends whose command line was answered with a text (`--help`, `--version`, or what is wrong with it): `printed` is how
-/// printing that went, `code` the exit status.
+/// How a program ends whose command line was answered with a text (`--help`, `--version`, or what is wrong with it):
+/// `printed` is how printing that went, `code` the exit status.
 pub fn answered(printed: io::Result<()>, code: u8) -> ExitCode {
     match printed.and_then(|()| io::stdout().flush()) {
         Err(error) if code == 0 && error.kind() != ErrorKind::BrokenPipe => {

@@ -64,7 +64,8 @@ pub fn quantize(value: f64, scale: f64, max: i32) -> i32 {
     (value / scale).round_ties_even().clamp(-max, max) as i32
 }
 
-/// Scale of a tensor of zeros. Any would do for the tensor itself; a small one asks nothing of what shares a scale with it.
+/// Scale of a tensor of zeros. Any would do for the tensor itself; a small one asks nothing of what shares a scale with
+/// it.
 pub const ZERO_SCALE: f64 = 1.0 / (1_u64 << 40) as f64;
 
 /// Symmetric scale of a tensor whose largest magnitude is `max_abs`; [`ZERO_SCALE`] if that is 0.
@@ -75,7 +76,8 @@ pub fn symmetric_scale(max_abs: f64, max: i32) -> f64 {
 /// Scale of one output channel of a layer: the weights' symmetric scale, enlarged where the channel's bias would exceed
 /// [`limit::BIAS`] steps of its accumulator. That matters for channels that training left with weights near or at zero.
 ///
-/// `max_abs`: the largest magnitude among the channel's weights, field scales folded in. `input_scale`: 1 for the first layer.
+/// `max_abs`: the largest magnitude among the channel's weights, field scales folded in. `input_scale`: 1 for the first
+/// layer.
 pub fn channel_scale(max_abs: f64, bias: f64, input_scale: f64) -> f64 {
     let scale = (max_abs / f64::from(WEIGHT_MAX)).max(bias.abs() / (f64::from(limit::BIAS) * input_scale));
     if scale > 0.0 { scale } else { ZERO_SCALE }
@@ -91,12 +93,14 @@ pub fn multiplier(ratio: f64) -> Option<i32> {
         .then(|| (ratio * 4_294_967_296.0).round_ties_even() as i32)
 }
 
-/// Scale of a composed field vector, at least what [`multiplier`] can express for an accumulator of scale `accumulator`.
+/// Scale of a composed field vector, at least what [`multiplier`] can express for an accumulator of scale
+/// `accumulator`.
 pub fn field_scale(wanted: f64, accumulator: f64) -> f64 {
     wanted.max(accumulator / RATIO_MAX)
 }
 
-/// Scale of one step of a field's i32 accumulator: full, `add` and `concat` rows are added as `128 * q`, `mult` rows as `q * r`.
+/// Scale of one step of a field's i32 accumulator: full, `add` and `concat` rows are added as `128 * q`, `mult` rows as
+/// `q * r`.
 pub fn field_accumulator_scale(is_product: bool, table_scales: &[f64]) -> f64 {
     if is_product { table_scales[0] * table_scales[1] } else { table_scales[0] / 128.0 }
 }

@@ -5,8 +5,8 @@
 //! | Arrow IPC file: `label` UInt8 and `sample_weight` Float32, where rows have them, then per field UInt32, or List of UInt32 for a bag | [`RowsReader`] | [`RowsWriter`] |
 //! | TSV: one row per line, a tab between fields, a bar inside a bag, no label | [`TsvReader`] | [`write_tsv_row`] |
 //!
-//! An Arrow file says which vocabulary its indices mean (`xsfm.vocabulary` in the metadata of its schema), and which rows they are
-//! (`xsfm.rows` in the metadata of its footer): [`fingerprint`](crate::fingerprint).
+//! An Arrow file says which vocabulary its indices mean (`xsfm.vocabulary` in the metadata of its schema), and which
+//! rows they are (`xsfm.rows` in the metadata of its footer): [`fingerprint`](crate::fingerprint).
 //!
 //! Record batches have at most [`BLOCK_ROWS`] rows and can be read in any order. Index 0 is the out-of-vocabulary row;
 //! a bag has 1 to [`MAX_BAG`] indices.
@@ -115,7 +115,8 @@ impl Bounds {
         Err(RowsError::Vocabulary { path: path.to_owned(), field, found: found.clone(), wanted: wanted.clone() })
     }
 
-    /// Checks that a block's indices are within the tables. `first_row`: the number of its first row in the file, from 0.
+    /// Checks that a block's indices are within the tables. `first_row`: the number of its first row in the file, from
+    /// 0.
     ///
     /// # Errors
     /// [`RowsError::Index`] names the file, row, field, and both values.
@@ -169,8 +170,8 @@ pub struct RowBlock {
     pub weights: Vec<f32>,
     /// `[rows * num_fields]` without bags.
     pub indices: Vec<u32>,
-    /// `[rows * num_fields + 1]`: field `f` of row `i` has `indices[offsets[i * num_fields + f]..offsets[i * num_fields + f + 1]]`.
-    /// Empty when no field is a bag.
+    /// `[rows * num_fields + 1]`: field `f` of row `i` has
+    /// `indices[offsets[i * num_fields + f]..offsets[i * num_fields + f + 1]]`. Empty when no field is a bag.
     pub offsets: Vec<u32>,
     /// Number of fields of a row.
     pub num_fields: usize,
@@ -295,7 +296,8 @@ pub enum RowsError {
     },
     /// The indices mean other tokens than the model's.
     #[error(
-        "{path}: encoded with another vocabulary ({found}) than is expected ({wanted}): {} has other tokens, or another order of \
+        "{path}: encoded with another vocabulary ({found}) than is expected ({wanted}): {} has other tokens, or \
+         another order of \
          them; prepare the rows with the vocabulary that the model was trained with, or train it anew",
         field.as_ref().map_or("a field".to_owned(), |name| format!("field {name:?}"))
     )]
@@ -311,7 +313,8 @@ pub enum RowsError {
     },
     /// An index outside its table.
     #[error(
-        "{path}: row {row}, field {field:?}: index {index}, but the field has {features} features (valid: 0..{features})"
+        "{path}: row {row}, field {field:?}: index {index}, but the field has {features} features (valid: \
+         0..{features})"
     )]
     Index {
         /// The file.

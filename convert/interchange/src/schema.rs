@@ -1,9 +1,9 @@
 //! `schema.json`: the fields of a data set, and how raw values become indices.
 //!
-//! Index 0 of a field is its out-of-vocabulary row: values that training did not see, or saw less often than the minimum
-//! count. A missing (empty) value is not unseen: it is a token like any other, the empty one, because that a value is
-//! missing says something. The tokens of a bag are all kept, in the order of the raw value, unseen ones as 0; a bag
-//! without tokens is `[0]`.
+//! Index 0 of a field is its out-of-vocabulary row: values that training did not see, or saw less often than the
+//! minimum count. A missing (empty) value is not unseen: it is a token like any other, the empty one, because that a
+//! value is missing says something. The tokens of a bag are all kept, in the order of the raw value, unseen ones as 0;
+//! a bag without tokens is `[0]`.
 
 use std::collections::HashSet;
 use std::io;
@@ -104,8 +104,8 @@ impl Schema {
         .map_err(|source| SchemaError::Io { path: path.to_owned(), source })
     }
 
-    /// The first thing in which the vocabularies differ: number, order and kinds of fields, then tokens by their indices; `None` where
-    /// they are the same. `ours` and `theirs` name the two.
+    /// The first thing in which the vocabularies differ: number, order and kinds of fields, then tokens by their
+    /// indices; `None` where they are the same. `ours` and `theirs` name the two.
     pub fn difference(&self, other: &Schema, ours: &str, theirs: &str) -> Option<String> {
         if self.fields.len() != other.fields.len() {
             let (here, there) = (self.fields.len(), other.fields.len());

@@ -1,4 +1,5 @@
-//! A map from tokens to numbers, as fast as their shortness allows: click logs have billions of tokens, most of eight bytes.
+//! A map from tokens to numbers, as fast as their shortness allows: click logs have billions of tokens, most of eight
+//! bytes.
 
 use std::collections::HashMap;
 

@@ -21,7 +21,8 @@ fn rows() -> (Vec<u8>, Vec<f64>) {
 //         p = 1 / (1 + np.exp(-x)); n = len(y)
 //         below = np.array([np.sum(x < v) for v in x]); m = np.array([np.sum(x == v) for v in x])
 //         b = (2 * below + m) * B // (2 * n)
-//         return sum(np.sum(b==k) / n * abs(p[b==k].mean() - y[b==k].mean()) for k in np.unique(b)), p.mean() / y.mean()
+//         return sum(np.sum(b==k) / n * abs(p[b==k].mean() - y[b==k].mean()) for k in np.unique(b)), p.mean() /
+//         y.mean()
 //     calibration(np.array([int((i*7+i//3)%5<2) for i in range(200)]),
 //                 np.array([((i*37)%41)/8-2.5+((i*7+i//3)%5<2)*0.75 for i in range(200)]))
 //     calibration(np.array([0,1,0,1,1,0,0,1]), np.array([-1.5,0.25,0.25,2,-0.5,-0.5,1,0.25]))
@@ -76,12 +77,12 @@ fn without_clicks_there_is_no_calibration() {
 
 // Expected values, Newton's method in numpy with Platt's targets:
 //
-//     P = y.sum(); N = len(y) - P; t = np.where(y == 1, (P+1)/(P+2), 1/(N+2)); th = np.zeros(2); X = np.c_[x, np.ones(len(x))]
-//     for _ in range(100):
+//     P = y.sum(); N = len(y) - P; t = np.where(y == 1, (P+1)/(P+2), 1/(N+2)); th = np.zeros(2); X = np.c_[x,
+//     np.ones(len(x))] for _ in range(100):
 //         p = 1 / (1 + np.exp(-X @ th)); th -= np.linalg.solve((X * (p * (1-p))[:, None]).T @ X, X.T @ (p - t))
 //
-// sklearn.calibration._sigmoid_calibration(x, y), which stops earlier, gives (-0.28649769, 0.53790421) and (-0.63174847, 0.50215290) for
-// 1 / (1 + exp(A x + B)).
+// sklearn.calibration._sigmoid_calibration(x, y), which stops earlier, gives (-0.28649769, 0.53790421) and
+// (-0.63174847, 0.50215290) for 1 / (1 + exp(A x + B)).
 #[test]
 fn platt_scaling_equals_numpy_and_scikit_learn() {
     let (labels, logits) = rows();
@@ -117,7 +118,8 @@ proptest! {
             let bin = &mut bins[(2 * below + equal) * BINS / (2 * n)];
             *bin = (bin.0 + 1.0 / (1.0 + (-z).exp()), bin.1 + f64::from(y));
         }
-        let expected = bins.iter().map(|(predicted, clicks): &(f64, f64)| (predicted - clicks).abs()).sum::<f64>() / n as f64;
+        let distance = |(predicted, clicks): &(f64, f64)| (predicted - clicks).abs();
+        let expected = bins.iter().map(distance).sum::<f64>() / n as f64;
         let found = Metrics::from_logits(&labels, &logits).unwrap();
         prop_assert!((found.ece.unwrap() - expected).abs() < 1e-12, "{found:?} {expected}");
         let (mut labels, mut logits) = (labels, logits);

@@ -17,9 +17,9 @@ use xsfm_interchange::metrics::grouped::Grouped;
 //         for k in np.unique(g[g != 0]):
 //             yy, xx = y[g == k], x[g == k]
 //             if len(set(yy)) < 2: one += 1; continue
-//             c += 1; w += len(yy); a += len(yy) * roc_auc_score(yy, xx); nd += [ndcg_score([yy], [xx], k=q) for q in cuts]
-//             best = max(xx[yy == 1]); above = np.sum(xx > best)
-//             rr += np.mean([1 / (above + 1 + list(o).index(1)) for o in itertools.permutations(yy[xx == best])])
+//             c += 1; w += len(yy); a += len(yy) * roc_auc_score(yy, xx); nd += [ndcg_score([yy], [xx], k=q) for q in
+//             cuts] best = max(xx[yy == 1]); above = np.sum(xx > best) rr += np.mean([1 / (above + 1 +
+//             list(o).index(1)) for o in itertools.permutations(yy[xx == best])])
 //         return c, w, one, sum(g == 0), a / w, rr / c, nd / c
 //     grouped(g, y, x, [1, 5, 10]); grouped(g, y, np.round(x * 2) / 2, [1, 5, 10])
 #[test]
@@ -82,7 +82,10 @@ fn orders(rows: &[(u8, i8)]) -> Vec<Vec<u8>> {
 proptest! {
     /// Means over all orders of ties of every figure's definition.
     #[test]
-    fn figures_are_expected_values(rows in prop::collection::vec((0..4_u32, 0..2_u8, -2..2_i8), 1..16), cut in 1..6_usize) {
+    fn figures_are_expected_values(
+        rows in prop::collection::vec((0..4_u32, 0..2_u8, -2..2_i8), 1..16),
+        cut in 1..6_usize,
+    ) {
         let mut groups: BTreeMap<u32, Vec<(u8, i8)>> = BTreeMap::new();
         // Groups of six at most have 720 orders.
         let rows: Vec<_> = rows.into_iter().filter(|&(g, y, s)| {
@@ -96,7 +99,8 @@ proptest! {
         let (mut gauc, mut mrr, mut ndcg, mut count, mut weight) = (0.0, 0.0, 0.0, 0.0, 0.0);
         for rows in groups.values().filter(|rows| is_mixed(rows)) {
             let orders = orders(rows);
-            let mean = |of: &dyn Fn(&[u8]) -> f64| orders.iter().map(|order| of(order)).sum::<f64>() / orders.len() as f64;
+            let sum = |of: &dyn Fn(&[u8]) -> f64| orders.iter().map(|order| of(order)).sum::<f64>();
+            let mean = |of: &dyn Fn(&[u8]) -> f64| sum(of) / orders.len() as f64;
             let gain = |labels: &[u8]| -> f64 {
                 labels.iter().take(cut).zip(1..).map(|(&y, i)| f64::from(y) / f64::from(i + 1).log2()).sum()
             };

@@ -49,7 +49,8 @@ pub(super) fn advice(
         let fixed = memory.fixed();
         if let Some(available) = memory.available.filter(|&available| available < fixed) {
             advice.push(format!(
-                "no model of this mode fits: its code and stack take {fixed} bytes of {name} at least, {available} are there"
+                "no model of this mode fits: its code and stack take {fixed} bytes of {name} at least, {available} \
+                 are there"
             ));
         }
     }
@@ -78,7 +79,8 @@ pub(super) fn advice(
             let share =
                 tables as usize * largest.parameters / model.fields().map(|f| f.parameters).sum::<usize>().max(1);
             advice.push(format!(
-                "field {:?} has {} features in {share} bytes of tables: a quotient-remainder table, more collisions or fewer features",
+                "field {:?} has {} features in {share} bytes of tables: a quotient-remainder table, more collisions \
+                 or fewer features",
                 largest.name, largest.features
             ));
         }

@@ -1,4 +1,5 @@
-//! What targets take for a score. `costs.json` is written by `cargo xtask fit`, which measures on QEMU; nobody edits it.
+//! What targets take for a score. `costs.json` is written by `cargo xtask fit`, which measures on QEMU; nobody edits
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,8 @@ pub struct Target {
     pub lanes: usize,
     /// What each mode takes.
     pub modes: BTreeMap<String, Costs>,
-    /// What `Int8Model` takes in their place, by the `opt-level` that it was compiled with: those of [`OPT_LEVELS`] that predict well.
+    /// What `Int8Model` takes in their place, by the `opt-level` that it was compiled with: those of [`OPT_LEVELS`]
+    /// that predict well.
     pub int8_model: BTreeMap<String, Alone>,
 }
 

@@ -30,8 +30,8 @@ pub const KINDS: [&str; 16] = [
 pub struct Work(pub [f64; KINDS.len()]);
 
 impl Work {
-    /// Counts for rows with `bag` indices in each bag; `file` is what the model lies in. `lanes`: dimensions of integer pairs that the
-    /// CPU sums side by side; padding counts.
+    /// Counts for rows with `bag` indices in each bag; `file` is what the model lies in. `lanes`: dimensions of integer
+    /// pairs that the CPU sums side by side; padding counts.
     ///
     /// # Errors
     /// None in practice: loading has decoded the same manifest.

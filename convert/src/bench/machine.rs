@@ -9,7 +9,10 @@ pub(super) fn features() -> Vec<&'static str> {
         };
     }
     #[cfg(target_arch = "x86_64")]
-    ask!(is_x86_feature_detected, "sse4.1" "avx2" "fma" "avxvnni" "avx512f" "avx512bw" "avx512dq" "avx512vl" "avx512vnni");
+    ask!(
+        is_x86_feature_detected,
+        "sse4.1" "avx2" "fma" "avxvnni" "avx512f" "avx512bw" "avx512dq" "avx512vl" "avx512vnni"
+    );
     #[cfg(target_arch = "aarch64")]
     ask!(is_aarch64_feature_detected, "neon" "dotprod" "i8mm");
     found

@@ -1,9 +1,10 @@
 //! What each part of a model costs: by scoring models that lack it.
 //!
-//! Nothing is timed inside the kernels, where a clock would cost more than what it measures. Instead models are made of the
-//! file's own sections, each with one part more than the one before: tables alone, then first-order terms, then pairs, then
-//! layer by layer, each time with an output layer. A part's time is the difference of two such models' fastest rounds. Parts overlap
-//! on a CPU, so a difference can be smaller than what the part would take alone, even negative.
+//! Nothing is timed inside the kernels, where a clock would cost more than what it measures. Instead models are made of
+//! the file's own sections, each with one part more than the one before: tables alone, then first-order terms, then
+//! pairs, then layer by layer, each time with an output layer. A part's time is the difference of two such models'
+//! fastest rounds. Parts overlap on a CPU, so a difference can be smaller than what the part would take alone, even
+//! negative.
 
 use xsfm_runtime::format::{LayerRecord, Layout, Manifest, Section, SectionKind};
 use xsfm_runtime::{Backend, LoadOptions, Mode, Model, Row, ScratchBlock};

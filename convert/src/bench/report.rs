@@ -77,7 +77,8 @@ pub struct Memory {
     pub scratch_bytes: usize,
     /// All of these, with scratch for every thread.
     pub announced_bytes: usize,
-    /// The most that this process has had at once, the pages of the file that it looked at included; absent where the system does not tell.
+    /// The most that this process has had at once, the pages of the file that it looked at included; absent where the
+    /// system does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_bytes: Option<u64>,
 }

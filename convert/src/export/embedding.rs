@@ -1,8 +1,9 @@
 //! The part of the graph from indices to vectors.
 //!
-//! Fields whose vectors are made alike form a group. A group has one table, its fields' tables on top of each other, and so
-//! one Gather (quotient-remainder: two), however many fields it has. Groups follow each other, so the vectors may come in
-//! another order than the fields: [`Vectors::order`] says which, and whoever reads the vectors permutes its constants.
+//! Fields whose vectors are made alike form a group. A group has one table, its fields' tables on top of each other,
+//! and so one Gather (quotient-remainder: two), however many fields it has. Groups follow each other, so the vectors
+//! may come in another order than the fields: [`Vectors::order`] says which, and whoever reads the vectors permutes its
+//! constants.
 
 use xsfm_interchange::config::Operation;
 

@@ -1,7 +1,7 @@
 //! From a model to an ONNX file, which other engines read.
 //!
-//! The graph is the one that measured fastest in them: one table and one Gather for all fields that can share it, the second-
-//! order term as one product with the symmetric matrix of the pairs,
+//! The graph is the one that measured fastest in them: one table and one Gather for all fields that can share it, the
+//! second-order term as one product with the symmetric matrix of the pairs,
 //! `sum_{i<j} r_ij <v_i, v_j> = sum_i <v_i, sum_j r_ij/2 v_j>`, and Gemm + Relu for a layer.
 
 mod embedding;
@@ -37,7 +37,8 @@ pub fn onnx(model: &FloatModel, outputs: Outputs) -> Result<Vec<u8>, Error> {
     if let Some(bag) = model.config.fields.iter().find(|field| field.bag) {
         let name = &bag.name;
         return Err(Error::Input(format!(
-            "field `{name}` is a bag: an exported graph reads one index per field, so models with bags cannot be exported"
+            "field `{name}` is a bag: an exported graph reads one index per field, so models with bags cannot be \
+             exported"
         )));
     }
     let mut graph = Builder::default();
@@ -91,8 +92,8 @@ fn first_order(graph: &mut Builder, model: &FloatModel) -> Option<Value> {
 
 /// `sum_f <v_f, w_f> + sum_{i<j} r_ij <v_i, v_j> = sum_f <v_f, w_f + sum_g r_fg/2 v_g>`, `[batch]`.
 ///
-/// Computed on transposed vectors, `[batch, embed_dim, num_fields]`: then the matrix of the pairs is the right factor, a
-/// product which engines take for a layer with constant weights.
+/// Computed on transposed vectors, `[batch, embed_dim, num_fields]`: then the matrix of the pairs is the right factor,
+/// a product which engines take for a layer with constant weights.
 fn vector_terms(graph: &mut Builder, model: &FloatModel, vectors: &Vectors) -> Option<Value> {
     if model.all_pairs().is_none() && model.field_vectors.is_none() {
         return None;

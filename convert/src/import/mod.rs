@@ -1,4 +1,5 @@
-//! Models trained elsewhere: a folder with `config.json` and the library's own state dict as `weights.safetensors`, names unchanged.
+//! Models trained elsewhere: a folder with `config.json` and the library's own state dict as `weights.safetensors`,
+//! names unchanged.
 //!
 //! | module | reads |
 //! |---|---|
@@ -6,8 +7,9 @@
 //! | `sequential` | hidden layers that lie in a `Sequential` of PyTorch, whoever's |
 //! | `keys` | `config.json`, key by key |
 //!
-//! A library is a file here: it says what its tensors mean, and each tensor of the file is read or named as without influence on a
-//! score. A tensor that has no place is an error, and so is a key that contradicts another, or the tensors.
+//! A library is a file here: it says what its tensors mean, and each tensor of the file is read or named as without
+//! influence on a score. A tensor that has no place is an error, and so is a key that contradicts another, or the
+//! tensors.
 
 mod keys;
 mod original;
@@ -25,8 +27,9 @@ use crate::tensors::Tensors;
 /// Reads `config.json` and `weights.safetensors` of a model trained elsewhere; folds BatchNorm.
 ///
 /// # Errors
-/// A missing or malformed file, a library that is not read, a key that is missing or contradicts what is beside it, a tensor that is
-/// missing, has another shape than the configuration says, is not finite or has no place, or sizes beyond what a packed file holds.
+/// A missing or malformed file, a library that is not read, a key that is missing or contradicts what is beside it, a
+/// tensor that is missing, has another shape than the configuration says, is not finite or has no place, or sizes
+/// beyond what a packed file holds.
 pub fn load(folder: &Path) -> Result<FloatModel, Error> {
     let config_path = folder.join(file::CONFIG);
     let keys = Keys::read(&config_path)?;

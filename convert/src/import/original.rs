@@ -195,7 +195,8 @@ impl Described {
         Ok(described)
     }
 
-    /// The numbers that `forward` adds beside the layers' own. DeepFwFM leaves its `bias` out where it adds `linear`; FwFM does not.
+    /// The numbers that `forward` adds beside the layers' own. DeepFwFM leaves its `bias` out where it adds `linear`;
+    /// FwFM does not.
     fn biases(&self) -> Vec<&'static str> {
         let of_features = self.linear == Linear::FeatureWeight;
         let own = match self.architecture {
@@ -207,7 +208,8 @@ impl Described {
         all.into_iter().filter_map(|(name, added)| added.then_some(name)).collect()
     }
 
-    /// What lies in the state dict of the class without influence on a score: of FM, FwFM and DeepFwFM, whatever first-order term is off.
+    /// What lies in the state dict of the class without influence on a score: of FM, FwFM and DeepFwFM, whatever
+    /// first-order term is off.
     fn unused(&self) -> Vec<&'static str> {
         let (of_features, of_fields) = (self.linear == Linear::FeatureWeight, self.linear == Linear::FieldVector);
         let weighted = self.config.interaction == Interaction::FieldWeighted;

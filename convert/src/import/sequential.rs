@@ -20,8 +20,8 @@ struct Modules {
 
 /// The layers among `{prefix}N.*`, told apart by their tensors: a running mean belongs to a BatchNorm.
 ///
-/// Modules without parameters (ReLU, Dropout) are only gaps between numbers, and each layer needs one for its ReLU: two Linear in a
-/// row, or a BatchNorm behind the ReLU, would be another model.
+/// Modules without parameters (ReLU, Dropout) are only gaps between numbers, and each layer needs one for its ReLU: two
+/// Linear in a row, or a BatchNorm behind the ReLU, would be another model.
 pub(super) fn load(
     prefix: &str,
     first_inputs: usize,

@@ -1,6 +1,7 @@
 //! `Int8Model` for C, as far as `firmware-examples/c/measure.c` needs it: loads a model, scores a row.
 //!
-//! `cargo xtask fit` counts with it what a program takes that has int8 mode alone. It checks nothing that `measure.c` does right.
+//! `cargo xtask fit` counts with it what a program takes that has int8 mode alone. It checks nothing that `measure.c`
+//! does right.
 
 #![no_std]
 #![allow(unsafe_code, reason = "a C boundary: raw pointers, and symbols by their names")]
@@ -33,8 +34,8 @@ pub unsafe extern "C" fn int8_load(model: *mut Int8Model<'static>, bytes: *const
 /// The logit of a row in steps of 2^-16, or a number that no logit is.
 ///
 /// # Safety
-/// `model` was loaded; `offsets` points to one more than the model has fields, the last of which is how many `indices` there are;
-/// `scratch` to `blocks`.
+/// `model` was loaded; `offsets` points to one more than the model has fields, the last of which is how many `indices`
+/// there are; `scratch` to `blocks`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn int8_score(
     model: *const Int8Model<'static>,

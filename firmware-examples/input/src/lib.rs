@@ -1,6 +1,7 @@
 //! Models and rows for the examples.
 //!
-//! A host reads files; a microcontroller gets rows as words, which its program borrows from flash or from wherever they were put.
+//! A host reads files; a microcontroller gets rows as words, which its program borrows from flash or from wherever they
+//! were put.
 //!
 //! | module | takes | gives |
 //! |---|---|---|

@@ -88,7 +88,8 @@ impl Rows {
     }
 }
 
-/// Every row of `rows` as a candidate in the context of the first one, as [`Ranking::decode`](crate::Ranking::decode) reads it.
+/// Every row of `rows` as a candidate in the context of the first one, as [`Ranking::decode`](crate::Ranking::decode)
+/// reads it.
 ///
 /// `context_fields` are numbers of fields, ascending.
 pub fn ranking(rows: &Rows, context_fields: &[usize]) -> Vec<u32> {

@@ -3,7 +3,7 @@
 //! | what | words |
 //! |---|---|
 //! | [`Table`] | fields, rows, indices; offsets `[rows * fields + 1]`; indices |
-//! | [`Ranking`] | context fields; their numbers; three tables: the context's row, the candidates' fields, the candidates' whole rows |
+//! | [`Ranking`] | context fields; their numbers; three tables: the context's row, candidates' fields, whole rows |
 
 use xsfm_runtime::Row;
 

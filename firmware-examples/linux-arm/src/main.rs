@@ -17,8 +17,8 @@ use xsfm_runtime::{Backend, LoadOptions, Model, Row, Scorer, ScratchBlock};
 const USAGE: &str = "\
 usage: scorer MODEL.xsfm ROWS.tsv [--bits | --bench] [--backend NAME]
 
-Prints `logit<TAB>probability` of every row; with --bits, the bits of both f32 in hexadecimal; with --bench, percentiles of the time
-that scoring one row takes. --backend names the instructions, the fastest that this CPU has by default.
+Prints `logit<TAB>probability` of every row; with --bits, the bits of both f32 in hexadecimal; with --bench, percentiles
+of the time that scoring one row takes. --backend names the instructions, the fastest that this CPU has by default.
 ROWS.tsv has one row of integer indices per line, a tab between fields, `|` inside a bag.";
 
 /// What is printed.

@@ -1,4 +1,5 @@
-//! The smallest scorer, as `cargo xtask test size` weighs it: a model that lies anywhere, one row, its logit. It is built, not run.
+//! The smallest scorer, as `cargo xtask test size` weighs it: a model that lies anywhere, one row, its logit. It is
+//! built, not run.
 //!
 //! No start-up code, no output: what is left is the runtime's. The linker finds nothing that panics, or it fails.
 

@@ -1,7 +1,7 @@
 //! Counts the instructions of a score, of each model that the host names.
 //!
-//! The host strips a model of its parts, one by one: what a part takes is the difference. It gives candidates too, which are
-//! scored as whole rows, alone and in batches, and with their context computed once.
+//! The host strips a model of its parts, one by one: what a part takes is the difference. It gives candidates too,
+//! which are scored as whole rows, alone and in batches, and with their context computed once.
 
 use defmt::info;
 use example_input::Ranking;

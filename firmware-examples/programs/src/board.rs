@@ -1,4 +1,5 @@
-//! What a program on a board does again and again: scores, ranks, and logs what that took by the CPU's own counter of cycles.
+//! What a program on a board does again and again: scores, ranks, and logs what that took by the CPU's own counter of
+//! cycles.
 
 use core::hint::black_box;
 

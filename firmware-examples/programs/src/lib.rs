@@ -12,8 +12,8 @@
 //! | `host` | models and rows that the emulator's host has in files |
 //! | `machine` | what differs from one kind of CPU to another |
 //!
-//! The feature `emulator` is for programs that QEMU runs, `board` for those of boards. Nothing here allocates. The memory of scorers and rankers is as large as
-//! the model says (`build.rs` asks it).
+//! The feature `emulator` is for programs that QEMU runs, `board` for those of boards. Nothing here allocates. The
+//! memory of scorers and rankers is as large as the model says (`build.rs` asks it).
 
 #![no_std]
 

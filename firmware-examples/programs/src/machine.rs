@@ -1,7 +1,8 @@
-//! What differs from one kind of CPU to another: how a program starts, and the clock by which its instructions are counted.
+//! What differs from one kind of CPU to another: how a program starts, and the clock by which its instructions are
+//! counted.
 //!
-//! Where the emulator's clock moves by a fixed time per instruction (QEMU's `-icount`), time is a count of instructions that
-//! repeats exactly.
+//! Where the emulator's clock moves by a fixed time per instruction (QEMU's `-icount`), time is a count of instructions
+//! that repeats exactly.
 
 #[cfg(target_arch = "arm")]
 use arm as cpu;

@@ -27,9 +27,9 @@ pub(crate) fn high_water(work: impl FnOnce()) -> usize {
     let bottom = (&raw const STACK_END).addr().max(top.saturating_sub(DEPTH)).next_multiple_of(size_of::<u32>());
     let words = || (bottom..top).step_by(size_of::<u32>());
     for address in words() {
-        // SAFETY: from the stack's end to the stack pointer, nothing lives: this function calls nothing while it paints (loops
-        // over a range are inlined in every optimised build, and the check below finds out if they were not), and no interrupt
-        // is enabled in these programs.
+        // SAFETY: from the stack's end to the stack pointer, nothing lives: this function calls nothing while it paints
+        // (loops over a range are inlined in every optimised build, and the check below finds out if they were not),
+        // and no interrupt is enabled in these programs.
         unsafe { ptr::with_exposed_provenance_mut::<u32>(address).write_volatile(PAINT) };
     }
     apart(work);

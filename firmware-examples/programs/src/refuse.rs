@@ -1,4 +1,5 @@
-//! Damages a copy of the model and feeds it wrong rows: each must be refused with the right name, and nothing may panic.
+//! Damages a copy of the model and feeds it wrong rows: each must be refused with the right name, and nothing may
+//! panic.
 
 use defmt::info;
 use static_cell::ConstStaticCell;

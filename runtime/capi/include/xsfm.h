@@ -183,9 +183,10 @@ enum xsfm_backend
     XSFM_BACKEND_AVX_VNNI = 5,
     // x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
     XSFM_BACKEND_AVX512_VNNI = 6,
-    // The same with AMX, on Linux, which is asked for it once: that changes the process. The kernel sends signals with 8 KB more of
-    // registers, and refuses alternate signal stacks that have no room for them; where there is such a one already, AMX is not
-    // there. The system call is arch_prctl(ARCH_REQ_XCOMP_PERM), which a seccomp filter must know.
+    // The same with AMX, on Linux, which is asked for it once: that changes the process. The kernel sends signals with
+    // 8 KB more of registers, and refuses alternate signal stacks that have no room for them; where there is such a
+    // one already, AMX is not there. The system call is arch_prctl(ARCH_REQ_XCOMP_PERM), which a seccomp filter must
+    // know.
     XSFM_BACKEND_AVX512_AMX = 7,
     // AArch64 with its baseline NEON.
     XSFM_BACKEND_NEON = 8,
@@ -224,7 +225,8 @@ typedef struct xsfm_load_options {
     int32_t skip_checksum;
 } xsfm_load_options;
 
-// Text that is not ended by a zero byte: printf("%.*s", (int)text.len, text.start). Lies in the model's file or in the program.
+// Text that is not ended by a zero byte: printf("%.*s", (int)text.len, text.start). Lies in the model's file or in the
+// program.
 typedef struct xsfm_text {
     // Its first byte, UTF-8.
     const char *start;
@@ -272,21 +274,23 @@ typedef struct XSFM_ALIGNED(64) xsfm_block {
     uint8_t bytes[64];
 } xsfm_block;
 
-// Scores candidates that share a context, which is computed once. A thread needs its own; do not use it and a copy of it.
+// Scores candidates that share a context, which is computed once. A thread needs its own; do not use it and a copy of
+// it.
 typedef struct xsfm_ranker {
     uint64_t opaque[XSFM_RANKER_WORDS];
 } xsfm_ranker;
 
 // One sample: the indices of its features, field by field, in the model's order.
 //
-// An index counts from 0 within its field; in models that this project trained, 0 stands for features that are not in the
-// vocabulary.
+// An index counts from 0 within its field; in models that this project trained, 0 stands for features that are not in
+// the vocabulary.
 typedef struct xsfm_row {
     // The indices of all fields.
     const uint32_t *indices;
     // How many there are; with offsets, how many may be reached.
     size_t num_indices;
-    // NULL where every field has one index. Otherwise field f has the indices from `offsets[f]` to before `offsets[f + 1]`.
+    // NULL where every field has one index. Otherwise field f has the indices from `offsets[f]` to before
+    // `offsets[f + 1]`.
     const uint32_t *offsets;
     // Number of offsets: one more than fields; 0 where offsets is NULL.
     size_t num_offsets;
@@ -309,31 +313,28 @@ typedef struct xsfm_scorer {
 extern "C" {
 #endif // __cplusplus
 
-// Writes what went wrong in words, with the two values that disagree, to `buffer` of `len` bytes, and ends it with a zero byte:
-// as much as there is room for. 128 bytes are enough for most. Gives the length of the whole text without the zero byte.
+// Writes what went wrong in words, with the two values that disagree, to `buffer` of `len` bytes, and ends it with a
+// zero byte: as much as there is room for. 128 bytes are enough for most. Gives the length of the whole text without
+// the zero byte.
 //
 // Only programs that call it have its code: without it, formatting is not linked.
 //
 // # Safety
 // `error` was written by a function of this library, or is NULL; `buffer` has `len` bytes, or is NULL.
-size_t xsfm_error_message(const struct xsfm_error *error,
-                          char *buffer,
-                          size_t len);
+size_t xsfm_error_message(const struct xsfm_error *error, char *buffer, size_t len);
 
 // The newest version of the file's format that this library reads.
 uint16_t xsfm_format_version(void);
 
-// Loads a model from `len` bytes at `bytes`, and checks all of them. They may go on after the file's end. `bytes` is at a multiple
-// of 4, best of 64: see XSFM_ALIGNED.
+// Loads a model from `len` bytes at `bytes`, and checks all of them. They may go on after the file's end. `bytes` is
+// at a multiple of 4, best of 64: see XSFM_ALIGNED.
 //
-// On x86-64 Linux the CPU is asked what it has, once in a process, and Linux for AMX where the CPU has it: xsfm_load_with chooses.
+// On x86-64 Linux the CPU is asked what it has, once in a process, and Linux for AMX where the CPU has it:
+// xsfm_load_with chooses.
 //
 // # Safety
 // The bytes stay there, unchanged, as long as `model`, its copies, and what is made from them are used.
-xsfm_status xsfm_load(struct xsfm_model *model,
-                      const uint8_t *bytes,
-                      size_t len,
-                      struct xsfm_error *error);
+xsfm_status xsfm_load(struct xsfm_model *model, const uint8_t *bytes, size_t len, struct xsfm_error *error);
 
 // As xsfm_load, but does not read all bytes for their checksum. Damaged weights make scores wrong, never unsafe.
 //
@@ -375,14 +376,14 @@ xsfm_status xsfm_get_field(const struct xsfm_model *model,
                            struct xsfm_field *field,
                            struct xsfm_error *error);
 
-// Lays the layers of a model as vector instructions want them, in `blocks` blocks of `memory` (prepared_blocks of its info), and
-// makes `prepared`, which may be the same struct; that then stays as it was where this fails, and can be used. Scores are several
-// times as fast on x86-64 and AArch64; those of int8 and dynamic mode keep their bits. Where there is nothing to prepare, 0 blocks
-// will do.
+// Lays the layers of a model as vector instructions want them, in `blocks` blocks of `memory` (prepared_blocks of its
+// info), and makes `prepared`, which may be the same struct; that then stays as it was where this fails, and can be
+// used. Scores are several times as fast on x86-64 and AArch64; those of int8 and dynamic mode keep their bits. Where
+// there is nothing to prepare, 0 blocks will do.
 //
 // # Safety
-// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `memory` stays, used by nobody else, and so do the bytes of the model,
-// as long as `prepared` and what is made from it are used.
+// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `memory` stays, used by nobody else, and so do the
+// bytes of the model, as long as `prepared` and what is made from it are used.
 xsfm_status xsfm_prepare(const struct xsfm_model *model,
                          struct xsfm_block *memory,
                          size_t blocks,
@@ -399,12 +400,12 @@ xsfm_status xsfm_ranker_blocks(const struct xsfm_model *model,
                                size_t *blocks,
                                struct xsfm_error *error);
 
-// Makes a ranker whose rows are split: the fields of the context, by number in any order, and the others, which are the
-// candidates'. It copies the model's struct and its first layer; `context_fields` need not stay.
+// Makes a ranker whose rows are split: the fields of the context, by number in any order, and the others, which are
+// the candidates'. It copies the model's struct and its first layer; `context_fields` need not stay.
 //
 // # Safety
-// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `memory` stays, used by nobody else, and so do the model's bytes and
-// prepared memory, as long as the ranker is used.
+// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `memory` stays, used by nobody else, and so do the
+// model's bytes and prepared memory, as long as the ranker is used.
 xsfm_status xsfm_ranker_new(struct xsfm_ranker *ranker,
                             const struct xsfm_model *model,
                             const size_t *context_fields,
@@ -413,17 +414,15 @@ xsfm_status xsfm_ranker_new(struct xsfm_ranker *ranker,
                             size_t blocks,
                             struct xsfm_error *error);
 
-// Computes what all candidates share. The row has the context's fields alone, in the model's order. After an error, whatever it is,
-// there is no context until one is set: candidates are refused with XSFM_STATUS_NO_CONTEXT.
+// Computes what all candidates share. The row has the context's fields alone, in the model's order. After an error,
+// whatever it is, there is no context until one is set: candidates are refused with XSFM_STATUS_NO_CONTEXT.
 //
 // # Safety
 // `ranker` is one that xsfm_ranker_new made, or zeros; the row's pointers are NULL or have as many numbers as it says.
-xsfm_status xsfm_ranker_set_context(struct xsfm_ranker *ranker,
-                                    const struct xsfm_row *row,
-                                    struct xsfm_error *error);
+xsfm_status xsfm_ranker_set_context(struct xsfm_ranker *ranker, const struct xsfm_row *row, struct xsfm_error *error);
 
-// Scores candidates: rows of the other fields alone, in the model's order. int8 and dynamic scores have the bits of whole rows.
-// After an error, the candidates before that of error.row have their scores.
+// Scores candidates: rows of the other fields alone, in the model's order. int8 and dynamic scores have the bits of
+// whole rows. After an error, the candidates before that of error.row have their scores.
 //
 // # Safety
 // As xsfm_ranker_set_context.
@@ -433,8 +432,8 @@ xsfm_status xsfm_ranker_score_batch(struct xsfm_ranker *ranker,
                                     float *logits,
                                     struct xsfm_error *error);
 
-// Finds the best candidates, best first, at most as many as `best` has room for, and writes to `found` how many they are. Equal
-// logits stay in the order of the candidates.
+// Finds the best candidates, best first, at most as many as `best` has room for, and writes to `found` how many they
+// are. Equal logits stay in the order of the candidates.
 //
 // # Safety
 // As xsfm_ranker_set_context; `best` has room for `most`.
@@ -450,8 +449,8 @@ xsfm_status xsfm_ranker_top_k(struct xsfm_ranker *ranker,
 // batch_scratch_blocks. The model's struct is copied, and need not stay.
 //
 // # Safety
-// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `scratch` stays, used by nobody else, and so do the model's bytes and
-// prepared memory, as long as the scorer is used.
+// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `scratch` stays, used by nobody else, and so do the
+// model's bytes and prepared memory, as long as the scorer is used.
 xsfm_status xsfm_scorer_new(struct xsfm_scorer *scorer,
                             const struct xsfm_model *model,
                             struct xsfm_block *scratch,
@@ -464,8 +463,8 @@ xsfm_status xsfm_scorer_new(struct xsfm_scorer *scorer,
 // `scorer` is one that xsfm_scorer_new made, or zeros; the row's pointers are NULL or have as many numbers as it says.
 xsfm_status xsfm_score(struct xsfm_scorer *scorer, const struct xsfm_row *row, float *logit, struct xsfm_error *error);
 
-// Scores `num_rows` rows, with the bits that xsfm_score gives; `logits` has room for as many. After an error, the rows before that
-// of error.row have their scores.
+// Scores `num_rows` rows, with the bits that xsfm_score gives; `logits` has room for as many. After an error, the rows
+// before that of error.row have their scores.
 //
 // # Safety
 // As xsfm_score.
@@ -478,7 +477,8 @@ xsfm_status xsfm_score_batch(struct xsfm_scorer *scorer,
 // The probability of a click, 1 / (1 + exp(-logit)): equal logits give equal bits on every CPU.
 float xsfm_probability(float logit);
 
-// The name of a code, such as "XSFM_STATUS_CHECKSUM", which lives as long as the program; "unknown status" for other numbers.
+// The name of a code, such as "XSFM_STATUS_CHECKSUM", which lives as long as the program; "unknown status" for other
+// numbers.
 const char *xsfm_status_name(int32_t status);
 
 #ifdef __cplusplus

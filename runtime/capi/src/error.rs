@@ -80,8 +80,9 @@ pub(crate) unsafe fn report_any(
     status
 }
 
-/// Writes what went wrong in words, with the two values that disagree, to `buffer` of `len` bytes, and ends it with a zero byte:
-/// as much as there is room for. 128 bytes are enough for most. Gives the length of the whole text without the zero byte.
+/// Writes what went wrong in words, with the two values that disagree, to `buffer` of `len` bytes, and ends it with a
+/// zero byte: as much as there is room for. 128 bytes are enough for most. Gives the length of the whole text without
+/// the zero byte.
 ///
 /// Only programs that call it have its code: without it, formatting is not linked.
 ///

@@ -60,7 +60,8 @@ pub(crate) unsafe fn store<H: Handle>(
 /// The value in the caller's struct, to use alone.
 ///
 /// # Safety
-/// A pointer that is not NULL points to an `H` that [`store`] has written or that is zero, and that nobody else uses during `'a`.
+/// A pointer that is not NULL points to an `H` that [`store`] has written or that is zero, and that nobody else uses
+/// during `'a`.
 pub(crate) unsafe fn unique<'a, H: Handle>(name: &'static str, handle: *mut H) -> Result<&'a mut H::Value, Error> {
     // SAFETY: the caller's promise.
     unsafe { is_ready::<H>(name, handle) }?;

@@ -1,8 +1,8 @@
 //! The C interface of `xsfm-runtime`: `include/xsfm.h`, which cbindgen writes, and a static library.
 //!
-//! Nothing is allocated and there are no globals: everything lives in memory that the caller gives. Every function takes
-//! NULL and misaligned pointers for errors with names; what C cannot be kept from doing (dangling pointers, wrong lengths) is
-//! in the header's words about each function. `docs/c.md` is the guide.
+//! Nothing is allocated and there are no globals: everything lives in memory that the caller gives. Every function
+//! takes NULL and misaligned pointers for errors with names; what C cannot be kept from doing (dangling pointers, wrong
+//! lengths) is in the header's words about each function. `docs/c.md` is the guide.
 //!
 //! | module | has |
 //! |---|---|
@@ -34,8 +34,8 @@ pub mod row;
 pub mod scorer;
 pub mod status;
 
-/// The runtime does not panic, whatever it is given; the compiler wants to know what if. C's `abort` is what a firmware defines
-/// for such cases.
+/// The runtime does not panic, whatever it is given; the compiler wants to know what if. C's `abort` is what a firmware
+/// defines for such cases.
 #[cfg(target_os = "none")]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

@@ -61,7 +61,8 @@ pub(crate) unsafe fn memory<'a>(
     Ok(unsafe { core::slice::from_raw_parts_mut(memory.as_mut_ptr().cast(), memory.len()) })
 }
 
-/// Text that is not ended by a zero byte: printf("%.*s", (int)text.len, text.start). Lies in the model's file or in the program.
+/// Text that is not ended by a zero byte: printf("%.*s", (int)text.len, text.start). Lies in the model's file or in the
+/// program.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct XsfmText {
@@ -109,9 +110,10 @@ pub enum XsfmBackend {
     AvxVnni = 5,
     /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
     Avx512Vnni = 6,
-    /// The same with AMX, on Linux, which is asked for it once: that changes the process. The kernel sends signals with 8 KB more of
-    /// registers, and refuses alternate signal stacks that have no room for them; where there is such a one already, AMX is not
-    /// there. The system call is arch_prctl(ARCH_REQ_XCOMP_PERM), which a seccomp filter must know.
+    /// The same with AMX, on Linux, which is asked for it once: that changes the process. The kernel sends signals with
+    /// 8 KB more of registers, and refuses alternate signal stacks that have no room for them; where there is such a
+    /// one already, AMX is not there. The system call is arch_prctl(ARCH_REQ_XCOMP_PERM), which a seccomp filter must
+    /// know.
     Avx512Amx = 7,
     /// AArch64 with its baseline NEON.
     Neon = 8,
@@ -202,10 +204,11 @@ pub extern "C" fn xsfm_format_version() -> u16 {
     xsfm_runtime::format::VERSION
 }
 
-/// Loads a model from `len` bytes at `bytes`, and checks all of them. They may go on after the file's end. `bytes` is at a multiple
-/// of 4, best of 64: see XSFM_ALIGNED.
+/// Loads a model from `len` bytes at `bytes`, and checks all of them. They may go on after the file's end. `bytes` is
+/// at a multiple of 4, best of 64: see XSFM_ALIGNED.
 ///
-/// On x86-64 Linux the CPU is asked what it has, once in a process, and Linux for AMX where the CPU has it: xsfm_load_with chooses.
+/// On x86-64 Linux the CPU is asked what it has, once in a process, and Linux for AMX where the CPU has it:
+/// xsfm_load_with chooses.
 ///
 /// # Safety
 /// The bytes stay there, unchanged, as long as `model`, its copies, and what is made from them are used.
@@ -349,14 +352,14 @@ pub unsafe extern "C" fn xsfm_get_field(
     unsafe { report(error, tell) }
 }
 
-/// Lays the layers of a model as vector instructions want them, in `blocks` blocks of `memory` (prepared_blocks of its info), and
-/// makes `prepared`, which may be the same struct; that then stays as it was where this fails, and can be used. Scores are several
-/// times as fast on x86-64 and AArch64; those of int8 and dynamic mode keep their bits. Where there is nothing to prepare, 0 blocks
-/// will do.
+/// Lays the layers of a model as vector instructions want them, in `blocks` blocks of `memory` (prepared_blocks of its
+/// info), and makes `prepared`, which may be the same struct; that then stays as it was where this fails, and can be
+/// used. Scores are several times as fast on x86-64 and AArch64; those of int8 and dynamic mode keep their bits. Where
+/// there is nothing to prepare, 0 blocks will do.
 ///
 /// # Safety
-/// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `memory` stays, used by nobody else, and so do the bytes of the model,
-/// as long as `prepared` and what is made from it are used.
+/// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `memory` stays, used by nobody else, and so do the
+/// bytes of the model, as long as `prepared` and what is made from it are used.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xsfm_prepare(
     model: *const XsfmModel,

@@ -20,7 +20,8 @@ pub const XSFM_RANKER_WORDS: usize = 92;
 #[cfg(target_pointer_width = "64")]
 pub const XSFM_RANKER_WORDS: usize = 168;
 
-/// Scores candidates that share a context, which is computed once. A thread needs its own; do not use it and a copy of it.
+/// Scores candidates that share a context, which is computed once. A thread needs its own; do not use it and a copy of
+/// it.
 #[repr(C)]
 #[derive(Debug)]
 pub struct XsfmRanker {
@@ -72,12 +73,12 @@ pub unsafe extern "C" fn xsfm_ranker_blocks(
     unsafe { report(error, tell) }
 }
 
-/// Makes a ranker whose rows are split: the fields of the context, by number in any order, and the others, which are the
-/// candidates'. It copies the model's struct and its first layer; `context_fields` need not stay.
+/// Makes a ranker whose rows are split: the fields of the context, by number in any order, and the others, which are
+/// the candidates'. It copies the model's struct and its first layer; `context_fields` need not stay.
 ///
 /// # Safety
-/// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `memory` stays, used by nobody else, and so do the model's bytes and
-/// prepared memory, as long as the ranker is used.
+/// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `memory` stays, used by nobody else, and so do the
+/// model's bytes and prepared memory, as long as the ranker is used.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xsfm_ranker_new(
     ranker: *mut XsfmRanker,
@@ -100,8 +101,8 @@ pub unsafe extern "C" fn xsfm_ranker_new(
     unsafe { report_made(error, "ranker", ranker, make) }
 }
 
-/// Computes what all candidates share. The row has the context's fields alone, in the model's order. After an error, whatever it is,
-/// there is no context until one is set: candidates are refused with XSFM_STATUS_NO_CONTEXT.
+/// Computes what all candidates share. The row has the context's fields alone, in the model's order. After an error,
+/// whatever it is, there is no context until one is set: candidates are refused with XSFM_STATUS_NO_CONTEXT.
 ///
 /// # Safety
 /// `ranker` is one that xsfm_ranker_new made, or zeros; the row's pointers are NULL or have as many numbers as it says.
@@ -125,8 +126,8 @@ pub unsafe extern "C" fn xsfm_ranker_set_context(
     unsafe { report_any(error, set) }
 }
 
-/// Scores candidates: rows of the other fields alone, in the model's order. int8 and dynamic scores have the bits of whole rows.
-/// After an error, the candidates before that of error.row have their scores.
+/// Scores candidates: rows of the other fields alone, in the model's order. int8 and dynamic scores have the bits of
+/// whole rows. After an error, the candidates before that of error.row have their scores.
 ///
 /// # Safety
 /// As xsfm_ranker_set_context.
@@ -149,8 +150,8 @@ pub unsafe extern "C" fn xsfm_ranker_score_batch(
     unsafe { report(error, score) }
 }
 
-/// Finds the best candidates, best first, at most as many as `best` has room for, and writes to `found` how many they are. Equal
-/// logits stay in the order of the candidates.
+/// Finds the best candidates, best first, at most as many as `best` has room for, and writes to `found` how many they
+/// are. Equal logits stay in the order of the candidates.
 ///
 /// # Safety
 /// As xsfm_ranker_set_context; `best` has room for `most`.

@@ -7,8 +7,8 @@ use crate::pointer;
 
 /// One sample: the indices of its features, field by field, in the model's order.
 ///
-/// An index counts from 0 within its field; in models that this project trained, 0 stands for features that are not in the
-/// vocabulary.
+/// An index counts from 0 within its field; in models that this project trained, 0 stands for features that are not in
+/// the vocabulary.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct XsfmRow {
@@ -16,7 +16,8 @@ pub struct XsfmRow {
     pub indices: *const u32,
     /// How many there are; with offsets, how many may be reached.
     pub num_indices: usize,
-    /// NULL where every field has one index. Otherwise field f has the indices from `offsets[f]` to before `offsets[f + 1]`.
+    /// NULL where every field has one index. Otherwise field f has the indices from `offsets[f]` to before
+    /// `offsets[f + 1]`.
     pub offsets: *const u32,
     /// Number of offsets: one more than fields; 0 where offsets is NULL.
     pub num_offsets: usize,

@@ -35,8 +35,8 @@ unsafe impl Handle for XsfmScorer {
 /// batch_scratch_blocks. The model's struct is copied, and need not stay.
 ///
 /// # Safety
-/// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `scratch` stays, used by nobody else, and so do the model's bytes and
-/// prepared memory, as long as the scorer is used.
+/// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `scratch` stays, used by nobody else, and so do the
+/// model's bytes and prepared memory, as long as the scorer is used.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xsfm_scorer_new(
     scorer: *mut XsfmScorer,
@@ -78,8 +78,8 @@ pub unsafe extern "C" fn xsfm_score(
     unsafe { report(error, score) }
 }
 
-/// Scores `num_rows` rows, with the bits that xsfm_score gives; `logits` has room for as many. After an error, the rows before that
-/// of error.row have their scores.
+/// Scores `num_rows` rows, with the bits that xsfm_score gives; `logits` has room for as many. After an error, the rows
+/// before that of error.row have their scores.
 ///
 /// # Safety
 /// As xsfm_score.

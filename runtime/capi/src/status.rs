@@ -144,7 +144,8 @@ impl From<&ScoreError> for XsfmStatus {
     }
 }
 
-/// The name of a code, such as "XSFM_STATUS_CHECKSUM", which lives as long as the program; "unknown status" for other numbers.
+/// The name of a code, such as "XSFM_STATUS_CHECKSUM", which lives as long as the program; "unknown status" for other
+/// numbers.
 #[unsafe(no_mangle)]
 pub extern "C" fn xsfm_status_name(status: i32) -> *const c_char {
     let name = XsfmStatus::NAMES.iter().find(|(code, _)| *code as i32 == status).map(|&(_, name)| name);

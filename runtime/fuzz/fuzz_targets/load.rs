@@ -1,5 +1,5 @@
-//! Any bytes: an error, or a model whose every first and last feature scores, with the same bits on every back end, prepared or not, and
-//! by [`Int8Model`]. Checksums are made right, so that what lies behind them is reached.
+//! Any bytes: an error, or a model whose every first and last feature scores, with the same bits on every back end,
+//! prepared or not, and by [`Int8Model`]. Checksums are made right, so that what lies behind them is reached.
 //!
 //! `cd runtime && cargo fuzz run load fuzz/corpus ../tests/fixtures/movielens-student`
 

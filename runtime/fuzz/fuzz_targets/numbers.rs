@@ -1,5 +1,6 @@
-//! Valid files with extreme numbers, in every mode and layout: what one reader refuses all refuse, and all that read a file score it with
-//! the same bits (`tests/structured.rs`, which a fuzzer's bytes steer here, and seeds in `cargo xtask fuzz`).
+//! Valid files with extreme numbers, in every mode and layout: what one reader refuses all refuse, and all that read a
+//! file score it with the same bits (`tests/structured.rs`, which a fuzzer's bytes steer here, and seeds in `cargo
+//! xtask fuzz`).
 //!
 //! `cd runtime && cargo fuzz run numbers`
 

@@ -1,5 +1,7 @@
-//! Tables of four bits: two numbers in a byte, the first in its low half. A number q stands for the i8 `16 q`, so that what reads
-//! vectors cannot tell; every row starts with a byte of its own.
+//! Tables of four bits: two numbers in a byte, the first in its low half.
+//!
+//! A number q stands for the i8 `16 q`, so that what reads vectors cannot tell. Every row starts with a byte of its
+//! own.
 
 use crate::format::FieldRecord;
 use crate::kernel::portable::requantize_row;
@@ -22,8 +24,8 @@ fn rest(row: &[i8], quads: usize) -> [i8; 4] {
     four([byte(0), byte(1)])
 }
 
-/// to\[d\] = number d; up to three zeros behind the last. Out of line, as the others: among the variables of a whole score these loops
-/// would keep their own in memory.
+/// to\[d\] = number d; up to three zeros behind the last. Out of line, as the others: among the variables of a whole
+/// score these loops would keep their own in memory.
 #[inline(never)]
 fn unpack(row: &[i8], to: &mut [i8]) {
     let twos = row.as_chunks().0;
@@ -81,17 +83,10 @@ fn number(row: &[i8], d: usize) -> i8 {
 }
 
 impl Embedding<'_, i8> {
-    /// acc \[dim\] scratch, out \[dim + SLACK\]: the i8 vector of one field, as from i8 tables. What is behind it may be zeros then.
-    /// `small`: whether fewer instructions in the program count for more than a shorter way.
+    /// acc \[dim\] scratch, out \[dim + SLACK\]: the i8 vector of one field, as from i8 tables. What is behind it may
+    /// be zeros then. `small`: whether fewer instructions in the program count for more than a shorter way.
     #[inline(always)]
-    pub(super) fn gather_nibbles(
-        &self,
-        record: &FieldRecord,
-        indices: &[u32],
-        acc: &mut [i32],
-        out: &mut [i8],
-        small: bool,
-    ) {
+    pub(super) fn nibbles(&self, record: &FieldRecord, indices: &[u32], acc: &mut [i32], out: &mut [i8], small: bool) {
         let composition = Composition::of(record);
         let (_, _, columns) = composition.tables(record.features.get(), self.dim);
         // Where the second row's numbers go: behind the first's, or to the same place.

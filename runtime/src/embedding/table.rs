@@ -53,7 +53,7 @@ impl Composition {
         (quotients, collisions.min(features) as usize, columns)
     }
 
-    /// Whether a single row pair is already the vector, so that nothing need be brought back to i8.
+    /// Whether the rows of a single index are already the vector, so that nothing need be brought back to i8.
     pub(crate) fn is_copy(self) -> bool {
         matches!(self, Composition::Full | Composition::Concat { .. })
     }
@@ -99,6 +99,12 @@ impl<'a, W> Embedding<'a, W> {
 }
 
 impl<W> Embedding<'_, W> {
+    /// Numbers of a row's vectors.
+    #[inline(always)]
+    pub(crate) fn inputs(&self) -> usize {
+        self.fields.len() * self.dim
+    }
+
     /// Numbers in all tables.
     pub(crate) fn numbers(&self) -> usize {
         let of_field = |record: &FieldRecord| {

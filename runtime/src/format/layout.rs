@@ -2,21 +2,21 @@
 
 /// The order of a hidden layer's weights. The output layer, and every layer of a neutral file, lie in [`Layout::Rows`].
 ///
-/// All but rows put a few outputs side by side, and pad outputs and inputs with weights of 0; biases and multipliers are padded with
-/// the outputs. Offsets in the file count the padding.
+/// All but rows put a few outputs side by side, and pad outputs and inputs with weights of 0; biases and multipliers
+/// are padded with the outputs. Offsets in the file count the padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Layout {
     /// `[outputs, inputs]`.
     Rows,
-    /// Sixteen outputs side by side, as vector instructions want them: i8 weights `[outputs / 16][inputs / 4][16][4]`, f32 weights
-    /// `[outputs / 16][inputs][16]`.
+    /// Sixteen outputs side by side, as vector instructions want them: i8 weights `[outputs / 16][inputs / 4][16][4]`,
+    /// f32 weights `[outputs / 16][inputs][16]`.
     Tiles,
     /// i8 of int8 mode, for the multiplications of two 16-bit halves that Cortex-M4, M7 and M33 have (SMLAD):
     /// `[outputs / 4][inputs / 4][4][4]`, inputs padded to a multiple of 8.
     ///
-    /// Two neighbours `a, b` are the 16-bit number `a - 256 b`, so that one sign extension serves four weights instead of
-    /// two ([`Weight::coupled`]; `docs/quantization.md`, "Strips"). They are -127 to 127.
+    /// Two neighbours `a, b` are the 16-bit number `a - 256 b`, so that one sign extension serves four weights instead
+    /// of two ([`Weight::coupled`]; `docs/quantization.md`, "Fours"). They are -127 to 127.
     Dsp,
     /// i8 of int8 mode, for sixteen multiplications at once as Cortex-M55 has them (VMLADAVA):
     /// `[outputs / 4][inputs / 16][4][16]`.
@@ -56,8 +56,8 @@ impl Layout {
         Self::ALL.into_iter().find(|layout| layout.number() == number)
     }
 
-    /// Whether it is one of int8 mode alone, for a microcontroller: four outputs side by side, and biases that make up for the
-    /// instructions' signs ([`Layout::shift`]).
+    /// Whether it is one of int8 mode alone, for a microcontroller: four outputs side by side, and biases that make up
+    /// for the instructions' signs ([`Layout::shift`]).
     pub const fn is_strips(self) -> bool {
         matches!(self, Layout::Dsp | Layout::Mve)
     }
@@ -139,10 +139,11 @@ impl Layout {
         }
     }
 
-    /// What the bias of channel `output` has beside the model's own, because the instructions read inputs less 128 (strips alone).
+    /// What the bias of channel `output` has beside the model's own, because the instructions read inputs less 128
+    /// (strips alone).
     ///
-    /// Dsp: the first layer's i8 inputs are read as u8, its even ones less 128 again; later layers' even inputs less 128. Mve: later layers' inputs
-    /// less 128.
+    /// Dsp: the first layer's i8 inputs are read as u8, its even ones less 128 again; later layers' even inputs less
+    /// 128. Mve: later layers' inputs less 128.
     pub fn shift<W: Weight>(self, is_first: bool, laid: &[W], inputs: usize, output: usize) -> i32 {
         // Which inputs those are.
         let (first, step, factor) = match (self, is_first) {
@@ -172,6 +173,21 @@ impl<W: Weight> Laid<'_, W> {
     /// The weights of output `o`, whatever the layout: for CPUs that the layout is not for.
     pub(crate) fn row(&self, o: usize) -> impl Iterator<Item = W> {
         (0..self.inputs).map(move |i| self.layout.weight(self.weights, self.inputs, o, i))
+    }
+
+    /// The same weights in another layout: laid is as long as that calls for, and zero.
+    pub(crate) fn lay_as(&self, layout: Layout, laid: &mut [W]) {
+        if self.layout == layout {
+            laid.copy_from_slice(self.weights);
+        } else if self.layout == Layout::Rows {
+            layout.lay(self.weights, self.inputs, laid);
+        } else {
+            for o in 0..laid.len() / layout.inputs::<W>(self.inputs) {
+                for (i, weight) in self.row(o).enumerate() {
+                    layout.set(laid, self.inputs, o, i, weight);
+                }
+            }
+        }
     }
 }
 

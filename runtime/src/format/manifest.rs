@@ -1,7 +1,8 @@
-//! Reads the manifest where it lies: as much of [postcard](https://postcard.jamesmunns.com/wire-format) as its types take.
+//! Reads the manifest where it lies: as much of [postcard](https://postcard.jamesmunns.com/wire-format) as its types
+//! take.
 //!
-//! Writers use the crate of that name. What it generates for reading is several times as large as this, and would be the largest
-//! part of a small program. The tests below compare both on any bytes.
+//! Writers use the crate of that name. What it generates for reading is several times as large as this, and would be
+//! the largest part of a small program. The tests below compare both on any bytes.
 
 use super::{Arithmetic, FIRST_WITH_VOCABULARY, MAX_SECTIONS, Manifest, Mode, Section, Term, Terms};
 
@@ -223,7 +224,8 @@ mod tests {
         "",
         "click",
         "xsfm-convert 0.1.0",
-        "ein Klick, möglichst früh, 点击 und noch etwas mehr, so that its length takes two bytes: 0123456789 0123456789 0123456789",
+        "ein Klick, möglichst früh, 点击 und noch etwas mehr, so that its length takes two bytes: 0123456789 \
+         0123456789 0123456789",
     ];
 
     fn manifest<'a>(random: &mut Random, names: &'a [u8]) -> Manifest<'a> {

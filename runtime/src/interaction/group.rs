@@ -1,7 +1,7 @@
 //! All pairs for the rows of a group, side by side: the lanes of a vector are eight rows with two dimensions each.
 //!
-//! A weight is read once for the whole group, and no lane is idle where a field's vector is shorter than a register. The sums are
-//! those of one row alone, number by number and in the same order, so their bits are too.
+//! A weight is read once for the whole group, and no lane is idle where a field's vector is shorter than a register.
+//! The sums are those of one row alone, number by number and in the same order, so their bits are too.
 
 use crate::format::triangle;
 use crate::kernel::vector::{FieldPair, GROUP, LANES, Vector, sixteen, total_f32};
@@ -39,7 +39,8 @@ macro_rules! in_blocks {
     }};
 }
 
-/// e \[GROUP, stride\], r upper triangle row by row, scratch \[num_fields / 2, units\]: sum_{i<j} r_ij <e_i, e_j> of each row
+/// e \[GROUP, stride\], r upper triangle row by row, scratch \[num_fields / 2, units\]: sum_{i<j} r_ij <e_i, e_j> of
+/// each row
 #[inline(always)]
 pub(super) fn dense_int8<V: Vector>(
     v: V,
@@ -132,8 +133,8 @@ fn block_int8<V: Vector, const N: usize>(
     }
 }
 
-/// e \[GROUP, stride\], r upper triangle row by row, w \[num_fields, dim\], carry \[dim\], scratch \[num_fields, units\]: of each row
-/// sum_d (carry_d + sum_j e_jd (w_jd + sum_{i<j} r_ij e_id)); `w` and `carry` may be absent
+/// e \[GROUP, stride\], r upper triangle row by row, w \[num_fields, dim\], carry \[dim\], scratch \[num_fields,
+/// units\]: of each row sum_d (carry_d + sum_j e_jd (w_jd + sum_{i<j} r_ij e_id)); `w` and `carry` may be absent
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "the parts of one equation")]
 pub(super) fn dense_f32<V: Vector>(

@@ -1,7 +1,9 @@
-//! Pairs by a few factors (Shtoff et al. 2024, arXiv:2408.00801): `r_ij = 2 sum_rho sign_rho u_rho,i u_rho,j` off the diagonal, so
+//! Pairs by a few factors (Shtoff et al. 2024, arXiv:2408.00801): `r_ij = 2 sum_rho sign_rho u_rho,i u_rho,j` off the
+//! diagonal, so
 //!
 //! ```text
-//! sum_{i<j} r_ij <v_i, v_j> = sum_rho sign_rho |sum_i u_rho,i v_i|^2 - sum_i D_i |v_i|^2        D_i = sum_rho sign_rho u_rho,i^2
+//! sum_{i<j} r_ij <v_i, v_j> = sum_rho sign_rho |sum_i u_rho,i v_i|^2 - sum_i D_i |v_i|^2
+//! D_i = sum_rho sign_rho u_rho,i^2
 //! ```
 //!
 //! `rank * num_fields` products of vectors in place of one per pair.
@@ -62,7 +64,8 @@ impl LowRank<'_, i16> {
         total
     }
 
-    /// The fields of a context: `begun` \[rank, dim\] becomes what they add to each sum; gives what they add beside the squares.
+    /// The fields of a context: `begun` \[rank, dim\] becomes what they add to each sum; gives what they add beside the
+    /// squares.
     #[inline(always)]
     pub(super) fn begin<V: Vector>(
         &self,
@@ -161,7 +164,8 @@ impl LowRank<'_, f32> {
         sum
     }
 
-    /// Sixteen sums from dimension `first` on, with sign_rho (sum_i u_rho,i e_id)^2; fields of a context come first in the inner sums.
+    /// Sixteen sums from dimension `first` on, with sign_rho (sum_i u_rho,i e_id)^2; fields of a context come first in
+    /// the inner sums.
     #[inline(always)]
     pub(super) fn square_lanes<V: Vector>(&self, v: V, e: &[f32], dim: usize, first: usize, mut sum: V::F32) -> V::F32 {
         for (factor, &sign) in self.signs.iter().enumerate() {

@@ -1,8 +1,9 @@
 //! x86-64 with AMX: products of whole matrices, in eight registers of 16 rows of 64 bytes.
 //!
-//! A layer in tiles is made for it: sixteen quads of inputs of sixteen outputs are the rows of a register as they lie in memory.
-//! The instructions are those of Intel's manual (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2: LDTILECFG, TILELOADD,
-//! TDPBUSD, TILESTORED), written out, because Rust's functions for them are not stable.
+//! A layer in tiles is made for it: sixteen quads of inputs of sixteen outputs are the rows of a register as they lie
+//! in memory. The instructions are those of Intel's manual (Intel 64 and IA-32 Architectures Software Developer's
+//! Manual, volume 2: LDTILECFG, TILELOADD, TDPBUSD, TILESTORED), written out, because Rust's functions for them are not
+//! stable.
 
 #![allow(unsafe_code, reason = "the instructions of one CPU extension")]
 
@@ -40,7 +41,8 @@ impl Amx {
         const FEATURES: u32 = 1 << 24 | 1 << 25;
         static AVAILABLE: OnceLock<bool> = OnceLock::new();
         let has_features = || __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & FEATURES == FEATURES;
-        // Once in a process: what is refused now, because of a signal stack, may be granted later, but the same question has one answer.
+        // Once in a process: what is refused now, because of a signal stack, may be granted later, but the same
+        // question has one answer.
         AVAILABLE.get_or_init(|| has_features() && is_permitted()).then_some(Amx(()))
     }
 
@@ -50,7 +52,8 @@ impl Amx {
         None
     }
 
-    /// w \[tiles, depth\], x \[depth and more, R\] in [runs](super::vector::place), R at most 16: calls `each` with every tile and its sums.
+    /// w \[tiles, depth\], x \[depth and more, R\] in [runs](super::vector::place), R at most 16: calls `each` with
+    /// every tile and its sums.
     #[inline(always)]
     pub(super) fn layer<const R: usize>(
         self,
@@ -91,8 +94,8 @@ impl Amx {
         let mut config = Config { palette: 1, ..Config::default() };
         config.rows[..8].copy_from_slice(&[rows, rows, rows, rows, rows, RUN as u8, rows, rest]);
         config.row_bytes[..8].copy_from_slice(&[64, 64, 64, 64, 64, 64, 4 * u16::from(rest), 64]);
-        // SAFETY: the token proves that CPU and system have the instruction. It reads 64 bytes, which `config` has; shapes are within its
-        // limits: `rows` is at most 16, `rest` less.
+        // SAFETY: the token proves that CPU and system have the instruction. It reads 64 bytes, which `config` has;
+        // shapes are within its limits: `rows` is at most 16, `rest` less.
         unsafe {
             asm!(
                 "ldtilecfg [{config}]",
@@ -117,10 +120,11 @@ impl Amx {
         assert!(w.iter().all(|w| w.len() == depth) && runs.len() == depth - left);
         assert!(rest.map_or(left == 0, |rest| rest.len() >= left));
         let [w0, w1, w2, w3] = w.map(<[WeightQuads]>::as_ptr);
-        // SAFETY: the token proves that CPU and system have the instructions, and `configure` that registers have these shapes. Each turn
-        // reads R rows of 64 bytes of `runs`, which has as many runs as there are turns, and 16 rows of 64 bytes of each w, of which it
-        // has 16 for each run. In the end `left` rows of each w are read, which it has more, and R rows of `left` quads of `rest`, whose rows
-        // are `rest.len()` quads apart, at least as many. `sums` has four times R rows of 64 bytes.
+        // SAFETY: the token proves that CPU and system have the instructions, and `configure` that registers have these
+        // shapes. Each turn reads R rows of 64 bytes of `runs`, which has as many runs as there are turns, and 16 rows
+        // of 64 bytes of each w, of which it has 16 for each run. In the end `left` rows of each w are read, which it
+        // has more, and R rows of `left` quads of `rest`, whose rows are `rest.len()` quads apart, at least as many.
+        // `sums` has four times R rows of 64 bytes.
         unsafe {
             asm!(
                 "tilezero tmm0",
@@ -199,15 +203,17 @@ impl Amx {
     }
 }
 
-/// Asks Linux to let this process use the registers: `arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)`, of which a system
-/// without them knows nothing (Linux, Documentation/arch/x86/xstate.rst). What it changes is told at [`crate::Backend::Avx512Amx`].
+/// Asks Linux to let this process use the registers: `arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)`, of which a
+/// system without them knows nothing (Linux, Documentation/arch/x86/xstate.rst). What it changes is told at
+/// [`crate::Backend::Avx512Amx`].
 #[cfg(all(feature = "std", target_os = "linux", not(miri)))]
 fn is_permitted() -> bool {
     const ARCH_PRCTL: usize = 158;
     const ARCH_REQ_XCOMP_PERM: usize = 0x1023;
     const XFEATURE_XTILEDATA: usize = 18;
     let result: isize;
-    // SAFETY: the call reads and writes no memory of this process; it changes what the process may do, not what it does.
+    // SAFETY: the call reads and writes no memory of this process; it changes what the process may do, not what it
+    // does.
     unsafe {
         asm!(
             "syscall",

@@ -6,6 +6,15 @@ use core::arch::x86_64::*;
 
 use super::vector::{FEW, LANES, Quad, Task, Vector, WeightQuads};
 
+/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it
+/// touches no memory but that of the references it is given.
+macro_rules! instruction {
+    ($call:expr) => {
+        // SAFETY: see the macro.
+        unsafe { $call }
+    };
+}
+
 /// Exists only where the CPU has AVX2 and FMA, and AVX-VNNI too where `VNNI` says so.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx2<const VNNI: bool>(());
@@ -32,15 +41,6 @@ fn run<T: Task>(v: Avx2<false>, task: T) -> T::Output {
 #[target_feature(enable = "avx2,fma,avxvnni")]
 fn run_vnni<T: Task>(v: Avx2<true>, task: T) -> T::Output {
     task.run(v)
-}
-
-/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it touches no
-/// memory but that of the references it is given.
-macro_rules! instruction {
-    ($call:expr) => {
-        // SAFETY: see the macro.
-        unsafe { $call }
-    };
 }
 
 /// `requantize` of eight lanes.
@@ -83,7 +83,7 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     #[inline(always)]
     fn load(self, values: &[i32; LANES]) -> Self::I32 {
         let (halves, _) = values.as_chunks::<8>();
-        instruction!([_mm256_loadu_si256(halves[0].as_ptr().cast()), _mm256_loadu_si256(halves[1].as_ptr().cast()),])
+        each!(i in [0 1] => _mm256_loadu_si256(halves[i].as_ptr().cast()))
     }
 
     #[inline(always)]
@@ -108,36 +108,7 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     #[inline(always)]
     fn widen_i16(self, values: &[i16; LANES]) -> Self::I32 {
         let (halves, _) = values.as_chunks::<8>();
-        instruction!([
-            _mm256_cvtepi16_epi32(_mm_loadu_si128(halves[0].as_ptr().cast())),
-            _mm256_cvtepi16_epi32(_mm_loadu_si128(halves[1].as_ptr().cast())),
-        ])
-    }
-
-    #[inline(always)]
-    fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        instruction!([_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])])
-    }
-
-    #[inline(always)]
-    fn mul(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        instruction!([_mm256_mullo_epi32(a[0], b[0]), _mm256_mullo_epi32(a[1], b[1])])
-    }
-
-    #[inline(always)]
-    fn requantize(self, acc: Self::I32, multiplier: Self::I32) -> Self::I32 {
-        instruction!([requantize!(acc[0], multiplier[0]), requantize!(acc[1], multiplier[1])])
-    }
-
-    #[inline(always)]
-    fn clamp(self, a: Self::I32, least: i32, most: i32) -> Self::I32 {
-        instruction!({
-            let (least, most) = (_mm256_set1_epi32(least), _mm256_set1_epi32(most));
-            [
-                _mm256_min_epi32(_mm256_max_epi32(a[0], least), most),
-                _mm256_min_epi32(_mm256_max_epi32(a[1], least), most),
-            ]
-        })
+        each!(i in [0 1] => _mm256_cvtepi16_epi32(_mm_loadu_si128(halves[i].as_ptr().cast())))
     }
 
     #[inline(always)]
@@ -157,22 +128,13 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     #[inline(always)]
     fn pairs(self, a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs {
         let (a, b) = (self.widen_i8(a), self.widen_i8(b));
-        instruction!([
-            _mm256_blend_epi16::<0xAA>(a[0], _mm256_slli_epi32::<16>(b[0])),
-            _mm256_blend_epi16::<0xAA>(a[1], _mm256_slli_epi32::<16>(b[1])),
-        ])
+        each!(i in [0 1] => _mm256_blend_epi16::<0xAA>(a[i], _mm256_slli_epi32::<16>(b[i])))
     }
 
     #[inline(always)]
     fn dot_pairs(self, acc: Self::I32, pairs: Self::Pairs, r: [i16; 2]) -> Self::I32 {
         let r = i32::from(r[0].cast_unsigned()) | i32::from(r[1]) << 16;
-        instruction!({
-            let r = _mm256_set1_epi32(r);
-            [
-                _mm256_add_epi32(acc[0], _mm256_madd_epi16(pairs[0], r)),
-                _mm256_add_epi32(acc[1], _mm256_madd_epi16(pairs[1], r)),
-            ]
-        })
+        each!(i in [0 1] => _mm256_add_epi32(acc[i], _mm256_madd_epi16(pairs[i], _mm256_set1_epi32(r))))
     }
 
     #[inline(always)]
@@ -187,20 +149,7 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     #[inline(always)]
     fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs {
         let (halves, _) = from.as_chunks::<LANES>();
-        instruction!([_mm256_loadu_si256(halves[0].as_ptr().cast()), _mm256_loadu_si256(halves[1].as_ptr().cast()),])
-    }
-
-    #[inline(always)]
-    fn first_of(self, pairs: Self::Pairs) -> Self::I32 {
-        instruction!([
-            _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(pairs[0])),
-            _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(pairs[1])),
-        ])
-    }
-
-    #[inline(always)]
-    fn second_of(self, pairs: Self::Pairs) -> Self::I32 {
-        instruction!([_mm256_srai_epi32::<16>(pairs[0]), _mm256_srai_epi32::<16>(pairs[1])])
+        each!(i in [0 1] => _mm256_loadu_si256(halves[i].as_ptr().cast()))
     }
 
     #[inline(always)]
@@ -256,7 +205,7 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     #[inline(always)]
     fn load_f32(self, values: &[f32; LANES]) -> Self::F32 {
         let (halves, _) = values.as_chunks::<8>();
-        instruction!([_mm256_loadu_ps(halves[0].as_ptr()), _mm256_loadu_ps(halves[1].as_ptr())])
+        each!(i in [0 1] => _mm256_loadu_ps(halves[i].as_ptr()))
     }
 
     #[inline(always)]
@@ -298,47 +247,27 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
         columns
     }
 
-    #[inline(always)]
-    fn add_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        instruction!([_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])])
-    }
-
-    #[inline(always)]
-    fn mul_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        instruction!([_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])])
-    }
-
-    #[inline(always)]
-    fn mul_add_f32(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
-        instruction!([_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])])
-    }
-
-    #[inline(always)]
-    fn at_least(self, a: Self::F32, least: f32) -> Self::F32 {
+    operations! {
+        add(a: Self::I32, b: Self::I32) -> Self::I32 = each!(i in [0 1] => _mm256_add_epi32(a[i], b[i]));
+        mul(a: Self::I32, b: Self::I32) -> Self::I32 = each!(i in [0 1] => _mm256_mullo_epi32(a[i], b[i]));
+        requantize(acc: Self::I32, multiplier: Self::I32) -> Self::I32 =
+            each!(i in [0 1] => requantize!(acc[i], multiplier[i]));
+        clamp(a: Self::I32, least: i32, most: i32) -> Self::I32 =
+            each!(i in [0 1] =>
+                _mm256_min_epi32(_mm256_max_epi32(a[i], _mm256_set1_epi32(least)), _mm256_set1_epi32(most)));
+        first_of(pairs: Self::Pairs) -> Self::I32 =
+            each!(i in [0 1] => _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(pairs[i])));
+        second_of(pairs: Self::Pairs) -> Self::I32 = each!(i in [0 1] => _mm256_srai_epi32::<16>(pairs[i]));
+        add_f32(a: Self::F32, b: Self::F32) -> Self::F32 = each!(i in [0 1] => _mm256_add_ps(a[i], b[i]));
+        mul_f32(a: Self::F32, b: Self::F32) -> Self::F32 = each!(i in [0 1] => _mm256_mul_ps(a[i], b[i]));
+        mul_add_f32(a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 =
+            each!(i in [0 1] => _mm256_fmadd_ps(a[i], b[i], c[i]));
         // `maxps` gives its second operand where one is not a number.
-        instruction!({
-            let least = _mm256_set1_ps(least);
-            [_mm256_max_ps(least, a[0]), _mm256_max_ps(least, a[1])]
-        })
-    }
-
-    #[inline(always)]
-    fn max_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        instruction!([_mm256_max_ps(a[0], b[0]), _mm256_max_ps(a[1], b[1])])
-    }
-
-    #[inline(always)]
-    fn min_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        instruction!([_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])])
-    }
-
-    #[inline(always)]
-    fn to_f32(self, a: Self::I32) -> Self::F32 {
-        instruction!([_mm256_cvtepi32_ps(a[0]), _mm256_cvtepi32_ps(a[1])])
-    }
-
-    #[inline(always)]
-    fn truncate(self, a: Self::F32) -> Self::I32 {
-        instruction!([_mm256_cvttps_epi32(a[0]), _mm256_cvttps_epi32(a[1])])
+        at_least(a: Self::F32, least: f32) -> Self::F32 =
+            each!(i in [0 1] => _mm256_max_ps(_mm256_set1_ps(least), a[i]));
+        max_f32(a: Self::F32, b: Self::F32) -> Self::F32 = each!(i in [0 1] => _mm256_max_ps(a[i], b[i]));
+        min_f32(a: Self::F32, b: Self::F32) -> Self::F32 = each!(i in [0 1] => _mm256_min_ps(a[i], b[i]));
+        to_f32(a: Self::I32) -> Self::F32 = each!(i in [0 1] => _mm256_cvtepi32_ps(a[i]));
+        truncate(a: Self::F32) -> Self::I32 = each!(i in [0 1] => _mm256_cvttps_epi32(a[i]));
     }
 }

@@ -1,4 +1,5 @@
-//! x86-64 with AVX-512 and VNNI: sixteen lanes in one register. Where there is AMX, layers of rows in groups are left to it.
+//! x86-64 with AVX-512 and VNNI: sixteen lanes in one register. Where there is AMX, layers of rows in groups are left
+//! to it.
 
 #![allow(unsafe_code, reason = "the instructions of one CPU extension")]
 
@@ -37,18 +38,18 @@ impl<const AMX: bool> Avx512<AMX> {
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma")]
-fn run<const AMX: bool, T: Task>(v: Avx512<AMX>, task: T) -> T::Output {
-    task.run(v)
-}
-
-/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it touches no
-/// memory but that of the references it is given.
+/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it
+/// touches no memory but that of the references it is given.
 macro_rules! instruction {
     ($call:expr) => {
         // SAFETY: see the macro.
         unsafe { $call }
     };
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma")]
+fn run_avx512<const AMX: bool, T: Task>(v: Avx512<AMX>, task: T) -> T::Output {
+    task.run(v)
 }
 
 impl<const AMX: bool> Vector for Avx512<AMX> {
@@ -63,7 +64,7 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
 
     #[inline]
     fn run<T: Task>(self, task: T) -> T::Output {
-        instruction!(run(self, task))
+        instruction!(run_avx512(self, task))
     }
 
     #[inline(always)]
@@ -72,40 +73,10 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
     }
 
     #[inline(always)]
-    fn splat(self, value: i32) -> __m512i {
-        instruction!(_mm512_set1_epi32(value))
-    }
-
-    #[inline(always)]
-    fn load(self, values: &[i32; LANES]) -> __m512i {
-        instruction!(_mm512_loadu_si512(values.as_ptr().cast()))
-    }
-
-    #[inline(always)]
     fn store(self, lanes: __m512i) -> [i32; LANES] {
         let mut values = [0; LANES];
         instruction!(_mm512_storeu_si512(values.as_mut_ptr().cast(), lanes));
         values
-    }
-
-    #[inline(always)]
-    fn widen_i8(self, values: &[i8; LANES]) -> __m512i {
-        instruction!(_mm512_cvtepi8_epi32(_mm_loadu_si128(values.as_ptr().cast())))
-    }
-
-    #[inline(always)]
-    fn widen_i16(self, values: &[i16; LANES]) -> __m512i {
-        instruction!(_mm512_cvtepi16_epi32(_mm256_loadu_si256(values.as_ptr().cast())))
-    }
-
-    #[inline(always)]
-    fn add(self, a: __m512i, b: __m512i) -> __m512i {
-        instruction!(_mm512_add_epi32(a, b))
-    }
-
-    #[inline(always)]
-    fn mul(self, a: __m512i, b: __m512i) -> __m512i {
-        instruction!(_mm512_mullo_epi32(a, b))
     }
 
     #[inline(always)]
@@ -118,11 +89,6 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
             let odd = _mm512_add_epi64(odd, half);
             _mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64::<32>(even), odd)
         })
-    }
-
-    #[inline(always)]
-    fn clamp(self, a: __m512i, least: i32, most: i32) -> __m512i {
-        instruction!(_mm512_min_epi32(_mm512_max_epi32(a, _mm512_set1_epi32(least)), _mm512_set1_epi32(most)))
     }
 
     #[inline(always)]
@@ -150,21 +116,6 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
     }
 
     #[inline(always)]
-    fn load_pairs(self, from: &[i16; 2 * LANES]) -> __m512i {
-        instruction!(_mm512_loadu_si512(from.as_ptr().cast()))
-    }
-
-    #[inline(always)]
-    fn first_of(self, pairs: __m512i) -> __m512i {
-        instruction!(_mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(pairs)))
-    }
-
-    #[inline(always)]
-    fn second_of(self, pairs: __m512i) -> __m512i {
-        instruction!(_mm512_srai_epi32::<16>(pairs))
-    }
-
-    #[inline(always)]
     fn dot_zero(self) -> __m512i {
         self.splat(0)
     }
@@ -175,11 +126,6 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
             let w = _mm512_loadu_si512(w.as_ptr().cast());
             _mm512_dpbusd_epi32(acc, _mm512_set1_epi32(i32::from_ne_bytes(x)), w)
         })
-    }
-
-    #[inline(always)]
-    fn dot_sum(self, acc: __m512i) -> __m512i {
-        acc
     }
 
     /// Four chains: one alone would wait four cycles for each product.
@@ -209,16 +155,6 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
         if let (Some(amx), true) = (self.0, AMX) {
             amx.layer(w, depth, x, each);
         }
-    }
-
-    #[inline(always)]
-    fn splat_f32(self, value: f32) -> __m512 {
-        instruction!(_mm512_set1_ps(value))
-    }
-
-    #[inline(always)]
-    fn load_f32(self, values: &[f32; LANES]) -> __m512 {
-        instruction!(_mm512_loadu_ps(values.as_ptr()))
     }
 
     #[inline(always)]
@@ -255,44 +191,31 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
         columns
     }
 
-    #[inline(always)]
-    fn add_f32(self, a: __m512, b: __m512) -> __m512 {
-        instruction!(_mm512_add_ps(a, b))
-    }
-
-    #[inline(always)]
-    fn mul_f32(self, a: __m512, b: __m512) -> __m512 {
-        instruction!(_mm512_mul_ps(a, b))
-    }
-
-    #[inline(always)]
-    fn mul_add_f32(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        instruction!(_mm512_fmadd_ps(a, b, c))
-    }
-
-    #[inline(always)]
-    fn at_least(self, a: __m512, least: f32) -> __m512 {
+    operations! {
+        splat(value: i32) -> __m512i = instruction!(_mm512_set1_epi32(value));
+        load(values: &[i32; LANES]) -> __m512i = instruction!(_mm512_loadu_si512(values.as_ptr().cast()));
+        widen_i8(values: &[i8; LANES]) -> __m512i =
+            instruction!(_mm512_cvtepi8_epi32(_mm_loadu_si128(values.as_ptr().cast())));
+        widen_i16(values: &[i16; LANES]) -> __m512i =
+            instruction!(_mm512_cvtepi16_epi32(_mm256_loadu_si256(values.as_ptr().cast())));
+        add(a: __m512i, b: __m512i) -> __m512i = instruction!(_mm512_add_epi32(a, b));
+        mul(a: __m512i, b: __m512i) -> __m512i = instruction!(_mm512_mullo_epi32(a, b));
+        clamp(a: __m512i, least: i32, most: i32) -> __m512i =
+            instruction!(_mm512_min_epi32(_mm512_max_epi32(a, _mm512_set1_epi32(least)), _mm512_set1_epi32(most)));
+        load_pairs(from: &[i16; 2 * LANES]) -> __m512i = instruction!(_mm512_loadu_si512(from.as_ptr().cast()));
+        first_of(pairs: __m512i) -> __m512i = instruction!(_mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(pairs)));
+        second_of(pairs: __m512i) -> __m512i = instruction!(_mm512_srai_epi32::<16>(pairs));
+        dot_sum(acc: __m512i) -> __m512i = acc;
+        splat_f32(value: f32) -> __m512 = instruction!(_mm512_set1_ps(value));
+        load_f32(values: &[f32; LANES]) -> __m512 = instruction!(_mm512_loadu_ps(values.as_ptr()));
+        add_f32(a: __m512, b: __m512) -> __m512 = instruction!(_mm512_add_ps(a, b));
+        mul_f32(a: __m512, b: __m512) -> __m512 = instruction!(_mm512_mul_ps(a, b));
+        mul_add_f32(a: __m512, b: __m512, c: __m512) -> __m512 = instruction!(_mm512_fmadd_ps(a, b, c));
         // `maxps` gives its second operand where one is not a number.
-        instruction!(_mm512_max_ps(_mm512_set1_ps(least), a))
-    }
-
-    #[inline(always)]
-    fn max_f32(self, a: __m512, b: __m512) -> __m512 {
-        instruction!(_mm512_max_ps(a, b))
-    }
-
-    #[inline(always)]
-    fn min_f32(self, a: __m512, b: __m512) -> __m512 {
-        instruction!(_mm512_min_ps(a, b))
-    }
-
-    #[inline(always)]
-    fn to_f32(self, a: __m512i) -> __m512 {
-        instruction!(_mm512_cvtepi32_ps(a))
-    }
-
-    #[inline(always)]
-    fn truncate(self, a: __m512) -> __m512i {
-        instruction!(_mm512_cvttps_epi32(a))
+        at_least(a: __m512, least: f32) -> __m512 = instruction!(_mm512_max_ps(_mm512_set1_ps(least), a));
+        max_f32(a: __m512, b: __m512) -> __m512 = instruction!(_mm512_max_ps(a, b));
+        min_f32(a: __m512, b: __m512) -> __m512 = instruction!(_mm512_min_ps(a, b));
+        to_f32(a: __m512i) -> __m512 = instruction!(_mm512_cvtepi32_ps(a));
+        truncate(a: __m512) -> __m512i = instruction!(_mm512_cvttps_epi32(a));
     }
 }

@@ -1,15 +1,15 @@
 //! Cortex-M with the DSP extension: SMLAD multiplies two 16-bit halves and adds both products.
 //!
-//! Weights a, b, c, d of four inputs lie in a word whose halves are `a - 256 b` and `c - 256 d` ([`Layout::Dsp`]). With inputs x in 0..=255,
-//! the even ones less 128, `x'`:
+//! Weights a, b, c, d of four inputs lie in a word whose halves are `a - 256 b` and `c - 256 d` ([`Layout::Dsp`]). With
+//! inputs x in 0..=255, the even ones less 128, `x'`:
 //!
 //! ```text
 //! SMLAD(word, (-x_b, -x_d))                                  -a x_b + 256 b x_b - c x_d + 256 d x_d
 //! SMLAD(SXTB16 word, (256 x'_a + x_b, 256 x'_c + x_d))        256 a x'_a + a x_b + 256 c x'_c + c x_d
 //! ```
 //!
-//! The sum is 256 times what is wanted: three instructions for four products, where sign-extending all four weights takes four.
-//! `256 x' + x` fills an i16 exactly. 256 inputs stay under `128 * (128 * 255 + 128 * 128) * 256 < 2^31`.
+//! The sum is 256 times what is wanted: three instructions for four products, where sign-extending all four weights
+//! takes four. `256 x' + x` fills an i16 exactly. 256 inputs stay under `128 * (128 * 255 + 128 * 128) * 256 < 2^31`.
 //!
 //! Tried and lost: weights as plain bytes, both halves sign-extended (a quarter more instructions).
 //!
@@ -24,8 +24,8 @@ use crate::run::rows;
 /// Quads of inputs whose sums, times 256, stay in an i32.
 const RUN: usize = 64;
 
-/// x \[inputs / 4\]: the halves `-x_b, -x_d` and `256 x'_a + x_b, 256 x'_c + x_d` of four inputs. w \[inputs / 4\]\[4\]: the sums of a strip,
-/// of at most [`RUN`] quads.
+/// x \[inputs / 4\]: the halves `-x_b, -x_d` and `256 x'_a + x_b, 256 x'_c + x_d` of four inputs. w \[inputs /
+/// 4\]\[4\]: the sums of a strip, of at most [`RUN`] quads.
 ///
 /// Quads are taken two at a time: the layout pads inputs to a multiple of eight.
 #[inline(always)]
@@ -35,9 +35,10 @@ fn sums_of_run(x: &[Quad<1>], w: &[[u32; 4]]) -> [i32; 4] {
         return [0; 4];
     }
     let [mut a0, mut a1, mut a2, mut a3] = [0_i32; 4];
-    // SAFETY: both pointers start at the first of `2 * twos` elements of a slice and advance by one element for each that is
-    // read, `2 * twos` in all (`twos` is at least 1, and at most half of either length). The elements are words, so LDRD's
-    // addresses are multiples of 4. Nothing is written; flags are clobbered as an `asm!` block says by default.
+    // SAFETY: both pointers start at the first of `2 * twos` elements of a slice and advance by one element for each
+    // that is read, `2 * twos` in all (`twos` is at least 1, and at most half of either length). The elements are
+    // words, so LDRD's addresses are multiples of 4. Nothing is written; flags are clobbered as an `asm!` block says by
+    // default.
     unsafe {
         asm!(
             "2:",
@@ -81,14 +82,11 @@ fn sums_of_run(x: &[Quad<1>], w: &[[u32; 4]]) -> [i32; 4] {
 /// The same of any number of quads. Out of line: the layers of most models have one run.
 #[inline(never)]
 fn sums_of_runs(x: &[Quad<1>], w: &[[u32; 4]]) -> [i32; 4] {
-    let (mut sums, mut x, mut w) = ([0; 4], x, w);
-    loop {
-        add_each(&mut sums, &sums_of_run(first_run(x), first_run(w)));
-        match (x.get(RUN..), w.get(RUN..)) {
-            (Some(more), Some(of_more)) if !more.is_empty() => (x, w) = (more, of_more),
-            _ => return sums,
-        }
+    let mut sums = [0; 4];
+    for (x, w) in x.chunks(RUN).zip(w.chunks(RUN)) {
+        add_each(&mut sums, &sums_of_run(x, w));
     }
+    sums
 }
 
 /// Whichever of the two it is.
@@ -98,18 +96,14 @@ fn sums(x: &[Quad<1>], w: &[[u32; 4]]) -> [i32; 4] {
 }
 
 #[inline(always)]
-fn first_run<T>(quads: &[T]) -> &[T] {
-    quads.get(..RUN).unwrap_or(quads)
-}
-
-#[inline(always)]
 fn add_each(sums: &mut [i32], more: &[i32]) {
     for (sum, &more) in sums.iter_mut().zip(more) {
         *sum = sum.wrapping_add(more);
     }
 }
 
-/// x as [`sums`] reads it, w \[outputs / 4\]\[inputs / 4\]\[4\], b and m \[outputs / 4\]: y_o = clamp(requantize(acc_o + b_o, m_o), 0, 255)
+/// x as [`sums`] reads it, w \[outputs / 4\]\[inputs / 4\]\[4\], b and m \[outputs / 4\]: y_o = clamp(requantize(acc_o
+/// + b_o, m_o), 0, 255)
 ///
 /// Out of line: among the whole score's variables the loop would keep its own in memory.
 #[inline(never)]
@@ -131,18 +125,18 @@ pub(crate) fn add(x: &[Quad<1>], w: &[[u32; 4]], start: &mut [[i32; 4]]) {
     }
 }
 
-/// The sums of two rows and two outputs of a strip, from `half` on, of at most [`RUN`] quads: a weight that was read and sign-extended
-/// serves both rows.
+/// The sums of two rows and two outputs of a strip, from `half` on, of at most [`RUN`] quads: a weight that was read
+/// and sign-extended serves both rows.
 #[cfg(not(xsfm_mve))]
 #[inline(always)]
-fn sums_of_two(x: &[Quad<2>], w: &[[u32; 4]], half: usize) -> [[i32; 2]; 2] {
+fn sums_of_twins(x: &[Quad<2>], w: &[[u32; 4]], half: usize) -> [[i32; 2]; 2] {
     let twos = x.len().min(w.len()) / 2;
     let Some(w) = w.as_flattened().get(half..).filter(|_| twos > 0) else { return [[0; 2]; 2] };
     let [mut a0, mut a1, mut b0, mut b1] = [0_i32; 4];
-    // SAFETY: `x` has at least `2 * twos` elements. So had `w`, of four words each, of which `half` (0 or 2) were left out: two words are
-    // there at each multiple of four. Both pointers advance by what is read or passed over, `2 * twos` elements in all, and `twos` is
-    // at least 1. The elements are words, so LDRD's addresses are multiples of 4. Nothing is written; flags are clobbered as an `asm!`
-    // block says by default.
+    // SAFETY: `x` has at least `2 * twos` elements. So had `w`, of four words each, of which `half` (0 or 2) were left
+    // out: two words are there at each multiple of four. Both pointers advance by what is read or passed over,
+    // `2 * twos` elements in all, and `twos` is at least 1. The elements are words, so LDRD's addresses are multiples
+    // of 4. Nothing is written; flags are clobbered as an `asm!` block says by default.
     unsafe {
         asm!(
             "2:",
@@ -180,25 +174,21 @@ fn sums_of_two(x: &[Quad<2>], w: &[[u32; 4]], half: usize) -> [[i32; 2]; 2] {
     [[a0 >> 8, a1 >> 8], [b0 >> 8, b1 >> 8]]
 }
 
-/// [`sums_of_two`] of any number of quads.
+/// [`sums_of_twins`] of any number of quads.
 #[cfg(not(xsfm_mve))]
 #[inline(never)]
-fn sums_of_two_in_runs(x: &[Quad<2>], w: &[[u32; 4]], half: usize) -> [[i32; 2]; 2] {
-    let (mut sums, mut x, mut w) = ([[0; 2]; 2], x, w);
-    loop {
-        let of_run = sums_of_two(first_run(x), first_run(w), half);
-        add_each(sums.as_flattened_mut(), of_run.as_flattened());
-        match (x.get(RUN..), w.get(RUN..)) {
-            (Some(more), Some(of_more)) if !more.is_empty() => (x, w) = (more, of_more),
-            _ => return sums,
-        }
+fn sums_of_twins_in_runs(x: &[Quad<2>], w: &[[u32; 4]], half: usize) -> [[i32; 2]; 2] {
+    let mut sums = [[0; 2]; 2];
+    for (x, w) in x.chunks(RUN).zip(w.chunks(RUN)) {
+        add_each(sums.as_flattened_mut(), sums_of_twins(x, w, half).as_flattened());
     }
+    sums
 }
 
 /// As [`layer`], of two rows.
 #[cfg(not(xsfm_mve))]
 #[inline(never)]
-pub(crate) fn layer_of_two(
+pub(crate) fn layer_of_twins(
     x: &[Quad<2>],
     w: &[[u32; 4]],
     b: &[[i32; 4]],
@@ -212,7 +202,8 @@ pub(crate) fn layer_of_two(
     };
     for ((((w, b), m), y0), y1) in rows(w, x.len()).zip(b).zip(m).zip(y0).zip(y1) {
         for half in [0, 2] {
-            let [sums0, sums1] = if x.len() <= RUN { sums_of_two(x, w, half) } else { sums_of_two_in_runs(x, w, half) };
+            let [sums0, sums1] =
+                if x.len() <= RUN { sums_of_twins(x, w, half) } else { sums_of_twins_in_runs(x, w, half) };
             finish(y0, half, sums0, b, m);
             finish(y1, half, sums1, b, m);
         }

@@ -23,7 +23,10 @@ pub(super) fn odd_halves(bytes: u32) -> u32 {
     let halves;
     // SAFETY: registers alone.
     unsafe {
-        asm!("sxtb16 {0}, {1}, ror #8", lateout(reg) halves, in(reg) bytes, options(pure, nomem, nostack, preserves_flags));
+        asm!(
+            "sxtb16 {0}, {1}, ror #8", lateout(reg) halves, in(reg) bytes,
+            options(pure, nomem, nostack, preserves_flags),
+        );
     }
     halves
 }
@@ -34,7 +37,10 @@ fn smlad(a: u32, b: u32, sum: i32) -> i32 {
     let to;
     // SAFETY: registers alone, and the flag that tells of an overflow.
     unsafe {
-        asm!("smlad {0}, {1}, {2}, {3}", lateout(reg) to, in(reg) a, in(reg) b, in(reg) sum, options(pure, nomem, nostack));
+        asm!(
+            "smlad {0}, {1}, {2}, {3}", lateout(reg) to, in(reg) a, in(reg) b, in(reg) sum,
+            options(pure, nomem, nostack),
+        );
     }
     to
 }

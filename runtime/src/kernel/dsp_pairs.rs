@@ -12,8 +12,9 @@ use crate::run::{run, run_mut};
 /// e \[fields, dim\] and at least eight bytes more, r upper triangle row by row, scratch \[fields\] of [`Spread`]:
 /// sum_{i<j} r_ij <e_i, e_j>, eight dimensions at a time
 ///
-/// Tried and lost: sum_i <e_i, sum_{j>i} r_ij e_j> with two j to an SMLAD. It is as short for many fields, but a turn for every field
-/// costs more, and lanes beyond `dim` are computed: 3,251 instructions for 7 fields of 16 dimensions instead of 1,544.
+/// Tried and lost: sum_i <e_i, sum_{j>i} r_ij e_j> with two j to an SMLAD. It is as short for many fields, but a turn
+/// for every field costs more, and lanes beyond `dim` are computed: 3,251 instructions for 7 fields of 16 dimensions
+/// instead of 1,544.
 #[inline(never)]
 pub(crate) fn pairs(e: &[i8], r: &[i16], num_fields: usize, dim: usize, scratch: &mut [FieldPair]) -> i64 {
     let spread = <[Spread]>::mut_from_bytes(scratch.as_mut_bytes()).unwrap_or_default();
@@ -58,8 +59,9 @@ fn weighted<const EIGHT: bool>(own: &Spread, after: &[Spread], r: &[i16], total:
     }
     let [a0, a1, a2, a3] = *own;
     let (mut low, mut high) = (total as u32, (total >> 32) as u32);
-    // SAFETY: both pointers start at the first of `count` elements of a slice, at least one, and advance by one in each of the loop's
-    // `count` turns; LDRD reads halves of an element, whose words are at multiples of 4. Nothing is written.
+    // SAFETY: both pointers start at the first of `count` elements of a slice, at least one, and advance by one in each
+    // of the loop's `count` turns; LDRD reads halves of an element, whose words are at multiples of 4. Nothing is
+    // written.
     unsafe {
         asm!(
             "2:",

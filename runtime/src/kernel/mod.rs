@@ -1,16 +1,41 @@
 //! The loops: where the time goes.
 //!
-//! A [`Task`] is a piece of work written once over [`Vector`], sixteen lanes with a handful of operations. A back end is one
-//! file, `kernel/<isa>.rs`: those operations in the instructions of one extension, behind a token that exists only where the
-//! CPU has them; NEON's loops in `asm!` are in a folder of its name. [`Chosen::run`] compiles the whole task for the instructions
-//! of the token, so that nothing is dispatched inside. These files are the only place where `unsafe` is allowed. [`portable`] is
-//! plain Rust, always compiled.
+//! A [`Task`] is a piece of work written once over [`Vector`], sixteen lanes with a handful of operations. A back end
+//! is one file, `kernel/<isa>.rs`: those operations in the instructions of one extension, behind a token that exists
+//! only where the CPU has them; NEON's loops in `asm!` are in a folder of its name. [`BackendToken::run`] compiles the
+//! whole task for the instructions of the token, so that nothing is dispatched inside. These files are the only place
+//! where `unsafe` is allowed. [`portable`] is plain Rust, always compiled.
 //!
-//! Microcontrollers have the portable back end; where the compiler was told of their instructions, `dsp*.rs` and `mve.rs` add
-//! layers whose weights were packed for them ([`crate::format::Layout`]), pairs, and dot products.
+//! Microcontrollers have the portable back end; where the compiler was told of their instructions, `dsp*.rs` and
+//! `mve.rs` add layers whose weights were packed for them ([`crate::format::Layout`]), pairs, and dot products.
 //!
-//! int8 sums are exact, so every back end gives the same bits. f32 sums run in the same order everywhere; back ends with
-//! fused multiply-add round once where the others round twice.
+//! int8 sums are exact, so every back end gives the same bits. f32 sums run in the same order everywhere; back ends
+//! with fused multiply-add round once where the others round twice.
+
+/// Operations of a back end that are an expression: `add(a: Self::I32, b: Self::I32) -> Self::I32 = …;`
+macro_rules! operations {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $body:expr;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($argument: $type),*) -> $result {
+            $body
+        }
+    )*};
+}
+
+/// The same instruction for each of several registers, four where it is not said. Written out: `array::map` is not
+/// always inlined, and then the closure is compiled without the extension.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! each {
+    ($i:ident in [$($n:literal)*] => $call:expr) => {
+        [$({
+            let $i = $n;
+            instruction!($call)
+        }),*]
+    };
+    ($i:ident => $call:expr) => {
+        each!($i in [0 1 2 3] => $call)
+    };
+}
 
 pub(crate) mod portable;
 pub(crate) mod vector;
@@ -38,8 +63,8 @@ mod sse41;
 use portable::Portable;
 use vector::{Task, Vector};
 
-/// The instructions that score a model: asked of the CPU once in a process, when the first model is loaded, or chosen before
-/// ([`Model::from_bytes_with`](crate::Model::from_bytes_with)).
+/// The instructions that score a model: asked of the CPU once in a process, when the first model is loaded, or chosen
+/// before ([`Model::from_bytes_with`](crate::Model::from_bytes_with)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -56,11 +81,12 @@ pub enum Backend {
     Avx512Vnni,
     /// The same with AMX for rows in groups: on Linux with `std`, which is asked once to let this process use the unit.
     ///
-    /// That changes the process, all its threads, and those that it forks, for as long as it runs: the kernel sends signals with 8 KB
-    /// more of registers, and refuses alternate signal stacks (`sigaltstack`) that have no room for them; where a thread has one
-    /// already, permission is refused, and the back end is not there. It is the system call `arch_prctl(ARCH_REQ_XCOMP_PERM)`,
-    /// which a seccomp filter must know. Linux is asked by [`Backend::detect`], by [`Backend::is_available`] of this back end, and by
-    /// what loads or moves a model to it; never where another back end is chosen by name, or [`Backend::detect_without_amx`] chooses.
+    /// That changes the process, all its threads, and those that it forks, for as long as it runs: the kernel sends
+    /// signals with 8 KB more of registers, and refuses alternate signal stacks (`sigaltstack`) that have no room for
+    /// them; where a thread has one already, permission is refused, and the back end is not there. It is the system
+    /// call `arch_prctl(ARCH_REQ_XCOMP_PERM)`, which a seccomp filter must know. Linux is asked by [`Backend::detect`],
+    /// by [`Backend::is_available`] of this back end, and by what loads or moves a model to it; never where another
+    /// back end is chosen by name, or [`Backend::detect_without_amx`] chooses.
     Avx512Amx,
     /// AArch64 with its baseline NEON.
     Neon,
@@ -86,17 +112,17 @@ impl Backend {
 
     /// The fastest that this CPU has, found once in a process; without `std`, that the compiler was told to assume.
     pub fn detect() -> Backend {
-        Chosen::detect().backend()
+        BackendToken::detect().backend()
     }
 
     /// The fastest for which the system need not be asked: all but [`Backend::Avx512Amx`], which changes the process.
     pub fn detect_without_amx() -> Backend {
-        Chosen::fastest_but(Some(Backend::Avx512Amx)).backend()
+        BackendToken::fastest_but(Some(Backend::Avx512Amx)).backend()
     }
 
     /// Whether this CPU has it; without `std`, whether the compiler was told to assume it.
     pub fn is_available(self) -> bool {
-        Chosen::new(self).is_some()
+        BackendToken::new(self).is_some()
     }
 
     /// As it is written on command lines.
@@ -117,7 +143,7 @@ impl Backend {
 
 /// A back end with the proof that the CPU has it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Chosen {
+pub(crate) enum BackendToken {
     Portable(Portable),
     #[cfg(target_arch = "x86_64")]
     Sse41(sse41::Sse41),
@@ -137,27 +163,27 @@ pub(crate) enum Chosen {
     NeonI8mm(neon::Neon<{ neon::I8MM }>),
 }
 
-impl Chosen {
+impl BackendToken {
     /// `None` where the CPU lacks it.
     pub(crate) fn new(backend: Backend) -> Option<Self> {
         match backend {
-            Backend::Portable => Some(Chosen::Portable(Portable)),
+            Backend::Portable => Some(BackendToken::Portable(Portable)),
             #[cfg(target_arch = "x86_64")]
-            Backend::Sse41 => sse41::Sse41::new().map(Chosen::Sse41),
+            Backend::Sse41 => sse41::Sse41::new().map(BackendToken::Sse41),
             #[cfg(target_arch = "x86_64")]
-            Backend::Avx2 => avx2::Avx2::new().map(Chosen::Avx2),
+            Backend::Avx2 => avx2::Avx2::new().map(BackendToken::Avx2),
             #[cfg(target_arch = "x86_64")]
-            Backend::AvxVnni => avx2::Avx2::new().map(Chosen::AvxVnni),
+            Backend::AvxVnni => avx2::Avx2::new().map(BackendToken::AvxVnni),
             #[cfg(target_arch = "x86_64")]
-            Backend::Avx512Vnni => avx512::Avx512::new().map(Chosen::Avx512Vnni),
+            Backend::Avx512Vnni => avx512::Avx512::new().map(BackendToken::Avx512Vnni),
             #[cfg(target_arch = "x86_64")]
-            Backend::Avx512Amx => avx512::Avx512::new().map(Chosen::Avx512Amx),
+            Backend::Avx512Amx => avx512::Avx512::new().map(BackendToken::Avx512Amx),
             #[cfg(target_arch = "aarch64")]
-            Backend::Neon => neon::Neon::new().map(Chosen::Neon),
+            Backend::Neon => neon::Neon::new().map(BackendToken::Neon),
             #[cfg(target_arch = "aarch64")]
-            Backend::NeonDotprod => neon::Neon::new().map(Chosen::NeonDotprod),
+            Backend::NeonDotprod => neon::Neon::new().map(BackendToken::NeonDotprod),
             #[cfg(target_arch = "aarch64")]
-            Backend::NeonI8mm => neon::Neon::new().map(Chosen::NeonI8mm),
+            Backend::NeonI8mm => neon::Neon::new().map(BackendToken::NeonI8mm),
             // The others' back ends are not in this program.
             #[allow(unreachable_patterns, reason = "an architecture has all of its own and none of the others'")]
             _ => None,
@@ -168,7 +194,7 @@ impl Chosen {
     pub(crate) fn detect() -> Self {
         #[cfg(feature = "std")]
         {
-            static FASTEST: std::sync::OnceLock<Chosen> = std::sync::OnceLock::new();
+            static FASTEST: std::sync::OnceLock<BackendToken> = std::sync::OnceLock::new();
             *FASTEST.get_or_init(|| Self::fastest_but(None))
         }
         #[cfg(not(feature = "std"))]
@@ -177,28 +203,28 @@ impl Chosen {
 
     fn fastest_but(unwanted: Option<Backend>) -> Self {
         let wanted = Backend::ALL.into_iter().rev().filter(|&backend| Some(backend) != unwanted);
-        wanted.filter_map(Self::new).next().unwrap_or(Chosen::Portable(Portable))
+        wanted.filter_map(Self::new).next().unwrap_or(BackendToken::Portable(Portable))
     }
 
     pub(crate) fn backend(self) -> Backend {
         match self {
-            Chosen::Portable(_) => Backend::Portable,
+            BackendToken::Portable(_) => Backend::Portable,
             #[cfg(target_arch = "x86_64")]
-            Chosen::Sse41(_) => Backend::Sse41,
+            BackendToken::Sse41(_) => Backend::Sse41,
             #[cfg(target_arch = "x86_64")]
-            Chosen::Avx2(_) => Backend::Avx2,
+            BackendToken::Avx2(_) => Backend::Avx2,
             #[cfg(target_arch = "x86_64")]
-            Chosen::AvxVnni(_) => Backend::AvxVnni,
+            BackendToken::AvxVnni(_) => Backend::AvxVnni,
             #[cfg(target_arch = "x86_64")]
-            Chosen::Avx512Vnni(_) => Backend::Avx512Vnni,
+            BackendToken::Avx512Vnni(_) => Backend::Avx512Vnni,
             #[cfg(target_arch = "x86_64")]
-            Chosen::Avx512Amx(_) => Backend::Avx512Amx,
+            BackendToken::Avx512Amx(_) => Backend::Avx512Amx,
             #[cfg(target_arch = "aarch64")]
-            Chosen::Neon(_) => Backend::Neon,
+            BackendToken::Neon(_) => Backend::Neon,
             #[cfg(target_arch = "aarch64")]
-            Chosen::NeonDotprod(_) => Backend::NeonDotprod,
+            BackendToken::NeonDotprod(_) => Backend::NeonDotprod,
             #[cfg(target_arch = "aarch64")]
-            Chosen::NeonI8mm(_) => Backend::NeonI8mm,
+            BackendToken::NeonI8mm(_) => Backend::NeonI8mm,
         }
     }
 
@@ -206,23 +232,23 @@ impl Chosen {
     #[inline]
     pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
         match self {
-            Chosen::Portable(v) => v.run(task),
+            BackendToken::Portable(v) => v.run(task),
             #[cfg(target_arch = "x86_64")]
-            Chosen::Sse41(v) => v.run(task),
+            BackendToken::Sse41(v) => v.run(task),
             #[cfg(target_arch = "x86_64")]
-            Chosen::Avx2(v) => v.run(task),
+            BackendToken::Avx2(v) => v.run(task),
             #[cfg(target_arch = "x86_64")]
-            Chosen::AvxVnni(v) => v.run(task),
+            BackendToken::AvxVnni(v) => v.run(task),
             #[cfg(target_arch = "x86_64")]
-            Chosen::Avx512Vnni(v) => v.run(task),
+            BackendToken::Avx512Vnni(v) => v.run(task),
             #[cfg(target_arch = "x86_64")]
-            Chosen::Avx512Amx(v) => v.run(task),
+            BackendToken::Avx512Amx(v) => v.run(task),
             #[cfg(target_arch = "aarch64")]
-            Chosen::Neon(v) => v.run(task),
+            BackendToken::Neon(v) => v.run(task),
             #[cfg(target_arch = "aarch64")]
-            Chosen::NeonDotprod(v) => v.run(task),
+            BackendToken::NeonDotprod(v) => v.run(task),
             #[cfg(target_arch = "aarch64")]
-            Chosen::NeonI8mm(v) => v.run(task),
+            BackendToken::NeonI8mm(v) => v.run(task),
         }
     }
 }

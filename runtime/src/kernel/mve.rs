@@ -8,21 +8,22 @@ use super::vector::FieldPair;
 /// Inputs of a block.
 pub(crate) const BLOCK: usize = 16;
 
-/// x \[inputs / 16\]\[16\], w \[outputs / 4\]\[inputs / 16\]\[4\]\[16\], b and m \[outputs / 4\]: y_o = clamp(requantize(acc_o + b_o, m_o), 0, 255)
+/// x \[inputs / 16\]\[16\], w \[outputs / 4\]\[inputs / 16\]\[4\]\[16\], b and m \[outputs / 4\]: y_o =
+/// clamp(requantize(acc_o + b_o, m_o), 0, 255)
 ///
-/// One block of instructions for a whole layer: what a compiler does around a strip of 64 inputs costs more than the strip. VRMULH
-/// is [`crate::quant::requantize`] in each lane.
+/// One block of instructions for a whole layer: what a compiler does around a strip of 64 inputs costs more than the
+/// strip. VRMULH is [`crate::quant::requantize`] in each lane.
 pub(crate) fn layer(x: &[[i8; BLOCK]], w: &[[i8; 4 * BLOCK]], b: &[[i32; 4]], m: &[[i32; 4]], y: &mut [[u8; 4]]) {
     let blocks = x.len();
     let strips = w.len().checked_div(blocks).unwrap_or(0).min(b.len()).min(m.len()).min(y.len());
     if strips == 0 {
         return;
     }
-    // SAFETY: `blocks` and `strips` are at least 1. In each of the outer loop's `strips` turns the inner one reads `blocks`
-    // elements of `x`, from the first one on, and the next `blocks` elements of `w`, which has `strips * blocks`; then four numbers
-    // each of `b` and `m` are read and four bytes of `y` written, which have `strips` of them. Vector loads need the alignment of
-    // their elements alone. The sums are in registers with even numbers, as VMLADAVA wants them; q0 to q3 and LR are clobbered with
-    // the C ABI's registers. The stack is not used.
+    // SAFETY: `blocks` and `strips` are at least 1. In each of the outer loop's `strips` turns the inner one reads
+    // `blocks` elements of `x`, from the first one on, and the next `blocks` elements of `w`, which has
+    // `strips * blocks`; then four numbers each of `b` and `m` are read and four bytes of `y` written, which have
+    // `strips` of them. Vector loads need the alignment of their elements alone. The sums are in registers with even
+    // numbers, as VMLADAVA wants them; q0 to q3 and LR are clobbered with the C ABI's registers. The stack is not used.
     unsafe {
         asm!(
             "2:",
@@ -81,9 +82,9 @@ pub(crate) fn add(x: &[[i8; BLOCK]], w: &[[i8; 4 * BLOCK]], start: &mut [[i32; 4
     }
     for (w, start) in w.chunks_exact(blocks).zip(start) {
         let [a0, a1, a2, a3] = start;
-        // SAFETY: both pointers start at the first of `blocks` elements of a slice, at least one, and advance by one element in each
-        // of the loop's `blocks` turns; vector loads of bytes need no alignment. Nothing is written. q0 to q3 and LR are clobbered
-        // with the C ABI's registers.
+        // SAFETY: both pointers start at the first of `blocks` elements of a slice, at least one, and advance by one
+        // element in each of the loop's `blocks` turns; vector loads of bytes need no alignment. Nothing is written. q0
+        // to q3 and LR are clobbered with the C ABI's registers.
         unsafe {
             asm!(
                 "dls lr, r5",
@@ -134,9 +135,9 @@ pub(crate) fn pairs(e: &[i8], r: &[i16], num_fields: usize, dim: usize, _: &mut 
                 break;
             }
             let (low, high): (u32, u32);
-            // SAFETY: sixteen bytes are read at each multiple of `dim` in `behind`, `count` times, the last at `(count - 1) * dim`, which
-            // leaves room, as was just seen; and `count` numbers of `row`, which has as many. `count` is at least 1. Nothing is
-            // written. q0, q1 and LR are clobbered with the C ABI's registers.
+            // SAFETY: sixteen bytes are read at each multiple of `dim` in `behind`, `count` times, the last at
+            // `(count - 1) * dim`, which leaves room, as was just seen; and `count` numbers of `row`, which has as
+            // many. `count` is at least 1. Nothing is written. q0, q1 and LR are clobbered with the C ABI's registers.
             unsafe {
                 asm!(
                     "vldrb.u8 q0, [r3]",

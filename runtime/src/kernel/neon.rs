@@ -1,14 +1,25 @@
-//! AArch64 NEON: sixteen lanes in four registers. Three levels: plain, with `sdot`, and with `smmla` for rows in groups.
+//! AArch64 NEON: sixteen lanes in four registers. Three levels: plain, with `sdot`, and with `smmla` for rows in
+//! groups.
 //!
-//! `sdot` and `smmla` are written as `asm!`, each in a module: their intrinsics are not stable. The compiler cannot schedule around
-//! an `asm!` of one instruction, and each costs the moves to its operands: the loops are therefore inside.
+//! `sdot` and `smmla` are written as `asm!`, each in a module: their intrinsics are not stable. The compiler cannot
+//! schedule around an `asm!` of one instruction, and each costs the moves to its operands: the loops are therefore
+//! inside.
 
 #![allow(unsafe_code, reason = "the instructions of one CPU extension")]
 
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::vector::{LANES, Quad, Task, Vector, WeightQuads};
+use super::vector::{self, LANES, Quad, Task, Vector, WeightQuads};
+
+/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it
+/// touches no memory but that of the references it is given.
+macro_rules! instruction {
+    ($call:expr) => {
+        // SAFETY: see the macro.
+        unsafe { $call }
+    };
+}
 
 /// No more than every AArch64 CPU has.
 pub(crate) const BASE: u8 = 0;
@@ -51,26 +62,6 @@ fn run_i8mm<T: Task>(v: Neon<I8MM>, task: T) -> T::Output {
     task.run(v)
 }
 
-/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it touches no
-/// memory but that of the references it is given.
-macro_rules! instruction {
-    ($call:expr) => {
-        // SAFETY: see the macro.
-        unsafe { $call }
-    };
-}
-
-/// The same instruction for each of the four registers. Written out: `array::map` is not always inlined, and then the closure
-/// is compiled without the extension.
-macro_rules! each {
-    ($i:ident => $call:expr) => {
-        [each!($i = 0 => $call), each!($i = 1 => $call), each!($i = 2 => $call), each!($i = 3 => $call)]
-    };
-    ($i:ident = $n:literal => $call:expr) => {{
-        let $i = $n;
-        instruction!($call)
-    }};
-}
 /// The sums of a tile's sixteen outputs for four rows.
 type FourRows = [[int32x4_t; 4]; 4];
 
@@ -81,7 +72,8 @@ mod smmla;
 impl<const LEVEL: u8> Vector for Neon<LEVEL> {
     type I32 = [int32x4_t; 4];
     type F32 = [float32x4_t; 4];
-    /// From [`DOTPROD`] on, four outputs in each of the first four; before, two outputs in each, two sums of each output.
+    /// From [`DOTPROD`] on, four outputs in each of the first four; before, two outputs in each, two sums of each
+    /// output.
     type Dot = [int32x4_t; 8];
     /// All of a, then all of b.
     type Pairs = [int16x8_t; 4];
@@ -145,16 +137,6 @@ impl<const LEVEL: u8> Vector for Neon<LEVEL> {
     }
 
     #[inline(always)]
-    fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        each!(i => vaddq_s32(a[i], b[i]))
-    }
-
-    #[inline(always)]
-    fn mul(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        each!(i => vmulq_s32(a[i], b[i]))
-    }
-
-    #[inline(always)]
     fn requantize(self, acc: Self::I32, multiplier: Self::I32) -> Self::I32 {
         // A shift with rounding is the rule itself.
         each!(i => {
@@ -162,11 +144,6 @@ impl<const LEVEL: u8> Vector for Neon<LEVEL> {
             let high = vmull_high_s32(acc[i], multiplier[i]);
             vrshrn_high_n_s64::<32>(vrshrn_n_s64::<32>(low), high)
         })
-    }
-
-    #[inline(always)]
-    fn clamp(self, a: Self::I32, least: i32, most: i32) -> Self::I32 {
-        each!(i => vminq_s32(vmaxq_s32(a[i], vdupq_n_s32(least)), vdupq_n_s32(most)))
     }
 
     #[inline(always)]
@@ -258,13 +235,13 @@ impl<const LEVEL: u8> Vector for Neon<LEVEL> {
             let [a, b, c, d] = Neon(()).sdot([a, b, c, d], w, x);
             return [a, b, c, d, e, f, g, h];
         }
-        // A product has at most 128 * 128 and fits an i16, two do not: they are added in pairs to 32 bits.
+        // A product has at most 128 * 128 and fits an i16, two do not: they are added two by two to 32 bits.
         let (w, _) = w.as_chunks::<16>();
         let mut sums = acc;
         instruction!({
             let mut x = vreinterpretq_s8_s32(vdupq_n_s32(i32::from_ne_bytes(x)));
-            // Nothing; but a compiler that knows both halves to be equal multiplies by the low one, after moving the high half of
-            // `w` down.
+            // Nothing; but a compiler that knows both halves to be equal multiplies by the low one, after moving the
+            // high half of `w` down.
             asm!("/* {x:v} */", x = inout(vreg) x, options(pure, nomem, nostack, preserves_flags));
             for (two, w) in sums.as_chunks_mut::<2>().0.iter_mut().zip(w) {
                 let w = vld1q_s8(w.as_ptr());
@@ -289,11 +266,7 @@ impl<const LEVEL: u8> Vector for Neon<LEVEL> {
         if LEVEL >= DOTPROD {
             return Neon(()).run_of_sdot(w, x);
         }
-        let mut acc = self.dot_zero();
-        for (w, &x) in w.iter().zip(x) {
-            acc = self.dot(acc, w, x);
-        }
-        self.dot_sum(acc)
+        vector::dot_run(self, w, x)
     }
 
     #[inline(always)]
@@ -305,23 +278,18 @@ impl<const LEVEL: u8> Vector for Neon<LEVEL> {
         let mut acc = [self.dot_zero(); N];
         let (mut w_rest, mut x_rest) = (w, x);
         if LEVEL >= DOTPROD && N == 4 && FIRST + 4 <= R {
-            let (w_pairs, x_pairs);
-            ((w_pairs, w_rest), (x_pairs, x_rest)) = (w.as_chunks::<2>(), x.as_chunks::<2>());
+            let (w_twos, x_twos);
+            ((w_twos, w_rest), (x_twos, x_rest)) = (w.as_chunks::<2>(), x.as_chunks::<2>());
             let sums = if LEVEL == I8MM {
-                Neon(()).rows_of_smmla::<R, FIRST>(w_pairs, x_pairs)
+                Neon(()).rows_of_smmla::<R, FIRST>(w_twos, x_twos)
             } else {
-                Neon(()).rows_of_sdot::<R, FIRST>(w_pairs, x_pairs)
+                Neon(()).rows_of_sdot::<R, FIRST>(w_twos, x_twos)
             };
             for (acc, sums) in acc.iter_mut().zip(sums) {
                 acc[..4].copy_from_slice(&sums);
             }
         }
-        for (w, x) in w_rest.iter().zip(x_rest) {
-            for (row, acc) in acc.iter_mut().enumerate() {
-                *acc = self.dot(*acc, w, x[FIRST + row]);
-            }
-        }
-        acc
+        vector::dot_rows(self, acc, w_rest, x_rest, FIRST)
     }
 
     #[inline(always)]
@@ -345,44 +313,19 @@ impl<const LEVEL: u8> Vector for Neon<LEVEL> {
         values
     }
 
-    #[inline(always)]
-    fn add_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(i => vaddq_f32(a[i], b[i]))
-    }
-
-    #[inline(always)]
-    fn mul_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(i => vmulq_f32(a[i], b[i]))
-    }
-
-    #[inline(always)]
-    fn mul_add_f32(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
-        each!(i => vfmaq_f32(c[i], a[i], b[i]))
-    }
-
-    #[inline(always)]
-    fn at_least(self, a: Self::F32, least: f32) -> Self::F32 {
+    operations! {
+        add(a: Self::I32, b: Self::I32) -> Self::I32 = each!(i => vaddq_s32(a[i], b[i]));
+        mul(a: Self::I32, b: Self::I32) -> Self::I32 = each!(i => vmulq_s32(a[i], b[i]));
+        clamp(a: Self::I32, least: i32, most: i32) -> Self::I32 =
+            each!(i => vminq_s32(vmaxq_s32(a[i], vdupq_n_s32(least)), vdupq_n_s32(most)));
+        add_f32(a: Self::F32, b: Self::F32) -> Self::F32 = each!(i => vaddq_f32(a[i], b[i]));
+        mul_f32(a: Self::F32, b: Self::F32) -> Self::F32 = each!(i => vmulq_f32(a[i], b[i]));
+        mul_add_f32(a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 = each!(i => vfmaq_f32(c[i], a[i], b[i]));
         // `fmax` gives what is not a number where either is not.
-        each!(i => vmaxq_f32(a[i], vdupq_n_f32(least)))
-    }
-
-    #[inline(always)]
-    fn max_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(i => vmaxq_f32(a[i], b[i]))
-    }
-
-    #[inline(always)]
-    fn min_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(i => vminq_f32(a[i], b[i]))
-    }
-
-    #[inline(always)]
-    fn to_f32(self, a: Self::I32) -> Self::F32 {
-        each!(i => vcvtq_f32_s32(a[i]))
-    }
-
-    #[inline(always)]
-    fn truncate(self, a: Self::F32) -> Self::I32 {
-        each!(i => vcvtq_s32_f32(a[i]))
+        at_least(a: Self::F32, least: f32) -> Self::F32 = each!(i => vmaxq_f32(a[i], vdupq_n_f32(least)));
+        max_f32(a: Self::F32, b: Self::F32) -> Self::F32 = each!(i => vmaxq_f32(a[i], b[i]));
+        min_f32(a: Self::F32, b: Self::F32) -> Self::F32 = each!(i => vminq_f32(a[i], b[i]));
+        to_f32(a: Self::I32) -> Self::F32 = each!(i => vcvtq_f32_s32(a[i]));
+        truncate(a: Self::F32) -> Self::I32 = each!(i => vcvtq_s32_f32(a[i]));
     }
 }

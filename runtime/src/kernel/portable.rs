@@ -1,6 +1,7 @@
-//! Plain Rust. [`Portable`] is the back end without vector instructions of its own: plain loops where one row lies as it was
-//! trained, and arrays of sixteen, which a compiler can vectorise, where weights lie in tiles. Shapes are in the first line of
-//! every function.
+//! Plain Rust: [`Portable`] is the back end without vector instructions of its own.
+//!
+//! It has plain loops where one row lies as it was trained, and arrays of sixteen, which a compiler can vectorise,
+//! where weights lie in tiles. Shapes are in the first line of every function.
 
 use core::array::from_fn;
 
@@ -37,56 +38,6 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
-    fn load(self, values: &[i32; LANES]) -> Self::I32 {
-        *values
-    }
-
-    #[inline(always)]
-    fn store(self, lanes: Self::I32) -> [i32; LANES] {
-        lanes
-    }
-
-    #[inline(always)]
-    fn widen_i8(self, values: &[i8; LANES]) -> Self::I32 {
-        values.map(i32::from)
-    }
-
-    #[inline(always)]
-    fn widen_i16(self, values: &[i16; LANES]) -> Self::I32 {
-        values.map(i32::from)
-    }
-
-    #[inline(always)]
-    fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        from_fn(|i| a[i].wrapping_add(b[i]))
-    }
-
-    #[inline(always)]
-    fn mul(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        from_fn(|i| a[i].wrapping_mul(b[i]))
-    }
-
-    #[inline(always)]
-    fn requantize(self, acc: Self::I32, multiplier: Self::I32) -> Self::I32 {
-        from_fn(|i| requantize(acc[i], multiplier[i]))
-    }
-
-    #[inline(always)]
-    fn clamp(self, a: Self::I32, least: i32, most: i32) -> Self::I32 {
-        a.map(|a| a.max(least).min(most))
-    }
-
-    #[inline(always)]
-    fn bytes(self, a: Self::I32) -> [u8; LANES] {
-        a.map(|a| a as u8)
-    }
-
-    #[inline(always)]
-    fn pairs(self, a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs {
-        from_fn(|i| i16::from(if i % 2 == 0 { a[i / 2] } else { b[i / 2] }))
-    }
-
-    #[inline(always)]
     fn dot_pairs(self, acc: Self::I32, pairs: Self::Pairs, r: [i16; 2]) -> Self::I32 {
         let [r0, r1] = r.map(i32::from);
         from_fn(|i| acc[i].wrapping_add(i32::from(pairs[2 * i]) * r0).wrapping_add(i32::from(pairs[2 * i + 1]) * r1))
@@ -95,21 +46,6 @@ impl Vector for Portable {
     #[inline(always)]
     fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]) {
         *to = pairs;
-    }
-
-    #[inline(always)]
-    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs {
-        *from
-    }
-
-    #[inline(always)]
-    fn first_of(self, pairs: Self::Pairs) -> Self::I32 {
-        from_fn(|i| pairs[2 * i].into())
-    }
-
-    #[inline(always)]
-    fn second_of(self, pairs: Self::Pairs) -> Self::I32 {
-        from_fn(|i| pairs[2 * i + 1].into())
     }
 
     #[inline(always)]
@@ -129,63 +65,36 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
-    fn dot_sum(self, acc: Self::Dot) -> Self::I32 {
-        acc
-    }
-
-    #[inline(always)]
     fn splat_f32(self, value: f32) -> Self::F32 {
         [value; LANES]
     }
 
-    #[inline(always)]
-    fn load_f32(self, values: &[f32; LANES]) -> Self::F32 {
-        *values
-    }
-
-    #[inline(always)]
-    fn store_f32(self, lanes: Self::F32) -> [f32; LANES] {
-        lanes
-    }
-
-    #[inline(always)]
-    fn add_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        from_fn(|i| a[i] + b[i])
-    }
-
-    #[inline(always)]
-    fn mul_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        from_fn(|i| a[i] * b[i])
-    }
-
-    #[inline(always)]
-    fn mul_add_f32(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
-        from_fn(|i| a[i] * b[i] + c[i])
-    }
-
-    #[inline(always)]
-    fn at_least(self, a: Self::F32, least: f32) -> Self::F32 {
-        a.map(|a| if a < least { least } else { a })
-    }
-
-    #[inline(always)]
-    fn max_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
-    }
-
-    #[inline(always)]
-    fn min_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
-    }
-
-    #[inline(always)]
-    fn to_f32(self, a: Self::I32) -> Self::F32 {
-        a.map(|a| a as f32)
-    }
-
-    #[inline(always)]
-    fn truncate(self, a: Self::F32) -> Self::I32 {
-        a.map(|a| a as i32)
+    operations! {
+        load(values: &[i32; LANES]) -> Self::I32 = *values;
+        store(lanes: Self::I32) -> [i32; LANES] = lanes;
+        widen_i8(values: &[i8; LANES]) -> Self::I32 = values.map(i32::from);
+        widen_i16(values: &[i16; LANES]) -> Self::I32 = values.map(i32::from);
+        add(a: Self::I32, b: Self::I32) -> Self::I32 = from_fn(|i| a[i].wrapping_add(b[i]));
+        mul(a: Self::I32, b: Self::I32) -> Self::I32 = from_fn(|i| a[i].wrapping_mul(b[i]));
+        requantize(acc: Self::I32, multiplier: Self::I32) -> Self::I32 = from_fn(|i| requantize(acc[i], multiplier[i]));
+        clamp(a: Self::I32, least: i32, most: i32) -> Self::I32 = a.map(|a| a.max(least).min(most));
+        bytes(a: Self::I32) -> [u8; LANES] = a.map(|a| a as u8);
+        pairs(a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs =
+            from_fn(|i| i16::from(if i % 2 == 0 { a[i / 2] } else { b[i / 2] }));
+        load_pairs(from: &[i16; 2 * LANES]) -> Self::Pairs = *from;
+        first_of(pairs: Self::Pairs) -> Self::I32 = from_fn(|i| pairs[2 * i].into());
+        second_of(pairs: Self::Pairs) -> Self::I32 = from_fn(|i| pairs[2 * i + 1].into());
+        dot_sum(acc: Self::Dot) -> Self::I32 = acc;
+        load_f32(values: &[f32; LANES]) -> Self::F32 = *values;
+        store_f32(lanes: Self::F32) -> [f32; LANES] = lanes;
+        add_f32(a: Self::F32, b: Self::F32) -> Self::F32 = from_fn(|i| a[i] + b[i]);
+        mul_f32(a: Self::F32, b: Self::F32) -> Self::F32 = from_fn(|i| a[i] * b[i]);
+        mul_add_f32(a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 = from_fn(|i| a[i] * b[i] + c[i]);
+        at_least(a: Self::F32, least: f32) -> Self::F32 = a.map(|a| if a < least { least } else { a });
+        max_f32(a: Self::F32, b: Self::F32) -> Self::F32 = from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] });
+        min_f32(a: Self::F32, b: Self::F32) -> Self::F32 = from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] });
+        to_f32(a: Self::I32) -> Self::F32 = a.map(|a| a as f32);
+        truncate(a: Self::F32) -> Self::I32 = a.map(|a| a as i32);
     }
 }
 
@@ -228,7 +137,8 @@ pub(crate) fn dot_coefficients_int8(e: &[i8], u: &[i16]) -> i32 {
     e.iter().zip(u).map(|(&e, &u)| i32::from(e) * i32::from(u)).sum()
 }
 
-/// e \[fields, dim\], r upper triangle row by row: sum_d sum_{i<j} r_ij e_id e_jd, as sum_d sum_i e_id (sum_{j>i} r_ij e_jd)
+/// e \[fields, dim\], r upper triangle row by row: sum_d sum_{i<j} r_ij e_id e_jd, as sum_d sum_i e_id (sum_{j>i} r_ij
+/// e_jd)
 ///
 /// The inner sums fit an i32: `128^2 * sum|r| < 2^31`.
 #[cfg(not(any(xsfm_dsp, xsfm_mve)))]
@@ -264,8 +174,8 @@ pub(crate) fn listed_pairs_int8(e: &[i8], pairs: &[[u8; 2]], r: &[i16], dim: usi
     pairs.iter().zip(r).map(|(&[i, j], &r_ij)| i64::from(r_ij) * i64::from(dot(row(i), row(j)))).sum()
 }
 
-/// x \[inputs\], w \[outputs, inputs\], b and m \[outputs\]: y\[o\] = clamp(requantize(b_o + sum_i w_oi x_i, m_o), 0, 255), a layer with
-/// its ReLU
+/// x \[inputs\], w \[outputs, inputs\], b and m \[outputs\]: y\[o\] = clamp(requantize(b_o + sum_i w_oi x_i, m_o), 0,
+/// 255), a layer with its ReLU
 ///
 /// `x` is i8 for the first layer and u8 for the others.
 #[inline(always)]
@@ -285,8 +195,8 @@ pub(crate) fn dot_int8<X: Copy + Into<i32>>(x: &[X], w: &[i8]) -> i32 {
     x.iter().zip(w).map(|(&x, &w)| x.into() * i32::from(w)).sum()
 }
 
-/// x \[inputs\], w \[outputs, inputs\], start, m and b \[outputs\]: y\[o\] = clamp((start_o + acc_o) * m_o * scale + b_o, 0, 2^40), a
-/// hidden layer of dynamic mode; gives the largest
+/// x \[inputs\], w \[outputs, inputs\], start, m and b \[outputs\]: y\[o\] = clamp((start_o + acc_o) * m_o * scale +
+/// b_o, 0, 2^40), a hidden layer of dynamic mode; gives the largest
 #[inline(always)]
 pub(crate) fn layer_dynamic<X: Copy + Into<i32>>(
     x: &[X],

@@ -6,6 +6,15 @@ use core::arch::x86_64::*;
 
 use super::vector::{LANES, Quad, Task, Vector, WeightQuads};
 
+/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it
+/// touches no memory but that of the references it is given.
+macro_rules! instruction {
+    ($call:expr) => {
+        // SAFETY: see the macro.
+        unsafe { $call }
+    };
+}
+
 /// Exists only where the CPU has SSE4.1 (and SSSE3 before it).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sse41(());
@@ -21,28 +30,8 @@ impl Sse41 {
 }
 
 #[target_feature(enable = "sse4.1,ssse3")]
-fn run<T: Task>(v: Sse41, task: T) -> T::Output {
+fn run_sse41<T: Task>(v: Sse41, task: T) -> T::Output {
     task.run(v)
-}
-
-/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it touches no
-/// memory but that of the references it is given.
-macro_rules! instruction {
-    ($call:expr) => {
-        // SAFETY: see the macro.
-        unsafe { $call }
-    };
-}
-
-/// The same instruction for each of the four registers. Written out: a closure would be compiled without the extension.
-macro_rules! each {
-    ($i:ident => $call:expr) => {
-        [each!($i = 0 => $call), each!($i = 1 => $call), each!($i = 2 => $call), each!($i = 3 => $call)]
-    };
-    ($i:ident = $n:literal => $call:expr) => {{
-        let $i = $n;
-        instruction!($call)
-    }};
 }
 
 impl Vector for Sse41 {
@@ -57,7 +46,7 @@ impl Vector for Sse41 {
 
     #[inline]
     fn run<T: Task>(self, task: T) -> T::Output {
-        instruction!(run(self, task))
+        instruction!(run_sse41(self, task))
     }
 
     #[inline(always)]
@@ -106,16 +95,6 @@ impl Vector for Sse41 {
     }
 
     #[inline(always)]
-    fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        each!(i => _mm_add_epi32(a[i], b[i]))
-    }
-
-    #[inline(always)]
-    fn mul(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        each!(i => _mm_mullo_epi32(a[i], b[i]))
-    }
-
-    #[inline(always)]
     fn requantize(self, acc: Self::I32, multiplier: Self::I32) -> Self::I32 {
         each!(i => {
             let half = _mm_set1_epi64x(1 << 31);
@@ -124,11 +103,6 @@ impl Vector for Sse41 {
             let odd = _mm_add_epi64(odd, half);
             _mm_blend_epi16::<0b1100_1100>(_mm_srli_epi64::<32>(even), odd)
         })
-    }
-
-    #[inline(always)]
-    fn clamp(self, a: Self::I32, least: i32, most: i32) -> Self::I32 {
-        each!(i => _mm_min_epi32(_mm_max_epi32(a[i], _mm_set1_epi32(least)), _mm_set1_epi32(most)))
     }
 
     #[inline(always)]
@@ -169,16 +143,6 @@ impl Vector for Sse41 {
     }
 
     #[inline(always)]
-    fn first_of(self, pairs: Self::Pairs) -> Self::I32 {
-        each!(i => _mm_srai_epi32::<16>(_mm_slli_epi32::<16>(pairs[i])))
-    }
-
-    #[inline(always)]
-    fn second_of(self, pairs: Self::Pairs) -> Self::I32 {
-        each!(i => _mm_srai_epi32::<16>(pairs[i]))
-    }
-
-    #[inline(always)]
     fn dot_zero(self) -> Self::Dot {
         instruction!([_mm_setzero_si128(); 8])
     }
@@ -196,11 +160,6 @@ impl Vector for Sse41 {
             }
             sums
         })
-    }
-
-    #[inline(always)]
-    fn dot_sum(self, acc: Self::Dot) -> Self::I32 {
-        each!(i => _mm_hadd_epi32(acc[2 * i], acc[2 * i + 1]))
     }
 
     #[inline(always)]
@@ -224,44 +183,23 @@ impl Vector for Sse41 {
         values
     }
 
-    #[inline(always)]
-    fn add_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(i => _mm_add_ps(a[i], b[i]))
-    }
-
-    #[inline(always)]
-    fn mul_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(i => _mm_mul_ps(a[i], b[i]))
-    }
-
-    #[inline(always)]
-    fn mul_add_f32(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
-        each!(i => _mm_add_ps(_mm_mul_ps(a[i], b[i]), c[i]))
-    }
-
-    #[inline(always)]
-    fn at_least(self, a: Self::F32, least: f32) -> Self::F32 {
+    operations! {
+        add(a: Self::I32, b: Self::I32) -> Self::I32 = each!(i => _mm_add_epi32(a[i], b[i]));
+        mul(a: Self::I32, b: Self::I32) -> Self::I32 = each!(i => _mm_mullo_epi32(a[i], b[i]));
+        clamp(a: Self::I32, least: i32, most: i32) -> Self::I32 =
+            each!(i => _mm_min_epi32(_mm_max_epi32(a[i], _mm_set1_epi32(least)), _mm_set1_epi32(most)));
+        first_of(pairs: Self::Pairs) -> Self::I32 = each!(i => _mm_srai_epi32::<16>(_mm_slli_epi32::<16>(pairs[i])));
+        second_of(pairs: Self::Pairs) -> Self::I32 = each!(i => _mm_srai_epi32::<16>(pairs[i]));
+        dot_sum(acc: Self::Dot) -> Self::I32 = each!(i => _mm_hadd_epi32(acc[2 * i], acc[2 * i + 1]));
+        add_f32(a: Self::F32, b: Self::F32) -> Self::F32 = each!(i => _mm_add_ps(a[i], b[i]));
+        mul_f32(a: Self::F32, b: Self::F32) -> Self::F32 = each!(i => _mm_mul_ps(a[i], b[i]));
+        mul_add_f32(a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 =
+            each!(i => _mm_add_ps(_mm_mul_ps(a[i], b[i]), c[i]));
         // `maxps` gives its second operand where one is not a number.
-        each!(i => _mm_max_ps(_mm_set1_ps(least), a[i]))
-    }
-
-    #[inline(always)]
-    fn max_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(i => _mm_max_ps(a[i], b[i]))
-    }
-
-    #[inline(always)]
-    fn min_f32(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(i => _mm_min_ps(a[i], b[i]))
-    }
-
-    #[inline(always)]
-    fn to_f32(self, a: Self::I32) -> Self::F32 {
-        each!(i => _mm_cvtepi32_ps(a[i]))
-    }
-
-    #[inline(always)]
-    fn truncate(self, a: Self::F32) -> Self::I32 {
-        each!(i => _mm_cvttps_epi32(a[i]))
+        at_least(a: Self::F32, least: f32) -> Self::F32 = each!(i => _mm_max_ps(_mm_set1_ps(least), a[i]));
+        max_f32(a: Self::F32, b: Self::F32) -> Self::F32 = each!(i => _mm_max_ps(a[i], b[i]));
+        min_f32(a: Self::F32, b: Self::F32) -> Self::F32 = each!(i => _mm_min_ps(a[i], b[i]));
+        to_f32(a: Self::I32) -> Self::F32 = each!(i => _mm_cvtepi32_ps(a[i]));
+        truncate(a: Self::F32) -> Self::I32 = each!(i => _mm_cvttps_epi32(a[i]));
     }
 }

@@ -1,8 +1,8 @@
 //! Sixteen lanes: what a back end must be able to do, and the loops over them that score rows.
 //!
-//! Layers in tiles (`docs/format.md`): sixteen outputs side by side, so that no sum crosses lanes. Rows that go through a layer
-//! together are interleaved, `[input][row]`, so that one pointer walks through the inputs and one through the weights, and safe
-//! code needs no bounds check in the loop.
+//! Layers in tiles (`docs/format.md`): sixteen outputs side by side, so that no sum crosses lanes. Rows that go through
+//! a layer together are interleaved, `[input][row]`, so that one pointer walks through the inputs and one through the
+//! weights, and safe code needs no bounds check in the loop.
 
 use crate::format::layout::tile::{DEPTH, OUTPUTS};
 
@@ -10,8 +10,8 @@ use crate::format::layout::tile::{DEPTH, OUTPUTS};
 pub(crate) const LANES: usize = 16;
 /// Rows that go through the layers together in a batch.
 pub(crate) const GROUP: usize = 8;
-/// Rows of a group in f32 mode, whose weights, four times as many bytes, are read half as often for it; and of one whose layers are
-/// products of [matrices](Vector::matrix).
+/// Rows of a group in f32 mode, whose weights, four times as many bytes, are read half as often for it; and of one
+/// whose layers are products of [matrices](Vector::matrix).
 pub(crate) const WIDE_GROUP: usize = 2 * GROUP;
 
 /// Rows that go through layers of [`Layout::Dsp`](crate::format::Layout::Dsp) together, on the CPUs that it is for.
@@ -19,7 +19,8 @@ pub(crate) const TWINS: usize = 2;
 /// Whether this is one of them.
 pub(crate) const HAS_TWINS: bool = cfg!(all(xsfm_dsp, not(xsfm_mve)));
 
-/// Rows that are interleaved at once in f32 mode; groups, and the rows that registers have room for, are multiples of it.
+/// Rows that are interleaved at once in f32 mode; groups, and the rows that registers have room for, are multiples of
+/// it.
 pub(crate) const FEW: usize = 4;
 /// Groups of [`WIDE_GROUP`] rows that take turns at the weights of a wide layer in f32 mode.
 pub(crate) const GROUPS: usize = 4;
@@ -34,7 +35,8 @@ pub(crate) type Quad = [u8; DEPTH];
 /// The weights of sixteen outputs for four inputs: `[OUTPUTS][DEPTH]`.
 pub(crate) type WeightQuads = [i8; OUTPUTS * DEPTH];
 
-/// Work that any back end can do; `inline(always)` all the way down, so that it is compiled for the back end's instructions.
+/// Work that any back end can do; `inline(always)` all the way down, so that it is compiled for the back end's
+/// instructions.
 pub(crate) trait Task {
     type Output;
     fn run<V: Vector>(self, v: V) -> Self::Output;
@@ -42,8 +44,8 @@ pub(crate) trait Task {
 
 /// A back end's operations on sixteen lanes. All of them are `inline(always)`.
 ///
-/// Integer operations wrap; the limits of the loader keep every final sum in its type. f32 operations are single IEEE-754
-/// operations, but for [`Vector::mul_add_f32`].
+/// Integer operations wrap; the limits of the loader keep every final sum in its type. f32 operations are single
+/// IEEE-754 operations, but for [`Vector::mul_add_f32`].
 pub(crate) trait Vector: Copy {
     /// i32 in each lane.
     type I32: Copy;
@@ -56,7 +58,8 @@ pub(crate) trait Vector: Copy {
 
     /// Whether there is more than one lane: otherwise the plain loops of [`super::portable`] serve better.
     const WIDE: bool = true;
-    /// Whether [`Vector::dot`] takes u8 inputs; i8 otherwise. The other kind is shifted by 128, which the bias makes up for.
+    /// Whether [`Vector::dot`] takes u8 inputs; i8 otherwise. The other kind is shifted by 128, which the bias makes up
+    /// for.
     const UNSIGNED: bool;
     /// Rows of a group whose sums fit the registers, with how many tiles: (8, 2), (8, 1), (4, 1), (2, 1) or (1, 1).
     const REGISTER_TILE: (usize, usize);
@@ -100,11 +103,7 @@ pub(crate) trait Vector: Copy {
     /// w \[inputs / 4\], x \[inputs / 4\]: the sums of one tile for one row.
     #[inline(always)]
     fn dot_run(self, w: &[WeightQuads], x: &[Quad]) -> Self::I32 {
-        let mut acc = self.dot_zero();
-        for (w, &x) in w.iter().zip(x) {
-            acc = self.dot(acc, w, x);
-        }
-        self.dot_sum(acc)
+        dot_run(self, w, x)
     }
     /// w \[inputs / 4\], x \[inputs / 4, R\]: the sums of one tile for rows FIRST to FIRST + N.
     #[inline(always)]
@@ -113,13 +112,7 @@ pub(crate) trait Vector: Copy {
         w: &[WeightQuads],
         x: &[[Quad; R]],
     ) -> [Self::Dot; N] {
-        let mut acc = [self.dot_zero(); N];
-        for (w, x) in w.iter().zip(x) {
-            for (row, acc) in acc.iter_mut().enumerate() {
-                *acc = self.dot(*acc, w, x[FIRST + row]);
-            }
-        }
-        acc
+        dot_rows(self, [self.dot_zero(); N], w, x, FIRST)
     }
 
     /// w \[tiles, depth\], x in [runs](place): calls `each` with every tile and its sums for each row.
@@ -161,6 +154,33 @@ pub(crate) trait Vector: Copy {
     fn to_f32(self, a: Self::I32) -> Self::F32;
     /// Truncated; `a` is between -2^31 and 2^31.
     fn truncate(self, a: Self::F32) -> Self::I32;
+}
+
+/// [`Vector::dot_run`], quad by quad.
+#[inline(always)]
+pub(super) fn dot_run<V: Vector>(v: V, w: &[WeightQuads], x: &[Quad]) -> V::I32 {
+    let mut acc = v.dot_zero();
+    for (w, &x) in w.iter().zip(x) {
+        acc = v.dot(acc, w, x);
+    }
+    v.dot_sum(acc)
+}
+
+/// [`Vector::dot_rows`], quad by quad, going on from `acc`.
+#[inline(always)]
+pub(super) fn dot_rows<V: Vector, const R: usize, const N: usize>(
+    v: V,
+    mut acc: [V::Dot; N],
+    w: &[WeightQuads],
+    x: &[[Quad; R]],
+    first: usize,
+) -> [V::Dot; N] {
+    for (w, x) in w.iter().zip(x) {
+        for (row, acc) in acc.iter_mut().enumerate() {
+            *acc = v.dot(*acc, w, x[first + row]);
+        }
+    }
+    acc
 }
 
 /// `values[at..at + 16]`; `None` where they end before.
@@ -235,8 +255,8 @@ pub(crate) const fn is_matrix<V: Vector, const R: usize>() -> bool {
     V::MATRIX && R == WIDE_GROUP
 }
 
-/// Where a row's quad lies among the `quads` of a layer's inputs for products of matrices: in runs, `[quads / RUN, R, RUN]`, the last as
-/// long as what is left.
+/// Where a row's quad lies among the `quads` of a layer's inputs for products of matrices: in runs,
+/// `[quads / RUN, R, RUN]`, the last as long as what is left.
 #[inline(always)]
 pub(crate) fn place<const R: usize>(quad: usize, row: usize, quads: usize) -> usize {
     let run = quad / RUN * RUN;
@@ -262,8 +282,8 @@ pub(crate) trait Finish<V: Vector> {
     fn row(&mut self, v: V, channels: Self::Channels, tile: usize, row: usize, acc: V::I32);
 }
 
-/// w \[tiles, depth\], x \[depth, R\] with R 1 or [`GROUP`], or \[depth and more, R\] in [runs](place) for products of matrices: gives
-/// `finish` the sums of every tile for every row
+/// w \[tiles, depth\], x \[depth, R\] with R 1 or [`GROUP`], or \[depth and more, R\] in [runs](place) for products of
+/// matrices: gives `finish` the sums of every tile for every row
 #[inline(always)]
 pub(crate) fn layer_int8<V: Vector, const R: usize>(
     v: V,
@@ -308,10 +328,7 @@ pub(crate) fn layer_int8<V: Vector, const R: usize>(
             let (w0, w1) = w.split_at(depth);
             let acc = two_tiles::<V, R, 8>(v, w0, w1, x);
             for (t, acc) in acc.into_iter().enumerate() {
-                let channels = finish.channels(v, tile + t);
-                for (row, acc) in acc.into_iter().enumerate() {
-                    finish.row(v, channels, tile + t, row, v.dot_sum(acc));
-                }
+                finish_rows(v, finish, finish.channels(v, tile + t), tile + t, 0, acc);
             }
             tile += 2;
         }
@@ -334,11 +351,7 @@ pub(crate) fn layer_int8<V: Vector, const R: usize>(
             }
             _ => {
                 for row in 0..R {
-                    let mut acc = v.dot_zero();
-                    for (w, x) in w.iter().zip(x) {
-                        acc = v.dot(acc, w, x[row]);
-                    }
-                    finish.row(v, channels, tile, row, v.dot_sum(acc));
+                    finish_rows(v, finish, channels, tile, row, dot_rows(v, [v.dot_zero()], w, x, row));
                 }
             }
         }
@@ -406,11 +419,11 @@ pub(crate) trait FinishReal<V: Vector> {
     fn rows<const N: usize>(&mut self, v: V, group: usize, tile: usize, first: usize, acc: [V::F32; N]);
 }
 
-/// w \[tiles, inputs\], start \[tiles\], of each group x \[inputs, R\] with R 1, [`GROUP`] or [`WIDE_GROUP`]: gives `finish` the sums of
-/// every tile for every row
+/// w \[tiles, inputs\], start \[tiles\], of each group x \[inputs, R\] with R 1, [`GROUP`] or [`WIDE_GROUP`]: gives
+/// `finish` the sums of every tile for every row
 ///
-/// Each sum begins with its number of `start` and takes the inputs in their order, whatever the tile, the group or the CPU. Groups take
-/// turns at a tile, so that its weights come from far away once for all of them.
+/// Each sum begins with its number of `start` and takes the inputs in their order, whatever the tile, the group or the
+/// CPU. Groups take turns at a tile, so that its weights come from far away once for all of them.
 #[inline(always)]
 pub(crate) fn layer_f32<'x, V: Vector, const R: usize>(
     v: V,
@@ -421,37 +434,10 @@ pub(crate) fn layer_f32<'x, V: Vector, const R: usize>(
     ahead: &mut impl Prefetch,
 ) {
     let Some(x) = groups.clone().next().filter(|x| !x.is_empty()) else { return };
-    let inputs = x.len();
-    let mut tile = 0;
     if R == 1 {
-        // Several tiles side by side: each sum alone would wait for its last product.
-        let mut four = w.chunks_exact(4 * inputs);
-        for w in &mut four {
-            let (w0, w) = w.split_at(inputs);
-            let (w1, w) = w.split_at(inputs);
-            let (w2, w3) = w.split_at(inputs);
-            let mut acc = [v.splat_f32(0.0); 4];
-            for (acc, start) in acc.iter_mut().zip(&start[tile..]) {
-                *acc = v.load_f32(start);
-            }
-            for ((((x, w0), w1), w2), w3) in x.iter().zip(w0).zip(w1).zip(w2).zip(w3) {
-                let x = v.splat_f32(x[0]);
-                acc[0] = v.mul_add_f32(x, v.load_f32(w0), acc[0]);
-                acc[1] = v.mul_add_f32(x, v.load_f32(w1), acc[1]);
-                acc[2] = v.mul_add_f32(x, v.load_f32(w2), acc[2]);
-                acc[3] = v.mul_add_f32(x, v.load_f32(w3), acc[3]);
-            }
-            for (t, acc) in acc.into_iter().enumerate() {
-                finish.rows(v, 0, tile + t, 0, [acc]);
-            }
-            tile += 4;
-        }
-        for w in four.remainder().chunks_exact(inputs) {
-            rows_f32::<V, R, 0, 1>(v, w, start, x, 0, tile, finish);
-            tile += 1;
-        }
-        return;
+        return single_f32(v, w, start, x.as_flattened(), finish);
     }
+    let (inputs, mut tile) = (x.len(), 0);
     let mut rest = w;
     if V::REGISTER_TILE == (8, 2) {
         let mut two = w.chunks_exact(2 * inputs);
@@ -484,6 +470,38 @@ pub(crate) fn layer_f32<'x, V: Vector, const R: usize>(
                 }
             }
         }
+        tile += 1;
+    }
+}
+
+/// [`layer_f32`] of one row.
+#[inline(always)]
+fn single_f32<V: Vector>(v: V, w: &[[f32; LANES]], start: &[[f32; LANES]], x: &[f32], finish: &mut impl FinishReal<V>) {
+    let (inputs, mut tile) = (x.len(), 0);
+    // Several tiles side by side: each sum alone would wait for its last product.
+    let mut four = w.chunks_exact(4 * inputs);
+    for w in &mut four {
+        let (w0, w) = w.split_at(inputs);
+        let (w1, w) = w.split_at(inputs);
+        let (w2, w3) = w.split_at(inputs);
+        let mut acc = [v.splat_f32(0.0); 4];
+        for (acc, start) in acc.iter_mut().zip(&start[tile..]) {
+            *acc = v.load_f32(start);
+        }
+        for ((((x, w0), w1), w2), w3) in x.iter().zip(w0).zip(w1).zip(w2).zip(w3) {
+            let x = v.splat_f32(*x);
+            acc[0] = v.mul_add_f32(x, v.load_f32(w0), acc[0]);
+            acc[1] = v.mul_add_f32(x, v.load_f32(w1), acc[1]);
+            acc[2] = v.mul_add_f32(x, v.load_f32(w2), acc[2]);
+            acc[3] = v.mul_add_f32(x, v.load_f32(w3), acc[3]);
+        }
+        for (t, acc) in acc.into_iter().enumerate() {
+            finish.rows(v, 0, tile + t, 0, [acc]);
+        }
+        tile += 4;
+    }
+    for w in four.remainder().chunks_exact(inputs) {
+        rows_f32::<V, 1, 0, 1>(v, w, start, x.as_chunks().0, 0, tile, finish);
         tile += 1;
     }
 }
@@ -525,26 +543,14 @@ fn rows_f32<V: Vector, const R: usize, const FIRST: usize, const N: usize>(
     tile: usize,
     finish: &mut impl FinishReal<V>,
 ) {
-    let acc = one_tile_f32::<V, R, FIRST, N>(v, w, &start[tile], x);
-    finish.rows(v, group, tile, FIRST, acc);
-}
-
-/// The sums of one tile for rows FIRST to FIRST + N.
-#[inline(always)]
-fn one_tile_f32<V: Vector, const R: usize, const FIRST: usize, const N: usize>(
-    v: V,
-    w: &[[f32; LANES]],
-    start: &[f32; LANES],
-    x: &[[f32; R]],
-) -> [V::F32; N] {
-    let mut acc = [v.load_f32(start); N];
+    let mut acc = [v.load_f32(&start[tile]); N];
     for (x, w) in x.iter().zip(w) {
         let w = v.load_f32(w);
         for (row, acc) in acc.iter_mut().enumerate() {
             *acc = v.mul_add_f32(v.splat_f32(x[FIRST + row]), w, *acc);
         }
     }
-    acc
+    finish.rows(v, group, tile, FIRST, acc);
 }
 
 /// The sum of sixteen numbers, always in the same order.

@@ -1,11 +1,14 @@
-//! Dynamic mode: layer outputs in f32, quantised anew for each row (`docs/quantization.md`).
+//! Dynamic mode, in tiles where the back end has vectors of sixteen and in rows otherwise: layer outputs in f32,
+//! quantised anew for each row (`docs/quantization.md`).
 
-use super::int8::{TileScratch, interleave, of_tile, quads, shifted, store_quads, total};
-use super::{Layer, Mlp};
+use super::tiles::{interleave, of_tile, quads, shifted, store_quads, total};
+use super::{Input, Layer, Mlp};
+use crate::error::ScoreError;
 use crate::format::layout::tile;
 use crate::kernel::portable;
-use crate::kernel::vector::{Finish, LANES, Prefetch, Vector, layer_int8, widen_i8};
+use crate::kernel::vector::{Finish, LANES, Prefetch, Quad, Vector, layer_int8, widen_i8};
 use crate::quant;
+use crate::scratch::Memory;
 
 /// y \[outputs, R\] in f32, and the largest of each row: a hidden layer of dynamic mode (`docs/quantization.md`)
 struct Real<'l, 'y, V: Vector, const R: usize> {
@@ -45,21 +48,30 @@ impl<V: Vector, const R: usize> Finish<V> for Real<'_, '_, V, R> {
 }
 
 impl Mlp<'_, i8, f32, f32> {
-    /// e \[R, stride\]: the outputs, by layers in tiles
-    ///
-    /// `start`: what the sums of the first layer begin with.
+    /// x and real of [`Mlp::dynamic_tiles`] for so many rows.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments, reason = "a layer's equation and its scratch")]
-    pub(crate) fn tiles<V: Vector, const R: usize>(
+    pub(super) fn carve_dynamic_tiles<'s>(
+        &self,
+        memory: &mut impl Memory<'s>,
+        inputs: usize,
+        rows: usize,
+    ) -> Result<(&'s mut [Quad], &'s mut [f32]), ScoreError> {
+        let quads = inputs.max(self.widest()).div_ceil(tile::DEPTH);
+        Ok((memory.take(rows * quads)?, memory.take(rows * self.widest())?))
+    }
+
+    /// x \[inputs or outputs / 4 of the widest layer, R\], real \[outputs of the widest layer, R\]: the outputs, by
+    /// layers in tiles
+    #[inline(always)]
+    pub(super) fn dynamic_tiles<V: Vector, const R: usize>(
         &self,
         v: V,
-        e: &[i8],
-        stride: usize,
-        start: Option<&[i32]>,
-        scratch: TileScratch<'_, R>,
+        input: Input<'_>,
+        (x, real): (&mut [Quad], &mut [f32]),
         ahead: &mut impl Prefetch,
     ) -> [f32; R] {
-        let TileScratch { x, y: _, real } = scratch;
+        let Input { e, stride, start, .. } = input;
+        let (x, real) = (x.as_chunks_mut::<R>().0, real.as_chunks_mut().0.as_chunks_mut().0);
         let (hidden, output) = self.split();
         interleave::<V, R>(e, stride, &mut x[..quads::<V, R>(self.layer(0).inputs, true)]);
         let mut input_scale = [1.0; R];
@@ -110,11 +122,18 @@ impl Mlp<'_, i8, f32, f32> {
         acc as f32 * scale.copied().unwrap_or(0.0) * input_scale + bias.copied().unwrap_or(0.0)
     }
 
-    /// e \[num_fields * dim\], h and real scratch of [`Mlp::widest`]: the output, by layers in rows
-    ///
-    /// `start`: what the sums of the first layer begin with.
+    /// h and real of [`Mlp::dynamic_rows`].
     #[inline(always)]
-    pub(crate) fn rows(&self, e: &[i8], start: Option<&[i32]>, h: &mut [u8], real: &mut [f32]) -> f32 {
+    pub(super) fn carve_dynamic_rows<'s>(
+        &self,
+        memory: &mut impl Memory<'s>,
+    ) -> Result<(&'s mut [u8], &'s mut [f32]), ScoreError> {
+        Ok((memory.take(self.widest())?, memory.take(self.widest())?))
+    }
+
+    /// e \[inputs\], h and real \[[`Mlp::widest`]\]: the output, by layers in rows
+    #[inline(always)]
+    pub(super) fn dynamic_rows(&self, e: &[i8], start: Option<&[i32]>, (h, real): (&mut [u8], &mut [f32])) -> f32 {
         let (hidden, output) = self.split();
         if hidden == 0 {
             let start = start.and_then(|start| start.first()).copied().unwrap_or(0);

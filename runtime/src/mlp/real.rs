@@ -1,4 +1,4 @@
-//! f32 mode.
+//! f32 mode, in tiles where the back end has vectors of sixteen and they lie so, and in rows otherwise.
 
 use super::Mlp;
 use crate::kernel::vector::{FEW, FinishReal, GROUPS, LANES, Prefetch, Vector, interleave_f32, layer_f32, load_f32};

@@ -1,4 +1,4 @@
-//! What a context adds to every candidate's score.
+//! What a context adds to every candidate's score: computed once, in a thread's own memory.
 
 use zerocopy::IntoBytes;
 
@@ -9,16 +9,64 @@ use crate::format::Layout;
 use crate::format::layout::tile;
 use crate::kernel::portable;
 use crate::kernel::vector::{Finish, FinishReal, LANES, Quad, Task, Vector, layer_f32, layer_int8, load_f32};
-use crate::mlp::{Layer, Strips, interleave, read_len, shifted};
+use crate::mlp::{Fours, Layer, interleave, read_len, shifted};
+use crate::network::Network;
 use crate::row::Row;
 use crate::score::{GatherIntegers, GatherReals, stride};
-use crate::scratch::{Scratch, ScratchBlock};
+use crate::scratch::{Memory, Scratch, ScratchBlock};
 
 use super::split::{Split, SplitLayers};
 
-/// Fills a [`Split`] with what a row of the context's fields leaves.
+/// What a context leaves for its candidates: a thread's own.
+pub(super) enum Context<'m> {
+    Integer {
+        /// Feature weights, field vectors, pairs.
+        sums: [i64; 3],
+        cross: &'m mut [i32],
+        /// \[rank, dim\]
+        begun: &'m mut [i32],
+        start: &'m mut [i32],
+    },
+    Real {
+        sum: f32,
+        carry: &'m mut [f32],
+        vectors: &'m mut [f32],
+        /// \[rank, dim\]
+        begun: &'m mut [f32],
+        start: &'m mut [f32],
+    },
+}
+
+impl<'m> Context<'m> {
+    /// Memory for the contexts of a network whose candidates have so many fields.
+    pub(super) fn carve(
+        network: &Network<'_>,
+        candidates: usize,
+        memory: &mut impl Memory<'m>,
+    ) -> Result<Self, ScoreError> {
+        let outputs = network.first_outputs();
+        Ok(match network {
+            Network::Int8 { fwfm, .. } => Context::Integer {
+                sums: [0; 3],
+                cross: memory.take(candidates * fwfm.embedding.dim)?,
+                begun: memory.take(fwfm.interaction.rank() * fwfm.embedding.dim)?,
+                start: memory.take(outputs)?,
+            },
+            Network::F32 { fwfm, .. } => Context::Real {
+                sum: 0.0,
+                carry: memory.take(fwfm.embedding.dim)?,
+                vectors: memory.take(candidates * fwfm.embedding.dim)?,
+                begun: memory.take(fwfm.interaction.rank() * fwfm.embedding.dim)?,
+                start: memory.take(outputs)?,
+            },
+        })
+    }
+}
+
+/// Fills a [`Context`] with what a row of the context's fields leaves.
 pub(super) struct SetContext<'t, 'm, 'r> {
-    pub(super) split: &'t mut Split<'m>,
+    pub(super) split: &'t Split<'m>,
+    pub(super) context: &'t mut Context<'m>,
     pub(super) row: Row<'r>,
     pub(super) scratch: &'t mut [ScratchBlock],
 }
@@ -28,39 +76,36 @@ impl Task for SetContext<'_, '_, '_> {
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> Self::Output {
-        let SetContext { split, row, scratch } = self;
-        match split {
-            Split::Integer { context, layers, cross_weights, sums, cross, begun, start, .. } => {
-                let dim = context.embedding.dim;
-                let mut scratch = Scratch::new(scratch);
-                let acc = scratch.take::<i32>(dim)?;
-                let num_fields = context.embedding.fields.len();
-                let e = scratch.take::<i8>(stride::<i8>(num_fields * dim))?;
+        let SetContext { split, context: left, row, scratch } = self;
+        let mut memory = Scratch::new(scratch);
+        match (split, left) {
+            (Split::Integer { context, layers, cross_weights, .. }, Context::Integer { sums, cross, begun, start }) => {
+                let (num_fields, dim) = (context.embedding.fields.len(), context.embedding.dim);
+                let (acc, e) = context.carve_vectors(&mut memory, 1)?;
                 let feature_weight = v.run(GatherIntegers { fwfm: context, row, acc, e, small: false })?;
-                let field_vector = match &context.field_vector {
-                    Some(vectors) => vectors.accumulate(v, e),
-                    None => 0,
-                };
-                let pairs = scratch.for_now().take(context.interaction.scratch_len::<V>(num_fields, dim, 1))?;
+                let field_vector = context.field_vectors(v, e);
+                let pairs = context.carve_pairs::<V>(&mut memory, 1)?;
                 let of_pairs = context.interaction.begin(v, e, num_fields, dim, pairs, begun);
                 *sums = [feature_weight, field_vector, of_pairs];
                 cross_int8(&e[..num_fields * dim], cross_weights, dim, cross);
                 match layers {
                     SplitLayers::None => (),
-                    SplitLayers::Static(first, _) => {
+                    SplitLayers::Static((first, _)) => {
                         start.copy_from_slice(first.biases);
-                        begin_int8(v, *first, e, &mut scratch, start)?;
+                        begin_int8(v, *first, e, &mut memory, start)?;
                     }
-                    SplitLayers::Dynamic(first, _) => {
+                    SplitLayers::Dynamic((first, _)) => {
                         start.fill(0);
-                        begin_int8(v, *first, e, &mut scratch, start)?;
+                        begin_int8(v, *first, e, &mut memory, start)?;
                     }
                 }
             }
-            Split::Real { context, mlp, bias, cross_weights, sum, carry, vectors, begun, start, candidate } => {
+            (
+                Split::Real { context, candidate, cross_weights, mlp, bias },
+                Context::Real { sum, carry, vectors, begun, start },
+            ) => {
                 let (num_fields, dim) = (context.embedding.fields.len(), context.embedding.dim);
-                let mut scratch = Scratch::new(scratch);
-                let e = scratch.take::<f32>(stride::<f32>(num_fields * dim))?;
+                let e = memory.take::<f32>(stride::<f32>(num_fields * dim))?;
                 *sum = v.run(GatherReals { fwfm: context, row, sum: *bias, e })?;
                 let own = context.field_vector.map(|vectors| vectors.0);
                 for (n, to) in carry.chunks_mut(LANES).enumerate() {
@@ -76,16 +121,18 @@ impl Task for SetContext<'_, '_, '_> {
                 cross_f32(v, &e[..num_fields * dim], cross_weights, dim, vectors);
                 if let Some((first, _)) = mlp {
                     start.copy_from_slice(first.biases);
-                    let e = &e[..num_fields * dim];
-                    begin_f32(v, *first, e, start);
+                    begin_f32(v, *first, &e[..num_fields * dim], start);
                 }
             }
+            // Both are of one model.
+            (Split::Integer { .. }, Context::Real { .. }) | (Split::Real { .. }, Context::Integer { .. }) => (),
         }
         Ok(())
     }
 }
 
-/// e \[context fields, dim\], r \[context fields, candidate fields\], cross \[candidate fields, dim\]: cross_jd = sum_i r_ij e_id
+/// e \[context fields, dim\], r \[context fields, candidate fields\], cross \[candidate fields, dim\]: cross_jd = sum_i
+/// r_ij e_id
 #[inline(always)]
 fn cross_int8(e: &[i8], r: &[i16], dim: usize, cross: &mut [i32]) {
     cross.fill(0);
@@ -143,7 +190,7 @@ fn begin_int8<V: Vector, B: Copy, M: Copy>(
         }
         Layout::Dsp | Layout::Mve => {
             let read = scratch.take(read_len(first.layout, first.inputs))?;
-            Strips::new(&first, true, e.as_bytes(), read).add_to(start.as_chunks_mut().0);
+            Fours::new(&first, true, e.as_bytes(), read).add_to(start.as_chunks_mut().0);
         }
     }
     Ok(())

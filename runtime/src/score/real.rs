@@ -1,6 +1,6 @@
 //! Scores of f32 mode.
 
-use super::{Score, Turn, in_turn, stride};
+use super::{Batch, Score, in_batches, stride};
 use crate::embedding::{self, Ahead};
 use crate::error::{BatchError, ScoreError};
 
@@ -8,7 +8,7 @@ use crate::kernel::vector::{GROUP, GROUPS, LANES, Task, Vector, WIDE_GROUP};
 use crate::mlp::{Mlp, interleave_rows};
 use crate::network::Fwfm;
 use crate::row::Row;
-use crate::scratch::{Scratch, ScratchBlock, blocks_of};
+use crate::scratch::{Measure, Memory, Scratch, ScratchBlock};
 
 type RealMlp<'m> = Mlp<'m, f32, f32, f32>;
 
@@ -51,17 +51,17 @@ impl Task for Reals<'_, '_> {
     fn run<V: Vector>(self, v: V) -> Self::Output {
         let Reals { model, rows, scores, mut scratch, in_groups } = self;
         let groups = model.mlp.map_or(1, |mlp| mlp.groups::<V>());
-        in_turn(
+        in_batches(
             rows,
             scores,
             if V::WIDE && in_groups { groups * WIDE_GROUP } else { 1 },
             &mut scratch,
             #[inline(always)]
-            |scratch, turn, scores| reals::<V, 1, 1>(v, model, turn, scores, scratch),
+            |scratch, batch, scores| reals::<V, 1, 1>(v, model, batch, scores, scratch),
             #[inline(always)]
-            |scratch, turn, scores| match (V::WIDE, turn.rows.len() > GROUP) {
-                (true, true) => reals::<V, WIDE_GROUP, GROUPS>(v, model, turn, scores, scratch),
-                (true, false) => reals::<V, GROUP, 1>(v, model, turn, scores, scratch),
+            |scratch, batch, scores| match (V::WIDE, batch.rows.len() > GROUP) {
+                (true, true) => reals::<V, WIDE_GROUP, GROUPS>(v, model, batch, scores, scratch),
+                (true, false) => reals::<V, GROUP, 1>(v, model, batch, scores, scratch),
                 // Never called, and not in the program.
                 (false, _) => Ok(()),
             },
@@ -74,30 +74,23 @@ impl Task for Reals<'_, '_> {
 fn reals<V: Vector, const R: usize, const G: usize>(
     v: V,
     model: RealModel<'_>,
-    turn: Turn<'_, '_>,
+    batch: Batch<'_, '_>,
     scores: &mut [Score],
     scratch: &mut [ScratchBlock],
 ) -> Result<(), BatchError> {
     let whole = |error| BatchError { row: 0, error };
     let RealModel { fwfm, mlp, bias, context } = model;
-    let (num_fields, dim) = (fwfm.embedding.fields.len(), fwfm.embedding.dim);
-    let inputs = num_fields * dim;
+    let inputs = fwfm.embedding.inputs();
     let stride = stride::<f32>(inputs);
-    let widest = mlp.map_or(0, |mlp| mlp.widest());
     let tiled = mlp.filter(|mlp| mlp.has_tiles_for::<V>());
-    let Turn { rows, next, is_first } = turn;
+    let Batch { rows, next, is_first } = batch;
     let groups = rows.len().div_ceil(R).clamp(1, G);
-    let mut scratch = Scratch::new(scratch);
-    let e = scratch.take::<f32>(R * stride).map_err(whole)?;
-    let blocks = scratch.take(fwfm.interaction.scratch_len(num_fields, dim, R)).map_err(whole)?;
-    // Of each group the inputs and outputs of a layer, interleaved; or those of a row.
-    let apart = inputs.max(widest);
-    let count = if tiled.is_some() { groups * R * apart } else { widest };
-    let (x, y) = (scratch.take(count).map_err(whole)?, scratch.take(count).map_err(whole)?);
+    let arrays = carve::<V>(&mut Scratch::new(scratch), fwfm, mlp, R, groups).map_err(whole)?;
+    let Arrays { e, pairs, layers: [x, y], apart } = arrays;
     if R == 1 || is_first {
         Ahead::new(&fwfm.embedding, rows, 1).finish(v);
     }
-    let steps = groups * mlp.map_or(0, |mlp| mlp.steps());
+    let steps = groups * mlp.map_or(0, |mlp| mlp.prefetch_steps());
     let mut ahead = Ahead::new(&fwfm.embedding, if R == 1 { &[] } else { next }, steps);
     let (vectors, carry, start) = match &context {
         Some(context) => (Some(context.vectors), context.carry, Some(context.start)),
@@ -111,7 +104,7 @@ fn reals<V: Vector, const R: usize, const G: usize>(
             let gathered = v.run(GatherReals { fwfm, row: *row, sum: sums[r], e });
             sums[r] = gathered.map_err(|error| BatchError { row: group * R + r, error })?;
         }
-        let of_pairs = v.run(PairsOfReals::<R> { fwfm, e, stride, vectors, carry, blocks });
+        let of_pairs = v.run(PairsOfReals::<R> { fwfm, e, stride, vectors, carry, pairs });
         for (sum, of_pairs) in sums.iter_mut().zip(of_pairs) {
             *sum += of_pairs;
         }
@@ -185,7 +178,7 @@ struct PairsOfReals<'t, 'm, const R: usize> {
     stride: usize,
     vectors: Option<&'t [f32]>,
     carry: &'t [f32],
-    blocks: &'t mut [[f32; LANES]],
+    pairs: &'t mut [[f32; LANES]],
 }
 
 impl<const R: usize> Task for PairsOfReals<'_, '_, R> {
@@ -193,24 +186,47 @@ impl<const R: usize> Task for PairsOfReals<'_, '_, R> {
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> [f32; R] {
-        let PairsOfReals { fwfm, e, stride, vectors, carry, blocks } = self;
+        let PairsOfReals { fwfm, e, stride, vectors, carry, pairs } = self;
         let (num_fields, dim) = (fwfm.embedding.fields.len(), fwfm.embedding.dim);
-        fwfm.interaction.of_rows::<V, R>(v, e, stride, num_fields, dim, vectors, carry, blocks)
+        fwfm.interaction.of_rows::<V, R>(v, e, stride, num_fields, dim, vectors, carry, pairs)
     }
 }
 
-/// Blocks that [`reals`] takes for single rows or groups, in the order in which it takes them.
+/// What [`reals`] works in.
+struct Arrays<'s> {
+    /// \[R, stride\]
+    e: &'s mut [f32],
+    pairs: &'s mut [[f32; LANES]],
+    /// Inputs and outputs of a layer: in tiles \[groups, apart, R\], interleaved, in rows \[outputs of the widest
+    /// layer\].
+    layers: [&'s mut [f32]; 2],
+    apart: usize,
+}
+
+#[inline(always)]
+fn carve<'s, V: Vector>(
+    memory: &mut impl Memory<'s>,
+    fwfm: &Fwfm<'_, f32, f32>,
+    mlp: Option<&RealMlp<'_>>,
+    rows: usize,
+    groups: usize,
+) -> Result<Arrays<'s>, ScoreError> {
+    let (num_fields, dim, inputs) = (fwfm.embedding.fields.len(), fwfm.embedding.dim, fwfm.embedding.inputs());
+    let e = memory.take(rows * stride::<f32>(inputs))?;
+    let pairs = memory.take(fwfm.interaction.scratch_len(num_fields, dim, rows))?;
+    let widest = mlp.map_or(0, |mlp| mlp.widest());
+    let apart = inputs.max(widest);
+    let count = if mlp.is_some_and(|mlp| mlp.has_tiles_for::<V>()) { groups * rows * apart } else { widest };
+    Ok(Arrays { e, pairs, layers: [memory.take(count)?, memory.take(count)?], apart })
+}
+
+/// Blocks that [`reals`] takes for single rows or groups.
 #[inline(always)]
 pub(crate) fn real_blocks<V: Vector>(fwfm: &Fwfm<'_, f32, f32>, mlp: Option<&RealMlp<'_>>, in_groups: bool) -> usize {
     let rows = if V::WIDE && in_groups { WIDE_GROUP } else { 1 };
     let groups = if rows > 1 { mlp.map_or(1, |mlp| mlp.groups::<V>()) } else { 1 };
-    let (num_fields, dim) = (fwfm.embedding.fields.len(), fwfm.embedding.dim);
-    let inputs = num_fields * dim;
-    let pairs = blocks_of::<[f32; LANES]>(fwfm.interaction.scratch_len(num_fields, dim, rows));
-    let layers = match mlp {
-        None => 0,
-        Some(mlp) if mlp.has_tiles_for::<V>() => 2 * blocks_of::<f32>(groups * rows * inputs.max(mlp.widest())),
-        Some(mlp) => 2 * blocks_of::<f32>(mlp.widest()),
-    };
-    blocks_of::<f32>(rows * stride::<f32>(inputs)) + pairs + layers
+    Measure::of(
+        #[inline(always)]
+        |memory| carve::<V>(memory, fwfm, mlp, rows, groups),
+    )
 }

@@ -378,7 +378,8 @@ fn put_laid<W, B, M>(
     }
 }
 
-/// An f32 model of all numbers' magnitudes: its logit is the sum of the magnitudes that rounding errors are relative to.
+/// An f32 model of all numbers' magnitudes: its logit is the sum of the magnitudes that rounding errors are relative
+/// to.
 pub(crate) fn magnitudes(mut draft: Draft) -> Draft {
     let Arithmetic::F32 { bias } = draft.arithmetic else { panic!("f32 alone is rounded") };
     draft.arithmetic = Arithmetic::F32 { bias: bias.abs() };

@@ -1,15 +1,16 @@
-//! How far an AUC may be off because its rows are a sample: DeLong, DeLong and Clarke-Pearson 1988 (Biometrics 44), by the mid-ranks
-//! of Sun and Xu 2014 (IEEE Signal Processing Letters 21), in O(n log n).
+//! How far an AUC may be off because its rows are a sample: DeLong, DeLong and Clarke-Pearson 1988 (Biometrics 44), by
+//! the mid-ranks of Sun and Xu 2014 (IEEE Signal Processing Letters 21), in O(n log n).
 //!
-//! Every positive has a share of the negatives that it scores above, every negative one of the positives that score above it, ties
-//! counting one half. The AUC is the mean of either. How much the shares scatter says how much another sample of rows would move the AUC:
+//! Every positive has a share of the negatives that it scores above, every negative one of the positives that score
+//! above it, ties counting one half. The AUC is the mean of either. How much the shares scatter says how much another
+//! sample of rows would move the AUC:
 //!
 //! ```text
 //! variance of the AUC = variance of the positives' shares / positives + variance of the negatives' shares / negatives
 //! ```
 //!
-//! Two models on the same rows err together, so the variance of their difference is that of their shares' differences, row by row: far
-//! less than the sum of the two.
+//! Two models on the same rows err together, so the variance of their difference is that of their shares' differences,
+//! row by row: far less than the sum of the two.
 
 use std::fmt;
 
@@ -76,7 +77,8 @@ impl AucShares {
         Some(AucShares { positives: of_class(1), negatives: of_class(0) })
     }
 
-    /// The shares of the mean AUC of several models on the same rows; `None` of no model, or where the rows differ in number.
+    /// The shares of the mean AUC of several models on the same rows; `None` of no model, or where the rows differ in
+    /// number.
     pub fn mean<'a>(models: impl IntoIterator<Item = &'a AucShares>) -> Option<Self> {
         let mut models = models.into_iter();
         let (mut sum, mut count) = (models.next()?.clone(), 1.0);

@@ -1,16 +1,17 @@
 //! Whether probabilities are those of clicks: of the rows that are predicted 0.1, a tenth should be clicks.
 //!
-//! Rows are sorted by their prediction and divided into [`BINS`] bins of equal mass (Nixon et al. 2019, arXiv:1904.01685). Bins of equal
-//! width (Guo et al. 2017, arXiv:1706.04599) would have nearly all rows in the first, since most click rates are far from one half;
-//! those of equal mass also estimate with less bias (Roelofs et al. 2022, arXiv:2012.08668). With n_b rows in bin b,
+//! Rows are sorted by their prediction and divided into [`BINS`] bins of equal mass (Nixon et al. 2019,
+//! arXiv:1904.01685). Bins of equal width (Guo et al. 2017, arXiv:1706.04599) would have nearly all rows in the first,
+//! since most click rates are far from one half; those of equal mass also estimate with less bias (Roelofs et al. 2022,
+//! arXiv:2012.08668). With n_b rows in bin b,
 //!
 //! ```text
-//! ECE = sum_b n_b / n |mean prediction of b - click rate of b|              expected calibration error (Naeini et al. 2015)
+//! ECE = sum_b n_b / n |mean prediction of b - click rate of b|    expected calibration error (Naeini et al. 2015)
 //! calibration = sum of the predictions / number of clicks                   (He et al. 2014, section 3)
 //! ```
 //!
-//! Rows of equal prediction share a bin, so that no figure depends on the order of rows: the one that the middle of their ranks falls in,
-//! `floor(15 (below + m / 2) / n)` of m such rows above `below` others.
+//! Rows of equal prediction share a bin, so that no figure depends on the order of rows: the one that the middle of
+//! their ranks falls in, `floor(15 (below + m / 2) / n)` of m such rows above `below` others.
 
 use super::observed::Observed;
 use super::scores::{MetricsError, probability, ranking};

@@ -1,13 +1,13 @@
 //! Figures of every group's own ranking, averaged: a user sees the ads of one user alone.
 //!
-//! A group is the rows with one index in a field. Each figure is the expected value over all orders of rows with equal scores, drawn
-//! uniformly, so that neither the order of rows nor a constant score earns anything. With P positives among a group's rows, and ties of m
-//! rows, h of them positive, behind `a` rows of higher scores:
+//! A group is the rows with one index in a field. Each figure is the expected value over all orders of rows with equal
+//! scores, drawn uniformly, so that neither the order of rows nor a constant score earns anything. With P positives
+//! among a group's rows, and ties of m rows, h of them positive, behind `a` rows of higher scores:
 //!
 //! ```text
-//! GAUC    = sum_g rows_g AUC_g / sum_g rows_g                                            (Zhou et al. 2018, arXiv:1706.06978, eq. 8)
+//! GAUC    = sum_g rows_g AUC_g / sum_g rows_g    (Zhou et al. 2018, arXiv:1706.06978, eq. 8)
 //! DCG@k   = sum over ties of h / m sum_{i = a + 1}^{min(a + m, k)} 1 / log2(i + 1)       (McSherry and Najork 2008)
-//! NDCG@k  = DCG@k / sum_{i = 1}^{min(P, k)} 1 / log2(i + 1)                              (Järvelin and Kekäläinen 2002, relevance 0 or 1)
+//! NDCG@k  = DCG@k / sum_{i = 1}^{min(P, k)} 1 / log2(i + 1)    (Järvelin and Kekäläinen 2002, relevance 0 or 1)
 //! RR      = sum_{j = 1}^{m - h + 1} P(j) / (a + j)          of the first ties with h > 0 (Voorhees 1999)
 //!           P(j) = C(m - j, h - 1) / C(m, h)                the first positive among them is their j-th
 //! ```
@@ -180,7 +180,8 @@ impl fmt::Display for Grouped {
         let Grouped { field, groups, rows, one_class, unknown_rows, .. } = self;
         writeln!(
             f,
-            "\nby {field}: {groups} groups of {rows} rows; {one_class} groups of one class left out, and {unknown_rows} rows of \
+            "\nby {field}: {groups} groups of {rows} rows; {one_class} groups of one class left out, and \
+             {unknown_rows} rows of \
              unknown tokens"
         )?;
         let figure = |value: Option<f64>| value.map_or("undefined".to_owned(), |v| format!("{v:.5}"));

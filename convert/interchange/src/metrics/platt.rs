@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! p = sigmoid(a z + b)        a, b = arg min sum_i -t_i ln p_i - (1 - t_i) ln(1 - p_i)
-//! t = (P + 1) / (P + 2) of a positive, 1 / (N + 2) of a negative            P positives, N negatives (Platt 1999, section 2.2)
+//! t = (P + 1) / (P + 2) of a positive, 1 / (N + 2) of a negative    P positives, N negatives (Platt 1999, section 2.2)
 //! ```
 //!
-//! With 0 and 1 in place of the targets `t`, rows that the logits separate would have no minimum, and `a` would grow without end. With
-//! them there is one, and the mean of the targets is still the click rate but for less than `2 / (P n)`, n = P + N, so that a
-//! calibration of 1 is not given up.
+//! With 0 and 1 in place of the targets `t`, rows that the logits separate would have no minimum, and `a` would grow
+//! without end. With them there is one, and the mean of the targets is still the click rate but for less than
+//! `2 / (P n)`, n = P + N, so that a calibration of 1 is not given up.
 //!
-//! The sum is convex; Newton's method finds its minimum, each step halved until the sum falls enough (Lin, Lin and Weng 2007, "A note on
-//! Platt's probabilistic outputs for support vector machines").
+//! The sum is convex; Newton's method finds its minimum, each step halved until the sum falls enough (Lin, Lin and Weng
+//! 2007, "A note on Platt's probabilistic outputs for support vector machines").
 
 use serde::{Deserialize, Serialize};
 
@@ -76,9 +76,10 @@ impl Platt {
         Ok(Some(Platt { scale, bias: bias - scale * mean }))
     }
 
-    /// The correction of a model whose training rows had only the share `rate` of their negatives: with 1 in `1 / rate` of them, odds are
-    /// `1 / rate` times too high, `q = p / (p + (1 - p) / rate)` (He et al. 2014, "Practical lessons from predicting clicks on ads at
-    /// Facebook", section 6.3), which is `z' = z + ln rate`. `None` where `rate` is not in (0, 1].
+    /// The correction of a model whose training rows had only the share `rate` of their negatives: with 1 in `1 / rate`
+    /// of them, odds are `1 / rate` times too high, `q = p / (p + (1 - p) / rate)` (He et al. 2014, "Practical lessons
+    /// from predicting clicks on ads at Facebook", section 6.3), which is `z' = z + ln rate`. `None` where `rate` is
+    /// not in (0, 1].
     pub fn of_negative_rate(rate: f64) -> Option<Self> {
         (rate > 0.0 && rate <= 1.0).then(|| Platt { scale: 1.0, bias: rate.ln() })
     }

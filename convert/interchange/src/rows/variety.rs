@@ -29,14 +29,15 @@ impl fmt::Display for TooAlike {
         }
         write!(
             f,
-            "calibration needs at least {needed} rows that differ; {rows} were given, {distinct} of them distinct: scales that fit \
+            "calibration needs at least {needed} rows that differ; {rows} were given, {distinct} of them distinct: \
+             scales that fit \
              those few would fit no others"
         )
     }
 }
 
-/// Checks that there are [`MIN_ROWS`], and that as many are distinct: or half of all that there can be, where those are few. Gives the
-/// number of distinct rows.
+/// Checks that there are [`MIN_ROWS`], and that as many are distinct: or half of all that there can be, where those are
+/// few. Gives the number of distinct rows.
 ///
 /// # Errors
 /// The numbers of rows and of distinct ones.

@@ -24,8 +24,8 @@ struct Report {
     figures: Option<Figures>,
 }
 
-/// Figures on the rows, which chose scale and bias: others tell how good they are. Where the rows' negatives were thinned out, `after` is
-/// without the correction for it.
+/// Figures on the rows, which chose scale and bias: others tell how good they are. Where the rows' negatives were
+/// thinned out, `after` is without the correction for it.
 #[derive(Debug, Serialize)]
 struct Figures {
     before: Metrics,

@@ -15,8 +15,8 @@ use xsfm_interchange::metrics::platt::{Platt, negative_rate};
     name = "xsfm",
     version,
     after_help = "\
-Rows are an Arrow file (*.arrow, as `xsfm-train prepare` writes it) or a TSV: one row of integer indices per line, a tab between
-fields, `|` inside a bag; `-` reads a TSV from standard input.
+Rows are an Arrow file (*.arrow, as `xsfm-train prepare` writes it) or a TSV: one row of integer indices per line,
+a tab between fields, `|` inside a bag; `-` reads a TSV from standard input.
 
   xsfm pack run/student --rows data/valid.arrow -o student.xsfm
   xsfm inspect student.xsfm
@@ -32,13 +32,13 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Pack a checkpoint folder (config.json, weights.safetensors, schema.json).
     ///
-    /// int8 mode uses the scales of quantisation-aware training where config.json has them; otherwise it calibrates on --rows.
-    /// Dynamic mode needs no rows unless the model has bags, and calibrates on them where they are given.
+    /// int8 mode uses the scales of quantisation-aware training where config.json has them; otherwise it calibrates on
+    /// --rows. Dynamic mode needs no rows unless the model has bags, and calibrates on them where they are given.
     Pack {
         /// Folder that `xsfm-train` wrote.
         checkpoint: PathBuf,
-        /// Rows to calibrate int8 or dynamic mode on, best validation rows; the first 2048 are used. Refused where they do not vary: at least
-        /// 16 must differ.
+        /// Rows to calibrate int8 or dynamic mode on, best validation rows; the first 2048 are used. Refused where they
+        /// do not vary: at least 16 must differ.
         #[arg(long, value_name = "FILE")]
         rows: Option<PathBuf>,
         #[command(flatten)]
@@ -46,8 +46,9 @@ pub(crate) enum Command {
     },
     /// Pack a model trained elsewhere (config.json, weights.safetensors): one of the original Python implementation.
     ///
-    /// Its LR, FM, FwFM, MLP, DeepFM and DeepFwFM are read, with any first-order term and quotient-remainder tables (mult, add, concat).
-    /// Every tensor is read or known to be of no influence; others are an error, and so is a key that contradicts another.
+    /// Its LR, FM, FwFM, MLP, DeepFM and DeepFwFM are read, with any first-order term and quotient-remainder tables
+    /// (mult, add, concat). Every tensor is read or known to be of no influence; others are an error, and so is a key
+    /// that contradicts another.
     Import {
         /// Folder with the state dict and what config.json says of it.
         folder: PathBuf,
@@ -68,7 +69,8 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "N.xsfm")]
         output: PathBuf,
     },
-    /// Write a packed model as code to compile into a program: its bytes, aligned, with the names of the fields and its numbers.
+    /// Write a packed model as code to compile into a program: its bytes, aligned, with the names of the fields and its
+    /// numbers.
     Generate {
         /// Packed model.
         model: PathBuf,
@@ -78,6 +80,9 @@ pub(crate) enum Command {
         /// What names in the code start with, and the files; the model's file name by default.
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
+        /// Fields of a ranker's context, by name: the code then has their numbers, and the memory that a ranker needs.
+        #[arg(long, value_name = "FIELD,…", value_delimiter = ',')]
+        context: Vec<String>,
         /// Folder for NAME.h and NAME.c, or NAME.rs and NAME.xsfm.
         #[arg(short, long, value_name = "DIR")]
         output: PathBuf,
@@ -104,10 +109,12 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Tell whether a model fits a microcontroller, packed for it, and what a score takes there; fails where it does not fit.
+    /// Tell whether a model fits a microcontroller, packed for it, and what a score takes there; fails where it does
+    /// not fit.
     ///
-    /// It is scored by the whole library (Model and Scorer of Rust, or xsfm.h), or in int8 mode by Rust's Int8Model alone, compiled for
-    /// speed or for size: each way has its price in flash, RAM and instructions, and the model fits where one of them does.
+    /// It is scored by the whole library (Model and Scorer of Rust, or xsfm.h), or in int8 mode by Rust's Int8Model
+    /// alone, compiled for speed or for size: each way has its price in flash, RAM and instructions, and the model fits
+    /// where one of them does.
     Analyze {
         /// Packed model.
         model: PathBuf,
@@ -127,7 +134,8 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Compare a packed model with what it was made from: logit errors; AUC, LogLoss, PRAUC, RCE, calibration before and after.
+    /// Compare a packed model with what it was made from: logit errors; AUC, LogLoss, PRAUC, RCE, calibration before
+    /// and after.
     Validate {
         /// Packed model.
         model: PathBuf,
@@ -142,12 +150,13 @@ pub(crate) enum Command {
     },
     /// Measure a packed model on labelled rows: LogLoss, AUC, PRAUC, RCE, calibration; by groups: GAUC, MRR, NDCG.
     Evaluate(EvaluateArguments),
-    /// Scale and shift the logits of a packed model, so that its probabilities are click rates; scoring costs nothing more, and the ranking
-    /// stays.
+    /// Scale and shift the logits of a packed model, so that its probabilities are click rates; scoring costs nothing
+    /// more, and the ranking stays.
     ///
-    /// Scale and bias are those of Platt scaling on --rows, the share of kept negatives is made up for by its logarithm. Where the rows
-    /// have all their negatives, --rows alone makes up for both; where they were thinned out like the training rows, give both. (The scales of
-    /// int8 mode are another matter: `xsfm pack --rows` chooses them.)
+    /// Scale and bias are those of Platt scaling on --rows, the share of kept negatives is made up for by its
+    /// logarithm. Where the rows have all their negatives, --rows alone makes up for both; where they were thinned out
+    /// like the training rows, give both. (The scales of int8 mode are another matter: `xsfm pack --rows` chooses
+    /// them.)
     Calibrate(CalibrateArguments),
     /// Print `logit<TAB>probability` of every row, with as many digits as restore the f32 bits.
     Score {
@@ -175,14 +184,15 @@ pub(crate) struct EvaluateArguments {
     /// Arrow file of rows with labels.
     #[arg(long, value_name = "FILE")]
     pub(crate) rows: PathBuf,
-    /// Also measure the ranking of each group, the rows with one index in this field, such as the user: GAUC, MRR, NDCG.
+    /// Also measure the ranking of each group, the rows with one index in this field, such as the user: GAUC, MRR,
+    /// NDCG.
     #[arg(long, value_name = "FIELD")]
     pub(crate) group_by: Option<String>,
     /// Rows of a group that NDCG counts; several with commas between.
     #[arg(long, value_name = "K", value_delimiter = ',', default_value = "5,10", requires = "group_by")]
     pub(crate) at: Vec<NonZeroUsize>,
-    /// Share of the negatives that the training rows kept: probabilities are corrected by its logarithm before they are measured, on rows
-    /// that have all their negatives. The ranking and --logits stay as they are.
+    /// Share of the negatives that the training rows kept: probabilities are corrected by its logarithm before they are
+    /// measured, on rows that have all their negatives. The ranking and --logits stay as they are.
     #[arg(long, value_name = "SHARE", default_value = "1", value_parser = negative_rate)]
     pub(crate) negative_rate: Platt,
     /// Also draw click rates against predictions.
@@ -249,7 +259,8 @@ pub(crate) struct BenchArguments {
     /// Threads that score at the same time, for the rows per second.
     #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: u32,
-    /// The instructions: portable, sse4.1, avx2, avx-vnni, avx512-vnni, avx512-amx, neon, neon-dotprod, neon-i8mm; the best by default.
+    /// The instructions: portable, sse4.1, avx2, avx-vnni, avx512-vnni, avx512-amx, neon, neon-dotprod, neon-i8mm; the
+    /// best by default.
     #[arg(long, value_name = "B")]
     pub(crate) backend: Option<String>,
     /// Score the layers as they are packed instead of laying them in tiles first.
@@ -268,14 +279,16 @@ pub(crate) struct Output {
     /// Arithmetic of the packed model.
     #[arg(long, value_enum, default_value_t = ModeArgument::Int8)]
     pub(crate) mode: ModeArgument,
-    /// Bits of a number in the tables of int8 and dynamic mode: those of training, or 8. With others than in training, scales are
-    /// found anew.
+    /// Bits of a number in the tables of int8 and dynamic mode: those of training, or 8. With others than in training,
+    /// scales are found anew.
     #[arg(long, value_enum)]
     pub(crate) table_bits: Option<BitsArgument>,
-    /// Replace the field matrix by this many factors: cheaper than one weight per pair where it is well below half the fields.
+    /// Replace the field matrix by this many factors: cheaper than one weight per pair where it is well below half the
+    /// fields.
     #[arg(long, value_name = "K")]
     pub(crate) rank: Option<usize>,
-    /// The CPU that the layers are laid out for. Any CPU reads any file; one packed for it starts faster and takes less memory.
+    /// The CPU that the layers are laid out for. Any CPU reads any file; one packed for it starts faster and takes less
+    /// memory.
     #[arg(long, value_enum, default_value_t = TargetArgument::Neutral)]
     pub(crate) target: TargetArgument,
     /// The packed file.
@@ -292,7 +305,8 @@ pub(crate) enum ModeArgument {
     F32,
     /// Integers from the table to the logit: a quarter of the bytes, the same bits on every CPU.
     Int8,
-    /// As int8, but the outputs of layers get a scale of their own for each row: packs without rows, closer to f32, slower.
+    /// As int8, but the outputs of layers get a scale of their own for each row: packs without rows, closer to f32,
+    /// slower.
     Dynamic,
 }
 

@@ -5,11 +5,18 @@ use std::path::Path;
 use anyhow::bail;
 use xsfm_convert::export::{self, Outputs};
 use xsfm_convert::generate::{self, Language};
+use xsfm_convert::score::field_numbers;
 use xsfm_convert::{Error, input};
 use xsfm_interchange::atomic;
 use xsfm_interchange::output::line;
 
-pub(crate) fn generate(path: &Path, language: Language, name: Option<String>, folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn generate(
+    path: &Path,
+    language: Language,
+    name: Option<String>,
+    context: &[String],
+    folder: &Path,
+) -> anyhow::Result<()> {
     let packed = input::packed(path)?;
     let model = input::load(path, &packed)?;
     let given = name.is_some();
@@ -19,7 +26,7 @@ pub(crate) fn generate(path: &Path, language: Language, name: Option<String>, fo
         let from = if given { "--name".to_owned() } else { path.display().to_string() };
         bail!("{from}: {why}; give one that is, such as --name {usable}");
     }
-    let sources = generate::generate(&packed, &model, &name, language)?;
+    let sources = generate::generate(&packed, &model, &name, language, &field_numbers(&model, context)?)?;
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     for source in sources {
         let path = folder.join(source.name);

@@ -54,7 +54,9 @@ fn run(command: Command) -> anyhow::Result<()> {
             pack::pack(import::load(&folder)?, calibrate.as_deref(), "--calibrate", &output)
         }
         Command::Retarget { model, target, output } => pack::retarget(&model, target.into(), &output),
-        Command::Generate { model, lang, name, output } => export::generate(&model, lang.into(), name, &output),
+        Command::Generate { model, lang, name, context, output } => {
+            export::generate(&model, lang.into(), name, &context, &output)
+        }
         Command::Export { folder, to: Format::Onnx, output, logit_only } => {
             let outputs = if logit_only { Outputs::Logit } else { Outputs::LogitAndProbability };
             export::onnx(&folder, outputs, &output)

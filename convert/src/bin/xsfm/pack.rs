@@ -77,7 +77,8 @@ pub(crate) fn pack(
         (ModeArgument::Int8, None) => {
             let Some(rows) = rows else {
                 bail!(
-                    "int8 mode needs rows to calibrate on: give {rows_option} FILE, or choose --mode dynamic or --mode f32"
+                    "int8 mode needs rows to calibrate on: give {rows_option} FILE, or choose --mode dynamic or \
+                     --mode f32"
                 );
             };
             scales = Some("calibration");
@@ -169,7 +170,8 @@ fn report_packed(
         let (rows, distinct) = (calibration.rows, calibration.distinct_rows);
         writeln!(
             text,
-            "on {rows} rows, {distinct} of them distinct: {error:.6}, {share:.4} of the logits' deviation {deviation:.4}"
+            "on {rows} rows, {distinct} of them distinct: {error:.6}, {share:.4} of the logits' deviation \
+             {deviation:.4}"
         )?;
     }
     if let (Some(rank), Some(error)) = (output.rank, report.rank_error) {

@@ -34,15 +34,16 @@ impl Neon<DOTPROD> {
 
     /// w \[depth\], x \[depth\]: the sums of one tile for one row
     ///
-    /// Four quads at a time, those beyond the last four one by one. Two chains for each sum: products of even and of odd quads.
+    /// Four quads at a time, those beyond the last four one by one. Two chains for each sum: products of even and of
+    /// odd quads.
     #[inline(always)]
     pub(super) fn run_of_sdot(self, w: &[WeightQuads], x: &[Quad]) -> [int32x4_t; 4] {
         let depth = w.len().min(x.len());
         let zero = instruction!(vdupq_n_s32(0));
         let (mut even, mut odd) = ([zero; 4], [zero; 4]);
         let ([a, b, c, d], [e, f, g, h]) = (&mut even, &mut odd);
-        // SAFETY: the token `self` proves that the CPU has `sdot`; 64 bytes of `w` and four of `x` are read for each of `depth`
-        // quads, of which both slices have as many.
+        // SAFETY: the token `self` proves that the CPU has `sdot`; 64 bytes of `w` and four of `x` are read for each of
+        // `depth` quads, of which both slices have as many.
         unsafe {
             asm!(
                 ".arch_extension dotprod",
@@ -103,7 +104,7 @@ impl Neon<DOTPROD> {
         each!(i => vaddq_s32(even[i], odd[i]))
     }
 
-    /// w \[2 pairs\], x \[2 pairs, R\]: the sums of one tile for rows FIRST to FIRST + 3
+    /// w \[2 twos\], x \[2 twos, R\]: the sums of one tile for rows FIRST to FIRST + 3
     #[inline(always)]
     pub(super) fn rows_of_sdot<const R: usize, const FIRST: usize>(
         self,
@@ -111,14 +112,14 @@ impl Neon<DOTPROD> {
         x: &[[[Quad; R]; 2]],
     ) -> FourRows {
         assert!(FIRST + 4 <= R, "four rows of those that there are");
-        let pairs = w.len().min(x.len());
+        let twos = w.len().min(x.len());
         let mut rows = [[instruction!(vdupq_n_s32(0)); 4]; 4];
-        if pairs == 0 {
+        if twos == 0 {
             return rows;
         }
         let [[a0, b0, c0, d0], [a1, b1, c1, d1], [a2, b2, c2, d2], [a3, b3, c3, d3]] = &mut rows;
-        // SAFETY: the token `self` proves that the CPU has `sdot`; for each of `pairs`, of which both slices have as many, 128
-        // bytes of `w` are read and, from row FIRST on, 16 bytes of both quads of `x`, which have R rows.
+        // SAFETY: the token `self` proves that the CPU has `sdot`; for each of `twos`, of which both slices have as
+        // many, 128 bytes of `w` are read and, from row FIRST on, 16 bytes of both quads of `x`, which have R rows.
         unsafe {
             asm!(
                 ".arch_extension dotprod",
@@ -128,7 +129,7 @@ impl Neon<DOTPROD> {
                 "ldp {w2:q}, {w3:q}, [{ws}, #32]",
                 "ldr {x1:q}, [{xs}, #{quad}]",
                 "add {xs}, {xs}, #2 * {quad}",
-                "subs {pairs}, {pairs}, #1",
+                "subs {twos}, {twos}, #1",
                 "sdot {a0:v}.4s, {w0:v}.16b, {x0:v}.4b[0]",
                 "sdot {a1:v}.4s, {w0:v}.16b, {x0:v}.4b[1]",
                 "sdot {a2:v}.4s, {w0:v}.16b, {x0:v}.4b[2]",
@@ -171,7 +172,7 @@ impl Neon<DOTPROD> {
                 a3 = inout(vreg) *a3, b3 = inout(vreg) *b3, c3 = inout(vreg) *c3, d3 = inout(vreg) *d3,
                 ws = inout(reg) w.as_ptr() => _,
                 xs = inout(reg) x.as_flattened().as_ptr().cast::<Quad>().wrapping_add(FIRST) => _,
-                pairs = inout(reg) pairs => _,
+                twos = inout(reg) twos => _,
                 quad = const R * size_of::<Quad>(),
                 x0 = out(vreg) _, x1 = out(vreg) _,
                 w0 = out(vreg) _, w1 = out(vreg) _, w2 = out(vreg) _, w3 = out(vreg) _,

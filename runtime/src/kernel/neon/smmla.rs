@@ -41,7 +41,7 @@ macro_rules! smmla_rows {
 }
 
 impl Neon<I8MM> {
-    /// w \[2 pairs\], x \[2 pairs, R\]: the sums of one tile for rows FIRST to FIRST + 3
+    /// w \[2 twos\], x \[2 twos, R\]: the sums of one tile for rows FIRST to FIRST + 3
     ///
     /// `smmla` takes eight inputs of two rows and of two outputs: two consecutive quads, side by side.
     #[inline(always)]
@@ -51,16 +51,16 @@ impl Neon<I8MM> {
         x: &[[[Quad; R]; 2]],
     ) -> FourRows {
         assert!(FIRST + 4 <= R, "four rows of those that there are");
-        let pairs = w.len().min(x.len());
+        let twos = w.len().min(x.len());
         let zero = instruction!(vdupq_n_s32(0));
-        if pairs == 0 {
+        if twos == 0 {
             return [[zero; 4]; 4];
         }
         // Of rows 0 and 1, and of rows 2 and 3.
         let (mut first, mut second) = ([zero; 8], [zero; 8]);
         let ([a0, a1, a2, a3, a4, a5, a6, a7], [b0, b1, b2, b3, b4, b5, b6, b7]) = (&mut first, &mut second);
-        // SAFETY: the token `self` proves that the CPU has `smmla`; for each of `pairs`, of which both slices have as many, 128
-        // bytes of `w` are read and, from row FIRST on, 16 bytes of both quads of `x`, which have R rows.
+        // SAFETY: the token `self` proves that the CPU has `smmla`; for each of `twos`, of which both slices have as
+        // many, 128 bytes of `w` are read and, from row FIRST on, 16 bytes of both quads of `x`, which have R rows.
         unsafe {
             asm!(
                 ".arch_extension i8mm",
@@ -73,7 +73,7 @@ impl Neon<I8MM> {
                 "ldp {w6:q}, {w7:q}, [{ws}, #96]",
                 "add {xs}, {xs}, #2 * {quad}",
                 "add {ws}, {ws}, #128",
-                "subs {pairs}, {pairs}, #1",
+                "subs {twos}, {twos}, #1",
                 "zip1 {x2:v}.4s, {x0:v}.4s, {x1:v}.4s",
                 "zip2 {x1:v}.4s, {x0:v}.4s, {x1:v}.4s",
                 "zip1 {x0:v}.4s, {w0:v}.4s, {w4:v}.4s",
@@ -99,7 +99,7 @@ impl Neon<I8MM> {
                 b4 = inout(vreg) *b4, b5 = inout(vreg) *b5, b6 = inout(vreg) *b6, b7 = inout(vreg) *b7,
                 ws = inout(reg) w.as_ptr() => _,
                 xs = inout(reg) x.as_flattened().as_ptr().cast::<Quad>().wrapping_add(FIRST) => _,
-                pairs = inout(reg) pairs => _,
+                twos = inout(reg) twos => _,
                 quad = const R * size_of::<Quad>(),
                 x0 = out(vreg) _, x1 = out(vreg) _, x2 = out(vreg) _,
                 w0 = out(vreg) _, w1 = out(vreg) _, w2 = out(vreg) _, w3 = out(vreg) _,

@@ -1,10 +1,11 @@
-//! int8 mode: integers from layer to layer.
+//! int8 mode where hidden layers lie in tiles and the back end has vectors of sixteen: integers from layer to layer,
+//! any number of rows together.
 
-use super::{Layer, Mlp};
+use super::{Input, Layer, Mlp};
+use crate::error::ScoreError;
 use crate::format::layout::tile;
-use crate::kernel::portable;
 use crate::kernel::vector::{Finish, LANES, Prefetch, Quad, RUN, Vector, is_matrix, layer_int8, place, widen_i8};
-use crate::run::{run, run_mut};
+use crate::scratch::Memory;
 
 /// The sixteen numbers of a tile.
 #[inline(always)]
@@ -12,8 +13,8 @@ pub(super) fn of_tile<T>(numbers: &[T], tile: usize) -> &[T; LANES] {
     &numbers.as_chunks().0[tile]
 }
 
-/// What the sums of a tile need, so that u8 and i8 inputs mean the same: a back end's inputs are shifted by 128 in the first
-/// layer or in all others ([`Vector::UNSIGNED`]), which adds `128 * sum_i w_oi` to each channel or takes it away.
+/// What the sums of a tile need, so that u8 and i8 inputs mean the same: a back end's inputs are shifted by 128 in the
+/// first layer or in all others ([`Vector::UNSIGNED`]), which adds `128 * sum_i w_oi` to each channel or takes it away.
 #[inline(always)]
 pub(crate) fn shifted<V: Vector>(v: V, sums: &[i32], is_first: bool, tile: usize) -> V::I32 {
     if V::UNSIGNED == is_first {
@@ -115,8 +116,8 @@ pub(crate) fn interleave<V: Vector, const R: usize>(e: &[i8], stride: usize, x: 
     }
 }
 
-/// Quads of a layer's inputs as they lie in the scratch: whole tiles of those that a layer before it has written, where they lie in
-/// [runs](place).
+/// Quads of a layer's inputs as they lie in the scratch: whole tiles of those that a layer before it has written, where
+/// they lie in [runs](place).
 #[inline(always)]
 pub(super) fn quads<V: Vector, const R: usize>(inputs: usize, is_first: bool) -> usize {
     let depth = inputs.div_ceil(tile::DEPTH);
@@ -129,31 +130,30 @@ pub(super) fn total<V: Vector>(v: V, lanes: V::I32) -> i64 {
     v.store(lanes).into_iter().map(i64::from).sum()
 }
 
-/// What layers in tiles work in.
-pub(crate) struct TileScratch<'s, const R: usize> {
-    /// \[inputs or outputs / 4\] of the widest layer.
-    pub(crate) x: &'s mut [[Quad; R]],
-    pub(crate) y: &'s mut [[Quad; R]],
-    /// Dynamic mode: \[outputs / 16\] of the widest layer.
-    pub(crate) real: &'s mut [[[f32; LANES]; R]],
-}
-
 impl Mlp<'_, i8, i32, i32> {
-    /// e \[R, stride\]: the accumulators of the output layer, by layers in tiles
-    ///
-    /// `start`: what the sums of the first layer begin with in place of its biases.
+    /// x and y of [`Mlp::tiles`] for so many rows.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments, reason = "a layer's equation and its scratch")]
-    pub(crate) fn tiles<V: Vector, const R: usize>(
+    pub(super) fn carve_tiles<'s>(
+        &self,
+        memory: &mut impl Memory<'s>,
+        inputs: usize,
+        rows: usize,
+    ) -> Result<[&'s mut [Quad]; 2], ScoreError> {
+        let quads = inputs.max(self.widest()).div_ceil(tile::DEPTH);
+        Ok([memory.take(rows * quads)?, memory.take(rows * quads)?])
+    }
+
+    /// x and y \[inputs or outputs / 4 of the widest layer, R\]: the accumulators of the output layer
+    #[inline(always)]
+    pub(super) fn tiles<V: Vector, const R: usize>(
         &self,
         v: V,
-        e: &[i8],
-        stride: usize,
-        start: Option<&[i32]>,
-        scratch: TileScratch<'_, R>,
+        input: Input<'_>,
+        [x, y]: [&mut [Quad]; 2],
         ahead: &mut impl Prefetch,
     ) -> [i64; R] {
-        let TileScratch { mut x, mut y, .. } = scratch;
+        let Input { e, stride, start, .. } = input;
+        let (mut x, mut y) = (x.as_chunks_mut().0, y.as_chunks_mut().0);
         let (hidden, output) = self.split();
         interleave::<V, R>(e, stride, &mut x[..quads::<V, R>(self.layer(0).inputs, true)]);
         for n in 0..hidden {
@@ -179,33 +179,5 @@ impl Mlp<'_, i8, i32, i32> {
             (x, y) = (y, x);
         }
         [0; R]
-    }
-
-    /// e \[num_fields * dim\], h0 and h1 scratch of [`Mlp::widest`]: the accumulator of the output layer, by layers in rows
-    ///
-    /// `start`: what the sums of the first layer begin with in place of its biases.
-    #[inline(always)]
-    pub(crate) fn rows<'s>(&self, e: &[i8], start: Option<&[i32]>, mut h0: &'s mut [u8], mut h1: &'s mut [u8]) -> i64 {
-        let (hidden, output) = self.split();
-        if hidden == 0 {
-            let biases = start.unwrap_or(output.biases);
-            return portable::output_int8(e, output.weights, biases);
-        }
-        let layer = self.layer(0);
-        let mut width = layer.outputs;
-        let biases = start.unwrap_or(layer.biases);
-        portable::layer_int8(e, layer.weights, biases, layer.multipliers, run_mut(h0, 0, width));
-        for n in 1..hidden {
-            let layer = self.layer(n);
-            portable::layer_int8(
-                run(h0, 0, width),
-                layer.weights,
-                layer.biases,
-                layer.multipliers,
-                run_mut(h1, 0, layer.outputs),
-            );
-            (h0, h1, width) = (h1, h0, layer.outputs);
-        }
-        portable::output_int8(run(h0, 0, width), output.weights, output.biases)
     }
 }

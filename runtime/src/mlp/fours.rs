@@ -1,25 +1,28 @@
-//! int8 mode without vectors of sixteen: one row at a time, four outputs together.
+//! int8 mode where hidden layers lie in strips, or in tiles without vectors of sixteen: one row of a batch at a time,
+//! four outputs together.
 //!
-//! [`Layout::Dsp`] and [`Layout::Mve`] are for this. A CPU that a layout is not for reads it weight by weight: slow, the same bits. (Where there
-//! are vector instructions, [`crate::Model::prepare`] lays such layers in tiles.)
+//! [`Layout::Dsp`] and [`Layout::Mve`] are for this. A CPU that a layout is not for reads it weight by weight: slow,
+//! the same bits. (Where there are vector instructions, [`crate::Model::prepare`] lays such layers in tiles.)
 
 use zerocopy::IntoBytes;
 #[cfg(any(xsfm_dsp, xsfm_mve))]
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use super::{Layer, Mlp};
+use crate::error::ScoreError;
 use crate::format::Layout;
 use crate::format::layout::strip;
 #[cfg(xsfm_dsp)]
 use crate::kernel::dsp;
+#[cfg(all(xsfm_dsp, not(xsfm_mve)))]
+use crate::kernel::dsp_dots::dot_int8;
 #[cfg(xsfm_mve)]
 use crate::kernel::mve;
 #[cfg(not(all(xsfm_dsp, not(xsfm_mve))))]
 use crate::kernel::portable::dot_int8;
-#[cfg(all(xsfm_dsp, not(xsfm_mve)))]
-use crate::kernel::{dsp_dots::dot_int8, vector::TWINS};
 use crate::quant::requantize;
 use crate::run::{run, run_mut};
+use crate::scratch::Memory;
 
 /// A number of each output of a strip.
 type Strip = [i32; strip::OUTPUTS];
@@ -34,51 +37,34 @@ pub(crate) fn read_len(layout: Layout, inputs: usize) -> usize {
 }
 
 impl Mlp<'_, i8, i32, i32> {
-    /// Words of scratch that [`Mlp::strips`] reads inputs from.
-    pub(crate) fn strip_len(&self, inputs: usize) -> usize {
-        read_len(self.layout(), inputs.max(self.widest()))
+    /// read and h of [`Mlp::fours`], for one row or for [twins](crate::kernel::vector::TWINS).
+    #[inline(always)]
+    pub(crate) fn carve_fours<'s>(
+        &self,
+        memory: &mut impl Memory<'s>,
+        inputs: usize,
+        rows: usize,
+    ) -> Result<(&'s mut [u32], &'s mut [u8]), ScoreError> {
+        let widest = self.widest();
+        let read = read_len(self.layout(), inputs.max(widest));
+        Ok((memory.take(rows * read)?, memory.take(rows * widest)?))
     }
 
-    /// e \[num_fields * dim\] and slack, read \[[`Mlp::strip_len`]\], h \[[`Mlp::widest`]\]: the accumulator of the output layer
-    ///
-    /// `start`: what the sums of the first layer begin with in place of its biases.
-    pub(crate) fn strips(&self, e: &[i8], start: Option<&[i32]>, read: &mut [u32], h: &mut [u8]) -> i64 {
+    /// e \[inputs\] and slack, read \[[`read_len`] of the widest layer\], h \[[`Mlp::widest`]\]: the accumulator of the
+    /// output layer
+    pub(crate) fn fours(&self, e: &[i8], start: Option<&[i32]>, (read, h): (&mut [u32], &mut [u8])) -> i64 {
         let (hidden, output) = self.split();
         for n in 0..hidden {
             let layer = self.layer_from(n, start);
             let x = if n == 0 { e.as_bytes() } else { &*h };
-            let strips = Strips::new(&layer, n == 0, x, read);
-            strips.layer(layer.biases.as_chunks().0, layer.multipliers.as_chunks().0, h.as_chunks_mut().0);
+            let fours = Fours::new(&layer, n == 0, x, read);
+            fours.layer(layer.biases.as_chunks().0, layer.multipliers.as_chunks().0, h.as_chunks_mut().0);
         }
         output_of(output, h)
     }
 
-    /// The same of [`TWINS`] rows, with as much of `e`, `read` and `h` for each. [`Layout::Dsp`] alone.
-    #[cfg(all(xsfm_dsp, not(xsfm_mve)))]
-    pub(crate) fn strips_of_two(
-        &self,
-        e: [&[i8]; TWINS],
-        start: Option<&[i32]>,
-        read: &mut [u32],
-        h: [&mut [u8]; TWINS],
-    ) -> [i64; TWINS] {
-        let (hidden, output) = self.split();
-        let [h_a, h_b] = h;
-        let read = <[dsp::Quad<TWINS>]>::mut_from_bytes(read.as_mut_bytes()).unwrap_or_default();
-        for n in 0..hidden {
-            let layer = self.layer_from(n, start);
-            let (x, flip) = if n == 0 { (e.map(IntoBytes::as_bytes), 0x8080_8080) } else { ([&*h_a, &*h_b], 0) };
-            let read = run_mut(read, 0, read_len(Layout::Dsp, layer.inputs) / 2);
-            dsp::read(x, flip, read);
-            let (biases, multipliers) = (layer.biases.as_chunks().0, layer.multipliers.as_chunks().0);
-            let y = [h_a.as_chunks_mut().0, h_b.as_chunks_mut().0];
-            dsp::layer_of_two(read, in_place(layer.weights), biases, multipliers, y);
-        }
-        [output_of(output, h_a), output_of(output, h_b)]
-    }
-
     /// Layer `n`, where the first begins with `start`.
-    fn layer_from<'a>(&'a self, n: usize, start: Option<&'a [i32]>) -> Layer<'a, i8, i32, i32> {
+    pub(super) fn layer_from<'a>(&'a self, n: usize, start: Option<&'a [i32]>) -> Layer<'a, i8, i32, i32> {
         let layer = self.layer(n);
         match start {
             Some(biases) if n == 0 => Layer { biases, ..layer },
@@ -88,12 +74,12 @@ impl Mlp<'_, i8, i32, i32> {
 }
 
 /// The accumulator of the output layer.
-fn output_of(output: Layer<'_, i8, i32, i32>, h: &[u8]) -> i64 {
+pub(super) fn output_of(output: Layer<'_, i8, i32, i32>, h: &[u8]) -> i64 {
     i64::from(output.biases.first().copied().unwrap_or(0) + dot_int8(run(h, 0, output.inputs), output.weights))
 }
 
 /// A layer's sums, four at a time.
-pub(crate) struct Strips<'a> {
+pub(crate) struct Fours<'a> {
     layout: Layout,
     is_first: bool,
     inputs: usize,
@@ -101,8 +87,9 @@ pub(crate) struct Strips<'a> {
     read: &'a [u32],
 }
 
-impl<'a> Strips<'a> {
-    /// x \[inputs\] and what fills a block: i8 for the first layer and u8 for the others; `read` \[[`read_len`]\] is filled with it.
+impl<'a> Fours<'a> {
+    /// x \[inputs\] and what fills a block: i8 for the first layer and u8 for the others; `read` \[[`read_len`]\] is
+    /// filled with it.
     pub(crate) fn new<B, M>(layer: &Layer<'a, i8, B, M>, is_first: bool, x: &[u8], read: &'a mut [u32]) -> Self {
         let Layer { inputs, layout, weights, .. } = *layer;
         let read = run_mut(read, 0, read_len(layout, inputs));
@@ -125,7 +112,7 @@ impl<'a> Strips<'a> {
                 }
             }
         }
-        Strips { layout, is_first, inputs, weights, read }
+        Fours { layout, is_first, inputs, weights, read }
     }
 
     /// y\[o\] = clamp(requantize(acc_o + bias\[o\], multiplier\[o\]), 0, 255)
@@ -189,6 +176,8 @@ impl<'a> Strips<'a> {
 
 /// The numbers as whole words or vectors: none are left over, and the loader has seen that weights are aligned.
 #[cfg(any(xsfm_dsp, xsfm_mve))]
-fn in_place<T: FromBytes + Immutable + KnownLayout>(numbers: &(impl IntoBytes + Immutable + ?Sized)) -> &[T] {
+pub(super) fn in_place<T: FromBytes + Immutable + KnownLayout>(
+    numbers: &(impl IntoBytes + Immutable + ?Sized),
+) -> &[T] {
     <[T]>::ref_from_bytes(numbers.as_bytes()).unwrap_or_default()
 }

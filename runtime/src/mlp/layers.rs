@@ -1,0 +1,127 @@
+//! The layers of int8 and dynamic mode, and the sequence that computes them.
+//!
+//! It depends on the file's layout and on the back end, and both are fixed when a model is loaded.
+
+use super::{Input, Mlp};
+use crate::error::ScoreError;
+use crate::format::{Layout, Term};
+use crate::kernel::vector::{GROUP, MATRIX_OUTPUTS, Prefetch, TWINS, Vector, WIDE_GROUP};
+use crate::quant::steps_of;
+use crate::scratch::{Memory, Scratch};
+
+/// The MLP of int8 mode, with layer outputs whose scales are in the file, or of dynamic mode, with a scale for each
+/// row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Layers<'a> {
+    None,
+    Static(Mlp<'a, i8, i32, i32>),
+    Dynamic(Mlp<'a, i8, f32, f32>),
+}
+
+impl Layers<'_> {
+    /// Rows that go through the layers together, at most; of a microcontroller's layers whether or not this is one, for
+    /// a host states the scratch of others.
+    #[inline(always)]
+    pub(crate) fn rows_together<V: Vector>(&self) -> usize {
+        match self {
+            _ if V::MATRIX && self.widest() >= MATRIX_OUTPUTS => WIDE_GROUP,
+            _ if V::WIDE => GROUP,
+            Layers::Static(mlp) if mlp.layout() == Layout::Dsp => TWINS,
+            _ => 1,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn prefetch_steps(&self) -> usize {
+        match self {
+            Layers::None => 0,
+            Layers::Static(mlp) => mlp.prefetch_steps(),
+            Layers::Dynamic(mlp) => mlp.prefetch_steps(),
+        }
+    }
+
+    #[inline(always)]
+    fn widest(&self) -> usize {
+        match self {
+            Layers::None => 0,
+            Layers::Static(mlp) => mlp.widest(),
+            Layers::Dynamic(mlp) => mlp.widest(),
+        }
+    }
+
+    /// Takes what [`Layers::steps`] works in, for so many rows.
+    #[inline(always)]
+    pub(crate) fn carve<'s, V: Vector>(
+        &self,
+        memory: &mut impl Memory<'s>,
+        inputs: usize,
+        rows: usize,
+    ) -> Result<(), ScoreError> {
+        match self {
+            Layers::None => Ok(()),
+            Layers::Static(mlp) if mlp.has_tiles_for::<V>() => mlp.carve_tiles(memory, inputs, rows).map(drop),
+            Layers::Static(mlp) if mlp.layout() == Layout::Rows => mlp.carve_rows(memory).map(drop),
+            Layers::Static(mlp) => mlp.carve_fours(memory, inputs, if rows == TWINS { TWINS } else { 1 }).map(drop),
+            Layers::Dynamic(mlp) if mlp.has_tiles_for::<V>() => mlp.carve_dynamic_tiles(memory, inputs, rows).map(drop),
+            Layers::Dynamic(mlp) => mlp.carve_dynamic_rows(memory).map(drop),
+        }
+    }
+
+    /// What the layers add to the logits of R rows, in its steps.
+    #[inline(always)]
+    pub(crate) fn steps<V: Vector, const R: usize>(
+        &self,
+        v: V,
+        input: Input<'_>,
+        term: Term,
+        memory: &mut Scratch<'_>,
+        ahead: &mut impl Prefetch,
+    ) -> Result<[i64; R], ScoreError> {
+        let mut steps = [0; R];
+        match self {
+            Layers::None => (),
+            // The sequences of single rows are not in the program twice: see [`Layers::rows_together`].
+            #[cfg(all(xsfm_dsp, not(xsfm_mve)))]
+            _ if R == TWINS => {
+                if let Layers::Static(mlp) = self {
+                    let sums = mlp.twins(input, mlp.carve_fours(memory, input.inputs, TWINS)?);
+                    steps.copy_from_slice(&sums.map(|sum| term.steps(sum)));
+                }
+            }
+            Layers::Static(mlp) => {
+                let mut sums = [0; R];
+                if mlp.has_tiles_for::<V>() {
+                    sums = mlp.tiles(v, input, mlp.carve_tiles(memory, input.inputs, R)?, ahead);
+                } else if mlp.layout() == Layout::Rows {
+                    let [h0, h1] = mlp.carve_rows(memory)?;
+                    for (sum, e) in sums.iter_mut().zip(input.rows()) {
+                        *sum = mlp.rows(&e[..input.inputs], input.start, [h0, h1]);
+                    }
+                } else {
+                    let (read, h) = mlp.carve_fours(memory, input.inputs, 1)?;
+                    for (sum, e) in sums.iter_mut().zip(input.rows()) {
+                        *sum = mlp.fours(e, input.start, (read, h));
+                    }
+                }
+                for (steps, sum) in steps.iter_mut().zip(sums) {
+                    *steps = term.steps(sum);
+                }
+            }
+            Layers::Dynamic(mlp) => {
+                let mut outputs = [0.0; R];
+                if mlp.has_tiles_for::<V>() {
+                    outputs = mlp.dynamic_tiles(v, input, mlp.carve_dynamic_tiles(memory, input.inputs, R)?, ahead);
+                } else {
+                    let (h, real) = mlp.carve_dynamic_rows(memory)?;
+                    for (output, e) in outputs.iter_mut().zip(input.rows()) {
+                        *output = mlp.dynamic_rows(&e[..input.inputs], input.start, (h, real));
+                    }
+                }
+                for (steps, output) in steps.iter_mut().zip(outputs) {
+                    *steps = steps_of(output);
+                }
+            }
+        }
+        Ok(steps)
+    }
+}
