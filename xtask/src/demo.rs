@@ -177,7 +177,7 @@ impl Demo<'_> {
         Ok(vec![
             self.pack("teacher f32", "teacher", "f32")?,
             self.pack("student f32", "student-f32", "f32")?,
-            self.pack("student int8 + QR", "student-int8", "int8")?,
+            self.pack("student int8, 4-bit tables", "student-int8", "int8")?,
         ])
     }
 
@@ -242,13 +242,13 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<18}  {:>12}  {:>8}  {:>7}  {:>6}  {:>6}  {:>13}",
+            "{:<26}  {:>12}  {:>8}  {:>7}  {:>6}  {:>6}  {:>13}",
             "model", "packed bytes", "test AUC", "LogLoss", "PRAUC", "RCE %", "ns per sample"
         )?;
         for m in &self.models {
             writeln!(
                 f,
-                "{:<18}  {:>12}  {:>8.4}  {:>7.4}  {:>6.4}  {:>6.2}  {:>13.0}",
+                "{:<26}  {:>12}  {:>8.4}  {:>7.4}  {:>6.4}  {:>6.2}  {:>13.0}",
                 m.model, m.packed_bytes, m.test_auc, m.test_log_loss, m.test_prauc, m.test_rce, m.ns_per_sample
             )?;
         }

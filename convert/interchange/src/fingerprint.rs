@@ -82,7 +82,8 @@ impl FromStr for Vocabulary {
     }
 }
 
-/// The fingerprint of the rows of one file: labels, weights and indices, in their order, however they are divided in blocks.
+/// The fingerprint of the rows of one file: labels, weights and indices, in their order, however they are divided in
+/// blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Rows(u64);

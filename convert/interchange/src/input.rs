@@ -1,4 +1,5 @@
-//! What files of raw rows are and how their columns are read: kept in `schema.json`, so that rows of another day become the same indices.
+//! What files of raw rows are and how their columns are read: kept in `schema.json`, so that rows of another day become
+//! the same indices.
 
 use serde::{Deserialize, Serialize};
 

@@ -26,7 +26,7 @@ pub struct Training {
     #[serde(skip_serializing_if = "is_default::<_, 1>")]
     pub evaluations: u64,
     /// Stop after this many evaluations without a better figure on the validation rows; the best is kept
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 6)]
     pub patience: u64,
     /// The figure on the validation rows that says which epoch is best: AUC for ranking, LogLoss where probabilities
     /// matter
