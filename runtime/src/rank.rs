@@ -59,9 +59,7 @@ impl<'m> SplitModel<'m> {
         let fields = Fields::new(model.num_fields(), fields)?;
         check_room(split_blocks(model, fields), memory)?;
         let split = split(&model.network, fields, &mut Scratch::new(memory))?;
-        // Without vectors two rows go together at most, and need no other order of weights.
-        let in_groups = model.is_prepared() || model.backend() == Backend::Portable;
-        Ok(SplitModel { model: *model, split, candidates: fields.len(false), in_groups })
+        Ok(SplitModel { model: *model, split, candidates: fields.len(false), in_groups: goes_in_groups(model) })
     }
 
     /// Blocks of memory that [`Ranker::with_split`] needs.
@@ -70,8 +68,15 @@ impl<'m> SplitModel<'m> {
     }
 }
 
+// The split that is measured leaves the stack before the one that is kept comes.
+#[inline(never)]
 fn split_blocks(model: &Model<'_>, fields: Fields) -> usize {
     Measure::of(|memory| split(&model.network, fields, memory))
+}
+
+/// Without vectors two rows go together at most, and need no other order of weights.
+fn goes_in_groups(model: &Model<'_>) -> bool {
+    model.is_prepared() || model.backend() == Backend::Portable
 }
 
 /// What a ranker needs whose candidates have so many fields.
@@ -147,7 +152,13 @@ impl<'m> Ranker<'m> {
         check_room(Self::blocks(model, context_fields)?, memory)?;
         let fields = Fields::new(model.num_fields(), context_fields)?;
         let (own, shared) = memory.split_at_mut(ranker_blocks(model, fields.len(false)));
-        Self::with_split(&SplitModel::new(model, context_fields, shared)?, own)
+        // Not by way of a split model, which would be on the stack once more: hundreds of bytes of a microcontroller's.
+        let split = split(&model.network, fields, &mut Scratch::new(shared))?;
+        let (scratch, memory) = own.split_at_mut(model.batch_scratch_blocks());
+        let candidates = fields.len(false);
+        let context = Context::carve(&model.network, candidates, &mut Scratch::new(memory))?;
+        let split = SplitModel { model: *model, split, candidates, in_groups: goes_in_groups(model) };
+        Ok(Ranker { split, context, has_context: false, scratch })
     }
 
     /// A ranker of a model that was split before, with memory for its contexts and scores: at least

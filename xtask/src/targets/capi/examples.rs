@@ -254,6 +254,8 @@ impl Subject {
 /// Scores the rows of a file.
 const GENERATED_MAIN: &str = r#"mod student;
 
+use std::fs;
+
 use xsfm_runtime::{Backend, Model, Row, Scorer, ScratchBlock};
 
 fn main() {
