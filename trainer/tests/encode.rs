@@ -1,4 +1,5 @@
-//! `xsfm-train encode`: the same rows by the same schema are the same bytes; new tokens are counted, and nothing is guessed.
+//! `xsfm-train encode`: the same rows by the same schema are the same bytes; new tokens are counted, and nothing is
+//! guessed.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 #[path = "common/raw.rs"]

@@ -10,8 +10,9 @@
 //! | ECE, calibration | distance of predictions from click rates, in bins; their ratio: see [`calibration`] |
 //! | GAUC, NDCG, MRR | of every group's ranking, averaged: see [`grouped`] |
 //!
-//! Where rows have weights, a row of weight w counts as w rows of weight 1 do: in every mean, in every pair of AUC (by the product of both
-//! weights), in every bin. Standard errors are absent then: weights say how much a row counts, not how many were drawn.
+//! Where rows have weights, a row of weight w counts as w rows of weight 1 do: in every mean, in every pair of AUC (by
+//! the product of both weights), in every bin. Standard errors are absent then: weights say how much a row counts, not
+//! how many were drawn.
 
 pub mod auc;
 pub mod calibration;

@@ -1,7 +1,8 @@
 //! How real numbers become the integers of int8 mode: the equations of `docs/quantization.md`, once.
 //!
 //! `convert` quantises with these functions; quantisation-aware training simulates them. All arithmetic is f64 and
-//! element by element, in the written order, so that two programs agree to the bit. [`parts`] has what the parts of a model need.
+//! element by element, in the written order, so that two programs agree to the bit. [`parts`] has what the parts of a
+//! model need.
 
 pub mod parts;
 

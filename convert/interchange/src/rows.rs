@@ -2,11 +2,12 @@
 //!
 //! | file | reader | writer |
 //! |---|---|---|
-//! | Arrow IPC file: `label` UInt8 and `sample_weight` Float32, where rows have them, then per field UInt32, or List of UInt32 for a bag | [`RowsReader`] | [`RowsWriter`] |
+//! | Arrow: `label` UInt8, `sample_weight` Float32, then UInt32, or List of UInt32 | [`RowsReader`] | [`RowsWriter`] |
 //! | TSV: one row per line, a tab between fields, a bar inside a bag, no label | [`TsvReader`] | [`write_tsv_row`] |
 //!
-//! An Arrow file says which vocabulary its indices mean (`xsfm.vocabulary` in the metadata of its schema), and which
-//! rows they are (`xsfm.rows` in the metadata of its footer): [`fingerprint`](crate::fingerprint).
+//! An Arrow file has label and weight where rows have them, then a column for each field, lists for a bag. It says
+//! which vocabulary its indices mean (`xsfm.vocabulary` in the metadata of its schema), and which rows they are
+//! (`xsfm.rows` in the metadata of its footer): [`fingerprint`](crate::fingerprint).
 //!
 //! Record batches have at most [`BLOCK_ROWS`] rows and can be read in any order. Index 0 is the out-of-vocabulary row;
 //! a bag has 1 to [`MAX_BAG`] indices.

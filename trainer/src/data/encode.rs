@@ -32,15 +32,15 @@ use super::split::Assigner;
 
 /// Encodes new raw rows with the vocabularies of data that were prepared before.
 ///
-/// The schema says how columns are read and which index each token has; a token that it does not have is index 0, and is
-/// counted by its field. The file can be scored by `xsfm score`, and measured where rows have labels.
+/// The schema says how columns are read and which index each token has; a token that it does not have is index 0, and
+/// is counted by its field. The file can be scored by `xsfm score`, and measured where rows have labels.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// schema.json of the prepared data, or of a checkpoint
     #[arg(long, value_name = "FILE")]
     schema: PathBuf,
-    /// The rows, of the kind that was prepared: a file; or its parts: several files, a folder, or a pattern; of MovieLens
-    /// the folder
+    /// The rows, of the kind that was prepared: a file; or its parts: several files, a folder, or a pattern; of
+    /// MovieLens the folder
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     input: Vec<PathBuf>,
     /// Arrow file to write

@@ -66,7 +66,8 @@ impl Header {
         Ok(Header { path: path.to_owned(), line, text: first.text(0).to_owned(), names })
     }
 
-    /// Finds the columns, the label's where rows have `labels`, by their names; or by position, in a file as wide as its first row.
+    /// Finds the columns, the label's where rows have `labels`, by their names; or by position, in a file as wide as
+    /// its first row.
     ///
     /// # Errors
     /// A column that is not there, or twice, or that is both the label and a field.

@@ -12,8 +12,9 @@
 //!           P(j) = C(m - j, h - 1) / C(m, h)                the first positive among them is their j-th
 //! ```
 //!
-//! NDCG and MRR are means over groups, each counting once. Groups of one class are in no figure: all their orders are equally good. So are
-//! rows with index 0, whose tokens are unknown: they are not of one user. Weights of rows are not counted: a list has its places, one for each row.
+//! NDCG and MRR are means over groups, each counting once. Groups of one class are in no figure: all their orders are
+//! equally good. So are rows with index 0, whose tokens are unknown: they are not of one user. Weights of rows are not
+//! counted: a list has its places, one for each row.
 
 use std::fmt;
 use std::num::NonZeroUsize;

@@ -39,8 +39,8 @@ impl Platt {
     /// Nothing is changed.
     pub const IDENTITY: Platt = Platt { scale: 1.0, bias: 0.0 };
 
-    /// Fits both on rows that the model did not learn; `None` where they have one class, or one logit, which determine neither. P and N
-    /// are what rows weigh, where they have weights.
+    /// Fits both on rows that the model did not learn; `None` where they have one class, or one logit, which determine
+    /// neither. P and N are what rows weigh, where they have weights.
     ///
     /// `rows`, `logits`: `[rows]`.
     ///

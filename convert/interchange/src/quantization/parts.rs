@@ -1,6 +1,8 @@
-//! The integers of a model's parts, from what is largest in them: what packing and quantisation-aware training compute alike.
+//! The integers of a model's parts, from what is largest in them: what packing and quantisation-aware training compute
+//! alike.
 //!
-//! Numbers that are rounded one by one (tables, weights of layers) stay with who has them; here is what they are divided by.
+//! Numbers that are rounded one by one (tables, weights of layers) stay with who has them; here is what they are
+//! divided by.
 
 use super::{
     COEFFICIENT_MAX, Term, WEIGHT_MAX, activation_scale, channel_scale, field_accumulator_scale, field_scale, limit,
@@ -121,8 +123,8 @@ pub struct ActivationScale {
 }
 
 impl LayerScales {
-    /// `largest`, `biases`, `[outputs]`: the largest magnitude among each channel's weights, and its bias; `input_scale`: 1 for the first
-    /// layer, whose weights have the fields' scales folded in.
+    /// `largest`, `biases`, `[outputs]`: the largest magnitude among each channel's weights, and its bias;
+    /// `input_scale`: 1 for the first layer, whose weights have the fields' scales folded in.
     pub fn new(largest: &[f64], biases: &[f64], input_scale: f64) -> Self {
         let channels = largest.iter().zip(biases);
         let weights: Vec<f64> = channels.map(|(&largest, &bias)| channel_scale(largest, bias, input_scale)).collect();

@@ -1,8 +1,8 @@
 //! Encoded rows in an Arrow IPC file.
 //!
-//! Reading does not go through `arrow-ipc`'s array decoder: that one trusts lengths and offsets of the file (it panics on
-//! some malformed files and allocates what they ask for). The layout of our four column types is a few buffers, so they
-//! are read straight into the block, each length checked against the rows and the file first.
+//! Reading does not go through `arrow-ipc`'s array decoder: that one trusts lengths and offsets of the file (it panics
+//! on some malformed files and allocates what they ask for). The layout of our four column types is a few buffers, so
+//! they are read straight into the block, each length checked against the rows and the file first.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -206,8 +206,8 @@ impl RowsReader {
     /// Reads block `i`.
     ///
     /// # Errors
-    /// The block is damaged, has a null, a label other than 0 and 1, a weight that is negative or not finite, an empty or too
-    /// long bag, or an index outside the bounds of [`expecting`](Self::expecting).
+    /// The block is damaged, has a null, a label other than 0 and 1, a weight that is negative or not finite, an empty
+    /// or too long bag, or an index outside the bounds of [`expecting`](Self::expecting).
     pub fn read_block(&mut self, i: usize) -> Result<RowBlock, RowsError> {
         let Some(&place) = self.blocks.get(i) else {
             return Err(self.malformed(format!("block {i} was asked for, but it has {}", self.blocks.len())));
@@ -495,7 +495,8 @@ impl fmt::Debug for RowsWriter {
 }
 
 impl RowsWriter {
-    /// Opens a temporary file beside `path`, for labelled rows of the bounds' columns, whose indices mean its vocabulary.
+    /// Opens a temporary file beside `path`, for labelled rows of the bounds' columns, whose indices mean its
+    /// vocabulary.
     ///
     /// # Errors
     /// Whatever the file system reports; a file without fields.
