@@ -1,6 +1,8 @@
 //! `xsfm-train describe`: what it writes is a description by which the rows can be prepared, and says what it saw.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+#[path = "common/program.rs"]
+mod program;
 #[path = "common/raw.rs"]
 #[allow(dead_code, reason = "each test file uses a part")]
 mod raw;
@@ -8,30 +10,12 @@ mod raw;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
 
+use program::{fail, succeed};
 use tempfile::TempDir;
 use xsfm_interchange::dataset::Dataset;
 use xsfm_interchange::input::{Input, Table};
 use xsfm_interchange::schema::FieldKind::{Bag, Categorical, Numeric};
-
-fn run(folder: &Path, arguments: &str) -> Output {
-    let arguments = arguments.split_whitespace();
-    Command::new(env!("CARGO_BIN_EXE_xsfm-train")).current_dir(folder).args(arguments).output().unwrap()
-}
-
-fn succeed(folder: &Path, arguments: &str) -> String {
-    let output = run(folder, arguments);
-    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn fail(folder: &Path, arguments: &str, expected: &[&str]) {
-    let output = run(folder, arguments);
-    let message = String::from_utf8_lossy(&output.stderr);
-    let is_told = expected.iter().all(|expected| message.contains(expected));
-    assert!(!output.status.success() && is_told && !message.contains("panicked"), "{arguments}: {message}");
-}
 
 /// A click log: names, a time, counts, a bag; what names rows, is constant, or tells the label.
 fn log(delimiter: char, header: bool) -> String {

@@ -2,6 +2,8 @@
 //! guessed.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+#[path = "common/program.rs"]
+mod program;
 #[path = "common/raw.rs"]
 #[allow(dead_code, reason = "each test file uses a part")]
 mod raw;
@@ -9,28 +11,15 @@ mod raw;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
 
+use program::succeed;
 use serde_json::Value;
 use tempfile::TempDir;
 use xsfm_interchange::rows::{Beside, RowBlock, RowsReader};
 
-fn run(folder: &Path, arguments: &str) -> Output {
-    let arguments = arguments.split_whitespace();
-    Command::new(env!("CARGO_BIN_EXE_xsfm-train")).current_dir(folder).args(arguments).output().unwrap()
-}
-
-fn succeed(folder: &Path, arguments: &str) -> String {
-    let output = run(folder, arguments);
-    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
+/// Refused, and nothing written.
 fn fail(folder: &Path, arguments: &str, expected: &[&str]) {
-    let output = run(folder, arguments);
-    let message = String::from_utf8_lossy(&output.stderr);
-    let is_told = expected.iter().all(|expected| message.contains(expected));
-    assert!(!output.status.success() && is_told && !message.contains("panicked"), "{arguments}: {message}");
+    program::fail(folder, arguments, expected);
     assert!(!folder.join("no.arrow").exists(), "{arguments} wrote");
 }
 

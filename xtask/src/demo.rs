@@ -166,7 +166,7 @@ impl Demo<'_> {
         self.train(self.trainer(&["train"]), "teacher", &teacher)?;
         for (student, what) in [
             ("student-f32", "distil a small student from the teacher"),
-            ("student-int8", "the same student with quotient-remainder tables, trained for int8"),
+            ("student-int8", "the same student, its tables in 4 bits, trained for int8"),
         ] {
             command::heading(what);
             let mut distill = self.trainer(&["distill"]);

@@ -31,14 +31,13 @@ pub(super) struct Column {
     largest: f64,
     /// Lists of a Parquet file.
     lists: u64,
-    /// For each separator: values that have it, their tokens, and how many different ones.
+    /// For each separator: values that have it, and how many different tokens are in them.
     separated: [Separated; SEPARATORS.len()],
 }
 
 #[derive(Debug, Default)]
 struct Separated {
     values: u64,
-    tokens: u64,
     different: HashSet<String, RandomState>,
 }
 
@@ -166,7 +165,6 @@ impl Separated {
         let tokens = value.split(separator).filter(|token| !token.is_empty());
         self.values += u64::from(value.contains(separator));
         for token in tokens {
-            self.tokens += 1;
             if self.different.len() < COUNTED && !self.different.contains(token) {
                 self.different.insert(token.to_owned());
             }

@@ -162,8 +162,7 @@ impl Table {
 
     /// A column's name or place, as TOML.
     pub(super) fn shown(&self, name: &str) -> String {
-        self.position(name)
-            .map_or_else(|| toml::Value::String(name.to_owned()).to_string(), |position| position.to_string())
+        self.position(name).map_or_else(|| super::quoted(name), |position| position.to_string())
     }
 }
 
