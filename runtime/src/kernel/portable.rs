@@ -190,12 +190,14 @@ pub(crate) fn output_int8<X: Copy + Into<i32>>(x: &[X], w: &[i8], b: &[i32]) -> 
     b.first().map_or(0, |&b| i64::from(b + dot_int8(x, w)))
 }
 
-/// sum_i x\[i\] * w\[i\]
+/// sum_i x\[i\] * w\[i\], over the shorter of the two
 pub(crate) fn dot_int8<X: Copy + Into<i32>>(x: &[X], w: &[i8]) -> i32 {
     let of = |x: &[X], w: &[i8]| x.iter().zip(w).map(|(&x, &w)| x.into() * i32::from(w)).sum::<i32>();
     // A compiler for microcontrollers unrolls what it is shown; one with vectors knows better.
     if cfg!(any(target_arch = "arm", target_arch = "riscv32")) {
-        let ((x4, x_rest), (w4, w_rest)) = (x.as_chunks::<4>(), w.as_chunks::<4>());
+        // Cut first: the rests of two lengths are not at one place.
+        let both = x.len().min(w.len());
+        let ((x4, x_rest), (w4, w_rest)) = (x[..both].as_chunks::<4>(), w[..both].as_chunks::<4>());
         return x4.iter().zip(w4).map(|(x, w)| of(x, w)).sum::<i32>() + of(x_rest, w_rest);
     }
     of(x, w)

@@ -17,7 +17,7 @@ use xsfm_interchange::output;
 use xsfm_interchange::schema::FieldKind;
 
 use self::column::{Column, Guess};
-use self::table::Table;
+use self::table::{Table, quoted};
 
 /// Looks at a CSV, TSV or Parquet file and writes a description of its columns, to start with.
 ///
@@ -112,11 +112,6 @@ fn field(table: &Table, column: &Column, kind: FieldKind, separator: Option<&str
         writeln!(text, "separator = {}", quoted(separator))?;
     }
     Ok(text)
-}
-
-/// A text, as TOML.
-fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
 }
 
 /// The label's column, and a rule where its values are not 0 and 1.

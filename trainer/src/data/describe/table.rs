@@ -162,8 +162,13 @@ impl Table {
 
     /// A column's name or place, as TOML.
     pub(super) fn shown(&self, name: &str) -> String {
-        self.position(name).map_or_else(|| super::quoted(name), |position| position.to_string())
+        self.position(name).map_or_else(|| quoted(name), |position| position.to_string())
     }
+}
+
+/// A text, as TOML.
+pub(super) fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
 }
 
 /// A value of a row.
