@@ -42,5 +42,6 @@ pub mod score;
 pub mod target;
 mod tensors;
 pub mod validate;
+pub mod vocabulary;
 
 pub use error::Error;

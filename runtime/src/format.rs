@@ -15,6 +15,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 pub mod layout;
 mod manifest;
+pub mod vocabulary;
 
 pub use layout::Layout;
 pub(crate) use manifest::{Head, Reader};
@@ -227,11 +228,21 @@ pub enum SectionKind {
     LowRankFactors = 14,
     /// Low-rank interaction: what the factors' squares add up to for each field, with their signs: i32, f32.
     LowRankDiagonal = 15,
+    /// How raw values become indices: one [`EncoderRecord`](vocabulary::EncoderRecord) per field.
+    Encoders = 128,
+    /// The pilots of the fields' tokens, u8, field after field.
+    Pilots = 129,
+    /// The slots of the fields' tokens, bit by bit, each field's from a byte on, and zeros.
+    Slots = 130,
+    /// The thresholds of the fields' numbers: [`Step`](vocabulary::Step)s, field after field.
+    Steps = 131,
+    /// How files of raw rows are read, as JSON: for programs with files.
+    RawInput = 132,
 }
 
 impl SectionKind {
     /// All kinds that this version knows.
-    pub const ALL: [SectionKind; 15] = [
+    pub const ALL: [SectionKind; 20] = [
         SectionKind::Fields,
         SectionKind::Tables,
         SectionKind::FeatureWeights,
@@ -247,6 +258,11 @@ impl SectionKind {
         SectionKind::LowRankSigns,
         SectionKind::LowRankFactors,
         SectionKind::LowRankDiagonal,
+        SectionKind::Encoders,
+        SectionKind::Pilots,
+        SectionKind::Slots,
+        SectionKind::Steps,
+        SectionKind::RawInput,
     ];
 
     /// The kind with this number.

@@ -31,6 +31,7 @@
 //! | `load`, `network` | bytes | checked views, once |
 //! | [`model`] | bytes | [`Model`]: fields, parts, what they cost |
 //! | [`schema`] | | the fields, by name |
+//! | [`encode`](mod@encode) | raw values | indices, as the training data had them |
 //! | [`row`] | indices | [`Row`] |
 //! | [`embedding`] | indices of a field | its vector |
 //! | `linear`, `interaction`, `mlp` | all vectors | one number each |
@@ -55,6 +56,7 @@
 extern crate no_std_compat as std;
 
 pub mod embedding;
+pub mod encode;
 pub mod error;
 pub mod format;
 mod int8;
@@ -76,6 +78,7 @@ pub mod score;
 mod scorer;
 mod scratch;
 
+pub use encode::{EncodeError, Encoder, Value};
 pub use error::{BatchError, LoadError, ScoreError};
 pub use format::Mode;
 pub use int8::Int8Model;

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use xsfm_convert::generate::Language;
 use xsfm_convert::model::TableBits;
 use xsfm_convert::target::Target;
+use xsfm_convert::vocabulary::FINGERPRINT_BITS;
 use xsfm_interchange::metrics::platt::{Platt, negative_rate};
 
 /// Packs click models into one .xsfm file, and looks at, checks and scores such files.
@@ -291,6 +292,15 @@ pub(crate) struct Output {
     /// memory.
     #[arg(long, value_enum, default_value_t = TargetArgument::Neutral)]
     pub(crate) target: TargetArgument,
+    /// The schema.json whose vocabulary and rules make indices of raw values, to be packed too; of a checkpoint its own.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vocabulary: Option<PathBuf>,
+    /// Leave the vocabulary out: the packed model takes indices alone.
+    #[arg(long, conflicts_with_all = ["vocabulary", "fingerprint_bits"])]
+    pub(crate) without_vocabulary: bool,
+    /// Bits of each token's fingerprint, 0 to 24: one unseen token of 2^BITS is taken for a known one.
+    #[arg(long, value_name = "BITS", default_value_t = FINGERPRINT_BITS)]
+    pub(crate) fingerprint_bits: u8,
     /// The packed file.
     #[arg(short, long, value_name = "M.xsfm")]
     pub(crate) output: PathBuf,

@@ -17,6 +17,7 @@ use clap::Parser;
 use xsfm_convert::analyze::Question;
 use xsfm_convert::export::Outputs;
 use xsfm_convert::{checkpoint, import, input};
+use xsfm_interchange::checkpoint::file::SCHEMA;
 use xsfm_interchange::output::{answered, say};
 
 use cli::{Cli, Command, Format};
@@ -48,10 +49,11 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Pack { checkpoint, rows, output } => {
             rows.as_deref().map_or(Ok(()), |rows| compare_data(rows, &checkpoint))?;
-            pack::pack(checkpoint::load(&checkpoint)?, rows.as_deref(), "--rows", &output)
+            let schema = Some(checkpoint.join(SCHEMA)).filter(|schema| schema.exists());
+            pack::pack(checkpoint::load(&checkpoint)?, rows.as_deref(), "--rows", schema.as_deref(), &output)
         }
         Command::Import { folder, calibrate, output } => {
-            pack::pack(import::load(&folder)?, calibrate.as_deref(), "--calibrate", &output)
+            pack::pack(import::load(&folder)?, calibrate.as_deref(), "--calibrate", None, &output)
         }
         Command::Retarget { model, target, output } => pack::retarget(&model, target.into(), &output),
         Command::Generate { model, lang, name, context, output } => {

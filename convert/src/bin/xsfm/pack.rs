@@ -11,10 +11,11 @@ use xsfm_convert::model::{FloatModel, TableBits};
 use xsfm_convert::pack::{Packed, pack_f32, pack_int8};
 use xsfm_convert::quantize::{quantize_dynamic, quantize_model, scales_of_weights};
 use xsfm_convert::target::{self, Target};
-use xsfm_convert::{Error, input, inspect};
+use xsfm_convert::{Error, input, inspect, vocabulary};
 use xsfm_interchange::output;
 use xsfm_interchange::output::print;
 use xsfm_interchange::rows::Bounds;
+use xsfm_interchange::schema::Schema;
 
 use crate::cli::{BitsArgument, ModeArgument, Output};
 use crate::output::{print_json, progress_bar};
@@ -47,11 +48,13 @@ struct CalibrationReport {
     trials: Vec<Trial>,
 }
 
-/// Packs for the mode, the tables and the CPU that `output` asks for; `rows_option` names the option that gives `rows`.
+/// Packs for the mode, the tables and the CPU that `output` asks for; `rows_option` names the option that gives `rows`,
+/// and `own_schema` is the one beside the model.
 pub(crate) fn pack(
     mut model: FloatModel,
     rows: Option<&Path>,
     rows_option: &str,
+    own_schema: Option<&Path>,
     output: &Output,
 ) -> anyhow::Result<()> {
     let rank_error = output.rank.map(|rank| factorize(&mut model, rank)).transpose()?;
@@ -105,6 +108,14 @@ pub(crate) fn pack(
     };
     let target = Target::from(output.target);
     let packed = if target == Target::Neutral { packed } else { target::retarget(&packed, target)? };
+    let schema = output.vocabulary.as_deref().or(own_schema).filter(|_| !output.without_vocabulary);
+    let packed = match schema {
+        None => packed,
+        Some(path) => {
+            let attached = vocabulary::attach(&packed, &Schema::load(path)?, output.fingerprint_bits);
+            attached.map_err(|error| anyhow!("{}: {error}", path.display()))?
+        }
+    };
     packed.write(&output.output).map_err(Error::io(&output.output))?;
     report_packed(&packed, rank_error, scales, calibration, output)
 }

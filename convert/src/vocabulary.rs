@@ -1,0 +1,291 @@
+//! What raw values mean, in the packed file: rules, tokens and thresholds of a schema, without the tokens' text
+//! (`docs/format.md`, "Raw values").
+
+mod hash;
+
+use xsfm_interchange::bucket::interval;
+use xsfm_interchange::fingerprint::Vocabulary;
+use xsfm_interchange::input::{Input, Keep, TableField};
+use xsfm_interchange::rows::MAX_BAG;
+use xsfm_interchange::schema::{Field, FieldKind, Schema};
+use xsfm_runtime::format::vocabulary::{
+    EncoderRecord, MAX_FINGERPRINT_BITS, MAX_SEPARATOR, SLOTS_SLACK, Step, TokenHash, kind, order,
+};
+use xsfm_runtime::format::{Manifest, SectionKind};
+use xsfm_runtime::{Backend, LoadOptions, Model};
+use zerocopy::FromZeros;
+
+use crate::pack::{FileWriter, PackError, Packed, narrow};
+use crate::target::Source;
+
+/// Bits by which unseen tokens are told, where nobody says: one of 1,024 is taken for another.
+pub const FINGERPRINT_BITS: u8 = 10;
+/// Seeds that are tried for a field's hash. Each fails about once for a million tokens, whose hashes may be equal.
+const ATTEMPTS: u32 = 64;
+/// Between the tokens of a bag where the description of a table does not say.
+const SEPARATOR: &str = "|";
+
+/// Why a file cannot have a vocabulary.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VocabularyError {
+    /// The schema is not the model's.
+    #[error("the schema is not the model's: {what}")]
+    Schema {
+        /// What differs.
+        what: String,
+    },
+    /// More bits than a slot has for a fingerprint.
+    #[error("{found} fingerprint bits, 0 to {MAX_FINGERPRINT_BITS} expected")]
+    FingerprintBits {
+        /// The bits.
+        found: u8,
+    },
+    /// A separator of more bytes than the format has for it.
+    #[error("field {field:?}: separator {separator:?} has more than {MAX_SEPARATOR} bytes")]
+    Separator {
+        /// The field.
+        field: String,
+        /// The separator.
+        separator: String,
+    },
+    /// A numeric field has a token that no number has.
+    #[error("field {field:?}: {token:?} is the token of no number")]
+    Number {
+        /// The field.
+        field: String,
+        /// The token.
+        token: String,
+    },
+    /// A count that the format has no room for, or a file that the runtime refuses.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// What was packed does not give a token its index. Nothing is written then.
+    #[error("field {field:?}: token {token:?} would be encoded as {found}, not as {expected}")]
+    Verify {
+        /// The field.
+        field: String,
+        /// The token.
+        token: String,
+        /// Its index in the schema.
+        expected: u32,
+        /// What the packed file gives.
+        found: u32,
+    },
+}
+
+/// The same model with what raw values mean. What the file had of it before is replaced.
+///
+/// # Errors
+/// [`VocabularyError`].
+pub fn attach(packed: &Packed, schema: &Schema, fingerprint_bits: u8) -> Result<Packed, VocabularyError> {
+    if fingerprint_bits > MAX_FINGERPRINT_BITS {
+        return Err(VocabularyError::FingerprintBits { found: fingerprint_bits });
+    }
+    let model = load(packed)?;
+    let manifest = model.manifest().map_err(PackError::Refused)?;
+    check_fields(&model, &manifest, schema)?;
+    let sections = Sections::of(schema, fingerprint_bits)?;
+    let source = Source { file: packed, manifest: &manifest };
+    let mut file = FileWriter::default();
+    let others = manifest.sections.iter().filter(|section| !SECTIONS.iter().any(|&kind| kind as u8 == section.kind));
+    others.for_each(|section| file.raw(section.kind, source.bytes(section.kind)));
+    file.optional(SectionKind::Encoders, &sections.records);
+    file.optional(SectionKind::Pilots, &sections.pilots);
+    file.optional(SectionKind::Slots, &sections.slots);
+    file.optional(SectionKind::Steps, &sections.steps);
+    if let Some(input) = &schema.input {
+        file.optional(SectionKind::RawInput, &serde_json::to_vec(input).unwrap_or_default());
+    }
+    let vocabulary = Vocabulary::of(schema).to_bytes();
+    let packed = file.write(Manifest { sections: Default::default(), vocabulary: &vocabulary, ..manifest.clone() })?;
+    verify(&packed, schema)?;
+    Ok(packed)
+}
+
+const SECTIONS: [SectionKind; 5] =
+    [SectionKind::Encoders, SectionKind::Pilots, SectionKind::Slots, SectionKind::Steps, SectionKind::RawInput];
+
+fn load(packed: &Packed) -> Result<Model<'_>, PackError> {
+    Model::from_bytes_with(packed, LoadOptions::on(Backend::Portable)).map_err(PackError::Refused)
+}
+
+/// Indices of another schema would be those of other tokens.
+fn check_fields(model: &Model<'_>, manifest: &Manifest<'_>, schema: &Schema) -> Result<(), VocabularyError> {
+    let differs = |what: String| Err(VocabularyError::Schema { what });
+    let (here, there) = (model.num_fields(), schema.fields.len());
+    if here != there {
+        return differs(format!("{there} fields, the model has {here}"));
+    }
+    for (f, (here, there)) in model.fields().zip(&schema.fields).enumerate() {
+        let is_bag = there.kind == FieldKind::Bag;
+        if (here.name, here.features, here.bag) != (&there.name, there.features(), is_bag) {
+            return differs(format!(
+                "field {f} is {:?}, {}, with {} indices; the model's is {:?} with {}",
+                there.name,
+                there.kind.name(),
+                there.features(),
+                here.name,
+                here.features
+            ));
+        }
+    }
+    match Vocabulary::from_bytes(manifest.vocabulary) {
+        Some(trained) if trained != Vocabulary::of(schema) => {
+            differs(format!("its vocabulary is {}, the model's {trained}", Vocabulary::of(schema)))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[derive(Default)]
+struct Sections {
+    records: Vec<EncoderRecord>,
+    pilots: Vec<u8>,
+    slots: Vec<u8>,
+    steps: Vec<Step>,
+}
+
+impl Sections {
+    fn of(schema: &Schema, fingerprint_bits: u8) -> Result<Self, VocabularyError> {
+        let mut sections = Sections::default();
+        for field in &schema.fields {
+            let mut record = rules(field, schema.input.as_ref())?;
+            record.pilots_offset = narrow("pilots of all fields", sections.pilots.len())?.into();
+            record.slots_offset = narrow("bytes of all slots", sections.slots.len())?.into();
+            record.steps_offset = narrow("thresholds of all fields", sections.steps.len())?.into();
+            match field.kind {
+                FieldKind::Numeric => sections.number(field, &mut record)?,
+                FieldKind::Categorical | FieldKind::Bag => sections.tokens(field, fingerprint_bits, &mut record)?,
+            }
+            sections.records.push(record);
+        }
+        if !sections.slots.is_empty() {
+            sections.slots.extend([0; SLOTS_SLACK]);
+        }
+        Ok(sections)
+    }
+
+    /// Thresholds of the intervals that have tokens; numbers between them are unseen ones.
+    fn number(&mut self, field: &Field, record: &mut EncoderRecord) -> Result<(), VocabularyError> {
+        let mut intervals = Vec::new();
+        for (token, index) in field.vocabulary.iter().zip(1_u32..) {
+            if token.is_empty() {
+                record.missing = index.into();
+                continue;
+            }
+            let bad = || VocabularyError::Number { field: field.name.clone(), token: token.clone() };
+            intervals.push((interval(token).ok_or_else(bad)?, index));
+        }
+        intervals.sort_by(|(a, _), (b, _)| a.start.total_cmp(&b.start));
+        let first = self.steps.len();
+        for (n, (range, index)) in intervals.iter().enumerate() {
+            let step = |from: f64, index: u32| Step { from: order(from).into(), index: index.into() };
+            self.steps.push(step(range.start, *index));
+            if intervals.get(n + 1).is_none_or(|(next, _)| next.start > range.end) {
+                self.steps.push(step(range.end, 0));
+            }
+        }
+        record.steps = narrow("thresholds of a field", self.steps.len() - first)?.into();
+        Ok(())
+    }
+
+    fn tokens(
+        &mut self,
+        field: &Field,
+        fingerprint_bits: u8,
+        record: &mut EncoderRecord,
+    ) -> Result<(), VocabularyError> {
+        if field.vocabulary.is_empty() {
+            return Ok(());
+        }
+        record.fingerprint_bits = fingerprint_bits;
+        record.index_bits = (u32::BITS - field.features().saturating_sub(1).leading_zeros()) as u8;
+        let (hashes, found) = (0..ATTEMPTS)
+            .find_map(|attempt| {
+                record.seed = attempt.into();
+                let hashes: Vec<TokenHash> =
+                    field.vocabulary.iter().map(|token| record.hash(token.as_bytes())).collect();
+                let found = hash::find(&hashes, attempt)?;
+                Some((hashes, found))
+            })
+            .ok_or(PackError::TooLarge {
+                what: "tokens whose hashes are to be told apart",
+                found: field.vocabulary.len(),
+                most: u32::MAX as usize,
+            })?;
+        record.buckets = narrow("pilots of a field", found.pilots.len())?.into();
+        record.slots = found.slots.into();
+        let bits = record.slot_bits();
+        let mut slots = vec![0; record.slot_bytes() as usize + SLOTS_SLACK];
+        for (hash, index) in hashes.into_iter().zip(1_u64..) {
+            let value = u64::from(hash.fingerprint(fingerprint_bits)) | index << fingerprint_bits;
+            let at = bits * u64::from(found.slot(hash));
+            let bytes = &mut slots[(at / 8) as usize..][..8];
+            let mut word = [0; 8];
+            word.copy_from_slice(bytes);
+            bytes.copy_from_slice(&(u64::from_le_bytes(word) | value << (at % 8)).to_le_bytes());
+        }
+        slots.truncate(record.slot_bytes() as usize);
+        self.slots.extend(slots);
+        self.pilots.extend(found.pilots);
+        Ok(())
+    }
+}
+
+/// What happens to a field's text before it is looked up.
+fn rules(field: &Field, input: Option<&Input>) -> Result<EncoderRecord, VocabularyError> {
+    let mut record = EncoderRecord::new_zeroed();
+    record.kind = match field.kind {
+        FieldKind::Categorical => kind::TOKEN,
+        FieldKind::Bag => kind::BAG,
+        FieldKind::Numeric => kind::NUMBER,
+    };
+    let of_table = match input {
+        Some(Input::Table(table)) => table.fields.iter().find(|column| column.name == field.name),
+        _ => None,
+    };
+    if let Some(TableField { bytes: Some([from, to]), .. }) = of_table {
+        record.cut_from = narrow("bytes of a value", *from)?.into();
+        record.cut_to = narrow("bytes of a value", *to)?.into();
+    }
+    if field.kind == FieldKind::Bag {
+        let keeps_last = of_table.is_some_and(|column| column.keep == Some(Keep::Last));
+        record.keep_last = keeps_last.into();
+        let most = of_table.and_then(|column| column.max_bag).unwrap_or(MAX_BAG).min(MAX_BAG);
+        record.max_bag = (most as u16).into();
+        let separator = match input {
+            Some(Input::Recsys2020 { .. }) => "\t",
+            _ => of_table.and_then(|column| column.separator.as_deref()).unwrap_or(SEPARATOR),
+        };
+        let bytes = separator.as_bytes();
+        let too_long = || VocabularyError::Separator { field: field.name.clone(), separator: separator.to_owned() };
+        let room = record.separator.get_mut(1..=bytes.len()).ok_or_else(too_long)?;
+        room.copy_from_slice(bytes);
+        record.separator[0] = bytes.len() as u8;
+    }
+    Ok(record)
+}
+
+/// Every token of the vocabulary has its index.
+fn verify(packed: &Packed, schema: &Schema) -> Result<(), VocabularyError> {
+    let model = load(packed)?;
+    let Some(encoder) = model.encoder().map_err(PackError::Refused)? else { return Ok(()) };
+    for (f, field) in schema.fields.iter().enumerate() {
+        if field.kind == FieldKind::Numeric {
+            continue;
+        }
+        for (token, expected) in field.vocabulary.iter().zip(1..) {
+            let found = encoder.index_of(f, token);
+            if found != expected {
+                return Err(VocabularyError::Verify {
+                    field: field.name.clone(),
+                    token: token.clone(),
+                    expected,
+                    found,
+                });
+            }
+        }
+    }
+    Ok(())
+}
