@@ -13,7 +13,7 @@ use xsfm_runtime::format::vocabulary::{
 };
 use xsfm_runtime::format::{Manifest, SectionKind};
 use xsfm_runtime::{Backend, LoadOptions, Model};
-use zerocopy::FromZeros;
+use zerocopy::{FromBytes, FromZeros};
 
 use crate::pack::{FileWriter, PackError, Packed, narrow};
 use crate::target::Source;
@@ -101,6 +101,17 @@ pub fn attach(packed: &Packed, schema: &Schema, fingerprint_bits: u8) -> Result<
     let packed = file.write(Manifest { sections: Default::default(), vocabulary: &vocabulary, ..manifest.clone() })?;
     verify(&packed, schema)?;
     Ok(packed)
+}
+
+/// By field: what its raw values take in the file, rules included; nothing where the file has none.
+pub fn bytes(model: &Model<'_>) -> Vec<u64> {
+    let records = model.section(SectionKind::Encoders).unwrap_or_default();
+    let records = <[EncoderRecord]>::ref_from_bytes(records).unwrap_or_default();
+    let of = |record: &EncoderRecord| {
+        let steps = u64::from(record.steps.get()) * size_of::<Step>() as u64;
+        size_of::<EncoderRecord>() as u64 + u64::from(record.buckets.get()) + record.slot_bytes() + steps
+    };
+    records.iter().map(of).collect()
 }
 
 const SECTIONS: [SectionKind; 5] =
