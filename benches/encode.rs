@@ -9,7 +9,7 @@ use std::time::Instant;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use xsfm_benches::{FEATURES, FULL, model, samples};
 use xsfm_convert::pack::pack_f32;
-use xsfm_convert::vocabulary::{attach, bytes};
+use xsfm_convert::vocabulary::{Options, attach, bytes};
 use xsfm_interchange::bucket::{bucket, values};
 use xsfm_interchange::schema::{Encoder, Field, FieldKind, Schema};
 use xsfm_runtime::{Model, Value};
@@ -23,19 +23,26 @@ const UNSEEN: u32 = 10_000_000;
 fn benches(criterion: &mut Criterion) {
     let schema = schema();
     let base = pack_f32(&model(None, FULL, 1)).expect("the model packs");
-    let begin = Instant::now();
-    let packed = attach(&base, &schema, FINGERPRINT_BITS).expect("the vocabulary packs");
-    let seconds = begin.elapsed().as_secs_f64();
+    let tokens: usize = schema.fields.iter().map(|field| field.vocabulary.len()).sum();
+    let pack = |renumber: bool| {
+        let begin = Instant::now();
+        let options = Options { renumber, fingerprint_bits: FINGERPRINT_BITS };
+        let packed = attach(&base, &schema, options).expect("the vocabulary packs");
+        let seconds = begin.elapsed().as_secs_f64();
+        let bytes: u64 = bytes(&Model::from_bytes(&packed).expect("a model")).iter().sum();
+        let indices = if renumber { "numbered anew" } else { "kept" };
+        let each = bytes as f64 / tokens as f64;
+        println!("{tokens} tokens, indices {indices}: {bytes} bytes, {each:.3} a token; packed in {seconds:.1} s");
+        packed
+    };
+    pack(true);
+    let packed = pack(false);
     let model = Model::from_bytes(&packed).expect("a model");
     let encoder = model.encoder().expect("a vocabulary").expect("a vocabulary");
-    let tokens: usize = schema.fields.iter().map(|field| field.vocabulary.len()).sum();
-    let bytes: u64 = bytes(&model).iter().sum();
     let place = 15;
     let taken = (0..UNSEEN).filter(|n| encoder.index_of(place, &format!("{n:07x}u")) != 0).count();
     println!(
-        "{tokens} tokens: {bytes} bytes, {:.3} a token; packed in {seconds:.1} s\n\
-         {taken} of {UNSEEN} unseen tokens taken for others, {:.3} times 2^-{FINGERPRINT_BITS}",
-        bytes as f64 / tokens as f64,
+        "{taken} of {UNSEEN} unseen tokens taken for others, {:.3} times 2^-{FINGERPRINT_BITS}",
         taken as f64 / f64::from(UNSEEN) * f64::from(1 << FINGERPRINT_BITS),
     );
 

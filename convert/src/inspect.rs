@@ -8,6 +8,8 @@ use xsfm_runtime::embedding::Composition;
 use xsfm_runtime::format::{Arithmetic, Layout, Prefix, SectionKind};
 use xsfm_runtime::{Backend, LoadError, Mode, Model, ScratchBlock};
 
+use crate::vocabulary;
+
 /// Everything that `xsfm inspect` tells.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -62,6 +64,8 @@ pub struct Field {
     pub embedding: String,
     /// Numbers in its tables.
     pub parameters: usize,
+    /// Bytes by which the file makes indices of its raw values; 0 where it takes indices alone.
+    pub vocabulary_bytes: u64,
     /// int8 and dynamic mode: what one step of its vector is worth.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<f32>,
@@ -98,12 +102,14 @@ pub fn inspect(model: &Model<'_>) -> Result<Report, LoadError> {
     let manifest = model.manifest()?;
     let statistics = model.statistics();
     let is_int8 = statistics.mode != Mode::F32;
+    let mut vocabulary_bytes = vocabulary::bytes(model).into_iter();
     let fields = model.fields().map(|field| Field {
         name: field.name.to_owned(),
         features: field.features,
         bag: field.bag,
         embedding: describe(field.composition) + if field.four_bits { ", 4 bits" } else { "" },
         parameters: field.parameters,
+        vocabulary_bytes: vocabulary_bytes.next().unwrap_or(0),
         scale: is_int8.then_some(field.scale),
     });
     let terms = match manifest.arithmetic {
@@ -218,11 +224,19 @@ impl fmt::Display for Report {
         writeln!(f, "multiply-accumulates  {} per row", self.multiply_accumulates)?;
         writeln!(f, "embed_dim             {}", self.embed_dim)?;
         let width = self.fields.iter().map(|field| field.name.chars().count()).max().unwrap_or(0).max("field".len());
-        writeln!(f, "\n{:<width$}  {:>10}  {:>4}  {:>10}  embedding", "field", "features", "bag", "parameters")?;
+        let (features, parameters, vocabulary) = ("features", "parameters", "vocabulary");
+        writeln!(
+            f,
+            "\n{:<width$}  {features:>10}  {:>4}  {parameters:>10}  {vocabulary:>10}  embedding",
+            "field", "bag"
+        )?;
         for field in &self.fields {
             let bag = if field.bag { "yes" } else { "no" };
-            let (name, features, parameters) = (&field.name, field.features, field.parameters);
-            writeln!(f, "{name:<width$}  {features:>10}  {bag:>4}  {parameters:>10}  {}", field.embedding)?;
+            let Field { name, features, parameters, vocabulary_bytes, embedding, .. } = field;
+            writeln!(
+                f,
+                "{name:<width$}  {features:>10}  {bag:>4}  {parameters:>10}  {vocabulary_bytes:>10}  {embedding}"
+            )?;
         }
         writeln!(f, "\n{:<19}  {:>10}  {:>10}  {:>6}", "section", "offset", "bytes", "share")?;
         for section in &self.sections {

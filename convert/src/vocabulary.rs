@@ -11,7 +11,7 @@ use xsfm_interchange::schema::{Field, FieldKind, Schema};
 use xsfm_runtime::format::vocabulary::{
     EncoderRecord, MAX_FINGERPRINT_BITS, MAX_SEPARATOR, SLOTS_SLACK, Step, TokenHash, kind, order,
 };
-use xsfm_runtime::format::{Manifest, SectionKind};
+use xsfm_runtime::format::{Arithmetic, FieldRecord, Manifest, SectionKind, composition};
 use xsfm_runtime::{Backend, LoadOptions, Model};
 use zerocopy::{FromBytes, FromZeros};
 
@@ -74,22 +74,50 @@ pub enum VocabularyError {
     },
 }
 
+/// How a vocabulary is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Bits by which unseen tokens are told, 0 to [`MAX_FINGERPRINT_BITS`].
+    pub fingerprint_bits: u8,
+    /// Whether rows of full tables are numbered anew, as their tokens' slots are, which saves the bits of indices. The
+    /// file then takes raw values, and no rows of indices that were made with the schema.
+    pub renumber: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { fingerprint_bits: FINGERPRINT_BITS, renumber: false }
+    }
+}
+
+/// By field that is numbered anew: the index that was before, of each from 1 on.
+type Orders = Vec<Option<Vec<u32>>>;
+
 /// The same model with what raw values mean. What the file had of it before is replaced.
 ///
 /// # Errors
 /// [`VocabularyError`].
-pub fn attach(packed: &Packed, schema: &Schema, fingerprint_bits: u8) -> Result<Packed, VocabularyError> {
+pub fn attach(packed: &Packed, schema: &Schema, options: Options) -> Result<Packed, VocabularyError> {
+    let fingerprint_bits = options.fingerprint_bits;
     if fingerprint_bits > MAX_FINGERPRINT_BITS {
         return Err(VocabularyError::FingerprintBits { found: fingerprint_bits });
     }
     let model = load(packed)?;
     let manifest = model.manifest().map_err(PackError::Refused)?;
     check_fields(&model, &manifest, schema)?;
-    let sections = Sections::of(schema, fingerprint_bits)?;
     let source = Source { file: packed, manifest: &manifest };
+    let fields = source.numbers::<FieldRecord>(SectionKind::Fields);
+    let (sections, orders) = Sections::of(schema, fields, options)?;
+    let schema = &renumbered(schema, &orders);
     let mut file = FileWriter::default();
-    let others = manifest.sections.iter().filter(|section| !SECTIONS.iter().any(|&kind| kind as u8 == section.kind));
-    others.for_each(|section| file.raw(section.kind, source.bytes(section.kind)));
+    for section in manifest.sections.iter().filter(|s| !SECTIONS.iter().any(|&kind| kind as u8 == s.kind)) {
+        let bytes = source.bytes(section.kind);
+        match SectionKind::from_number(section.kind) {
+            Some(SectionKind::Tables) => file.raw(section.kind, &tables(&manifest, fields, &orders, bytes)),
+            Some(SectionKind::FeatureWeights) => file.raw(section.kind, &weights(&manifest, fields, &orders, bytes)),
+            _ => file.raw(section.kind, bytes),
+        }
+    }
     file.optional(SectionKind::Encoders, &sections.records);
     file.optional(SectionKind::Pilots, &sections.pilots);
     file.optional(SectionKind::Slots, &sections.slots);
@@ -111,7 +139,10 @@ pub fn bytes(model: &Model<'_>) -> Vec<u64> {
         let steps = u64::from(record.steps.get()) * size_of::<Step>() as u64;
         size_of::<EncoderRecord>() as u64 + u64::from(record.buckets.get()) + record.slot_bytes() + steps
     };
-    records.iter().map(of).collect()
+    let moved = |(record, field): (&EncoderRecord, xsfm_runtime::schema::Field<'_>)| {
+        of(record) + 4 * u64::from(record.moved(field.features))
+    };
+    records.iter().zip(model.fields()).map(moved).collect()
 }
 
 const SECTIONS: [SectionKind; 5] =
@@ -158,23 +189,29 @@ struct Sections {
 }
 
 impl Sections {
-    fn of(schema: &Schema, fingerprint_bits: u8) -> Result<Self, VocabularyError> {
-        let mut sections = Sections::default();
-        for field in &schema.fields {
+    fn of(schema: &Schema, records: &[FieldRecord], options: Options) -> Result<(Self, Orders), VocabularyError> {
+        let (mut sections, mut orders) = (Sections::default(), Orders::new());
+        for (field, of_model) in schema.fields.iter().zip(records) {
             let mut record = rules(field, schema.input.as_ref())?;
             record.pilots_offset = narrow("pilots of all fields", sections.pilots.len())?.into();
             record.slots_offset = narrow("bytes of all slots", sections.slots.len())?.into();
             record.steps_offset = narrow("thresholds of all fields", sections.steps.len())?.into();
             match field.kind {
-                FieldKind::Numeric => sections.number(field, &mut record)?,
-                FieldKind::Categorical | FieldKind::Bag => sections.tokens(field, fingerprint_bits, &mut record)?,
+                FieldKind::Numeric => {
+                    sections.number(field, &mut record)?;
+                    orders.push(None);
+                }
+                FieldKind::Categorical | FieldKind::Bag => {
+                    let renumber = options.renumber && of_model.composition == composition::FULL;
+                    orders.push(sections.tokens(field, Options { renumber, ..options }, &mut record)?);
+                }
             }
             sections.records.push(record);
         }
         if !sections.slots.is_empty() {
             sections.slots.extend([0; SLOTS_SLACK]);
         }
-        Ok(sections)
+        Ok((sections, orders))
     }
 
     /// Thresholds of the intervals that have tokens; numbers between them are unseen ones.
@@ -204,14 +241,15 @@ impl Sections {
     fn tokens(
         &mut self,
         field: &Field,
-        fingerprint_bits: u8,
+        Options { fingerprint_bits, renumber }: Options,
         record: &mut EncoderRecord,
-    ) -> Result<(), VocabularyError> {
+    ) -> Result<Option<Vec<u32>>, VocabularyError> {
         if field.vocabulary.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         record.fingerprint_bits = fingerprint_bits;
-        record.index_bits = (u32::BITS - field.features().saturating_sub(1).leading_zeros()) as u8;
+        let tokens = field.features().saturating_sub(1);
+        record.index_bits = if renumber { 0 } else { (u32::BITS - tokens.leading_zeros()) as u8 };
         let (hashes, found) = (0..ATTEMPTS)
             .find_map(|attempt| {
                 record.seed = attempt.into();
@@ -229,8 +267,9 @@ impl Sections {
         record.slots = found.slots.into();
         let bits = record.slot_bits();
         let mut slots = vec![0; record.slot_bytes() as usize + SLOTS_SLACK];
-        for (hash, index) in hashes.into_iter().zip(1_u64..) {
-            let value = u64::from(hash.fingerprint(fingerprint_bits)) | index << fingerprint_bits;
+        for (&hash, index) in hashes.iter().zip(1_u64..) {
+            let index = if renumber { 0 } else { index << fingerprint_bits };
+            let value = u64::from(hash.fingerprint(fingerprint_bits)) | index;
             let at = bits * u64::from(found.slot(hash));
             let bytes = &mut slots[(at / 8) as usize..][..8];
             let mut word = [0; 8];
@@ -239,8 +278,77 @@ impl Sections {
         }
         slots.truncate(record.slot_bytes() as usize);
         self.slots.extend(slots);
+        let order = renumber.then(|| {
+            let slots: Vec<u32> = hashes.iter().map(|&hash| found.slot(hash)).collect();
+            let (order, moved) = number(&slots, found.slots);
+            self.slots.extend(moved.iter().flat_map(|index| index.to_le_bytes()));
+            order
+        });
         self.pilots.extend(found.pilots);
-        Ok(())
+        Ok(order)
+    }
+}
+
+/// Numbers tokens by their slots: what index each from 1 on had before, and the indices of slots that are beyond the
+/// number of tokens, which are the free ones among the others; 0 where such a slot is free itself.
+fn number(slots: &[u32], count: u32) -> (Vec<u32>, Vec<u32>) {
+    let tokens = slots.len();
+    let (mut order, mut moved) = (vec![0; tokens], vec![0; (count as usize).saturating_sub(tokens)]);
+    let of = |slot: &u32| *slot as usize;
+    for (slot, before) in slots.iter().map(of).zip(1..).filter(|(slot, _)| *slot < tokens) {
+        order[slot] = before;
+    }
+    let mut free: Vec<usize> = (0..tokens).rev().filter(|&slot| order[slot] == 0).collect();
+    for (slot, before) in slots.iter().map(of).zip(1..).filter(|(slot, _)| *slot >= tokens) {
+        // As many are free as are beyond.
+        let Some(place) = free.pop() else { break };
+        order[place] = before;
+        moved[slot - tokens] = place as u32 + 1;
+    }
+    (order, moved)
+}
+
+/// The schema whose indices are the packed ones.
+fn renumbered(schema: &Schema, orders: &Orders) -> Schema {
+    let mut schema = schema.clone();
+    for (field, order) in schema.fields.iter_mut().zip(orders) {
+        if let Some(order) = order {
+            field.vocabulary = order.iter().map(|&before| field.vocabulary[before as usize - 1].clone()).collect();
+        }
+    }
+    schema
+}
+
+/// Rows of full tables in their new order.
+fn tables(manifest: &Manifest<'_>, fields: &[FieldRecord], orders: &Orders, bytes: &[u8]) -> Vec<u8> {
+    let mut all = bytes.to_vec();
+    for (field, order) in fields.iter().zip(orders) {
+        let dim = usize::from(manifest.embed_dim);
+        let row = if field.bits == 4 { dim.div_ceil(2) } else { dim } * number_bytes(manifest);
+        permute(&mut all, bytes, field.table_offset.get() as usize * number_bytes(manifest), row, order.as_deref());
+    }
+    all
+}
+
+/// Feature weights in their new order.
+fn weights(manifest: &Manifest<'_>, fields: &[FieldRecord], orders: &Orders, bytes: &[u8]) -> Vec<u8> {
+    let mut all = bytes.to_vec();
+    for (field, order) in fields.iter().zip(orders) {
+        let one = number_bytes(manifest);
+        permute(&mut all, bytes, field.feature_offset.get() as usize * one, one, order.as_deref());
+    }
+    all
+}
+
+fn number_bytes(manifest: &Manifest<'_>) -> usize {
+    if matches!(manifest.arithmetic, Arithmetic::F32 { .. }) { size_of::<f32>() } else { size_of::<i8>() }
+}
+
+/// Rows of `row` bytes from `first` on, but for the first of them, in a new order.
+fn permute(to: &mut [u8], from: &[u8], first: usize, row: usize, order: Option<&[u32]>) {
+    let place = |index: usize| first + index * row..first + (index + 1) * row;
+    for (n, &before) in order.unwrap_or_default().iter().enumerate() {
+        to[place(n + 1)].copy_from_slice(&from[place(before as usize)]);
     }
 }
 

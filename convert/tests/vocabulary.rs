@@ -7,12 +7,14 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use xsfm_convert::model::{FloatField, FloatModel, Table, TableBits};
 use xsfm_convert::pack::{Packed, pack_f32};
-use xsfm_convert::vocabulary::{VocabularyError, attach};
+use xsfm_convert::vocabulary::{Options, VocabularyError, attach, bytes as vocabulary_bytes};
 use xsfm_interchange::bucket::bucket;
 use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, ModelConfig};
 use xsfm_interchange::input::{ColumnName, Input, Keep, Table as RawTable, TableField, TableLabel};
 use xsfm_interchange::schema::{Field, FieldKind, Schema};
-use xsfm_runtime::{EncodeError, Encoder, Model, Value};
+use xsfm_runtime::format::SectionKind;
+use xsfm_runtime::{EncodeError, Encoder, Model, Scorer, ScratchBlock, Value};
+use zerocopy::IntoBytes;
 
 /// The smallest model with these fields.
 fn model_of(schema: &Schema) -> Packed {
@@ -30,7 +32,7 @@ fn model_of(schema: &Schema) -> Packed {
             })
             .collect(),
         embed_dim: 1,
-        feature_weight: false,
+        feature_weight: true,
         field_vector: true,
         interaction: Interaction::None,
         mlp: None,
@@ -38,9 +40,14 @@ fn model_of(schema: &Schema) -> Packed {
         network: None,
         quantization: None,
     };
+    // Each index has numbers of its own.
     let table = |field: &Field| {
         let rows = field.features() as usize;
-        FloatField { tables: vec![Table { rows, columns: 1, values: vec![0.5; rows] }], feature_weights: None }
+        let numbers = |step: f32| (0..rows).map(|row| row as f32 * step).collect();
+        FloatField {
+            tables: vec![Table { rows, columns: 1, values: numbers(0.5) }],
+            feature_weights: Some(numbers(-2.0)),
+        }
     };
     let model = FloatModel {
         bias: 0.0,
@@ -81,6 +88,10 @@ fn tokens(rng: &mut Xoshiro256PlusPlus, count: usize) -> Vec<String> {
     all
 }
 
+fn with(fingerprint_bits: u8) -> Options {
+    Options { fingerprint_bits, ..Options::default() }
+}
+
 fn index(encoder: &Encoder<'_>, field: usize, value: Value<'_>) -> Result<u32, EncodeError> {
     let mut room = [u32::MAX; 1];
     encoder.encode_field(field, &value, &mut room).map(|count| {
@@ -97,7 +108,7 @@ fn every_token_has_its_index_at_every_size() {
         let fields = vec![field("token", FieldKind::Categorical, vocabulary.clone())];
         let schema = schema(fields, None);
         let bits = [0, 1, 8, 10, 24][round % 5];
-        let packed = attach(&model_of(&schema), &schema, bits).unwrap();
+        let packed = attach(&model_of(&schema), &schema, with(bits)).unwrap();
         let model = Model::from_bytes(&packed).unwrap();
         let encoder = model.encoder().unwrap().unwrap();
         for (token, wanted) in vocabulary.iter().zip(1..) {
@@ -117,7 +128,7 @@ fn unseen_tokens_are_taken_for_others_as_rarely_as_stated() {
     let schema = schema(vec![field("token", FieldKind::Categorical, vocabulary)], None);
     let base = model_of(&schema);
     for bits in [4, 8] {
-        let packed = attach(&base, &schema, bits).unwrap();
+        let packed = attach(&base, &schema, with(bits)).unwrap();
         let model = Model::from_bytes(&packed).unwrap();
         let encoder = model.encoder().unwrap().unwrap();
         let unseen = 2_000_000;
@@ -146,7 +157,7 @@ fn numbers_have_the_indices_of_their_buckets() {
     let vocabulary: Vec<String> = all.into_iter().step_by(2).collect();
     let indices: HashMap<String, u32> = vocabulary.iter().cloned().zip(1..).collect();
     let schema = schema(vec![field("number", FieldKind::Numeric, vocabulary)], None);
-    let packed = attach(&model_of(&schema), &schema, 10).unwrap();
+    let packed = attach(&model_of(&schema), &schema, with(10)).unwrap();
     let model = Model::from_bytes(&packed).unwrap();
     let encoder = model.encoder().unwrap().unwrap();
     let mut known = 0;
@@ -207,7 +218,7 @@ fn bags_and_cuts_are_those_of_the_schema() {
         field("genres", FieldKind::Bag, texts(&["Comedy", "Drama"])),
     ];
     let schema = schema(fields, Some(input));
-    let packed = attach(&model_of(&schema), &schema, 24).unwrap();
+    let packed = attach(&model_of(&schema), &schema, with(24)).unwrap();
     let model = Model::from_bytes(&packed).unwrap();
     let encoder = model.encoder().unwrap().unwrap();
     assert_eq!(["year", "history", "genres", "x"].map(|name| encoder.field(name)), [Some(0), Some(1), Some(2), None]);
@@ -230,11 +241,50 @@ fn bags_and_cuts_are_those_of_the_schema() {
     assert_eq!(full.err(), Some(EncodeError::Room { needed: 4, found: 3 }));
 }
 
+/// Rows of tables in another order: the same scores of raw values, and other indices.
+#[test]
+fn tables_that_are_numbered_anew_give_the_same_scores() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(4);
+    for count in [1, 2, 30, 99, 101, 5000] {
+        let vocabulary = tokens(&mut rng, count);
+        let fields = vec![
+            field("token", FieldKind::Categorical, vocabulary.clone()),
+            field("number", FieldKind::Numeric, (1..40).map(|b| format!("b{b}")).collect()),
+            field("bag", FieldKind::Bag, tokens(&mut rng, count / 2)),
+        ];
+        let schema = schema(fields, None);
+        let base = model_of(&schema);
+        let files = [false, true].map(|renumber| Options { renumber, fingerprint_bits: 24 });
+        let files = files.map(|options| attach(&base, &schema, options).unwrap());
+        let models = files.each_ref().map(|file| Model::from_bytes(file).unwrap());
+        let encoders = models.each_ref().map(|model| model.encoder().unwrap().unwrap());
+        let mut scratch = [ScratchBlock::ZERO; 64];
+        let mut differ = 0;
+        for token in vocabulary.iter().map(String::as_str).chain(["unseen"]) {
+            let bag = [token, "x", schema.fields[2].vocabulary.first().map_or("", String::as_str)];
+            let values = [Value::Text(token), Value::Integer(77), Value::Tokens(&bag)];
+            let [kept, anew] = [0, 1].map(|n| {
+                let (mut indices, mut offsets) = ([0; 8], [0; 4]);
+                let row = encoders[n].encode(&values, &mut indices, &mut offsets).unwrap();
+                let score = Scorer::new(&models[n], &mut scratch).unwrap().score(row).unwrap();
+                (indices, score.logit.to_bits())
+            });
+            assert_eq!(kept.1, anew.1, "{token:?} of {count}");
+            differ += usize::from(kept.0 != anew.0);
+        }
+        assert!(count < 30 || differ > count / 2, "{differ} of {count}");
+        let bytes = |model: &Model<'_>| vocabulary_bytes(model)[0];
+        assert!(count < 5000 || bytes(&models[1]) + 5000 < bytes(&models[0]), "an index takes 13 bits of these");
+        let stated = |model: &Model<'_>| model.manifest().unwrap().vocabulary.to_vec();
+        assert!(count < 30 || stated(&models[0]) != stated(&models[1]), "rows of the old indices are refused");
+    }
+}
+
 #[test]
 fn other_schemas_are_refused() {
     let tokens = |tokens: &[&str]| tokens.iter().map(|token| (*token).to_owned()).collect::<Vec<_>>();
     let here = schema(vec![field("a", FieldKind::Categorical, tokens(&["x", "y"]))], None);
-    let packed = attach(&model_of(&here), &here, 10).unwrap();
+    let packed = attach(&model_of(&here), &here, with(10)).unwrap();
     let others = [
         schema(vec![field("b", FieldKind::Categorical, tokens(&["x", "y"]))], None),
         schema(vec![field("a", FieldKind::Categorical, tokens(&["x"]))], None),
@@ -243,9 +293,69 @@ fn other_schemas_are_refused() {
         schema(vec![field("a", FieldKind::Categorical, tokens(&["y", "x"]))], None),
     ];
     for other in others {
-        let refused = attach(&packed, &other, 10);
+        let refused = attach(&packed, &other, with(10));
         assert!(matches!(refused, Err(VocabularyError::Schema { .. })), "{:?}", refused.err());
     }
-    assert!(matches!(attach(&packed, &here, 25), Err(VocabularyError::FingerprintBits { found: 25 })));
-    assert_eq!(*attach(&packed, &here, 10).unwrap(), *packed, "what it had is replaced");
+    assert!(matches!(attach(&packed, &here, with(25)), Err(VocabularyError::FingerprintBits { found: 25 })));
+    assert_eq!(*attach(&packed, &here, with(10)).unwrap(), *packed, "what it had is replaced");
+}
+
+/// Any bytes in the sections: an error, or indices that the model has.
+#[test]
+fn hostile_vocabularies_are_errors_or_indices() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
+    let vocabulary = tokens(&mut rng, 300);
+    let fields = vec![
+        field("token", FieldKind::Categorical, vocabulary.clone()),
+        field("bag", FieldKind::Bag, vocabulary[..20].to_vec()),
+        field("number", FieldKind::Numeric, (1..40).map(|b| format!("b{b}")).collect()),
+    ];
+    let schema = schema(fields, None);
+    for renumber in [false, true] {
+        hostile(&mut rng, &schema, Options { renumber, fingerprint_bits: 8 });
+    }
+}
+
+fn hostile(rng: &mut Xoshiro256PlusPlus, schema: &Schema, options: Options) {
+    let vocabulary = &schema.fields[0].vocabulary;
+    let packed = attach(&model_of(schema), schema, options).unwrap();
+    let manifest = Model::from_bytes(&packed).unwrap().manifest().unwrap();
+    let records = manifest.sections.iter().find(|section| section.kind == SectionKind::Encoders as u8).unwrap();
+    let first = records.offset as usize;
+    let (mut refused, mut encoded) = (0, 0);
+    for round in 0..15_000 {
+        let mut blocks = vec![ScratchBlock::ZERO; packed.len().div_ceil(ScratchBlock::LEN)];
+        let bytes = blocks.as_mut_bytes();
+        bytes[..packed.len()].copy_from_slice(&packed);
+        for _ in 0..rng.random_range(1..4) {
+            // Mostly in the records: they decide what is read.
+            let end = if rng.random_bool(0.8) { first + records.len as usize } else { packed.len() };
+            let number = [0, 1, 7, 0xFF, 0xFFFF, u32::MAX, 1 << 31, rng.random()][rng.random_range(0..8)].to_le_bytes();
+            let (at, len) = (rng.random_range(first..end), rng.random_range(1..=4));
+            let len = len.min(packed.len() - at);
+            bytes[at..at + len].copy_from_slice(&number[..len]);
+        }
+        let model = Model::from_bytes_skipping_checksum(bytes).unwrap();
+        let encoder = match model.encoder() {
+            Ok(Some(encoder)) => encoder,
+            Ok(None) => unreachable!("round {round}: the sections are there"),
+            Err(error) => {
+                refused += 1;
+                assert!(!error.to_string().is_empty());
+                continue;
+            }
+        };
+        let text = vocabulary[rng.random_range(0..vocabulary.len())].as_str();
+        let values = [Value::Text(text), Value::Tokens(&[text, "x", text]), Value::Real(rng.random::<f64>() * 1e6)];
+        let (mut indices, mut offsets) = (vec![0; encoder.max_indices().max(3)], [0; 4]);
+        if let Ok(row) = encoder.encode(&values, &mut indices, &mut offsets) {
+            encoded += 1;
+            for (f, field) in model.fields().enumerate() {
+                assert!(row.field(f).unwrap().iter().all(|&index| index < field.features));
+            }
+        }
+        let _ = encoder.encode(&[Value::Text("é|b"); 3], &mut indices, &mut offsets);
+        let _ = encoder.encode(&[Value::Integer(i64::MIN); 3], &mut indices, &mut offsets);
+    }
+    assert!(refused > 2_500 && encoded > 1_500, "{refused} refused, {encoded} encoded");
 }

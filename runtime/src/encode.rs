@@ -204,10 +204,12 @@ impl<'a> Encoder<'a> {
                 self.step(record, number.filter(|number| number.is_finite()).ok_or(EncodeError::Number { field })?)
             }
             (_, Value::Real(_)) => return Err(EncodeError::Number { field }),
-            (_, Value::Missing) => self.token(record, cut(record, "").ok_or(EncodeError::Cut { field })?),
-            (_, Value::Text(text)) => self.token(record, cut(record, text).ok_or(EncodeError::Cut { field })?),
+            (_, Value::Missing) => self.token(record, features, cut(record, "").ok_or(EncodeError::Cut { field })?),
+            (_, Value::Text(text)) => {
+                self.token(record, features, cut(record, text).ok_or(EncodeError::Cut { field })?)
+            }
             (_, Value::Integer(number)) => {
-                self.token(record, cut(record, digits.of(number)).ok_or(EncodeError::Cut { field })?)
+                self.token(record, features, cut(record, digits.of(number)).ok_or(EncodeError::Cut { field })?)
             }
         };
         let to = indices.first_mut().ok_or(EncodeError::Room { needed: 1, found: 0 })?;
@@ -218,7 +220,8 @@ impl<'a> Encoder<'a> {
     /// The index of a token as it stands in a vocabulary, with nothing cut; 0 where it is unseen, or the field is one
     /// of numbers.
     pub fn index_of(&self, field: usize, token: &str) -> u32 {
-        self.records.get(field).map_or(0, |record| self.token(record, token))
+        let (Some(record), Some(of)) = (self.records.get(field), self.fields.get(field)) else { return 0 };
+        self.token(record, of.features.get(), token)
     }
 
     fn encode_bag(
@@ -253,8 +256,7 @@ impl<'a> Encoder<'a> {
         for token in all().skip(first).take(most) {
             let room = indices.len();
             let to = indices.get_mut(found).ok_or(EncodeError::Room { needed: found + 1, found: room })?;
-            let index = self.token(record, token);
-            *to = if index < features { index } else { 0 };
+            *to = self.token(record, features, token);
             found += 1;
         }
         if found == 0 {
@@ -266,20 +268,34 @@ impl<'a> Encoder<'a> {
 
     /// The index of a token; 0, the out-of-vocabulary row, for one that was not in the vocabulary, but for 2^-bits of
     /// those, which are taken for another.
-    fn token(&self, record: &EncoderRecord, token: &str) -> u32 {
+    fn token(&self, record: &EncoderRecord, features: u32, token: &str) -> u32 {
         if record.buckets.get() == 0 {
             return 0;
         }
         let hash: TokenHash = record.hash(token.as_bytes());
         let bucket = record.pilots_offset.get() as usize + hash.bucket(record.buckets.get()) as usize;
         let Some(&pilot) = self.pilots.get(bucket) else { return 0 };
-        let bits = record.slot_bits() * u64::from(hash.slot(pilot, record.slots.get()));
+        let place = hash.slot(pilot, record.slots.get());
+        let bits = record.slot_bits() * u64::from(place);
         let from = record.slots_offset.get() as usize + (bits / 8) as usize;
         let Some(bytes) = self.slots.get(from..).and_then(|slots| slots.first_chunk()) else { return 0 };
         let slot = u64::from_le_bytes(*bytes) >> (bits % 8);
         let mask = |bits: u8| (1_u64 << bits) - 1;
         let is_known = slot & mask(record.fingerprint_bits) == u64::from(hash.fingerprint(record.fingerprint_bits));
-        if is_known { (slot >> record.fingerprint_bits & mask(record.index_bits)) as u32 } else { 0 }
+        let index = match (is_known, record.index_bits) {
+            (false, _) => 0,
+            (true, 0) => self.numbered_anew(record, features, place),
+            (true, bits) => (slot >> record.fingerprint_bits & mask(bits)) as u32,
+        };
+        if index < features { index } else { 0 }
+    }
+
+    /// The index of a slot where it needs no bits of its own.
+    fn numbered_anew(&self, record: &EncoderRecord, features: u32, slot: u32) -> u32 {
+        let Some(moved) = slot.checked_sub(features.saturating_sub(1)) else { return slot + 1 };
+        let from = record.slots_offset.get() as usize + record.slot_bytes() as usize + 4 * moved as usize;
+        let index = self.slots.get(from..).and_then(|rest| rest.first_chunk());
+        index.map_or(0, |index| u32::from_le_bytes(*index))
     }
 
     /// The index of a number; 0 below the first threshold.
@@ -359,7 +375,8 @@ fn check(
     within("end of pilots of field", 0, pilots as u64, from + count)?;
     if count > 0 {
         let slack = SLOTS_SLACK as u64;
-        let end = u64::from(record.slots_offset.get()) + record.slot_bytes() + slack;
+        let moved = 4 * u64::from(record.moved(field.features.get()));
+        let end = u64::from(record.slots_offset.get()) + record.slot_bytes() + moved + slack;
         within("end of slots of field", 0, slots as u64, end)?;
     }
     let (from, count) = (u64::from(record.steps_offset.get()), u64::from(record.steps.get()));

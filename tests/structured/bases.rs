@@ -1,5 +1,6 @@
 //! The files that are changed: small models of many shapes, in every mode and layout, with rows for them.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use rand::rngs::StdRng;
@@ -23,8 +24,8 @@ pub(super) struct Base {
     pub(super) config: ModelConfig,
     /// Rows for it: many, few, and bags as long as they may be.
     pub(super) rows: Vec<Rows>,
-    /// By the kind's number; empty where there is none.
-    sections: [Range<usize>; SectionKind::ALL.len() + 1],
+    /// By the kind's number.
+    sections: HashMap<u8, Range<usize>>,
     /// int8 and dynamic mode: the model's bias, then the mantissa of each term with the byte of its shift behind it.
     pub(super) terms: Vec<Range<usize>>,
 }
@@ -39,17 +40,14 @@ impl Base {
             Arithmetic::Int8 { .. } => Mode::Int8,
             Arithmetic::Dynamic { .. } => Mode::Dynamic,
         };
-        let mut sections = [const { 0..0 }; SectionKind::ALL.len() + 1];
-        for section in &manifest.sections {
-            let start = section.offset as usize;
-            sections[usize::from(section.kind)] = start..start + section.len as usize;
-        }
+        let place = |start: usize, len: u32| start..start + len as usize;
+        let sections = manifest.sections.iter().map(|s| (s.kind, place(s.offset as usize, s.len))).collect();
         let terms = if mode == Mode::F32 { Vec::new() } else { places_of_terms(&file) };
         Base { file, mode, layout, config: config.clone(), rows: rows.to_vec(), sections, terms }
     }
 
     pub(super) fn section(&self, kind: SectionKind) -> Range<usize> {
-        self.sections[kind as usize].clone()
+        self.sections.get(&(kind as u8)).cloned().unwrap_or_default()
     }
 
     pub(super) fn has(&self, kind: SectionKind) -> bool {

@@ -36,7 +36,8 @@ pub struct EncoderRecord {
     pub keep_last: u8,
     /// Bits of a slot's fingerprint, at most [`MAX_FINGERPRINT_BITS`].
     pub fingerprint_bits: u8,
-    /// Bits of a slot's index, at most 32.
+    /// Bits of a slot's index, at most 32; 0 where the slot is the index, less 1, as tables were numbered anew. Slots
+    /// beyond the field's tokens have their index, an u32, after the field's slots.
     pub index_bits: u8,
     /// Bags: the most tokens that are kept.
     pub max_bag: U16,
@@ -82,6 +83,12 @@ impl EncoderRecord {
     /// Bytes of the field's slots, without slack.
     pub fn slot_bytes(&self) -> u64 {
         (u64::from(self.slots.get()) * self.slot_bits()).div_ceil(8)
+    }
+
+    /// Slots beyond the tokens, whose indices are written out: of a field that was numbered anew.
+    pub fn moved(&self, features: u32) -> u32 {
+        let is_numbered_anew = self.index_bits == 0 && self.buckets.get() > 0;
+        if is_numbered_anew { self.slots.get().saturating_sub(features.saturating_sub(1)) } else { 0 }
     }
 
     /// Bits of one slot: fingerprint, then index.

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use xsfm_convert::generate::Language;
 use xsfm_convert::model::TableBits;
 use xsfm_convert::target::Target;
-use xsfm_convert::vocabulary::FINGERPRINT_BITS;
+use xsfm_convert::vocabulary::{self, FINGERPRINT_BITS};
 use xsfm_interchange::metrics::platt::{Platt, negative_rate};
 
 /// Packs click models into one .xsfm file, and looks at, checks and scores such files.
@@ -301,12 +301,22 @@ pub(crate) struct Output {
     /// Bits of each token's fingerprint, 0 to 24: one unseen token of 2^BITS is taken for a known one.
     #[arg(long, value_name = "BITS", default_value_t = FINGERPRINT_BITS)]
     pub(crate) fingerprint_bits: u8,
+    /// Number the rows of full tables anew, which takes half of the vocabulary's bytes. The packed model then takes raw
+    /// values, and no rows of indices.
+    #[arg(long, conflicts_with = "without_vocabulary")]
+    pub(crate) renumber: bool,
     /// The packed file.
     #[arg(short, long, value_name = "M.xsfm")]
     pub(crate) output: PathBuf,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl Output {
+    pub(crate) fn vocabulary_options(&self) -> vocabulary::Options {
+        vocabulary::Options { fingerprint_bits: self.fingerprint_bits, renumber: self.renumber }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]

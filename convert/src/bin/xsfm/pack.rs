@@ -112,7 +112,7 @@ pub(crate) fn pack(
     let packed = match schema {
         None => packed,
         Some(path) => {
-            let attached = vocabulary::attach(&packed, &Schema::load(path)?, output.fingerprint_bits);
+            let attached = vocabulary::attach(&packed, &Schema::load(path)?, output.vocabulary_options());
             attached.map_err(|error| anyhow!("{}: {error}", path.display()))?
         }
     };
