@@ -8,12 +8,14 @@
 mod error;
 
 use zerocopy::FromBytes;
+use zerocopy::little_endian::U32;
 
 use crate::error::LoadError;
 use crate::format::vocabulary::{
-    EncoderRecord, MAX_FINGERPRINT_BITS, MAX_SEPARATOR, SLOTS_SLACK, Step, TokenHash, kind, order,
+    EncoderRecord, MAX_FINGERPRINT_BITS, MAX_SEPARATOR, SLOTS_SLACK, Step, kind, order, order_of_integer,
 };
-use crate::format::{FieldRecord, Reader, SectionKind, limit};
+use crate::format::{FieldRecord, Head, Reader, SectionKind, limit};
+use crate::load::{self, Body};
 use crate::row::Row;
 
 pub use self::error::EncodeError;
@@ -64,22 +66,39 @@ pub struct Encoder<'a> {
     slots: &'a [u8],
     steps: &'a [Step],
     has_bags: bool,
+    /// The [`order`] of a number's text.
+    parse: fn(&str) -> Option<u64>,
 }
 
 impl<'a> Encoder<'a> {
-    /// The sections that it borrows.
-    pub(crate) const SECTIONS: [SectionKind; 4] =
-        [SectionKind::Encoders, SectionKind::Pilots, SectionKind::Slots, SectionKind::Steps];
-
-    /// `None` where the file was packed without what raw values mean.
+    /// Of a file, for programs that must be small, which [`Int8Model`](crate::Int8Model) is for. Texts of numbers are
+    /// integers here: what reads any other number is larger than the rest of such a program. `None` where the file was
+    /// packed without what raw values mean.
     ///
     /// # Errors
-    /// [`LoadError`]: a section that contradicts itself or the others.
-    pub(crate) fn new(
+    /// [`LoadError`], but for the checksum of the body, which nobody looks at.
+    pub fn from_bytes(bytes: &'a [u8]) -> Result<Option<Self>, LoadError> {
+        let (file, head) = load::head(bytes, Body::Trust)?;
+        let fields = load::section(file, &head, SectionKind::Fields).unwrap_or_default();
+        let fields = numbers::<FieldRecord>(SectionKind::Fields, fields)?;
+        Self::new(file, &head, fields, |text| text.parse().ok().map(order_of_integer))
+    }
+
+    /// Of a file whose fields have been checked.
+    pub(crate) fn of_model(file: &'a [u8], fields: &'a [FieldRecord]) -> Result<Option<Self>, LoadError> {
+        let (file, head) = load::head(file, Body::Trust)?;
+        Self::new(file, &head, fields, |text| text.parse().ok().filter(|number: &f64| number.is_finite()).map(order))
+    }
+
+    fn new(
+        file: &'a [u8],
+        head: &Head<'a>,
         fields: &'a [FieldRecord],
-        names: Reader<'a>,
-        [records, pilots, slots, steps]: [Option<&'a [u8]>; 4],
+        parse: fn(&str) -> Option<u64>,
     ) -> Result<Option<Self>, LoadError> {
+        let [records, pilots, slots, steps] =
+            [SectionKind::Encoders, SectionKind::Pilots, SectionKind::Slots, SectionKind::Steps]
+                .map(|kind| load::section(file, head, kind));
         let Some(records) = records else { return Ok(None) };
         let records = numbers::<EncoderRecord>(SectionKind::Encoders, records)?;
         if records.len() != fields.len() {
@@ -93,7 +112,8 @@ impl<'a> Encoder<'a> {
             check(f as u32, record, field, [pilots.len(), slots.len(), steps.len()])?;
         }
         let has_bags = records.iter().any(|record| record.kind == kind::BAG);
-        Ok(Some(Encoder { fields, records, names, pilots, slots, steps, has_bags }))
+        let names = Reader(head.field_names);
+        Ok(Some(Encoder { fields, records, names, pilots, slots, steps, has_bags, parse }))
     }
 
     /// Number of fields of a row.
@@ -193,23 +213,22 @@ impl<'a> Encoder<'a> {
         if record.kind == kind::BAG {
             return self.encode_bag(field, record, features, value, indices);
         }
+        let missing_cut = EncodeError::Cut { field };
         let mut digits = Digits::default();
         let index = match (record.kind, *value) {
             (_, Value::Tokens(_)) => return Err(EncodeError::Several { field }),
             (kind::NUMBER, Value::Missing | Value::Text("")) => record.missing.get(),
-            (kind::NUMBER, Value::Integer(number)) => self.step(record, number as f64),
-            (kind::NUMBER, Value::Real(number)) if number.is_finite() => self.step(record, number),
+            (kind::NUMBER, Value::Integer(number)) => self.step(record, order_of_integer(number)),
+            (kind::NUMBER, Value::Real(number)) if is_finite(number) => self.step(record, order(number)),
             (kind::NUMBER, Value::Text(text)) => {
-                let number = cut(record, text).and_then(|text| text.parse::<f64>().ok());
-                self.step(record, number.filter(|number| number.is_finite()).ok_or(EncodeError::Number { field })?)
+                let number = cut(record, text).and_then(self.parse);
+                self.step(record, number.ok_or(EncodeError::Number { field })?)
             }
             (_, Value::Real(_)) => return Err(EncodeError::Number { field }),
-            (_, Value::Missing) => self.token(record, features, cut(record, "").ok_or(EncodeError::Cut { field })?),
-            (_, Value::Text(text)) => {
-                self.token(record, features, cut(record, text).ok_or(EncodeError::Cut { field })?)
-            }
+            (_, Value::Missing) => self.token(record, features, cut(record, "").ok_or(missing_cut)?.as_bytes()),
+            (_, Value::Text(text)) => self.token(record, features, cut(record, text).ok_or(missing_cut)?.as_bytes()),
             (_, Value::Integer(number)) => {
-                self.token(record, features, cut(record, digits.of(number)).ok_or(EncodeError::Cut { field })?)
+                self.token(record, features, cut_bytes(record, digits.of(number)).ok_or(missing_cut)?)
             }
         };
         let to = indices.first_mut().ok_or(EncodeError::Room { needed: 1, found: 0 })?;
@@ -221,7 +240,7 @@ impl<'a> Encoder<'a> {
     /// of numbers.
     pub fn index_of(&self, field: usize, token: &str) -> u32 {
         let (Some(record), Some(of)) = (self.records.get(field), self.fields.get(field)) else { return 0 };
-        self.token(record, of.features.get(), token)
+        self.token(record, of.features.get(), token.as_bytes())
     }
 
     fn encode_bag(
@@ -233,22 +252,19 @@ impl<'a> Encoder<'a> {
         indices: &mut [u32],
     ) -> Result<usize, EncodeError> {
         let mut digits = Digits::default();
-        let (text, tokens): (&str, &[&str]) = match *value {
-            Value::Missing => ("", &[]),
-            Value::Text(text) => (text, &[]),
-            Value::Integer(number) => (digits.of(number), &[]),
-            Value::Tokens(tokens) => ("", tokens),
+        let missing_cut = EncodeError::Cut { field };
+        let (text, tokens): (&[u8], &[&str]) = match *value {
+            Value::Missing => (cut(record, "").ok_or(missing_cut)?.as_bytes(), &[]),
+            Value::Text(text) => (cut(record, text).ok_or(missing_cut)?.as_bytes(), &[]),
+            Value::Integer(number) => (cut_bytes(record, digits.of(number)).ok_or(missing_cut)?, &[]),
+            Value::Tokens(tokens) => (&[], tokens),
             Value::Real(_) => return Err(EncodeError::Number { field }),
         };
-        let text = match value {
-            Value::Tokens(_) => "",
-            _ => cut(record, text).ok_or(EncodeError::Cut { field })?,
-        };
         let [len, separator @ ..] = &record.separator;
-        let separator = separator.get(..usize::from(*len)).and_then(|bytes| str::from_utf8(bytes).ok());
+        let separator = separator.get(..usize::from(*len)).unwrap_or_default();
         let all = || {
-            let of_text = text.split(separator.unwrap_or("|"));
-            of_text.chain(tokens.iter().copied()).filter(|token| !token.is_empty())
+            let of_text = Parts { rest: Some(text), separator };
+            of_text.chain(tokens.iter().map(|token| token.as_bytes())).filter(|token| !token.is_empty())
         };
         let most = usize::from(record.max_bag.get());
         let first = if record.keep_last == 1 { all().count().saturating_sub(most) } else { 0 };
@@ -268,11 +284,11 @@ impl<'a> Encoder<'a> {
 
     /// The index of a token; 0, the out-of-vocabulary row, for one that was not in the vocabulary, but for 2^-bits of
     /// those, which are taken for another.
-    fn token(&self, record: &EncoderRecord, features: u32, token: &str) -> u32 {
+    fn token(&self, record: &EncoderRecord, features: u32, token: &[u8]) -> u32 {
         if record.buckets.get() == 0 {
             return 0;
         }
-        let hash: TokenHash = record.hash(token.as_bytes());
+        let hash = record.hash(token);
         let bucket = record.pilots_offset.get() as usize + hash.bucket(record.buckets.get()) as usize;
         let Some(&pilot) = self.pilots.get(bucket) else { return 0 };
         let place = hash.slot(pilot, record.slots.get());
@@ -298,14 +314,18 @@ impl<'a> Encoder<'a> {
         index.map_or(0, |index| u32::from_le_bytes(*index))
     }
 
-    /// The index of a number; 0 below the first threshold.
-    fn step(&self, record: &EncoderRecord, number: f64) -> u32 {
+    /// The index of a number, given its [`order`]; 0 below the first threshold.
+    fn step(&self, record: &EncoderRecord, number: u64) -> u32 {
         let steps = self.steps.get(record.steps_offset.get() as usize..).unwrap_or_default();
         let steps = steps.get(..record.steps.get() as usize).unwrap_or_default();
-        let number = order(number);
         let after = steps.partition_point(|step| step.from.get() <= number);
         after.checked_sub(1).and_then(|last| steps.get(last)).map_or(0, |step| step.index.get())
     }
+}
+
+/// Without a library of floats.
+fn is_finite(number: f64) -> bool {
+    number.to_bits() >> 52 & 0x7FF != 0x7FF
 }
 
 /// The bytes of a text that are taken; `None` where it has not so many, or they are not whole characters.
@@ -316,27 +336,61 @@ fn cut<'t>(record: &EncoderRecord, text: &'t str) -> Option<&'t str> {
     }
 }
 
+/// The same of digits.
+fn cut_bytes<'t>(record: &EncoderRecord, digits: &'t [u8]) -> Option<&'t [u8]> {
+    match record.cut_to.get() as usize {
+        0 => Some(digits),
+        to => digits.get(record.cut_from.get() as usize..to),
+    }
+}
+
+/// What lies between separators, as [`str::split`] has it, in less code.
+struct Parts<'t> {
+    rest: Option<&'t [u8]>,
+    separator: &'t [u8],
+}
+
+impl<'t> Iterator for Parts<'t> {
+    type Item = &'t [u8];
+
+    fn next(&mut self) -> Option<&'t [u8]> {
+        let rest = self.rest?;
+        let end = (0..rest.len()).find(|&at| rest.get(at..).is_some_and(|rest| rest.starts_with(self.separator)));
+        self.rest = end.and_then(|end| rest.get(end + self.separator.len()..));
+        end.map_or(Some(rest), |end| rest.get(..end))
+    }
+}
+
 /// The decimal digits of an integer.
 #[derive(Default)]
 struct Digits([u8; 20]);
 
 impl Digits {
-    fn of(&mut self, number: i64) -> &str {
-        let mut rest = number.unsigned_abs();
-        let mut at = self.0.len();
-        loop {
-            at -= 1;
-            self.0[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
+    fn of(&mut self, number: i64) -> &[u8] {
+        // Divided by parts of 16 bits: a small CPU has no division of 64.
+        let magnitude = number.unsigned_abs();
+        let mut parts = [48, 32, 16, 0].map(|shift| (magnitude >> shift) as u32 & 0xFFFF);
+        let mut first = self.0.len();
+        for digit in self.0.iter_mut().rev() {
+            let mut rest = 0;
+            for part in &mut parts {
+                let dividend = rest << 16 | *part;
+                (*part, rest) = (dividend / 10, dividend % 10);
+            }
+            *digit = b'0' + rest as u8;
+            first -= 1;
+            if parts == [0; 4] {
                 break;
             }
         }
-        if number < 0 {
-            at -= 1;
-            self.0[at] = b'-';
+        if number < 0
+            && let Some(sign) = first.checked_sub(1)
+            && let Some(place) = self.0.get_mut(sign)
+        {
+            *place = b'-';
+            first = sign;
         }
-        str::from_utf8(&self.0[at..]).unwrap_or_default()
+        self.0.get(first..).unwrap_or_default()
     }
 }
 
@@ -357,28 +411,32 @@ fn check(
     field: &FieldRecord,
     [pilots, slots, steps]: [usize; 3],
 ) -> Result<(), LoadError> {
-    let within = |what: &'static str, least: u64, most: u64, found: u64| match (least..=most).contains(&found) {
-        true => Ok(()),
-        false => Err(LoadError::Value { what, at: f, least: least as i64, most: most as i64, found: found as i64 }),
-    };
-    let is_bag = u64::from(field.bag != 0);
-    within("kind of raw values of field", 0, kind::NUMBER.into(), record.kind.into())?;
-    within("bag of raw values of field", is_bag, is_bag, u64::from(record.kind == kind::BAG))?;
-    within("kept end of bags of field", 0, 1, record.keep_last.into())?;
-    within("fingerprint bits of field", 0, MAX_FINGERPRINT_BITS.into(), record.fingerprint_bits.into())?;
-    within("index bits of field", 0, 32, record.index_bits.into())?;
-    within("longest bag of field", is_bag, limit::BAG as u64, record.max_bag.get().into())?;
-    within("reserved bytes of encoder", 0, 0, u64::from(record.reserved.get()) | record.reserved_2.get())?;
-    within("length of separator of field", is_bag, MAX_SEPARATOR as u64, record.separator[0].into())?;
-    within("slots of field", u64::from(record.buckets.get() > 0), u32::MAX.into(), record.slots.get().into())?;
-    let (from, count) = (u64::from(record.pilots_offset.get()), u64::from(record.buckets.get()));
-    within("end of pilots of field", 0, pilots as u64, from + count)?;
-    if count > 0 {
-        let slack = SLOTS_SLACK as u64;
-        let moved = 4 * u64::from(record.moved(field.features.get()));
-        let end = u64::from(record.slots_offset.get()) + record.slot_bytes() + moved + slack;
-        within("end of slots of field", 0, slots as u64, end)?;
+    let is_bag = u32::from(field.bag != 0);
+    let has_tokens = record.buckets.get() > 0;
+    let wide = |number: U32| u64::from(number.get());
+    within("kind of raw values of field", f, [0, kind::NUMBER.into()], record.kind.into())?;
+    within("bag of raw values of field", f, [is_bag; 2], u64::from(record.kind == kind::BAG))?;
+    within("kept end of bags of field", f, [0, 1], record.keep_last.into())?;
+    within("fingerprint bits of field", f, [0, MAX_FINGERPRINT_BITS.into()], record.fingerprint_bits.into())?;
+    within("index bits of field", f, [0, 32], record.index_bits.into())?;
+    within("longest bag of field", f, [is_bag, limit::BAG as u32], record.max_bag.get().into())?;
+    let reserved = wide(record.reserved_2) | wide(record.reserved_3) | u64::from(record.reserved.get());
+    within("reserved bytes of encoder", f, [0, 0], reserved)?;
+    within("length of separator of field", f, [is_bag, MAX_SEPARATOR as u32], record.separator[0].into())?;
+    within("slots of field", f, [has_tokens.into(), u32::MAX], wide(record.slots))?;
+    within("end of pilots of field", f, [0, pilots as u32], wide(record.pilots_offset) + wide(record.buckets))?;
+    if has_tokens {
+        let bytes = record.slot_bytes() + 4 * u64::from(record.moved(field.features.get())) + SLOTS_SLACK as u64;
+        within("end of slots of field", f, [0, slots as u32], wide(record.slots_offset) + bytes)?;
     }
-    let (from, count) = (u64::from(record.steps_offset.get()), u64::from(record.steps.get()));
-    within("end of thresholds of field", 0, steps as u64, from + count)
+    within("end of thresholds of field", f, [0, steps as u32], wide(record.steps_offset) + wide(record.steps))
+}
+
+// Out of line: small programs have it once.
+#[inline(never)]
+fn within(what: &'static str, at: u32, [least, most]: [u32; 2], found: u64) -> Result<(), LoadError> {
+    match (u64::from(least)..=u64::from(most)).contains(&found) {
+        true => Ok(()),
+        false => Err(LoadError::Value { what, at, least: least.into(), most: most.into(), found: found as i64 }),
+    }
 }

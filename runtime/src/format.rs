@@ -16,6 +16,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub mod layout;
 mod manifest;
 pub mod vocabulary;
+mod xxh64;
 
 pub use layout::Layout;
 pub(crate) use manifest::{Head, Reader};

@@ -78,6 +78,13 @@ fn check_sections(head: &Head<'_>, manifest_end: u64, file_len: u64) -> Result<(
     Ok(())
 }
 
+/// The bytes of a section of a file whose manifest has been checked; `None` where the file lacks it.
+pub(crate) fn section<'a>(file: &'a [u8], head: &Head<'a>, kind: SectionKind) -> Option<&'a [u8]> {
+    let section = head.sections().find(|section| section.kind == kind as u8)?;
+    // In range: `check_sections` compared both with the length of `file`.
+    Some(run(file, section.offset as usize, section.len as usize))
+}
+
 /// The sections of a file whose manifest has been checked.
 struct Sections<'a, 'h> {
     file: &'a [u8],

@@ -9,7 +9,6 @@ use crate::kernel::vector::{Task, Vector};
 use crate::kernel::{Backend, BackendToken};
 use crate::load::{self, Body};
 use crate::network::Network;
-use crate::run::run;
 use crate::schema::Fields;
 use crate::score::{integer_blocks, real_blocks};
 use crate::scratch::{Measure, Scratch, ScratchBlock};
@@ -159,18 +158,14 @@ impl<'a> Model<'a> {
 
     /// The fields in the order of a row.
     pub fn fields(&self) -> Fields<'a> {
-        Fields { records: self.fields.iter(), names: self.names(), dim: self.dim }
-    }
-
-    pub(crate) fn names(&self) -> Reader<'a> {
-        Reader(load::head(self.file, Body::Trust).map_or(&[][..], |(_, head)| head.field_names))
+        let names = load::head(self.file, Body::Trust).map_or(&[][..], |(_, head)| head.field_names);
+        Fields { records: self.fields.iter(), names: Reader(names), dim: self.dim }
     }
 
     /// The bytes of a section, as they are; `None` where the file lacks it.
     pub fn section(&self, kind: SectionKind) -> Option<&'a [u8]> {
         let (_, head) = load::head(self.file, Body::Trust).ok()?;
-        let section = head.sections().find(|section| section.kind == kind as u8)?;
-        Some(run(self.file, section.offset as usize, section.len as usize))
+        load::section(self.file, &head, kind)
     }
 
     /// What makes indices of raw values; `None` where the file was packed without it.
@@ -178,7 +173,7 @@ impl<'a> Model<'a> {
     /// # Errors
     /// [`LoadError`]: a section of it contradicts itself or the others. The model can be scored all the same.
     pub fn encoder(&self) -> Result<Option<Encoder<'a>>, LoadError> {
-        Encoder::new(self.fields, self.names(), Encoder::SECTIONS.map(|kind| self.section(kind)))
+        Encoder::of_model(self.file, self.fields)
     }
 
     /// The instructions that score this model: the fastest that the CPU has, unless [`Model::with_backend`] chose

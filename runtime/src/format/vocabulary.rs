@@ -5,9 +5,10 @@
 //! token's hash chooses a bucket, whose pilot chooses the slots of all its tokens so that no two share one. A slot has
 //! a few bits of another hash, its fingerprint, by which most unseen tokens are told, and the index.
 
-use xxhash_rust::xxh64::xxh64;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::xxh64::xxh64;
 
 /// Longest separator of a bag, in bytes.
 pub const MAX_SEPARATOR: usize = 7;
@@ -66,7 +67,9 @@ pub struct EncoderRecord {
     /// The field's first threshold.
     pub steps_offset: U32,
     /// Zero.
-    pub reserved_2: U64,
+    pub reserved_2: U32,
+    /// Zero.
+    pub reserved_3: U32,
 }
 
 /// Numbers from a threshold on have an index: 12 bytes.
@@ -132,6 +135,50 @@ fn reduce(hash: u32, count: u32) -> u32 {
 
 /// The bits of a number, in the order of numbers: compared as integers, without floating point. -0 is 0.
 pub fn order(number: f64) -> u64 {
-    let bits = (number + 0.0).to_bits();
-    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+    match number.to_bits() {
+        NEGATIVE => NEGATIVE,
+        bits if bits & NEGATIVE == 0 => bits | NEGATIVE,
+        bits => !bits,
+    }
+}
+
+/// [`order`] of the number nearest to an integer, ties to even, as `as f64` has it: without a library of floats.
+pub fn order_of_integer(integer: i64) -> u64 {
+    let magnitude = integer.unsigned_abs();
+    if magnitude == 0 {
+        return NEGATIVE;
+    }
+    let zeros = magnitude.leading_zeros();
+    let shifted = magnitude << zeros;
+    let (mantissa, rest) = (shifted >> 11, shifted & 0x7FF);
+    let is_up = rest > 0x400 || (rest == 0x400 && mantissa & 1 == 1);
+    // The mantissa's own 1 adds to the exponent, as does one that rounding carries.
+    let bits = (u64::from(1023 + 62 - zeros) << 52) + mantissa + u64::from(is_up);
+    if integer < 0 { !(bits | NEGATIVE) } else { bits | NEGATIVE }
+}
+
+const NEGATIVE: u64 = 1 << 63;
+
+#[cfg(test)]
+mod tests {
+    use super::{order, order_of_integer};
+
+    #[test]
+    fn bits_are_in_the_order_of_numbers() {
+        let numbers = [f64::MIN, -1e9, -2.5, -2.0, -1e-310, 0.0, 1e-310, 0.5, 1.0, 2.0, 2.0_f64.next_up(), 1e300];
+        assert!(numbers.map(order).is_sorted_by(|a, b| a < b));
+        assert_eq!(order(-0.0), order(0.0));
+        let near = |n: i64| [n.wrapping_sub(1), n, n.wrapping_add(1), -n];
+        for n in (0..63).flat_map(|bit| near(1 << bit)).chain(near(i64::MAX)).chain(near((1 << 53) + 1)).chain(near(9))
+        {
+            assert_eq!(order_of_integer(n), order(n as f64), "{n}");
+        }
+        let mut n = 1_i64;
+        for _ in 0..100_000 {
+            n = n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let n = n >> (n as u32 % 60);
+            assert_eq!(order_of_integer(n), order(n as f64), "{n}");
+        }
+        assert_eq!(order_of_integer(i64::MIN), order(i64::MIN as f64));
+    }
 }

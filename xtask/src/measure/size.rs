@@ -16,6 +16,8 @@ use crate::{cargo, command, workspace};
 
 /// From the smallest instruction set on.
 const TARGETS: [Target; 3] = [CORTEX_M0PLUS, CORTEX_M4F, bare("riscv32imac-unknown-none-elf")];
+/// Programs, and what tells their figures.
+const PROGRAMS: [(&str, &str); 2] = [("minimal", ""), ("minimal-raw", ", raw values")];
 /// Sections that lie in the flash.
 const SECTIONS: [&str; 2] = [".text", ".rodata"];
 /// Parts of the names of formatting and panics, which must not be linked.
@@ -30,8 +32,11 @@ pub(crate) fn run(bless: bool) -> Result<()> {
     let mut figures = Figures::new();
     for target in TARGETS {
         let toolchain = target.set_up()?;
-        let program = cargo::built(&mut toolchain.cargo(&folder, &["build", "--profile", "minimal"])?, "minimal")?;
-        figures.insert(target.triple.to_owned(), sizes(&program)?);
+        for (name, of) in PROGRAMS {
+            let build = ["build", "--profile", "minimal", "--bin", name];
+            let program = cargo::built(&mut toolchain.cargo(&folder, &build)?, name)?;
+            figures.insert(format!("{}{of}", target.triple), sizes(&program)?);
+        }
     }
     command::heading("size");
     let record = Record {

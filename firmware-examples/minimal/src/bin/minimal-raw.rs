@@ -1,0 +1,49 @@
+//! The smallest scorer of raw values: a line of text with tabs between fields, its logit. As `minimal` beside it.
+
+#![no_std]
+#![no_main]
+#![allow(unsafe_code, reason = "a C boundary: a symbol that is nowhere, and one that the linker looks for")]
+
+use core::panic::PanicInfo;
+
+use xsfm_runtime::{Encoder, Int8Model, Row, ScratchBlock, Value};
+
+unsafe extern "C" {
+    /// Defined nowhere: a program with a panic in it cannot be linked.
+    fn a_panic_is_left_in_the_program() -> !;
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    // SAFETY: never called; the linker would have failed.
+    unsafe { a_panic_is_left_in_the_program() }
+}
+
+const FIELDS: usize = 39;
+
+/// The logit of a row in steps of 2^-16, or a number that no logit is.
+#[unsafe(no_mangle)]
+pub extern "C" fn _start(
+    model: &'static [u8; 65_536],
+    line: &'static [u8; 512],
+    indices: &mut [u32; 2 * FIELDS],
+    offsets: &mut [u32; FIELDS + 1],
+    scratch: &mut [ScratchBlock; 24],
+    model_bytes: usize,
+) -> i32 {
+    let bytes = model.get(..model_bytes).unwrap_or_default();
+    let Ok(model) = Int8Model::from_bytes_skipping_checksum(bytes) else { return i32::MIN };
+    let Ok(Some(encoder)) = Encoder::from_bytes(bytes) else { return i32::MIN };
+    let mut found = 0;
+    for (field, text) in line.split(|&byte| byte == b'\t').enumerate() {
+        let (Ok(text), Some(room), Some(end)) =
+            (str::from_utf8(text), indices.get_mut(found..), offsets.get_mut(field + 1))
+        else {
+            return i32::MAX;
+        };
+        let Ok(count) = encoder.encode_field(field, &Value::Text(text), room) else { return i32::MAX };
+        found += count;
+        *end = found as u32;
+    }
+    model.score(Row::with_bags(indices, offsets), scratch).unwrap_or(i32::MAX)
+}
