@@ -4,8 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 use xsfm_interchange::schema::FieldKind;
-
-use crate::data::time::Time;
+use xsfm_readers::time::Time;
 
 /// Different values that are counted; columns that have more have many.
 const COUNTED: usize = 200_000;
