@@ -88,6 +88,40 @@ fn files_without_a_header_and_gzip_are_described_by_places() {
 }
 
 #[test]
+fn integers_that_name_things_are_categories_and_amounts_are_numbers() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let columns = [
+        ("user", "the column's name", Categorical),
+        ("movieId", "the column's name", Categorical),
+        ("C3", "nearly every integer", Categorical),
+        ("C4", "", Numeric),
+        ("age", "", Numeric),
+        ("price", "", Numeric),
+        ("views", "", Numeric),
+    ];
+    let mut text = format!("click,{}\n", columns.map(|(name, ..)| name).join(","));
+    for i in 0..8000_u32 {
+        // Neighbours are not alike.
+        let draw = |n: u32, of: u32| (i.wrapping_mul(2_654_435_761).rotate_left(n) >> 4) % of;
+        let (user, film, c3, c4) = (draw(1, 3000), 1_000_000 + 7 * draw(3, 900), draw(5, 400), 97 * draw(7, 400));
+        let (age, price, views) = (18 + draw(9, 62), draw(11, 500), draw(13, 200) * draw(15, 200));
+        writeln!(text, "{},{user},{film},{c3},{c4},{age},{price},{views}", u32::from(i % 7 == 0)).unwrap();
+    }
+    fs::write(folder.join("rows"), text).unwrap();
+    succeed(folder, "describe rows --label click --out schema.toml");
+    let text = fs::read_to_string(folder.join("schema.toml")).unwrap();
+    let (_, fields) = described(folder, "schema.toml");
+    assert_eq!(fields, columns.map(|(name, _, kind)| (name.to_owned(), kind)), "{text}");
+    for (name, why, _) in columns {
+        let at = text.find(&format!("name = \"{name}\"")).unwrap();
+        let before: Vec<&str> = text[..at].lines().rev().take_while(|line| !line.is_empty()).collect();
+        let expected = if why.is_empty() { 2 } else { 3 };
+        assert!(before.len() == expected && before.concat().contains(why), "{name}: {text}");
+    }
+}
+
+#[test]
 fn labels_that_are_not_zero_and_one_get_a_rule() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();

@@ -3,9 +3,11 @@
 //! | module | does |
 //! |---|---|
 //! | `column` | what the values of a column look like, and what they are probably |
+//! | `integers` | names of things, or amounts |
 //! | `table` | reads the columns of a file: which delimiter, is there a header |
 
 mod column;
+mod integers;
 mod table;
 
 use std::fmt::Write as _;
@@ -75,9 +77,10 @@ fn description(args: &Args, table: &Table) -> Result<String> {
     let mut fields = 0;
     for (column, guess) in &guesses {
         match guess {
-            Guess::Field { kind, separator } => {
+            Guess::Field { kind, separator, why } => {
                 fields += 1;
                 writeln!(text, "\n# {}", column.reasons())?;
+                why.iter().try_for_each(|why| writeln!(text, "# {why}"))?;
                 if *kind == FieldKind::Numeric && column.has_fractions_below_three() {
                     writeln!(
                         text,
