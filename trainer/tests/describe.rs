@@ -14,7 +14,7 @@ use std::path::Path;
 use program::{fail, succeed};
 use tempfile::TempDir;
 use xsfm_interchange::dataset::Dataset;
-use xsfm_interchange::input::{Input, Table};
+use xsfm_interchange::input::{ColumnName, Input, Table};
 use xsfm_interchange::schema::FieldKind::{Bag, Categorical, Numeric};
 
 /// A click log: names, a time, counts, a bag; what names rows, is constant, or tells the label.
@@ -118,6 +118,22 @@ fn integers_that_name_things_are_categories_and_amounts_are_numbers() {
         let before: Vec<&str> = text[..at].lines().rev().take_while(|line| !line.is_empty()).collect();
         let expected = if why.is_empty() { 2 } else { 3 };
         assert!(before.len() == expected && before.concat().contains(why), "{name}: {text}");
+    }
+}
+
+#[test]
+fn a_column_named_label_that_is_not_the_label_gets_another_name() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    for taken in ["country", "label_column"] {
+        let mut text = format!("click,label,{taken}\n");
+        (0..500).for_each(|i: u32| writeln!(text, "{},l{},c{}", i % 2, i % 37, i * 3 % 41).unwrap());
+        fs::write(folder.join("rows"), text).unwrap();
+        succeed(folder, "describe rows --label click --out schema.toml");
+        let (table, fields) = described(folder, "schema.toml");
+        let name = if taken == "country" { "label_column" } else { "label_column_" };
+        assert_eq!(fields, [(name.to_owned(), Categorical), (taken.to_owned(), Categorical)]);
+        assert_eq!(table.fields[0].column, Some(ColumnName::Name("label".to_owned())));
     }
 }
 
