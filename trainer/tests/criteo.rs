@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use xsfm_interchange::schema::Schema;
-use xsfm_trainer::data::criteo::Criteo;
-use xsfm_trainer::data::csv::CsvSource;
-use xsfm_trainer::data::pass::Reading;
 use xsfm_trainer::data::prepare::prepare;
 use xsfm_trainer::data::report::Report;
 use xsfm_trainer::data::split::{Shares, Split};
 
 use raw::{gzip, shared};
+use xsfm_readers::criteo::Criteo;
+use xsfm_readers::csv::CsvSource;
+use xsfm_readers::pass::Reading;
 
 const SPLIT: Split = Split::Chronological(Shares { valid: 75, test: 75 });
 const OUTPUTS: [&str; 5] = ["schema.json", "train.arrow", "valid.arrow", "test.arrow", "prepare.json"];

@@ -14,7 +14,7 @@ use std::path::Path;
 use program::{fail, succeed};
 use tempfile::TempDir;
 use xsfm_interchange::dataset::Dataset;
-use xsfm_interchange::input::{Input, Table};
+use xsfm_interchange::input::{ColumnName, Input, Table};
 use xsfm_interchange::schema::FieldKind::{Bag, Categorical, Numeric};
 
 /// A click log: names, a time, counts, a bag; what names rows, is constant, or tells the label.
@@ -85,6 +85,56 @@ fn files_without_a_header_and_gzip_are_described_by_places() {
     fail(folder, "describe empty --label click", &["empty"]);
     fs::write(folder.join("header"), "click,user\n").unwrap();
     fail(folder, "describe header --label click", &["no rows"]);
+}
+
+#[test]
+fn integers_that_name_things_are_categories_and_amounts_are_numbers() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let columns = [
+        ("user", "the column's name", Categorical),
+        ("movieId", "the column's name", Categorical),
+        ("C3", "nearly every integer", Categorical),
+        ("C4", "", Numeric),
+        ("age", "", Numeric),
+        ("price", "", Numeric),
+        ("views", "", Numeric),
+    ];
+    let mut text = format!("click,{}\n", columns.map(|(name, ..)| name).join(","));
+    for i in 0..8000_u32 {
+        // Neighbours are not alike.
+        let draw = |n: u32, of: u32| (i.wrapping_mul(2_654_435_761).rotate_left(n) >> 4) % of;
+        let (user, film, c3, c4) = (draw(1, 3000), 1_000_000 + 7 * draw(3, 900), draw(5, 400), 97 * draw(7, 400));
+        let (age, price, views) = (18 + draw(9, 62), draw(11, 500), draw(13, 200) * draw(15, 200));
+        writeln!(text, "{},{user},{film},{c3},{c4},{age},{price},{views}", u32::from(i % 7 == 0)).unwrap();
+    }
+    fs::write(folder.join("rows"), text).unwrap();
+    succeed(folder, "describe rows --label click --out schema.toml");
+    let text = fs::read_to_string(folder.join("schema.toml")).unwrap();
+    let (_, fields) = described(folder, "schema.toml");
+    assert_eq!(fields, columns.map(|(name, _, kind)| (name.to_owned(), kind)), "{text}");
+    for (name, why, _) in columns {
+        let at = text.find(&format!("name = \"{name}\"")).unwrap();
+        let before: Vec<&str> = text[..at].lines().rev().take_while(|line| !line.is_empty()).collect();
+        let expected = if why.is_empty() { 2 } else { 3 };
+        assert!(before.len() == expected && before.concat().contains(why), "{name}: {text}");
+    }
+}
+
+#[test]
+fn a_column_named_label_that_is_not_the_label_gets_another_name() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    for taken in ["country", "label_column"] {
+        let mut text = format!("click,label,{taken}\n");
+        (0..500).for_each(|i: u32| writeln!(text, "{},l{},c{}", i % 2, i % 37, i * 3 % 41).unwrap());
+        fs::write(folder.join("rows"), text).unwrap();
+        succeed(folder, "describe rows --label click --out schema.toml");
+        let (table, fields) = described(folder, "schema.toml");
+        let name = if taken == "country" { "label_column" } else { "label_column_" };
+        assert_eq!(fields, [(name.to_owned(), Categorical), (taken.to_owned(), Categorical)]);
+        assert_eq!(table.fields[0].column, Some(ColumnName::Name("label".to_owned())));
+    }
 }
 
 #[test]

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use tempfile::TempDir;
 use xsfm_interchange::metrics::Metrics;
-use xsfm_trainer::data::criteo::Criteo;
-use xsfm_trainer::data::csv::CsvSource;
+use xsfm_readers::criteo::Criteo;
+use xsfm_readers::csv::CsvSource;
+use xsfm_readers::pass::Reading;
 use xsfm_trainer::data::generate::{Args, run};
-use xsfm_trainer::data::pass::Reading;
 use xsfm_trainer::data::prepare::prepare;
 use xsfm_trainer::data::split::{Shares, Split};
 

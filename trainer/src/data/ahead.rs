@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::thread::Scope;
 
-use super::parallel::in_order;
+use xsfm_readers::parallel::in_order;
 
 /// What `work` makes of each item of `source`, in their order, on `threads` of its own. At most `waiting` are ready and
 /// not yet taken; the threads end when the items do, or when nobody wants more.

@@ -16,11 +16,11 @@ use xsfm_interchange::atomic::Pending;
 use xsfm_interchange::dataset::{Dataset, Part, SCHEMA};
 use xsfm_interchange::rows::{RowBlock, write_tsv_row};
 use xsfm_interchange::schema::{Encoder, Field};
+use xsfm_readers::movielens::{Film, ITEM, MovieLens, USER};
+use xsfm_readers::raw::RawRow;
+use xsfm_readers::source::Source;
 
 use super::dataset;
-use super::movielens::{Film, ITEM, MovieLens, USER};
-use super::raw::RawRow;
-use super::source::Source;
 
 /// Writes what a user has not seen in training as rows of indices, with a title for each.
 #[derive(Debug, clap::Args)]

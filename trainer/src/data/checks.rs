@@ -7,20 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use xsfm_interchange::bucket::bucket;
 use xsfm_interchange::schema::FieldKind;
 use xsfm_interchange::tokens::TokenMap;
+use xsfm_readers::error::DataError;
+use xsfm_readers::pass::{All, Reading, Rows, pass};
+use xsfm_readers::source::Source;
 
-use super::error::DataError;
-use super::pass::{Reading, Rows, pass};
 use super::report::PartReport;
-use super::source::Source;
-use super::split::{Assigner, Part, Split};
+use super::split::{Part, Split};
 
 /// How many labels a message shows.
 const SHOWN: usize = 8;
 /// No more different labels than these are counted one by one.
 const COUNTED: usize = 10_000;
-
-/// All rows, whatever their part.
-const ALL: Assigner = Assigner::Keys([u128::MAX; 2]);
 
 /// Checks that there are labels of both classes, `[zeros, ones]`; shows what labels there are if not.
 ///
@@ -36,13 +33,13 @@ pub(super) fn labels(source: &dyn Source, reading: Reading, counts: [u64; 2]) ->
     let mut found = HashMap::<String, u64>::new();
     let gather = |rows: &mut Rows<'_>| {
         let mut found = HashMap::<String, u64>::new();
-        rows.each(|_, row| {
+        rows.each(|(), row| {
             let text = if row.label_text.is_empty() { row.label.to_string() } else { row.label_text.clone() };
             *found.entry(text).or_default() += 1;
         });
         found
     };
-    pass(source, reading, "labels", ALL, gather, |block| {
+    pass(source, reading, "labels", All, gather, |block| -> Result<(), DataError> {
         for (text, count) in block {
             if found.len() < COUNTED || found.contains_key(&text) {
                 *found.entry(text).or_default() += count;
@@ -95,7 +92,7 @@ pub(super) fn numbers_of_one_token(
             return;
         }
         rows.plain_numbers = true;
-        rows.each(|_, row| {
+        rows.each(|(), row| {
             for suspect in &suspects {
                 let values = row.field(suspect.field).filter_map(|value| value.parse::<f64>().ok());
                 for value in values {
@@ -106,7 +103,7 @@ pub(super) fn numbers_of_one_token(
             }
         });
     };
-    pass(source, reading, "numbers", ALL, compare, |()| Ok(()))?;
+    pass(source, reading, "numbers", All, compare, |()| Ok::<(), DataError>(()))?;
     let warning = |suspect: &Suspect| {
         let name = &source.fields()[suspect.field].name;
         let token = suspect.first.get().and_then(|first| bucket(&first.to_string())).unwrap_or_default();

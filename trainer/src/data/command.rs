@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Subcommand;
 use xsfm_interchange::output;
+use xsfm_readers::criteo::Criteo;
+use xsfm_readers::csv::CsvSource;
+use xsfm_readers::description::SCHEMA_HELP;
+use xsfm_readers::files::Files;
+use xsfm_readers::movielens::MovieLens;
+use xsfm_readers::parquet::ParquetSource;
+use xsfm_readers::reading::ReadingArgs;
+use xsfm_readers::recsys::{Engagement, RecSys};
+use xsfm_readers::source::Source;
 
-use super::criteo::Criteo;
-use super::csv::CsvSource;
-use super::description::SCHEMA_HELP;
-use super::files::Files;
-use super::movielens::MovieLens;
-use super::parquet::ParquetSource;
 use super::prepare::prepare;
-use super::reading::ReadingArgs;
-use super::recsys::{Engagement, RecSys};
 use super::report::Report;
-use super::source::Source;
 use super::split::{Shares, SplitArgs, SplitKind};
 
 /// Encodes a raw data set: writes schema.json, train.arrow, valid.arrow, test.arrow, and prepare.json with what was

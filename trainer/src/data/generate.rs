@@ -13,11 +13,11 @@ use xsfm_interchange::atomic::{self, Pending};
 use xsfm_interchange::bucket;
 use xsfm_interchange::metrics::Metrics;
 use xsfm_interchange::output;
+use xsfm_readers::criteo::NUMERIC_FIELDS;
+use xsfm_readers::parallel::in_order;
+use xsfm_readers::pass::Reading;
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::criteo::NUMERIC_FIELDS;
-use super::parallel::in_order;
-use super::pass::Reading;
 use super::planted::{Planted, probability};
 
 /// Features of C1 to C26 in Criteo's rows, those of ten rows and more; with 13 fields of about 60 they add up to

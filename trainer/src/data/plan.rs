@@ -9,13 +9,14 @@ use indicatif::ProgressBar;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
+use xsfm_readers::error::DataError;
+use xsfm_readers::open::open;
+use xsfm_readers::pass::{All, Reading, Rows, pass, progress};
+use xsfm_readers::source::Source;
+use xsfm_readers::time::Time;
 
-use super::error::DataError;
-use super::open::open;
-use super::pass::{Reading, Rows, pass, progress};
-use super::source::Source;
 use super::split::{Assigner, Shares, Split, key};
-use super::time::Time;
+
 /// A split whose boundaries are known: gives every pass the same [`Assigner`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Plan {
@@ -69,10 +70,10 @@ fn boundaries_in_time(source: &dyn Source, reading: Reading, shares: Shares) -> 
     let mut counts = HashMap::<u128, u64, RandomState>::default();
     let keys = |rows: &mut Rows<'_>| {
         let mut keys = Vec::new();
-        rows.each(|_, row| keys.push(key(row)));
+        rows.each(|(), row| keys.push(key(row)));
         keys
     };
-    pass(source, reading, "ordering", Assigner::Keys([u128::MAX; 2]), keys, |keys| {
+    pass(source, reading, "ordering", All, keys, |keys| -> Result<(), DataError> {
         keys.into_iter().for_each(|key| *counts.entry(key).or_default() += 1);
         Ok(())
     })?;
@@ -99,6 +100,7 @@ fn boundaries_in_time(source: &dyn Source, reading: Reading, shares: Shares) -> 
 #[cfg(test)]
 mod tests {
     use rand::RngExt;
+    use xsfm_readers::pass::Assign;
 
     use super::*;
     use crate::data::split::{Part, Parts};

@@ -15,17 +15,18 @@ use xsfm_interchange::output;
 use xsfm_interchange::rows::{Beside, Bounds, RowBlock, RowsWriter};
 use xsfm_interchange::schema::{Field, Schema};
 use xsfm_interchange::tokens::TokenMap;
+use xsfm_readers::encoder::{RowEncoder, Told};
+use xsfm_readers::error::DataError;
+use xsfm_readers::parallel::lock;
+use xsfm_readers::pass::{Reading, Rows, pass};
+use xsfm_readers::raw::RawField;
+use xsfm_readers::report::FieldReport;
+use xsfm_readers::source::Source;
 
 use super::checks;
-use super::encoder::{RowEncoder, Told};
-use super::error::DataError;
-use super::parallel::lock;
-use super::pass::{Reading, Rows, pass};
 use super::plan::Plan;
-use super::raw::RawField;
-use super::report::{FieldReport, PartReport, Report};
-use super::source::Source;
-use super::split::{Part, Split};
+use super::report::{PartReport, Report};
+use super::split::{Assigner, Part, Split};
 
 /// Names of the files in an output folder, beside those of a [`Dataset`](xsfm_interchange::dataset::Dataset).
 pub mod file {
@@ -121,7 +122,7 @@ fn count(source: &dyn Source, reading: Reading, plan: &Plan) -> Result<(Vec<Vec<
     let fields = source.fields();
     let counts: Vec<Mutex<TokenMap<u64>>> = fields.iter().map(|_| Mutex::default()).collect();
     let (mut train_rows, mut labels) = (0_u64, [0_u64; 2]);
-    let work = |rows: &mut Rows<'_>| {
+    let work = |rows: &mut Rows<'_, Assigner>| {
         let (mut train_rows, mut labels) = (0, [0; 2]);
         let mut gathered = vec![Tokens::default(); fields.len()];
         rows.each(|part, row| {
@@ -143,11 +144,18 @@ fn count(source: &dyn Source, reading: Reading, plan: &Plan) -> Result<(Vec<Vec<
         }
         (train_rows, labels)
     };
-    let walk = pass(source, reading, "counting", plan.assigner()?, work, |(rows, [negative, positive])| {
-        train_rows += rows;
-        labels = [labels[0] + negative, labels[1] + positive];
-        Ok(())
-    })?;
+    let walk = pass(
+        source,
+        reading,
+        "counting",
+        plan.assigner()?,
+        work,
+        |(rows, [negative, positive])| -> Result<(), DataError> {
+            train_rows += rows;
+            labels = [labels[0] + negative, labels[1] + positive];
+            Ok(())
+        },
+    )?;
     if train_rows == 0 {
         let what = format!("{} rows, none of them for training", walk.rows - walk.malformed);
         return Err(DataError::file(source.path(), what));
@@ -187,7 +195,7 @@ fn encode(
     let mut parts = [PartReport::default(); 3];
     let encoder = RowEncoder::new(schema, true);
     let nothing_told = || [(); 3].map(|()| Told::new(schema.fields.len()));
-    let work = |rows: &mut Rows<'_>| {
+    let work = |rows: &mut Rows<'_, Assigner>| {
         let mut encoded = Encoded { rows: [(); 3].map(|()| encoder.block()), positives: [0; 3], told: nothing_told() };
         let mut indices = Vec::new();
         rows.each(|part, row| {
@@ -198,7 +206,7 @@ fn encode(
         encoded
     };
     let mut told = nothing_told();
-    let walk = pass(source, reading, "encoding", plan.assigner()?, work, |encoded| {
+    let walk = pass(source, reading, "encoding", plan.assigner()?, work, |encoded| -> Result<(), DataError> {
         for (part, block) in encoded.rows.iter().enumerate() {
             parts[part].rows += block.len() as u64;
             parts[part].positives += encoded.positives[part];
@@ -208,15 +216,10 @@ fn encode(
         Ok(())
     })?;
     // What training rows do not know is rare; what others do not know is new.
-    let [of_train, of_valid, of_test] = &told;
-    let field = |(f, field): (usize, &Field)| FieldReport {
-        name: field.name.clone(),
-        kind: field.kind,
-        features: field.features(),
-        unseen: of_valid.unseen[f] + of_test.unseen[f],
-        cut_bags: of_train.cut_bags[f] + of_valid.cut_bags[f] + of_test.cut_bags[f],
-    };
-    let fields = schema.fields.iter().enumerate().map(field).collect();
+    let [mut of_train, of_valid, of_test] = told;
+    of_train.unseen.fill(0);
+    [&of_valid, &of_test].into_iter().for_each(|of_others| of_train.add(of_others));
+    let fields = FieldReport::all(schema, &of_train);
 
     let (schema_path, report_path) = (out.join(SCHEMA), out.join(file::REPORT));
     if schema_path.exists() {

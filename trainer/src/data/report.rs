@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 use xsfm_interchange::fingerprint::Fingerprint;
-use xsfm_interchange::schema::FieldKind;
+use xsfm_readers::report::FieldReport;
 
 use super::split::Part;
 
@@ -39,21 +39,6 @@ pub struct PartReport {
     pub positives: u64,
 }
 
-/// One field of a prepared data set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FieldReport {
-    /// Its name.
-    pub name: String,
-    /// How values become tokens.
-    pub kind: FieldKind,
-    /// Number of features, the out-of-vocabulary row included.
-    pub features: u32,
-    /// Indices that are 0 in rows that were not trained on: values that training did not see often enough.
-    pub unseen: u64,
-    /// Bags that were cut to the largest allowed length.
-    pub cut_bags: u64,
-}
-
 impl Report {
     /// Writes a table for people.
     ///
@@ -67,21 +52,5 @@ impl Report {
         writeln!(output, "{:<10} {:>12}", "malformed", self.malformed_rows)?;
         writeln!(output)?;
         FieldReport::print_all(&self.fields, output)
-    }
-}
-
-impl FieldReport {
-    /// Writes a line for each field.
-    ///
-    /// # Errors
-    /// Whatever `output` reports.
-    pub fn print_all(fields: &[FieldReport], output: &mut dyn Write) -> io::Result<()> {
-        let width = fields.iter().map(|f| f.name.chars().count()).max().unwrap_or(0).max(5);
-        writeln!(output, "{:<width$} {:<11} {:>10} {:>10} {:>10}", "field", "kind", "features", "unseen", "cut bags")?;
-        for f in fields {
-            let kind = f.kind.name();
-            writeln!(output, "{:<width$} {kind:<11} {:>10} {:>10} {:>10}", f.name, f.features, f.unseen, f.cut_bags)?;
-        }
-        Ok(())
     }
 }

@@ -8,11 +8,11 @@ use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
 use serde::Serialize;
 pub use xsfm_interchange::dataset::Part;
-
-use super::error::DataError;
-use super::open::Text;
-use super::raw::RawRow;
-use super::time::Time;
+use xsfm_readers::error::DataError;
+use xsfm_readers::open::Text;
+use xsfm_readers::pass::Assign;
+use xsfm_readers::raw::RawRow;
+use xsfm_readers::time::Time;
 
 /// How many of a thousand rows are for validation and for test; the others are for training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -130,7 +130,7 @@ impl SplitArgs {
     }
 }
 
-/// Assigns the rows of one pass, block by block in the order of the file. Malformed rows have their draw or letter too.
+/// Assigns the rows of one pass. Malformed rows have their draw or letter too.
 #[derive(Debug)]
 pub(super) enum Assigner {
     Random(Xoshiro256PlusPlus, [u64; 2]),
@@ -145,16 +145,6 @@ pub(super) enum Parts {
     ByKey([u128; 2]),
 }
 
-impl Parts {
-    /// What row `i` of the block is for.
-    pub(super) fn of(&self, i: usize, row: &RawRow) -> Part {
-        match self {
-            Parts::Each(parts) => parts[i],
-            Parts::ByKey(keys) => part(key(row), *keys),
-        }
-    }
-}
-
 fn part<K: PartialOrd>(key: K, [valid, test]: [K; 2]) -> Part {
     match key {
         key if key < valid => Part::Train,
@@ -163,9 +153,11 @@ fn part<K: PartialOrd>(key: K, [valid, test]: [K; 2]) -> Part {
     }
 }
 
-impl Assigner {
-    /// The next `rows` rows of the file, which begin at row `first`.
-    pub(super) fn parts(&mut self, first: u64, rows: usize) -> Result<Parts, DataError> {
+impl Assign for Assigner {
+    type Part = Part;
+    type Parts = Parts;
+
+    fn parts(&mut self, first: u64, rows: usize) -> Result<Parts, DataError> {
         Ok(match self {
             Assigner::Random(random, draws) => {
                 let mut draw = || u64::from(random.random_range(0..1000_u32));
@@ -186,8 +178,15 @@ impl Assigner {
         })
     }
 
-    /// Checks at the end of a pass that a split file has no letters left.
-    pub(super) fn finish(&mut self, rows: u64) -> Result<(), DataError> {
+    fn part(parts: &Parts, i: usize, row: &RawRow) -> Part {
+        match parts {
+            Parts::Each(parts) => parts[i],
+            Parts::ByKey(keys) => part(key(row), *keys),
+        }
+    }
+
+    /// A split file has no letters left.
+    fn finish(&mut self, rows: u64) -> Result<(), DataError> {
         if let Assigner::File { path, lines, read } = self {
             while next_letter(path, lines, read)?.is_some() {}
             if *read != rows {

@@ -6,9 +6,9 @@ use anyhow::{Context, Result, anyhow};
 use parquet::file::reader::FileReader;
 use parquet::record::Field;
 use parquet::schema::types::Type;
+use xsfm_readers::parquet::{guarded, reader};
 
 use super::collected::{Collected, choose};
-use crate::data::parquet::{guarded, reader};
 
 /// Rows that are read together.
 const ROWS: usize = 8192;

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 use xsfm_interchange::schema::FieldKind;
+use xsfm_readers::time::Time;
 
-use crate::data::time::Time;
+use super::integers::names;
 
 /// Different values that are counted; columns that have more have many.
 const COUNTED: usize = 200_000;
@@ -28,6 +29,7 @@ pub(super) struct Column {
     integers: u64,
     negative: u64,
     times: u64,
+    smallest: f64,
     largest: f64,
     /// Lists of a Parquet file.
     lists: u64,
@@ -47,6 +49,8 @@ pub(super) enum Guess {
     Field {
         kind: FieldKind,
         separator: Option<&'static str>,
+        /// What is to be said of it.
+        why: Option<&'static str>,
     },
     /// A time, which orders rows.
     Time,
@@ -56,7 +60,7 @@ pub(super) enum Guess {
 
 impl Column {
     pub(super) fn new(name: String) -> Self {
-        Column { name, ..Column::default() }
+        Column { name, smallest: f64::INFINITY, largest: f64::NEG_INFINITY, ..Column::default() }
     }
 
     /// Takes a value, beside the text of its row's label.
@@ -71,6 +75,7 @@ impl Column {
             self.numbers += 1;
             self.integers += u64::from(number.fract() == 0.0);
             self.negative += u64::from(number < 0.0);
+            self.smallest = self.smallest.min(number);
             self.largest = self.largest.max(number);
         } else if Time::parse(value).is_some() {
             self.times += 1;
@@ -108,7 +113,7 @@ impl Column {
     pub(super) fn guess(&self, labels: usize) -> Guess {
         let different = self.values.len();
         let full = self.rows - self.empty;
-        let field = |kind, separator| Guess::Field { kind, separator };
+        let field = |kind, separator| Guess::Field { kind, separator, why: None };
         if self.lists > 0 {
             return field(FieldKind::Bag, None);
         }
@@ -129,8 +134,13 @@ impl Column {
             );
         }
         if self.numbers == full && full > 0 {
-            let kind = if different > CATEGORIES { FieldKind::Numeric } else { FieldKind::Categorical };
-            return field(kind, None);
+            if different <= CATEGORIES {
+                return field(FieldKind::Categorical, None);
+            }
+            let range = [self.smallest, self.largest];
+            let why = if is_fraction { None } else { names(&self.name, different, range) };
+            let kind = if why.is_some() { FieldKind::Categorical } else { FieldKind::Numeric };
+            return Guess::Field { kind, separator: None, why };
         }
         let bag = self.separated.iter().zip(SEPARATORS).find(|(separated, _)| separated.is_bag(full, different));
         match bag {

@@ -3,9 +3,11 @@
 //! | module | does |
 //! |---|---|
 //! | `column` | what the values of a column look like, and what they are probably |
+//! | `integers` | names of things, or amounts |
 //! | `table` | reads the columns of a file: which delimiter, is there a header |
 
 mod column;
+mod integers;
 mod table;
 
 use std::fmt::Write as _;
@@ -14,6 +16,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use xsfm_interchange::atomic;
 use xsfm_interchange::output;
+use xsfm_interchange::rows::LABEL_COLUMN;
 use xsfm_interchange::schema::FieldKind;
 
 use self::column::{Column, Guess};
@@ -75,9 +78,10 @@ fn description(args: &Args, table: &Table) -> Result<String> {
     let mut fields = 0;
     for (column, guess) in &guesses {
         match guess {
-            Guess::Field { kind, separator } => {
+            Guess::Field { kind, separator, why } => {
                 fields += 1;
                 writeln!(text, "\n# {}", column.reasons())?;
+                why.iter().try_for_each(|why| writeln!(text, "# {why}"))?;
                 if *kind == FieldKind::Numeric && column.has_fractions_below_three() {
                     writeln!(
                         text,
@@ -104,6 +108,14 @@ fn description(args: &Args, table: &Table) -> Result<String> {
 fn field(table: &Table, column: &Column, kind: FieldKind, separator: Option<&str>) -> Result<String> {
     let mut text = String::from("[[fields]]\n");
     match table.position(&column.name) {
+        // Every file of encoded rows has a column of that name.
+        None if column.name == LABEL_COLUMN => {
+            let mut name = format!("{LABEL_COLUMN}_column");
+            while table.columns.iter().any(|column| column.name == name) {
+                name.push('_');
+            }
+            writeln!(text, "name = {}\ncolumn = {}", quoted(&name), quoted(&column.name))?;
+        }
         None => writeln!(text, "name = {}", quoted(&column.name))?,
         Some(position) => writeln!(text, "name = \"column_{position}\"\ncolumn = {position}")?,
     }

@@ -1,21 +1,18 @@
 //! The columns of a file that nobody has described.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use foldhash::fast::RandomState;
 use indicatif::ProgressBar;
 use parquet::file::reader::FileReader;
+use xsfm_readers::description::Cell;
+use xsfm_readers::lines::Buffer;
+use xsfm_readers::parquet::{cell, guarded, is_parquet, reader};
+use xsfm_readers::records::{self, Dialect as Quoting};
 
 use super::column::Column;
-use crate::data::description::Cell;
-use crate::data::lines::Buffer;
-use crate::data::magic::PARQUET;
-use crate::data::open::head;
-use crate::data::parquet::{cell, guarded, reader};
-use crate::data::records::{self, Dialect as Quoting};
 
 /// Delimiters that are tried.
 const DELIMITERS: [u8; 4] = *b",\t;|";
@@ -53,9 +50,11 @@ const LABELS: usize = 1000;
 impl Table {
     /// Reads the first rows of a file.
     pub(super) fn read(path: &Path, label: &str, rows: u64) -> Result<Self> {
-        let mut file = File::open(path).with_context(|| path.display().to_string())?;
-        let is_parquet = head(&mut file).with_context(|| path.display().to_string())?.starts_with(PARQUET);
-        let table = if is_parquet { Self::of_parquet(path, label, rows) } else { Self::of_text(path, label, rows) }?;
+        let table = if is_parquet(path).with_context(|| path.display().to_string())? {
+            Self::of_parquet(path, label, rows)
+        } else {
+            Self::of_text(path, label, rows)
+        }?;
         ensure!(table.rows > 0, "{}: no rows", path.display());
         ensure!(
             table.label.values.len() <= LABELS,
@@ -81,7 +80,7 @@ impl Table {
         let mut buffer = Buffer::open(path, &ProgressBar::hidden())?;
         let first = records::next(&mut buffer, quoting)?;
         let mut ends = Vec::new();
-        ensure!(first.len() > 0 && first.split(0, &mut ends).is_ok(), "{}: a malformed first row", path.display());
+        ensure!(!first.is_empty() && first.split(0, &mut ends).is_ok(), "{}: a malformed first row", path.display());
         let names: Vec<String> = match dialect.header {
             true => (0..ends.len()).map(|c| Ok(first.value(0, &ends, c)?.into_owned())).collect::<Result<_, String>>(),
             false => Ok((0..ends.len()).map(|c| c.to_string()).collect()),

@@ -2,7 +2,7 @@
 
 /// The rule of a description.
 #[derive(Debug)]
-pub(super) enum LabelRule {
+pub(crate) enum LabelRule {
     ZeroOne,
     AtLeast(f64),
     Equals(String),
@@ -13,7 +13,7 @@ impl LabelRule {
     ///
     /// # Errors
     /// It means none. An empty one never does: it is missing, which is not 0.
-    pub(super) fn apply(&self, text: &str) -> Result<u8, String> {
+    pub(crate) fn apply(&self, text: &str) -> Result<u8, String> {
         if text.is_empty() {
             return Err("an empty label".to_owned());
         }

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fs::{self, File};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,13 +18,13 @@ use parquet::record::{Field, Row};
 use parquet::schema::types::{SchemaDescriptor, Type};
 use xsfm_interchange::input::{ColumnName, Input, Table};
 
-use super::description::{Cell, Description};
-use super::error::DataError;
-use super::files::Files;
-use super::magic::{GZIP, PARQUET, foreign};
-use super::open::{head, open_file};
-use super::raw::{Block, Blocks, RawField, RawRow};
-use super::source::Source;
+use crate::description::{Cell, Description};
+use crate::error::DataError;
+use crate::files::Files;
+use crate::magic::{GZIP, PARQUET, foreign};
+use crate::open::{head, open_file};
+use crate::raw::{Block, Blocks, RawField, RawRow};
+use crate::source::Source;
 
 /// Rows that a thread takes at a time.
 const BLOCK_ROWS: usize = 2048;
@@ -143,8 +144,19 @@ fn same_type(a: &Type, b: &Type) -> bool {
         }
 }
 
+/// Whether a file is Parquet, by its first bytes.
+///
+/// # Errors
+/// Those of the file system.
+pub fn is_parquet(path: &Path) -> io::Result<bool> {
+    Ok(head(&mut File::open(path)?)?.starts_with(PARQUET))
+}
+
 /// A file, checked where the library would take its word.
-pub(crate) fn reader(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
+///
+/// # Errors
+/// A file that cannot be opened, is not Parquet, or contradicts itself.
+pub fn reader(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
     let mut file = open_file(path)?;
     let head = head(&mut file).map_err(DataError::io(path))?;
     if !head.starts_with(PARQUET) {
@@ -177,7 +189,10 @@ pub(crate) fn reader(path: &Path) -> Result<SerializedFileReader<File>, DataErro
 }
 
 /// The library checks most of what it reads, but some damaged files make it panic: that is an error like any other.
-pub(crate) fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
+///
+/// # Errors
+/// What the library says, or that the file is damaged.
+pub fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(result) => result.map_err(|e| e.to_string()),
         Err(_) => Err("it is damaged".to_owned()),
@@ -280,7 +295,10 @@ impl Block for ParquetBlock<'_> {
 }
 
 /// A value as the text that a CSV would have; a missing one is empty.
-pub(super) fn cell(field: &Field) -> Result<Cell<'_>, String> {
+///
+/// # Errors
+/// What the value is that no CSV has.
+pub fn cell(field: &Field) -> Result<Cell<'_>, String> {
     let text = |text: String| Ok(Cell::Text(Cow::Owned(text)));
     match field {
         Field::Null => Ok(Cell::Text(Cow::Borrowed(""))),

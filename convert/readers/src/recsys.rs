@@ -7,11 +7,11 @@ use xsfm_interchange::bucket::bucket;
 use xsfm_interchange::input::{Input, Keep};
 use xsfm_interchange::schema::FieldKind;
 
-use super::files::Files;
-use super::lines::{self, LineParser, check_bytes};
-use super::raw::{Blocks, RawField, RawRow};
-use super::source::Source;
-use super::time::Time;
+use crate::files::Files;
+use crate::lines::{self, LineParser, check_bytes};
+use crate::raw::{Blocks, RawField, RawRow};
+use crate::source::Source;
+use crate::time::Time;
 
 /// Separates columns.
 const SEPARATOR: char = '\u{1}';

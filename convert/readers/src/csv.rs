@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 use xsfm_interchange::input::{Input, Table};
 
-use super::description::{Cell, Description};
-use super::error::DataError;
-use super::files::Files;
-use super::header::{Columns, Header};
-use super::lines::Buffer;
-use super::raw::{Block, Blocks, RawField, RawRow};
-use super::records::{self, Records};
-use super::source::Source;
+use crate::description::{Cell, Description};
+use crate::error::DataError;
+use crate::files::Files;
+use crate::header::{Columns, Header};
+use crate::lines::Buffer;
+use crate::raw::{Block, Blocks, RawField, RawRow};
+use crate::records::{self, Records};
+use crate::source::Source;
 
 /// Columns and rules of Avazu's `train.csv` (Kaggle 2014).
-const AVAZU: &str = include_str!("../../schemas/avazu.toml");
+const AVAZU: &str = include_str!("../schemas/avazu.toml");
 
 /// A CSV, of one file or several, with its description.
 #[derive(Debug)]

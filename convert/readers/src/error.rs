@@ -1,4 +1,4 @@
-//! Why raw data could not be prepared.
+//! Why raw data could not be read.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use xsfm_interchange::rows::RowsError;
 use xsfm_interchange::schema::SchemaError;
 
-/// Why raw data could not be prepared.
+/// Why raw data could not be read, or what they became not be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -52,6 +52,12 @@ pub enum DataError {
         path: PathBuf,
         /// What is wrong.
         what: String,
+    },
+    /// Rows that are never without labels, asked for without.
+    #[error("rows of {rows} have labels")]
+    Labelled {
+        /// Whose rows.
+        rows: &'static str,
     },
     /// Encoded rows.
     #[error(transparent)]

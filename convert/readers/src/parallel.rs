@@ -60,7 +60,7 @@ struct Turn<C, E> {
 }
 
 /// Locks; a thread that panicked ends the whole scope anyway.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::error::DataError;
-use super::raw::Blocks;
+use crate::error::DataError;
+use crate::raw::Blocks;
 
 /// The files that the rows of a data set come from, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,12 +61,12 @@ impl Files {
     ///
     /// # Errors
     /// One cannot be read.
-    pub(super) fn bytes(&self) -> Result<u64, DataError> {
+    pub(crate) fn bytes(&self) -> Result<u64, DataError> {
         self.parts.iter().map(|part| Ok(fs::metadata(part).map_err(DataError::io(part))?.len())).sum()
     }
 
     /// The blocks of one file after the other; `open` begins with a file when those before have ended.
-    pub(super) fn blocks<'a>(
+    pub(crate) fn blocks<'a>(
         &'a self,
         mut open: impl FnMut(&'a Path) -> Result<Blocks<'a>, DataError> + Send + 'a,
     ) -> Blocks<'a> {

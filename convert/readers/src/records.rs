@@ -13,22 +13,24 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 
-use super::error::DataError;
-use super::lines::{Buffer, LINE_MAX, check_bytes, without_end};
-use super::open::TRUNCATED;
+use crate::error::DataError;
+use crate::lines::{Buffer, LINE_MAX, check_bytes, without_end};
+use crate::open::TRUNCATED;
 
 const QUOTE: u8 = b'"';
 
 /// What separates values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Dialect {
-    pub(super) delimiter: u8,
+pub struct Dialect {
+    /// An ASCII character.
+    pub delimiter: u8,
     /// Whether values may be quoted.
-    pub(super) quoting: bool,
+    pub quoting: bool,
 }
 
 /// Some records of a file.
-pub(super) struct Records<'a> {
+#[derive(Debug)]
+pub struct Records<'a> {
     path: &'a Path,
     dialect: Dialect,
     text: Vec<u8>,
@@ -37,9 +39,10 @@ pub(super) struct Records<'a> {
     /// Where values end in records with quotes, from the record's beginning.
     ends: Vec<usize>,
     /// Whether the file has no more.
-    pub(super) last: bool,
+    pub last: bool,
 }
 
+#[derive(Debug)]
 struct Record {
     /// Its place in the text, without the line's end.
     place: Range<usize>,
@@ -77,7 +80,7 @@ enum Scan {
 ///
 /// # Errors
 /// The file cannot be read, or has a line of more than 16 MiB.
-pub(super) fn read<'a>(
+pub fn read<'a>(
     buffer: &mut Buffer<'a>,
     dialect: Dialect,
     width: Option<usize>,
@@ -157,10 +160,10 @@ pub(super) fn read<'a>(
 ///
 /// # Errors
 /// Those of [`read`].
-pub(super) fn next<'a>(buffer: &mut Buffer<'a>, dialect: Dialect) -> Result<Records<'a>, DataError> {
+pub fn next<'a>(buffer: &mut Buffer<'a>, dialect: Dialect) -> Result<Records<'a>, DataError> {
     loop {
         let record = read(buffer, dialect, None, 1)?;
-        if record.len() > 0 || record.last {
+        if !record.is_empty() || record.last {
             return Ok(record);
         }
     }
@@ -278,29 +281,35 @@ fn find(
 }
 
 impl Records<'_> {
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.path
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// How many there are.
+    pub fn len(&self) -> usize {
         self.records.len()
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
     /// Number of the line that record `i` begins in, or of that in which its stray quote stands, from 1.
-    pub(super) fn line(&self, i: usize) -> u64 {
+    pub(crate) fn line(&self, i: usize) -> u64 {
         self.first_line + self.records[i].line
     }
 
     /// Record `i` as it is written.
-    pub(super) fn text(&self, i: usize) -> &[u8] {
+    pub(crate) fn text(&self, i: usize) -> &[u8] {
         &self.text[self.records[i].place.clone()]
     }
 
-    /// Fills `ends` with where each of its values ends in [`text`](Self::text).
+    /// Fills `ends` with where each value of record `i` ends, in bytes from the record's beginning.
     ///
     /// # Errors
     /// What makes it malformed, whatever columns are wanted.
-    pub(super) fn split(&self, i: usize, ends: &mut Vec<usize>) -> Result<(), String> {
+    pub fn split(&self, i: usize, ends: &mut Vec<usize>) -> Result<(), String> {
         ends.clear();
         let record = &self.records[i];
         if let Some(problem) = &record.problem {
@@ -334,7 +343,7 @@ impl Records<'_> {
     ///
     /// # Errors
     /// It is not UTF-8.
-    pub(super) fn value(&self, i: usize, ends: &[usize], column: usize) -> Result<Cow<'_, str>, String> {
+    pub fn value(&self, i: usize, ends: &[usize], column: usize) -> Result<Cow<'_, str>, String> {
         let start = if column == 0 { 0 } else { ends[column - 1] + 1 };
         let value = &self.text(i)[start..ends[column]];
         let text = |bytes| str::from_utf8(bytes).map_err(|e| format!("not UTF-8: {e}"));

@@ -5,8 +5,8 @@ use std::path::Path;
 use xsfm_interchange::input::Keep;
 use xsfm_interchange::schema::FieldKind;
 
-use super::error::DataError;
-use super::time::Time;
+use crate::error::DataError;
+use crate::time::Time;
 
 /// The rows of one pass; an error ends it.
 pub type Blocks<'a> = Box<dyn Iterator<Item = Result<Box<dyn Block + 'a>, DataError>> + Send + 'a>;
@@ -52,15 +52,15 @@ pub struct RawRow {
     /// 0 or 1.
     pub label: u8,
     /// What the label was, where that is more than 0 or 1.
-    pub(super) label_text: String,
+    pub label_text: String,
     /// When it happened, where the data set says so.
     pub time: Option<Time>,
     /// How much it counts, where the data set says so: finite and not negative.
     pub weight: Option<f32>,
     /// Whether numbers are their own tokens, not yet in buckets: to see whether they differ.
-    pub(super) plain_numbers: bool,
+    pub(crate) plain_numbers: bool,
     /// Room for whoever fills it: where values end in a line.
-    pub(super) ends: Vec<usize>,
+    pub(crate) ends: Vec<usize>,
     text: String,
     /// End of each token in `text`.
     tokens: Vec<usize>,
@@ -115,7 +115,7 @@ impl RawRow {
     }
 
     /// Adds a field of one number, whose bucket is `token`.
-    pub(super) fn push_number(&mut self, value: &str, token: &str) {
+    pub(crate) fn push_number(&mut self, value: &str, token: &str) {
         self.push_field(if self.plain_numbers { value } else { token });
     }
 

@@ -1,16 +1,16 @@
 //! A pass over all rows of a raw data set, on all cores, with a policy for malformed rows.
 
+use std::fmt;
 use std::path::Path;
 use std::thread;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::error::DataError;
-use super::files::Files;
-use super::parallel::in_order;
-use super::raw::{Block, RawRow};
-use super::source::Source;
-use super::split::{Assigner, Part, Parts};
+use crate::error::DataError;
+use crate::files::Files;
+use crate::parallel::in_order;
+use crate::raw::{Block, RawRow};
+use crate::source::Source;
 
 /// How many malformed rows are shown.
 const EXAMPLES: usize = 5;
@@ -34,39 +34,88 @@ impl Default for Reading {
     }
 }
 
-/// What a pass has seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Walk {
-    /// Rows of the file, malformed ones included.
-    pub(super) rows: u64,
-    /// Malformed rows, which were left out.
-    pub(super) malformed: u64,
-    /// The first few of them: file, line and reason.
-    pub(super) examples: Vec<String>,
+/// What each row is for: asked in the order of the files, block by block, before threads take the blocks apart.
+/// Malformed rows are asked for too.
+pub trait Assign: Send {
+    /// What a row is for.
+    type Part;
+    /// What is said of a block's rows.
+    type Parts: Send;
+
+    /// Says it of the next `rows` rows, which begin at row `first`.
+    ///
+    /// # Errors
+    /// Nothing is said of some of them.
+    fn parts(&mut self, first: u64, rows: usize) -> Result<Self::Parts, DataError>;
+
+    /// What `row` is for, row `i` of its block.
+    fn part(parts: &Self::Parts, i: usize, row: &RawRow) -> Self::Part;
+
+    /// Checks at the end of a pass over `rows` rows that nothing was said of others.
+    ///
+    /// # Errors
+    /// Something was.
+    fn finish(&mut self, rows: u64) -> Result<(), DataError>;
 }
 
-/// The rows of one block, each with the part it belongs to.
-pub(super) struct Rows<'a> {
+/// All rows are for the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct All;
+
+impl Assign for All {
+    type Part = ();
+    type Parts = ();
+
+    fn parts(&mut self, _: u64, _: usize) -> Result<(), DataError> {
+        Ok(())
+    }
+
+    fn part((): &(), _: usize, _: &RawRow) {}
+
+    fn finish(&mut self, _: u64) -> Result<(), DataError> {
+        Ok(())
+    }
+}
+
+/// What a pass has seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Walk {
+    /// Rows of the file, malformed ones included.
+    pub rows: u64,
+    /// Malformed rows, which were left out.
+    pub malformed: u64,
+    /// The first few of them: file, line and reason.
+    pub examples: Vec<String>,
+}
+
+/// The rows of one block, each with what it is for.
+pub struct Rows<'a, A: Assign = All> {
     block: Box<dyn Block + 'a>,
     first_row: u64,
-    parts: Parts,
+    parts: A::Parts,
     malformed: u64,
     /// Line and reason of the first few.
     examples: Vec<(u64, String)>,
     /// Whether numbers are to be their own tokens.
-    pub(super) plain_numbers: bool,
+    pub plain_numbers: bool,
 }
 
-impl Rows<'_> {
-    /// Visits the well-formed rows in order.
-    pub(super) fn each(&mut self, mut visit: impl FnMut(Part, &RawRow)) {
+impl<A: Assign> fmt::Debug for Rows<'_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rows({} from {})", self.block.rows(), self.first_row)
+    }
+}
+
+impl<A: Assign> Rows<'_, A> {
+    /// Visits the well-formed rows in order; the others are counted.
+    pub fn each(&mut self, mut visit: impl FnMut(A::Part, &RawRow)) {
         let mut row = RawRow::default();
         row.plain_numbers = self.plain_numbers;
         for i in 0..self.block.rows() {
             row.clear();
             row.number = self.first_row + i as u64;
             match self.block.fill(i, &mut row) {
-                Ok(()) => visit(self.parts.of(i, &row), &row),
+                Ok(()) => visit(A::part(&self.parts, i, &row), &row),
                 Err(what) => {
                     self.malformed += 1;
                     if self.examples.len() < EXAMPLES {
@@ -78,19 +127,20 @@ impl Rows<'_> {
     }
 }
 
-/// Gives blocks of rows to `work` on all threads, and its results to `collect` in the order of the file.
+/// Gives blocks of rows to `work` on all threads, and its results to `collect` in the order of the file. `doing` is the
+/// word beside the bar that shows how far it is.
 ///
 /// # Errors
-/// Files that cannot be read, malformed rows that `reading` does not allow, a split that does not fit, and those of
+/// Files that cannot be read, malformed rows that `reading` does not allow, an assigner that does not fit, and those of
 /// `collect`.
-pub(super) fn pass<R>(
+pub fn pass<A: Assign, R, E: From<DataError> + Send>(
     source: &dyn Source,
     reading: Reading,
     doing: &'static str,
-    mut assigner: Assigner,
-    work: impl Fn(&mut Rows<'_>) -> R + Sync,
-    mut collect: impl FnMut(R) -> Result<(), DataError> + Send,
-) -> Result<Walk, DataError> {
+    mut assigner: A,
+    work: impl Fn(&mut Rows<'_, A>) -> R + Sync,
+    mut collect: impl FnMut(R) -> Result<(), E> + Send,
+) -> Result<Walk, E> {
     let path = source.path();
     let bar = progress(source.files(), doing)?;
     let mut blocks = source.blocks(&bar);
@@ -104,8 +154,9 @@ pub(super) fn pass<R>(
         })),
         None => assigner.finish(rows_read).err().map(Err),
     });
+    let jobs = jobs.map(|job| job.map_err(E::from));
     let mut walk = Walk::default();
-    let worked = |mut rows: Rows<'_>| {
+    let worked = |mut rows: Rows<'_, A>| {
         let result = work(&mut rows);
         let error = |(line, what)| DataError::row(rows.block.path(), line, what);
         let examples: Vec<DataError> = rows.examples.into_iter().map(error).collect();
@@ -117,7 +168,7 @@ pub(super) fn pass<R>(
         bar.set_message(format!("{} rows", walk.rows));
         for error in examples {
             if reading.strict {
-                return Err(error);
+                return Err(error.into());
             }
             if walk.examples.len() < EXAMPLES {
                 walk.examples.push(error.to_string());
@@ -148,7 +199,7 @@ impl Walk {
 ///
 /// # Errors
 /// A file cannot be read.
-pub(super) fn progress(files: &Files, doing: &'static str) -> Result<ProgressBar, DataError> {
+pub fn progress(files: &Files, doing: &'static str) -> Result<ProgressBar, DataError> {
     let bar = ProgressBar::new(files.bytes()?).with_prefix(doing);
     let template = "{prefix:>10} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {msg}, {eta} left";
     if let Ok(style) = ProgressStyle::with_template(template) {

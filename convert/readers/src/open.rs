@@ -8,14 +8,14 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use indicatif::ProgressBar;
 
-use super::error::DataError;
-use super::magic::{BYTE_ORDER_MARK, GZIP, HEAD_BYTES, foreign};
+use crate::error::DataError;
+use crate::magic::{BYTE_ORDER_MARK, GZIP, HEAD_BYTES, foreign};
 
 /// What a row says that a gzip stream broke off in.
-pub(super) const TRUNCATED: &str = "the gzip stream ends here, before its end: whatever followed is missing";
+pub(crate) const TRUNCATED: &str = "the gzip stream ends here, before its end: whatever followed is missing";
 
 /// The text of a file.
-pub(super) struct Text(Box<dyn Read + Send>);
+pub struct Text(Box<dyn Read + Send>);
 
 impl Read for Text {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -34,7 +34,7 @@ impl fmt::Debug for Text {
 ///
 /// # Errors
 /// The file cannot be read, cannot be read twice (a pipe), or is no text in UTF-8 by its first bytes.
-pub(super) fn open(path: &Path, progress: &ProgressBar) -> Result<Text, DataError> {
+pub fn open(path: &Path, progress: &ProgressBar) -> Result<Text, DataError> {
     let mut file = open_file(path)?;
     let head = head(&mut file).map_err(DataError::io(path))?;
     let is_gzip = head.starts_with(GZIP);
@@ -57,7 +57,7 @@ pub(super) fn open(path: &Path, progress: &ProgressBar) -> Result<Text, DataErro
 ///
 /// # Errors
 /// The file cannot be opened, or is a folder, a pipe, or a device.
-pub(super) fn open_file(path: &Path) -> Result<File, DataError> {
+pub(crate) fn open_file(path: &Path) -> Result<File, DataError> {
     let file = File::open(path).map_err(DataError::io(path))?;
     let kind = file.metadata().map_err(DataError::io(path))?.file_type();
     if kind.is_dir() {
@@ -73,14 +73,14 @@ pub(super) fn open_file(path: &Path) -> Result<File, DataError> {
 ///
 /// # Errors
 /// Those of [`open`], and bytes that are not UTF-8.
-pub(super) fn read_to_string(path: &Path) -> Result<String, DataError> {
+pub(crate) fn read_to_string(path: &Path) -> Result<String, DataError> {
     let mut bytes = Vec::new();
     open(path, &ProgressBar::hidden())?.read_to_end(&mut bytes).map_err(DataError::io(path))?;
     String::from_utf8(bytes).map_err(|e| DataError::file(path, format!("not UTF-8: {e}")))
 }
 
 /// The first bytes of what `reader` gives.
-pub(super) fn head(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+pub(crate) fn head(reader: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(HEAD_BYTES);
     reader.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
     Ok(head)

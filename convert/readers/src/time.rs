@@ -80,12 +80,12 @@ impl Time {
     }
 
     /// An integer in the same order.
-    pub(super) fn key(self) -> u128 {
+    pub fn key(self) -> u128 {
         self.0.cast_unsigned() ^ 1 << 127
     }
 
     /// The time of a [`key`](Self::key).
-    pub(super) fn of_key(key: u128) -> Self {
+    pub fn of_key(key: u128) -> Self {
         Time((key ^ 1 << 127).cast_signed())
     }
 }

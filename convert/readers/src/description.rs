@@ -9,15 +9,15 @@ use xsfm_interchange::input::{ColumnName, Input, Table, TableField};
 use xsfm_interchange::rows::{LABEL_COLUMN, MAX_BAG, WEIGHT_COLUMN};
 use xsfm_interchange::schema::FieldKind;
 
-use super::error::DataError;
-use super::label::LabelRule;
-use super::open::read_to_string;
-use super::raw::{RawField, RawRow};
-use super::records::Dialect;
-use super::time::Time;
+use crate::error::DataError;
+use crate::label::LabelRule;
+use crate::open::read_to_string;
+use crate::raw::{RawField, RawRow};
+use crate::records::Dialect;
+use crate::time::Time;
 
-/// Shown by `xsfm-train prepare csv --help` and `prepare parquet --help`.
-pub(super) const SCHEMA_HELP: &str = r#"The schema file:
+/// What such a file may hold, as the help of `xsfm-train prepare csv` and `prepare parquet` shows it.
+pub const SCHEMA_HELP: &str = r#"The schema file:
 
   delimiter = ","        # default ","; "\t" for a TSV       (this and the next two: CSV only)
   header = true          # default true; without one, columns are positions from 0
@@ -56,17 +56,17 @@ pub(super) const SCHEMA_HELP: &str = r#"The schema file:
 
 /// The columns of a file, and what becomes of them.
 #[derive(Debug)]
-pub(super) struct Description {
-    pub(super) dialect: Dialect,
-    pub(super) header: bool,
+pub(crate) struct Description {
+    pub(crate) dialect: Dialect,
+    pub(crate) header: bool,
     /// Names or places of the columns: label, time, weight, fields.
-    pub(super) label_column: ColumnName,
-    pub(super) time_column: Option<ColumnName>,
-    pub(super) weight_column: Option<ColumnName>,
-    pub(super) field_columns: Vec<ColumnName>,
+    pub(crate) label_column: ColumnName,
+    pub(crate) time_column: Option<ColumnName>,
+    pub(crate) weight_column: Option<ColumnName>,
+    pub(crate) field_columns: Vec<ColumnName>,
     /// What a label of 1 means.
-    pub(super) label: String,
-    pub(super) fields: Vec<RawField>,
+    pub(crate) label: String,
+    pub(crate) fields: Vec<RawField>,
     rule: LabelRule,
     cuts: Vec<Cut>,
     /// As it was written.
@@ -75,7 +75,8 @@ pub(super) struct Description {
 
 /// A value of a column.
 #[derive(Clone, Debug)]
-pub(super) enum Cell<'a> {
+pub enum Cell<'a> {
+    /// As a CSV would have it.
     Text(Cow<'a, str>),
     /// Only in files that know lists.
     List(Vec<Cow<'a, str>>),
@@ -94,7 +95,7 @@ impl Description {
     ///
     /// # Errors
     /// The file cannot be read, or contradicts itself.
-    pub(super) fn load(path: &Path) -> Result<Self, DataError> {
+    pub(crate) fn load(path: &Path) -> Result<Self, DataError> {
         let text = read_to_string(path)?;
         Self::parse(&text, None).map_err(|what| DataError::file(path, what))
     }
@@ -103,7 +104,7 @@ impl Description {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn parse(text: &str, min_count: Option<u64>) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, min_count: Option<u64>) -> Result<Self, String> {
         let mut table: Table = toml::from_str(text).map_err(|e| format!("not a schema: {e}"))?;
         if let Some(min_count) = min_count {
             table.min_count = min_count;
@@ -115,7 +116,7 @@ impl Description {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn new(table: Table) -> Result<Self, String> {
+    pub(crate) fn new(table: Table) -> Result<Self, String> {
         let written = table.clone();
         let Ok(delimiter) = u8::try_from(written.delimiter) else {
             return Err(format!("delimiter {:?}: one ASCII character expected", written.delimiter));
@@ -199,7 +200,7 @@ impl Description {
     }
 
     /// For `schema.json`: read by it, other rows become the same tokens.
-    pub(super) fn input(&self) -> Input {
+    pub(crate) fn input(&self) -> Input {
         Input::Table(Box::new(self.table.clone()))
     }
 
@@ -207,7 +208,7 @@ impl Description {
     ///
     /// # Errors
     /// A field or the weight is the label, or two fields are the same.
-    pub(super) fn check_columns(
+    pub(crate) fn check_columns(
         &self,
         label: Option<usize>,
         weight: Option<usize>,
@@ -239,7 +240,7 @@ impl Description {
     ///
     /// # Errors
     /// What is wrong with the row, with the field's name.
-    pub(super) fn fill<'a>(
+    pub(crate) fn fill<'a>(
         &self,
         row: &mut RawRow,
         label: Option<Result<Cell<'a>, String>>,

@@ -3,10 +3,12 @@
 use xsfm_interchange::rows::{Bounds, RowBlock};
 use xsfm_interchange::schema::{Encoder, Field, Schema};
 
-use super::raw::RawRow;
+use crate::pass::Rows;
+use crate::raw::RawRow;
 
-/// All fields of a schema.
-pub(super) struct RowEncoder {
+/// The vocabularies of all fields of a schema.
+#[derive(Debug)]
+pub struct RowEncoder {
     encoders: Vec<Encoder>,
     has_bag: bool,
     /// Whether rows have labels.
@@ -15,19 +17,21 @@ pub(super) struct RowEncoder {
 
 /// By field: what rows had that is worth telling.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Told {
+pub struct Told {
     /// Indices that are 0 though there was a token.
-    pub(super) unseen: Vec<u64>,
+    pub unseen: Vec<u64>,
     /// Bags that were cut.
-    pub(super) cut_bags: Vec<u64>,
+    pub cut_bags: Vec<u64>,
 }
 
 impl Told {
-    pub(super) fn new(fields: usize) -> Self {
+    /// Nothing yet.
+    pub fn new(fields: usize) -> Self {
         Told { unseen: vec![0; fields], cut_bags: vec![0; fields] }
     }
 
-    pub(super) fn add(&mut self, other: &Told) {
+    /// Adds what other rows had.
+    pub fn add(&mut self, other: &Told) {
         let add = |all: &mut [u64], other: &[u64]| all.iter_mut().zip(other).for_each(|(all, other)| *all += other);
         add(&mut self.unseen, &other.unseen);
         add(&mut self.cut_bags, &other.cut_bags);
@@ -35,7 +39,8 @@ impl Told {
 }
 
 impl RowEncoder {
-    pub(super) fn new(schema: &Schema, labels: bool) -> Self {
+    /// Of this schema; `labels`: whether rows have them.
+    pub fn new(schema: &Schema, labels: bool) -> Self {
         RowEncoder {
             encoders: schema.fields.iter().map(Field::encoder).collect(),
             has_bag: Bounds::from(schema).columns.iter().any(|column| column.bag),
@@ -44,12 +49,19 @@ impl RowEncoder {
     }
 
     /// A block for its rows.
-    pub(super) fn block(&self) -> RowBlock {
+    pub fn block(&self) -> RowBlock {
         RowBlock::new(self.encoders.len(), self.has_bag)
     }
 
+    /// Encodes the well-formed rows of a block.
+    pub fn rows(&self, rows: &mut Rows<'_>) -> (RowBlock, Told) {
+        let (mut block, mut told, mut indices) = (self.block(), Told::new(self.encoders.len()), Vec::new());
+        rows.each(|(), row| self.push(row, &mut block, &mut told, &mut indices));
+        (block, told)
+    }
+
     /// Appends a row, whose fields are the schema's; `indices` is room that is used again.
-    pub(super) fn push(&self, row: &RawRow, block: &mut RowBlock, told: &mut Told, indices: &mut Vec<u32>) {
+    pub fn push(&self, row: &RawRow, block: &mut RowBlock, told: &mut Told, indices: &mut Vec<u32>) {
         for (f, encoder) in self.encoders.iter().enumerate() {
             indices.clear();
             indices.extend(row.field(f).map(|token| encoder.index_of(token)));

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 use xsfm_interchange::input::ColumnName;
 
-use super::description::Description;
-use super::error::DataError;
-use super::lines::Buffer;
-use super::records::{self, Dialect};
+use crate::description::Description;
+use crate::error::DataError;
+use crate::lines::Buffer;
+use crate::records::{self, Dialect};
 
 /// Delimiters that a file may have in place of the one that was named.
 const DELIMITERS: [u8; 7] = *b",\t;|\x01: ";
@@ -20,7 +20,7 @@ const LETTERS: usize = 60;
 
 /// The first record of a file.
 #[derive(Debug)]
-pub(super) struct Header {
+pub(crate) struct Header {
     path: PathBuf,
     line: u64,
     /// As it is written.
@@ -30,14 +30,14 @@ pub(super) struct Header {
 
 /// Positions of the columns that are read.
 #[derive(Debug)]
-pub(super) struct Columns {
+pub(crate) struct Columns {
     /// None of rows that have no label.
-    pub(super) label: Option<usize>,
-    pub(super) time: Option<usize>,
-    pub(super) weight: Option<usize>,
-    pub(super) fields: Vec<usize>,
+    pub(crate) label: Option<usize>,
+    pub(crate) time: Option<usize>,
+    pub(crate) weight: Option<usize>,
+    pub(crate) fields: Vec<usize>,
     /// Number of columns that every row must have.
-    pub(super) width: usize,
+    pub(crate) width: usize,
 }
 
 impl Header {
@@ -45,12 +45,12 @@ impl Header {
     ///
     /// # Errors
     /// The file cannot be read, has no record, or a stray quote in its header.
-    pub(super) fn read(path: &Path, description: &Description) -> Result<Self, DataError> {
+    pub(crate) fn read(path: &Path, description: &Description) -> Result<Self, DataError> {
         let mut buffer = Buffer::open(path, &ProgressBar::hidden())?;
         let mut ends = Vec::new();
         let (first, line) = loop {
             let record = records::next(&mut buffer, description.dialect)?;
-            if record.len() == 0 {
+            if record.is_empty() {
                 return Err(DataError::file(path, "no lines but empty ones"));
             }
             let line = record.line(0);
@@ -71,7 +71,7 @@ impl Header {
     ///
     /// # Errors
     /// A column that is not there, or twice, or that is both the label and a field.
-    pub(super) fn columns(&self, description: &Description, labels: bool) -> Result<Columns, DataError> {
+    pub(crate) fn columns(&self, description: &Description, labels: bool) -> Result<Columns, DataError> {
         let width = self.names.len();
         let find = |column: &ColumnName| match column {
             ColumnName::Position(position) if *position < width => Ok(*position),
@@ -106,7 +106,7 @@ impl Header {
     ///
     /// # Errors
     /// It is another.
-    pub(super) fn check_same(&self, first: &Header) -> Result<(), DataError> {
+    pub(crate) fn check_same(&self, first: &Header) -> Result<(), DataError> {
         if self.names == first.names {
             return Ok(());
         }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 use xsfm_interchange::input::Input;
 
-use super::files::Files;
-use super::raw::{Blocks, RawField};
+use crate::files::Files;
+use crate::raw::{Blocks, RawField};
 
 /// A raw data set. Every pass gives the same rows.
 pub trait Source: Sync {

@@ -1,13 +1,13 @@
 //! What a file is, by its first bytes: what is no text is named, before its bytes are taken for rows.
 
 /// How many bytes [`foreign`] wants to see. The mark of a tar stands behind its first name.
-pub(super) const HEAD_BYTES: usize = 512;
+pub(crate) const HEAD_BYTES: usize = 512;
 /// The mark that some programs put before UTF-8.
-pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The first bytes of gzip,
-pub(super) const GZIP: &[u8] = b"\x1f\x8b";
+pub(crate) const GZIP: &[u8] = b"\x1f\x8b";
 /// and of Parquet.
-pub(super) const PARQUET: &[u8] = b"PAR1";
+pub(crate) const PARQUET: &[u8] = b"PAR1";
 
 const GIT_LFS: &[u8] = b"version https://git-lfs";
 
@@ -47,7 +47,7 @@ const MARKS: &[(&[u8], &str, &str)] = &[
 ];
 
 /// What a file is that begins like this and is no text in UTF-8, and what to do; `None` for text.
-pub(super) fn foreign(head: &[u8]) -> Option<String> {
+pub(crate) fn foreign(head: &[u8]) -> Option<String> {
     // These marks are letters that a text may begin with; what follows is none.
     let is_binary = || head.iter().any(|b| *b < 9 || *b >= 0xf8);
     let is_sure = |mark: &[u8]| !mark.is_ascii() || mark == GIT_LFS || is_binary();

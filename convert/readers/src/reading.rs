@@ -2,11 +2,11 @@
 
 use clap::builder::RangedU64ValueParser;
 
-use super::pass::Reading;
+use crate::pass::Reading;
 
 /// Flags of all commands that read raw rows.
 #[derive(Debug, clap::Args)]
-pub(super) struct ReadingArgs {
+pub struct ReadingArgs {
     /// End at the first malformed row
     #[arg(long)]
     strict: bool,
@@ -19,7 +19,8 @@ pub(super) struct ReadingArgs {
 }
 
 impl ReadingArgs {
-    pub(super) fn reading(&self) -> Reading {
+    /// What they say.
+    pub fn reading(&self) -> Reading {
         let usual = Reading::default();
         Reading { strict: self.strict, max_bad: self.max_bad, threads: self.threads.unwrap_or(usual.threads) }
     }

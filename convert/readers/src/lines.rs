@@ -5,18 +5,19 @@ use std::path::Path;
 
 use indicatif::ProgressBar;
 
-use super::error::DataError;
-use super::files::Files;
-use super::open::{TRUNCATED, Text, open};
-use super::raw::{Block, Blocks, RawRow};
+use crate::error::DataError;
+use crate::files::Files;
+use crate::open::{TRUNCATED, Text, open};
+use crate::raw::{Block, Blocks, RawRow};
 
 /// Bytes of text that a thread takes at a time: few enough for its cache, many enough that taking them costs nothing.
-pub(super) const BLOCK_BYTES: usize = 512 << 10;
+pub(crate) const BLOCK_BYTES: usize = 512 << 10;
 /// A line longer than this is no row of a click log, but a file without line ends.
-pub(super) const LINE_MAX: usize = 16 << 20;
+pub(crate) const LINE_MAX: usize = 16 << 20;
 
 /// The text of a file, as far as it was read and not yet taken.
-pub(super) struct Buffer<'a> {
+#[derive(Debug)]
+pub struct Buffer<'a> {
     path: &'a Path,
     reader: Text,
     text: Vec<u8>,
@@ -35,7 +36,7 @@ impl<'a> Buffer<'a> {
     ///
     /// # Errors
     /// The file cannot be read, is empty, or is no text.
-    pub(super) fn open(path: &'a Path, progress: &ProgressBar) -> Result<Self, DataError> {
+    pub fn open(path: &'a Path, progress: &ProgressBar) -> Result<Self, DataError> {
         let reader = open(path, progress)?;
         let mut buffer = Buffer {
             path,
@@ -58,37 +59,37 @@ impl<'a> Buffer<'a> {
     }
 
     /// The file.
-    pub(super) fn path(&self) -> &'a Path {
+    pub(crate) fn path(&self) -> &'a Path {
         self.path
     }
 
     /// What was read and not yet taken.
-    pub(super) fn rest(&self) -> &[u8] {
+    pub(crate) fn rest(&self) -> &[u8] {
         &self.text[self.start..]
     }
 
     /// Number of the line that the rest begins with, from 1.
-    pub(super) fn line(&self) -> u64 {
+    pub(crate) fn line(&self) -> u64 {
         self.line
     }
 
     /// What ends a line.
-    pub(super) fn line_end(&self) -> u8 {
+    pub(crate) fn line_end(&self) -> u8 {
         self.line_end
     }
 
     /// Whether the rest is all that the file has.
-    pub(super) fn ended(&self) -> bool {
+    pub(crate) fn ended(&self) -> bool {
         self.ended
     }
 
     /// Whether the file broke off where the rest ends.
-    pub(super) fn truncated(&self) -> bool {
+    pub(crate) fn truncated(&self) -> bool {
         self.truncated
     }
 
     /// Reads until the rest has this many bytes, or the file ends.
-    pub(super) fn read_to(&mut self, bytes: usize) -> Result<(), DataError> {
+    pub(crate) fn read_to(&mut self, bytes: usize) -> Result<(), DataError> {
         let wanted = bytes.saturating_sub(self.rest().len());
         if self.ended || wanted == 0 {
             return Ok(());
@@ -106,7 +107,7 @@ impl<'a> Buffer<'a> {
 
     /// Reads until the rest has whole lines of about a block's size, one at least; says where they end. At the end of
     /// the file the last line may lack its end.
-    pub(super) fn whole_lines(&mut self) -> Result<usize, DataError> {
+    pub(crate) fn whole_lines(&mut self) -> Result<usize, DataError> {
         let mut wanted = BLOCK_BYTES;
         let mut searched = 0;
         loop {
@@ -131,12 +132,12 @@ impl<'a> Buffer<'a> {
     }
 
     /// The error of a line that never ends.
-    pub(super) fn line_too_long(&self) -> DataError {
+    pub(crate) fn line_too_long(&self) -> DataError {
         DataError::row(self.path, self.line, format!("a line of more than {LINE_MAX} bytes"))
     }
 
     /// Takes the first `bytes` of the rest, which have this many lines.
-    pub(super) fn take(&mut self, bytes: usize, lines: u64) -> Vec<u8> {
+    pub(crate) fn take(&mut self, bytes: usize, lines: u64) -> Vec<u8> {
         self.line += lines;
         let end = self.start + bytes;
         if self.start == 0 && self.text.len() - end <= BLOCK_BYTES {
@@ -150,13 +151,13 @@ impl<'a> Buffer<'a> {
 }
 
 /// How a line becomes a row.
-pub(super) trait LineParser: Sync {
+pub(crate) trait LineParser: Sync {
     /// Fills an empty `row` from a line without its end.
     fn parse(&self, line: &[u8], row: &mut RawRow) -> Result<(), String>;
 }
 
 /// The rows of files of lines; the first `header_lines` of each are none.
-pub(super) fn blocks<'a>(
+pub(crate) fn blocks<'a>(
     files: &'a Files,
     header_lines: u64,
     parser: &'a dyn LineParser,
@@ -235,7 +236,7 @@ impl<'a> Iterator for Lines<'a> {
 }
 
 /// A line without its end.
-pub(super) fn without_end(line: &[u8], line_end: u8) -> &[u8] {
+pub(crate) fn without_end(line: &[u8], line_end: u8) -> &[u8] {
     match line.strip_suffix(&[line_end]) {
         Some(line) if line_end == b'\n' => line.strip_suffix(b"\r").unwrap_or(line),
         Some(line) => line,
@@ -248,7 +249,7 @@ pub(super) fn without_end(line: &[u8], line_end: u8) -> &[u8] {
 ///
 /// # Errors
 /// There is one.
-pub(super) fn check_bytes(line: &[u8]) -> Result<(), String> {
+pub(crate) fn check_bytes(line: &[u8]) -> Result<(), String> {
     match memchr::memchr2(0, b'\r', line).map(|place| line[place]) {
         None => Ok(()),
         Some(0) => Err("a zero byte: this is no text".to_owned()),

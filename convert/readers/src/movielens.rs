@@ -11,13 +11,13 @@ use xsfm_interchange::input::{Input, Keep};
 use xsfm_interchange::rows::MAX_BAG;
 use xsfm_interchange::schema::FieldKind;
 
-use super::error::DataError;
-use super::files::Files;
-use super::lines::{self, LineParser, check_bytes};
-use super::open::open;
-use super::raw::{Blocks, RawField, RawRow};
-use super::source::Source;
-use super::time::Time;
+use crate::error::DataError;
+use crate::files::Files;
+use crate::lines::{self, LineParser, check_bytes};
+use crate::open::open;
+use crate::raw::{Blocks, RawField, RawRow};
+use crate::source::Source;
+use crate::time::Time;
 
 /// Genres of GroupLens' `u.item`, in the order of its last 19 columns; names as in its `u.genre`.
 const GENRES: [&str; 19] = [

@@ -8,10 +8,10 @@ use xsfm_interchange::input::{Input, Keep};
 use xsfm_interchange::rows::LABEL_COLUMN;
 use xsfm_interchange::schema::FieldKind;
 
-use super::files::Files;
-use super::lines::{self, LineParser};
-use super::raw::{Blocks, RawField, RawRow};
-use super::source::Source;
+use crate::files::Files;
+use crate::lines::{self, LineParser};
+use crate::raw::{Blocks, RawField, RawRow};
+use crate::source::Source;
 
 /// Number of fields of integers.
 pub const NUMERIC_FIELDS: usize = 13;
