@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use xsfm_interchange::quantization::parts::QuantizationError;
 use xsfm_interchange::rows::RowsError;
 use xsfm_interchange::schema::SchemaError;
+use xsfm_readers::error::DataError;
 use xsfm_runtime::{LoadError, ScoreError};
 
 use crate::pack::PackError;
@@ -29,6 +30,9 @@ pub enum Error {
         /// Where and why.
         source: serde_json::Error,
     },
+    /// Raw rows that cannot be read.
+    #[error(transparent)]
+    Raw(#[from] DataError),
     /// Not a safetensors file, or a damaged one.
     #[error("{}: not a valid safetensors file ({bytes} bytes): {source}", path.display())]
     Safetensors {

@@ -9,6 +9,8 @@
 //! | [`quantize`] | [`FloatModel`](model::FloatModel), scales | [`QuantizedModel`](model::QuantizedModel) |
 //! | [`pack`] | either model | the bytes of an `.xsfm` file |
 //! | [`target`] | a packed file | the same file, its layers laid out for a CPU |
+//! | [`vocabulary`] | a packed file, a schema | the same file with what raw values mean |
+//! | [`raw`] | a packed file, raw rows | rows of indices |
 //! | [`platt`] | a packed file, a scale and a bias of its logits | the same file, whose probabilities are click rates |
 //! | [`mod@generate`] | a packed file | the same model as Rust or C code |
 //! | [`export`] | [`FloatModel`](model::FloatModel) | the bytes of an ONNX file, for other engines |
@@ -36,6 +38,7 @@ pub mod model;
 pub mod pack;
 pub mod platt;
 pub mod quantize;
+pub mod raw;
 pub mod reference;
 pub mod rounding;
 pub mod score;

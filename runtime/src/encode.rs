@@ -127,6 +127,11 @@ impl<'a> Encoder<'a> {
         (0..self.num_fields()).find(|_| names.string() == Some(name))
     }
 
+    /// Whether the field is one of numbers.
+    pub fn is_number(&self, field: usize) -> bool {
+        self.records.get(field).is_some_and(|record| record.kind == kind::NUMBER)
+    }
+
     /// Room for the indices of any row.
     pub fn max_indices(&self) -> usize {
         self.records.iter().map(|record| if record.kind == kind::BAG { record.max_bag.get().into() } else { 1 }).sum()

@@ -36,7 +36,7 @@ impl Criteo {
         Criteo { files: files.into(), fields: numeric.chain(categorical).collect(), labels: true }
     }
 
-    /// The same of lines without a label, as those of test.txt.
+    /// The same of lines without a label, as those of test.txt; the label of those of train.txt is not looked at.
     pub fn unlabelled(self) -> Self {
         Criteo { labels: false, ..self }
     }
@@ -54,11 +54,17 @@ impl LineParser for Criteo {
             }
             columns += 1;
         }
-        let wanted = usize::from(self.labels) + NUMERIC_FIELDS + CATEGORICAL_FIELDS;
-        if columns != wanted {
+        let fields = NUMERIC_FIELDS + CATEGORICAL_FIELDS;
+        let wanted = usize::from(self.labels) + fields;
+        // Labels that nobody asks for may be there.
+        let is_skipped = !self.labels && columns == fields + 1;
+        if columns != wanted && !is_skipped {
             return Err(format!("{columns} columns, {wanted} expected"));
         }
         let (mut start, mut ends) = (0, ends.into_iter());
+        if is_skipped {
+            start = ends.next().unwrap_or(0) + 1;
+        }
         if self.labels {
             let end = ends.next().unwrap_or(0);
             row.label = match &text[..end] {

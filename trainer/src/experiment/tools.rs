@@ -289,7 +289,10 @@ impl Tools {
     /// The command that packs a checkpoint as a row says; `rows` choose its scales.
     pub fn pack_command(&self, row: &Row, checkpoint: &Path, output: &Path, rows: &Path) -> Command {
         let mut pack = Command::new(&self.xsfm);
-        pack.arg("pack").arg(checkpoint).args(["--mode", row.pack.mode.name(), "--json", "--output"]).arg(output);
+        pack.arg("pack")
+            .arg(checkpoint)
+            .args(["--without-vocabulary", "--mode", row.pack.mode.name(), "--json", "--output"])
+            .arg(output);
         if row.pack.calibrate {
             pack.arg("--rows").arg(rows);
         }

@@ -117,8 +117,9 @@ fn trainer() -> Result<()> {
     let mut build = cargo::command(&["build", "--package", "xsfm-trainer"]);
     let program = cargo::built(torch.use_in(&mut build), "xsfm-train")?;
     let xsfm = cargo::built(&mut cargo::command(&["build", "--package", "xsfm-convert"]), "xsfm")?;
-    let tests = ["--test", "training", "--test", "experiments", "--test", "datasets", "--test", "output"];
-    let mut together = cargo::command(&[&["test", "--package", "xsfm-tests"], &tests[..]].concat());
+    let tests = ["training", "experiments", "datasets", "raw", "output"].into_iter().flat_map(|test| ["--test", test]);
+    let mut together =
+        cargo::command(&["test", "--package", "xsfm-tests"].into_iter().chain(tests).collect::<Vec<_>>());
     command::run(torch.use_in(&mut together).env("XSFM_TRAIN", program).env("XSFM", xsfm))
 }
 

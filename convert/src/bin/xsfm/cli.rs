@@ -163,9 +163,8 @@ pub(crate) enum Command {
     Score {
         /// Packed model.
         model: PathBuf,
-        /// Rows of integer indices; `-` for standard input.
-        #[arg(long, value_name = "FILE")]
-        indices: PathBuf,
+        #[command(flatten)]
+        rows: RowsArguments,
         /// Where to write instead of standard output.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -178,13 +177,37 @@ pub(crate) enum Command {
     Bench(BenchArguments),
 }
 
+/// Rows to score, one per candidate where they are ranked.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct RowsArguments {
+    /// Rows of integer indices; `-` for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) indices: Option<PathBuf>,
+    /// Raw rows, of the columns and the kind of file that the training data had, or CSV for Parquet: encoded by the
+    /// vocabulary in the packed file. Labels are not looked at. `-` for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) raw: Option<PathBuf>,
+}
+
+/// Rows with labels.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct LabelledArguments {
+    /// Arrow file of rows with labels.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rows: Option<PathBuf>,
+    /// Raw rows with labels, as the training data had them: encoded by the vocabulary in the packed file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) raw: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct EvaluateArguments {
     /// Packed model.
     pub(crate) model: PathBuf,
-    /// Arrow file of rows with labels.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) rows: PathBuf,
+    #[command(flatten)]
+    pub(crate) rows: LabelledArguments,
     /// Also measure the ranking of each group, the rows with one index in this field, such as the user: GAUC, MRR,
     /// NDCG.
     #[arg(long, value_name = "FIELD")]
@@ -230,10 +253,9 @@ pub(crate) struct CalibrateArguments {
 pub(crate) struct RankArguments {
     /// Packed model.
     pub(crate) model: PathBuf,
-    /// Rows of integer indices, one per candidate; `-` for standard input.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) indices: PathBuf,
-    /// Names to print, one line per row of --indices.
+    #[command(flatten)]
+    pub(crate) rows: RowsArguments,
+    /// Names to print, one line per row.
     #[arg(long, value_name = "FILE")]
     pub(crate) names: Option<PathBuf>,
     /// Fields that are the same in all rows, by name: what they add to the scores is computed once.

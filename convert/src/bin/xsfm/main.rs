@@ -74,7 +74,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Evaluate(arguments) => score::evaluate(&arguments),
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
-        Command::Score { model, indices, output } => score::score(&model, &indices, output.as_deref()),
+        Command::Score { model, rows, output } => score::score(&model, &rows, output.as_deref()),
         Command::Rank(arguments) => score::rank(&arguments),
         Command::Bench(arguments) => inspect::bench(&arguments),
     }

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 
 use serde::Serialize;
+use xsfm_convert::raw::{self, Encoded};
 use xsfm_convert::score::{Labelled, Ranked};
 use xsfm_convert::{Error, input, score, validate};
 use xsfm_interchange::metrics::calibration::Reliability;
@@ -14,27 +15,57 @@ use xsfm_interchange::output::{print as print_text, stream};
 use xsfm_interchange::{atomic, figure};
 use xsfm_runtime::Model;
 
-use crate::cli::{EvaluateArguments, RankArguments};
+use crate::cli::{EvaluateArguments, RankArguments, RowsArguments};
 use crate::output::{print, print_json, progress_bar};
 
-pub(crate) fn score(path: &Path, indices: &Path, output: Option<&Path>) -> anyhow::Result<()> {
+/// Where rows of indices are: given, or made of raw rows in a file that goes with this.
+enum Indices<'a> {
+    Given(&'a Path),
+    Encoded(Encoded),
+}
+
+impl<'a> Indices<'a> {
+    fn of(
+        path: &Path,
+        model: &Model<'_>,
+        (indices, raw): (Option<&'a Path>, Option<&Path>),
+        labels: bool,
+    ) -> anyhow::Result<Self> {
+        Ok(match (indices, raw) {
+            (_, Some(raw)) => Indices::Encoded(raw::encode(path, model, raw, labels)?),
+            (indices, None) => Indices::Given(indices.unwrap_or(Path::new("-"))),
+        })
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Indices::Given(path) => path,
+            Indices::Encoded(encoded) => encoded.path(),
+        }
+    }
+}
+
+pub(crate) fn score(path: &Path, rows: &RowsArguments, output: Option<&Path>) -> anyhow::Result<()> {
     let packed = input::packed(path)?;
     let model = input::load(path, &packed)?;
+    let indices = Indices::of(path, &model, (rows.indices.as_deref(), rows.raw.as_deref()), false)?;
     match output {
-        None => stream(|stdout| write_scores(&model, indices, stdout)),
+        None => stream(|stdout| write_scores(&model, indices.path(), stdout)),
         Some(path) => {
             let mut pending = atomic::Pending::create(path).map_err(Error::io(path))?;
-            write_scores(&model, indices, &mut pending)?;
+            write_scores(&model, indices.path(), &mut pending)?;
             Ok(pending.commit().map_err(Error::io(path))?)
         }
     }
 }
 
 pub(crate) fn rank(arguments: &RankArguments) -> anyhow::Result<()> {
-    let RankArguments { model: path, indices, names, context, top, json } = arguments;
+    let RankArguments { model: path, rows, names, context, top, json } = arguments;
     let packed = input::packed(path)?;
+    let model = input::load(path, &packed)?;
     let names = names.as_deref().map(read_lines).transpose()?;
-    let ranked = score::rank(&input::load(path, &packed)?, indices, names.as_deref(), context, *top)?;
+    let indices = Indices::of(path, &model, (rows.indices.as_deref(), rows.raw.as_deref()), false)?;
+    let ranked = score::rank(&model, indices.path(), names.as_deref(), context, *top)?;
     if *json { print_json(&ranked) } else { print_ranking(&ranked) }
 }
 
@@ -51,8 +82,10 @@ pub(crate) fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<()> {
     let EvaluateArguments { model: path, rows, group_by, at, negative_rate, reliability, logits, json } = arguments;
     let packed = input::packed(path)?;
     let model = input::load(path, &packed)?;
+    let indices = Indices::of(path, &model, (rows.rows.as_deref(), rows.raw.as_deref()), true)?;
+    let rows = rows.raw.as_deref().unwrap_or(indices.path());
     let field = group_by.as_ref().map(|name| input::bounds(&model).group_field(path, name)).transpose();
-    let labelled = score::score_labelled(&model, rows, field.map_err(Error::from)?)?;
+    let labelled = score::score_labelled(&model, indices.path(), field.map_err(Error::from)?)?;
     let (observed, Labelled { labels, logits: scores, groups, .. }) = (labelled.observed(), &labelled);
     let problem = |error: MetricsError| Error::Input(format!("{}: {error}", rows.display()));
     let by_group = group_by.as_ref().map(|name| Grouped::new(name, groups, labels, scores, at)).transpose();

@@ -1,0 +1,201 @@
+//! Raw rows through a packed file: the scores of rows that were encoded beside it, bit by bit.
+//!
+//! Needs `XSFM_TRAIN` and `XSFM`, the two programs; `cargo xtask test` sets them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use xsfm_tests::trainer::program;
+
+const FLAGS: &str = "--epochs 1 --embed-dim 4 --hidden 8 --seed 1 --quantize --threads 1 --batch-size 256";
+
+struct Bench {
+    train: PathBuf,
+    xsfm: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Option<Self> {
+        Some(Bench { train: program("XSFM_TRAIN")?, xsfm: program("XSFM")?, folder: tempfile::tempdir().unwrap() })
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path().join(name), text).unwrap();
+    }
+
+    /// A command line: `train …` or `xsfm …`, run in the folder.
+    fn run(&self, line: &str) -> Output {
+        let mut words = line.split_whitespace();
+        let program = if words.next() == Some("xsfm") { &self.xsfm } else { &self.train };
+        Command::new(program).current_dir(self.path()).args(words).output().unwrap()
+    }
+
+    fn succeed(&self, line: &str) -> String {
+        let output = self.run(line);
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What a command that must fail says.
+    fn refused(&self, line: &str) -> String {
+        let output = self.run(line);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && !said.contains("panicked"), "{line}: {said}");
+        said
+    }
+
+    /// Trains on `data`, packs with and without the old numbers, and compares the scores of `new`, raw and encoded.
+    /// Fingerprints are so long that none of the unseen tokens is taken for another.
+    fn compare(&self, new: &str, labelled: bool) {
+        self.succeed(&format!("train train --data data --out model {FLAGS}"));
+        self.succeed("xsfm pack model -o kept.xsfm --fingerprint-bits 24");
+        self.succeed("xsfm pack model -o anew.xsfm --renumber --fingerprint-bits 24");
+        self.succeed("xsfm pack model -o bare.xsfm --without-vocabulary");
+        let labels = if labelled { "" } else { "--unlabelled" };
+        self.succeed(&format!("train encode --schema data/schema.json --input {new} --out new.arrow {labels}"));
+        let expected = self.succeed("xsfm score bare.xsfm --indices new.arrow");
+        assert!(expected.lines().count() > 200);
+        let distinct: std::collections::HashSet<&str> = expected.lines().collect();
+        assert!(distinct.len() > 50, "{} scores", distinct.len());
+        for file in ["kept.xsfm", "anew.xsfm"] {
+            assert!(self.succeed(&format!("xsfm score {file} --raw {new}")) == expected, "{file}, {new}");
+        }
+        assert_eq!(
+            self.succeed(&format!("xsfm rank anew.xsfm --raw {new} --top 7")),
+            self.succeed("xsfm rank kept.xsfm --indices new.arrow --top 7")
+        );
+        if labelled {
+            let of_rows = self.succeed("xsfm evaluate bare.xsfm --rows new.arrow --json");
+            assert_eq!(self.succeed(&format!("xsfm evaluate anew.xsfm --raw {new} --json")), of_rows);
+        }
+        let said = self.refused("xsfm score anew.xsfm --indices new.arrow");
+        assert!(said.contains("vocabular"), "{said}");
+        let said = self.refused(&format!("xsfm score bare.xsfm --raw {new}"));
+        assert!(said.contains("packed without its vocabulary"), "{said}");
+    }
+}
+
+const SCHEMA: &str = r#"
+delimiter = ";"
+min_count = 2
+weight = "cost"
+
+[label]
+column = "stars"
+at_least = 4
+
+[[fields]]
+name = "user"
+kind = "categorical"
+
+[[fields]]
+name = "hour"
+column = "when"
+kind = "categorical"
+bytes = [11, 13]
+
+[[fields]]
+name = "tags"
+kind = "bag"
+separator = "/"
+max_bag = 2
+keep = "last"
+
+[[fields]]
+name = "price"
+kind = "numeric"
+"#;
+
+fn table(rows: u32, seed: u64) -> String {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut text = "stars;cost;user;when;tags;price\n".to_owned();
+    for _ in 0..rows {
+        let user = rng.random_range(0..40_u32) * rng.random_range(0..3);
+        let (hour, item) = (rng.random_range(0..24), rng.random_range(0..9));
+        let stars = (user * 7 + item + hour) % 6;
+        let tags: Vec<String> =
+            (0..rng.random_range(0..4)).map(|_| format!("täg {}", rng.random_range(0..12))).collect();
+        let price = match rng.random_range(0..5) {
+            0 => String::new(),
+            1 => rng.random_range(-3..4).to_string(),
+            2 => format!("{:.2}", rng.random_range(0.0..90.0_f64)),
+            3 => format!("{:e}", rng.random_range(0.0..9e9_f64)),
+            _ => rng.random_range(0..2000).to_string(),
+        };
+        let tags = tags.join("/");
+        writeln!(text, "{stars};1.5;\"u;{user}\";2026-03-05T{hour:02}:00:00;{tags};{price}").unwrap();
+    }
+    text
+}
+
+#[test]
+fn tables_are_scored_as_their_encoded_rows() {
+    let Some(bench) = Bench::new() else { return };
+    bench.write("rows.csv", &table(2000, 1));
+    bench.write("rows.toml", SCHEMA);
+    bench.write("new.csv", &table(700, 2));
+    bench.succeed("train prepare csv --input rows.csv --schema rows.toml --out data");
+    bench.compare("new.csv", true);
+    // From standard input.
+    let from = |stdin: Stdio| {
+        let mut command = Command::new(&bench.xsfm);
+        command.current_dir(bench.path()).args(["score", "kept.xsfm", "--raw", "-"]).stdin(stdin).output().unwrap()
+    };
+    let piped = from(fs::File::open(bench.path().join("new.csv")).unwrap().into());
+    assert_eq!(String::from_utf8_lossy(&piped.stdout), bench.succeed("xsfm score kept.xsfm --raw new.csv"));
+    // Without the label's column, with others beside, in another order.
+    bench.write("serve.csv", "price;x;tags;user;when\n7;x;täg 1;u;2026-03-05T11\n");
+    let scores = bench.succeed("xsfm score anew.xsfm --raw serve.csv");
+    assert_eq!(scores.lines().count(), 1);
+    for (text, words) in [
+        ("price;tags;user\n7;a;b\n", &["\"when\""][..]),
+        ("price;tags;user;when\nseven;a;b;2026-03-05T11\n", &["bad.csv:2", "\"price\"", "seven"]),
+        ("price;tags;user;when\n7;a;b;2026\n", &["bad.csv:2", "\"hour\""]),
+        ("", &["bad.csv"]),
+    ] {
+        bench.write("bad.csv", text);
+        let said = bench.refused("xsfm score kept.xsfm --raw bad.csv");
+        assert!(words.iter().all(|word| said.contains(word)), "{text:?}: {said}");
+    }
+}
+
+#[test]
+fn lines_of_criteo_are_scored_as_their_encoded_rows() {
+    let Some(bench) = Bench::new() else { return };
+    let categories = [9; 26].map(|n| n.to_string()).join(",");
+    bench.succeed(&format!("train generate --out rows --rows 3000 --categories {categories}"));
+    let text = fs::read_to_string(bench.path().join("rows/rows.tsv")).unwrap();
+    bench.write("train.txt", &text);
+    // Numbers and words that nobody has seen.
+    bench.write("new.txt", &text.lines().take(500).map(|line| line.replace("\t1", "\t3") + "\n").collect::<String>());
+    bench.succeed("train prepare criteo --source train.txt --min-count 5 --out data");
+    bench.compare("new.txt", true);
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/criteo_sample_raw.tsv");
+    match shared.exists() {
+        false => eprintln!("SKIPPED: no {}: planted rows alone", shared.display()),
+        true => {
+            fs::remove_dir_all(bench.path().join("data")).unwrap();
+            fs::remove_dir_all(bench.path().join("model")).unwrap();
+            let (first, last) = fs::read_to_string(&shared)
+                .map(|text| {
+                    let lines: Vec<&str> = text.lines().collect();
+                    (lines[..1000].join("\n"), lines[1000..].join("\n"))
+                })
+                .unwrap();
+            bench.write("train.txt", &first);
+            bench.write("new.txt", &last);
+            bench.succeed("train prepare criteo --source train.txt --min-count 2 --out data");
+            bench.compare("new.txt", true);
+        }
+    }
+}
