@@ -6,7 +6,7 @@
 use core::arch::x86_64::*;
 
 use super::amx::Amx;
-use super::vector::{FEW, LANES, Quad, Task, Vector, WeightQuads};
+use super::vector::{FEW, LANES, Quad, Task, Vector, WeightQuads, both};
 
 /// Exists only where the CPU has AVX-512 F, BW, DQ, VL and VNNI. `AMX`: it has that too.
 #[derive(Clone, Copy, Debug)]
@@ -105,27 +105,8 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
     }
 
     #[inline(always)]
-    fn dot_pairs(self, acc: __m512i, pairs: __m512i, r: [i16; 2]) -> __m512i {
-        let r = i32::from(r[0].cast_unsigned()) | i32::from(r[1]) << 16;
-        instruction!(_mm512_dpwssd_epi32(acc, pairs, _mm512_set1_epi32(r)))
-    }
-
-    #[inline(always)]
     fn store_pairs(self, pairs: __m512i, to: &mut [i16; 2 * LANES]) {
         instruction!(_mm512_storeu_si512(to.as_mut_ptr().cast(), pairs))
-    }
-
-    #[inline(always)]
-    fn dot_zero(self) -> __m512i {
-        self.splat(0)
-    }
-
-    #[inline(always)]
-    fn dot(self, acc: __m512i, w: &WeightQuads, x: Quad) -> __m512i {
-        instruction!({
-            let w = _mm512_loadu_si512(w.as_ptr().cast());
-            _mm512_dpbusd_epi32(acc, _mm512_set1_epi32(i32::from_ne_bytes(x)), w)
-        })
     }
 
     /// Four chains: one alone would wait four cycles for each product.
@@ -192,6 +173,13 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
     }
 
     operations! {
+        dot_pairs(acc: __m512i, pairs: __m512i, r: [i16; 2]) -> __m512i =
+            instruction!(_mm512_dpwssd_epi32(acc, pairs, _mm512_set1_epi32(both(r))));
+        dot_zero() -> __m512i = instruction!(_mm512_setzero_si512());
+        dot(acc: __m512i, w: &WeightQuads, x: Quad) -> __m512i = instruction!({
+            let w = _mm512_loadu_si512(w.as_ptr().cast());
+            _mm512_dpbusd_epi32(acc, _mm512_set1_epi32(i32::from_ne_bytes(x)), w)
+        });
         splat(value: i32) -> __m512i = instruction!(_mm512_set1_epi32(value));
         load(values: &[i32; LANES]) -> __m512i = instruction!(_mm512_loadu_si512(values.as_ptr().cast()));
         widen_i8(values: &[i8; LANES]) -> __m512i =
