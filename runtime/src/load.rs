@@ -5,7 +5,7 @@
 
 use std::alloc;
 
-use zerocopy::{FromBytes, Immutable, KnownLayout};
+use zerocopy::FromBytes;
 
 use crate::embedding::{Composition, Embedding};
 use crate::error::LoadError;
@@ -19,6 +19,7 @@ use crate::linear::{FeatureWeight, FieldVector};
 use crate::mlp::{Layer, Layers, Mlp, shape};
 use crate::network::{Fwfm, Network};
 use crate::run::{rows, run};
+use crate::scratch::Plain;
 
 /// Whether to read every byte of the body for its checksum.
 #[derive(Clone, Copy, PartialEq)]
@@ -134,24 +135,19 @@ impl<'a> Sections<'a, '_> {
     /// All numbers of a section; none where the file lacks it.
     // Inlined, as the next: a program that does not look at errors has no code then that passes them on.
     #[inline(always)]
-    fn numbers<T: FromBytes + Immutable + KnownLayout>(&self, kind: SectionKind) -> Result<&'a [T], LoadError> {
+    fn numbers<T: Plain>(&self, kind: SectionKind) -> Result<&'a [T], LoadError> {
         Ok(in_place(self.bytes(kind, alloc::Layout::new::<T>())?))
     }
 
     /// A section that must be there, or must not, and hold `count` numbers.
     #[inline(always)]
-    fn exactly<T: FromBytes + Immutable + KnownLayout>(
-        &self,
-        kind: SectionKind,
-        wanted: bool,
-        count: u64,
-    ) -> Result<&'a [T], LoadError> {
+    fn exactly<T: Plain>(&self, kind: SectionKind, wanted: bool, count: u64) -> Result<&'a [T], LoadError> {
         Ok(in_place(self.exact_bytes(kind, wanted, count, alloc::Layout::new::<T>())?))
     }
 }
 
 /// Bytes of a section, of whose size and address [`Sections::bytes`] has seen to, as the numbers that they are.
-fn in_place<T: FromBytes + Immutable + KnownLayout>(bytes: &[u8]) -> &[T] {
+fn in_place<T: Plain>(bytes: &[u8]) -> &[T] {
     <[T]>::ref_from_bytes(bytes).unwrap_or_default()
 }
 
@@ -287,16 +283,12 @@ fn check_names(mut names: Reader<'_>, num_fields: usize) -> Result<(), LoadError
 }
 
 /// All parts but the MLP, with W the type of weights and C of coefficients.
-fn fwfm<'a, W, C>(
+fn fwfm<'a, W: Plain, C: Coefficient + Plain>(
     sections: &Sections<'a, '_>,
     fields: &'a [FieldRecord],
     dim: usize,
     int8: bool,
-) -> Result<Fwfm<'a, W, C>, LoadError>
-where
-    W: FromBytes + Immutable + KnownLayout,
-    C: Coefficient + FromBytes + Immutable + KnownLayout,
-{
+) -> Result<Fwfm<'a, W, C>, LoadError> {
     use SectionKind::*;
     let (table_numbers, features) = check_fields(fields, dim, int8)?;
     let embedding = Embedding::new(fields, sections.exactly::<W>(Tables, true, table_numbers)?, dim);
@@ -343,16 +335,11 @@ fn check_signs(signs: &[i8]) -> Result<(), LoadError> {
 }
 
 /// The MLP, with W the type of weights, B of biases, M of multipliers, of which f32 mode has none.
-fn mlp<'a, W, B, M>(
+fn mlp<'a, W: Weight + Number, B: Bias + Number, M: Number>(
     sections: &Sections<'a, '_>,
     inputs: usize,
     has_multipliers: bool,
-) -> Result<Option<Mlp<'a, W, B, M>>, LoadError>
-where
-    W: FromBytes + Immutable + KnownLayout + Number + Weight,
-    B: Bias + FromBytes + Immutable + KnownLayout + Number,
-    M: FromBytes + Immutable + KnownLayout + Number,
-{
+) -> Result<Option<Mlp<'a, W, B, M>>, LoadError> {
     use SectionKind::*;
     let has_mlp = sections.has(Layers);
     let layers = sections.numbers::<LayerRecord>(Layers)?;
@@ -420,27 +407,26 @@ fn check_padding<W: Number + Weight, B: Number + Bias, M: Number>(mlp: &Mlp<'_, 
 }
 
 /// A number of a layer.
-trait Number: Copy {
+trait Number: Plain {
     /// As an error shows it, in place of a real number its bits: 0 for zero alone.
     fn bits(self) -> i64;
 }
 
-impl Number for i8 {
-    fn bits(self) -> i64 {
-        self.into()
-    }
+macro_rules! numbers {
+    ($($type:ty: $number:ident => $bits:expr;)*) => {$(
+        impl Number for $type {
+            fn bits(self) -> i64 {
+                let $number = self;
+                $bits.into()
+            }
+        }
+    )*};
 }
 
-impl Number for i32 {
-    fn bits(self) -> i64 {
-        self.into()
-    }
-}
-
-impl Number for f32 {
-    fn bits(self) -> i64 {
-        self.to_bits().into()
-    }
+numbers! {
+    i8: number => number;
+    i32: number => number;
+    f32: number => number.to_bits();
 }
 
 /// Numbers in all tables, and features of all fields.

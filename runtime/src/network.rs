@@ -24,7 +24,16 @@ pub(crate) struct Fwfm<'a, W, C: Coefficient> {
     pub(crate) interaction: FieldInteraction<'a, C>,
 }
 
-impl<W, C: Coefficient> Fwfm<'_, W, C> {
+impl<W: Copy, C: Coefficient> Fwfm<'_, W, C> {
+    /// The same, going on from what a context has begun.
+    pub(crate) fn going_on<'b>(&'b self, begun: &'b [C::Square]) -> Fwfm<'b, W, C> {
+        let mut candidate = *self;
+        if let FieldInteraction::LowRank(low_rank) = &mut candidate.interaction {
+            low_rank.begun = begun;
+        }
+        candidate
+    }
+
     /// Numbers, and multiply-accumulates of one row in pairs, field vectors and layers; of the MLP: weights, and
     /// biases.
     fn counts(&self, (weights, biases): (usize, usize)) -> (usize, usize) {

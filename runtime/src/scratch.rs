@@ -19,19 +19,22 @@ impl ScratchBlock {
     pub const ZERO: Self = ScratchBlock([0; Self::LEN]);
 }
 
+/// Numbers that can lie in any memory, and be filled with zeros.
+pub(crate) trait Plain: Copy + FromBytes + IntoBytes + Immutable + KnownLayout {}
+
+impl<T: Copy + FromBytes + IntoBytes + Immutable + KnownLayout> Plain for T {}
+
 /// Where arrays are taken from. What takes them runs on [`Scratch`] and on [`Measure`], so that what is taken and what
 /// was said to be needed cannot differ.
 pub(crate) trait Memory<'s> {
     /// The next `count` numbers, from the start of a block; none while they are measured.
-    fn take<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&'s mut [T], ScoreError>;
+    fn take<T: Plain>(&mut self, count: usize) -> Result<&'s mut [T], ScoreError>;
 
     /// The same memory once more, for what is done with before the next numbers are taken.
-    fn for_now<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&mut [T], ScoreError>;
+    fn for_now<T: Plain>(&mut self, count: usize) -> Result<&mut [T], ScoreError>;
 
     /// The next `count` numbers, zeros until `lay` has filled them, which it does not while they are measured.
-    fn lay<T>(&mut self, count: usize, lay: impl FnOnce(&mut [T])) -> Result<&'s [T], ScoreError>
-    where
-        T: FromBytes + IntoBytes + KnownLayout;
+    fn lay<T: Plain>(&mut self, count: usize, lay: impl FnOnce(&mut [T])) -> Result<&'s [T], ScoreError>;
 }
 
 /// The part of the memory that is not yet in use.
@@ -58,25 +61,28 @@ impl<'s> Scratch<'s> {
 
 impl<'s> Memory<'s> for Scratch<'s> {
     #[inline]
-    fn take<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&'s mut [T], ScoreError> {
+    fn take<T: Plain>(&mut self, count: usize) -> Result<&'s mut [T], ScoreError> {
         // Whole numbers, from the start of a block.
         Ok(<[T]>::mut_from_bytes(self.cut(count * size_of::<T>())?).unwrap_or_default())
     }
 
     #[inline]
-    fn for_now<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&mut [T], ScoreError> {
+    fn for_now<T: Plain>(&mut self, count: usize) -> Result<&mut [T], ScoreError> {
         Scratch(self.0).take(count)
     }
 
-    fn lay<T>(&mut self, count: usize, lay: impl FnOnce(&mut [T])) -> Result<&'s [T], ScoreError>
-    where
-        T: FromBytes + IntoBytes + KnownLayout,
-    {
+    fn lay<T: Plain>(&mut self, count: usize, lay: impl FnOnce(&mut [T])) -> Result<&'s [T], ScoreError> {
         let numbers = self.take::<T>(count)?;
         numbers.as_mut_bytes().fill(0);
         lay(numbers);
         Ok(numbers)
     }
+}
+
+/// Whether there are as many blocks as are needed.
+pub(crate) fn check_room(needed: usize, memory: &[ScratchBlock]) -> Result<(), ScoreError> {
+    let found = memory.len();
+    if found < needed { Err(ScoreError::ScratchTooSmall { needed, found }) } else { Ok(()) }
 }
 
 /// Counts the blocks that would be taken.
@@ -100,21 +106,18 @@ impl Measure {
 
 impl<'s> Memory<'s> for Measure {
     #[inline(always)]
-    fn take<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&'s mut [T], ScoreError> {
+    fn take<T: Plain>(&mut self, count: usize) -> Result<&'s mut [T], ScoreError> {
         self.taken += blocks_of::<T>(count);
         Ok(&mut [])
     }
 
     #[inline(always)]
-    fn for_now<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&mut [T], ScoreError> {
+    fn for_now<T: Plain>(&mut self, count: usize) -> Result<&mut [T], ScoreError> {
         self.most = self.most.max(self.taken + blocks_of::<T>(count));
         Ok(&mut [])
     }
 
-    fn lay<T>(&mut self, count: usize, _: impl FnOnce(&mut [T])) -> Result<&'s [T], ScoreError>
-    where
-        T: FromBytes + IntoBytes + KnownLayout,
-    {
+    fn lay<T: Plain>(&mut self, count: usize, _: impl FnOnce(&mut [T])) -> Result<&'s [T], ScoreError> {
         self.take::<T>(count).map(|none| &*none)
     }
 }

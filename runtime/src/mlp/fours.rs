@@ -90,7 +90,7 @@ pub(crate) struct Fours<'a> {
 impl<'a> Fours<'a> {
     /// x \[inputs\] and what fills a block: i8 for the first layer and u8 for the others; `read` \[[`read_len`]\] is
     /// filled with it.
-    pub(crate) fn new<B, M>(layer: &Layer<'a, i8, B, M>, is_first: bool, x: &[u8], read: &'a mut [u32]) -> Self {
+    pub(crate) fn new(layer: &Layer<'a, i8, i32, i32>, is_first: bool, x: &[u8], read: &'a mut [u32]) -> Self {
         let Layer { inputs, layout, weights, .. } = *layer;
         let read = run_mut(read, 0, read_len(layout, inputs));
         match layout {
