@@ -6,15 +6,6 @@ use core::arch::x86_64::*;
 
 use super::vector::{FEW, LANES, Quad, Task, Vector, WeightQuads, both};
 
-/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it
-/// touches no memory but that of the references it is given.
-macro_rules! instruction {
-    ($call:expr) => {
-        // SAFETY: see the macro.
-        unsafe { $call }
-    };
-}
-
 /// Exists only where the CPU has AVX2 and FMA, and AVX-VNNI too where `VNNI` says so.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx2<const VNNI: bool>(());
@@ -87,12 +78,6 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
             _mm_storeu_si128(values.as_mut_ptr().cast(), bytes);
         });
         values
-    }
-
-    #[inline(always)]
-    fn pairs(self, a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs {
-        let (a, b) = (self.widen_i8(a), self.widen_i8(b));
-        each!(i in [0 1] => _mm256_blend_epi16::<0xAA>(a[i], _mm256_slli_epi32::<16>(b[i])))
     }
 
     #[inline(always)]
@@ -184,7 +169,11 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
         store_f32(Self::F32) -> [f32; LANES], 8 = _mm256_storeu_ps;
     }
 
-    operations! {
+    operations! { self =>
+        pairs(a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs = {
+            let (a, b) = (self.widen_i8(a), self.widen_i8(b));
+            each!(i in [0 1] => _mm256_blend_epi16::<0xAA>(a[i], _mm256_slli_epi32::<16>(b[i])))
+        };
         splat(value: i32) -> Self::I32 = instruction!([_mm256_set1_epi32(value); 2]);
         widen_i8(values: &[i8; LANES]) -> Self::I32 = instruction!({
             let all = _mm_loadu_si128(values.as_ptr().cast());

@@ -38,15 +38,6 @@ impl<const AMX: bool> Avx512<AMX> {
     }
 }
 
-/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it
-/// touches no memory but that of the references it is given.
-macro_rules! instruction {
-    ($call:expr) => {
-        // SAFETY: see the macro.
-        unsafe { $call }
-    };
-}
-
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma")]
 fn run_avx512<const AMX: bool, T: Task>(v: Avx512<AMX>, task: T) -> T::Output {
     task.run(v)
@@ -73,13 +64,6 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
     }
 
     #[inline(always)]
-    fn store(self, lanes: __m512i) -> [i32; LANES] {
-        let mut values = [0; LANES];
-        instruction!(_mm512_storeu_si512(values.as_mut_ptr().cast(), lanes));
-        values
-    }
-
-    #[inline(always)]
     fn requantize(self, acc: __m512i, multiplier: __m512i) -> __m512i {
         // Two halves of 64-bit products; the wanted 32 bits are the upper half of each.
         instruction!({
@@ -89,19 +73,6 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
             let odd = _mm512_add_epi64(odd, half);
             _mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64::<32>(even), odd)
         })
-    }
-
-    #[inline(always)]
-    fn bytes(self, a: __m512i) -> [u8; LANES] {
-        let mut values = [0; LANES];
-        instruction!(_mm_storeu_si128(values.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(a)));
-        values
-    }
-
-    #[inline(always)]
-    fn pairs(self, a: &[i8; LANES], b: &[i8; LANES]) -> __m512i {
-        let (a, b) = (self.widen_i8(a), self.widen_i8(b));
-        instruction!(_mm512_mask_blend_epi16(0xAAAA_AAAA, a, _mm512_slli_epi32::<16>(b)))
     }
 
     #[inline(always)]
@@ -139,13 +110,6 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
     }
 
     #[inline(always)]
-    fn store_f32(self, lanes: __m512) -> [f32; LANES] {
-        let mut values = [0.0; LANES];
-        instruction!(_mm512_storeu_ps(values.as_mut_ptr(), lanes));
-        values
-    }
-
-    #[inline(always)]
     fn columns(self, rows: [__m512; FEW]) -> [[f32; FEW]; LANES] {
         // Quarters of a register stay where they are: `fours[l]` has lanes l, 4 + l, 8 + l and 12 + l of the four rows.
         let fours = instruction!({
@@ -172,7 +136,26 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
         columns
     }
 
-    operations! {
+    operations! { self =>
+        store(lanes: __m512i) -> [i32; LANES] = {
+            let mut values = [0; LANES];
+            instruction!(_mm512_storeu_si512(values.as_mut_ptr().cast(), lanes));
+            values
+        };
+        bytes(a: __m512i) -> [u8; LANES] = {
+            let mut values = [0; LANES];
+            instruction!(_mm_storeu_si128(values.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(a)));
+            values
+        };
+        pairs(a: &[i8; LANES], b: &[i8; LANES]) -> __m512i = {
+            let (a, b) = (self.widen_i8(a), self.widen_i8(b));
+            instruction!(_mm512_mask_blend_epi16(0xAAAA_AAAA, a, _mm512_slli_epi32::<16>(b)))
+        };
+        store_f32(lanes: __m512) -> [f32; LANES] = {
+            let mut values = [0.0; LANES];
+            instruction!(_mm512_storeu_ps(values.as_mut_ptr(), lanes));
+            values
+        };
         dot_pairs(acc: __m512i, pairs: __m512i, r: [i16; 2]) -> __m512i =
             instruction!(_mm512_dpwssd_epi32(acc, pairs, _mm512_set1_epi32(both(r))));
         dot_zero() -> __m512i = instruction!(_mm512_setzero_si512());

@@ -12,11 +12,11 @@
 //! int8 sums are exact, so every back end gives the same bits. f32 sums run in the same order everywhere; back ends
 //! with fused multiply-add round once where the others round twice.
 
-/// Operations of a back end that are an expression: `add(a: Self::I32, b: Self::I32) -> Self::I32 = …;`
+/// Operations of a back end that are short, `self` being its token: `add(a: Self::I32, b: Self::I32) -> Self::I32 = …;`
 macro_rules! operations {
-    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $body:expr;)*) => {$(
+    ($token:ident => $($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $body:expr;)*) => {$(
         #[inline(always)]
-        fn $name(self, $($argument: $type),*) -> $result {
+        fn $name($token, $($argument: $type),*) -> $result {
             $body
         }
     )*};
@@ -78,6 +78,11 @@ pub(crate) mod dsp_pairs;
 #[cfg(xsfm_mve)]
 pub(crate) mod mve;
 
+// First, for the others have its `instruction!`.
+#[cfg(target_arch = "x86_64")]
+#[macro_use]
+mod sse41;
+
 #[cfg(target_arch = "x86_64")]
 mod amx;
 #[cfg(target_arch = "x86_64")]
@@ -86,8 +91,6 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-#[cfg(target_arch = "x86_64")]
-mod sse41;
 
 use portable::Portable;
 use vector::{Task, Vector};
@@ -170,20 +173,20 @@ impl Backend {
     }
 }
 
-/// The back ends of this architecture, each with the type of its token.
+/// The back ends of each architecture, with the types of their tokens.
 macro_rules! tokens {
-    ($($(#[$architecture:meta])? $name:ident($token:ty);)*) => {
+    ($($architecture:meta: $($name:ident($token:ty)),*;)*) => {
         /// A back end with the proof that the CPU has it.
         #[derive(Clone, Copy, Debug)]
         pub(crate) enum BackendToken {
-            $($(#[$architecture])? $name($token),)*
+            $($(#[cfg($architecture)] $name($token),)*)*
         }
 
         impl BackendToken {
             /// `None` where the CPU lacks it.
             pub(crate) fn new(backend: Backend) -> Option<Self> {
                 match backend {
-                    $($(#[$architecture])? Backend::$name => <$token>::new().map(BackendToken::$name),)*
+                    $($(#[cfg($architecture)] Backend::$name => <$token>::new().map(BackendToken::$name),)*)*
                     // The others' back ends are not in this program.
                     #[allow(unreachable_patterns, reason = "an architecture has all of its own and none of the others'")]
                     _ => None,
@@ -192,7 +195,7 @@ macro_rules! tokens {
 
             pub(crate) fn backend(self) -> Backend {
                 match self {
-                    $($(#[$architecture])? BackendToken::$name(_) => Backend::$name,)*
+                    $($(#[cfg($architecture)] BackendToken::$name(_) => Backend::$name,)*)*
                 }
             }
 
@@ -200,7 +203,7 @@ macro_rules! tokens {
             #[inline]
             pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
                 match self {
-                    $($(#[$architecture])? BackendToken::$name(v) => v.run(task),)*
+                    $($(#[cfg($architecture)] BackendToken::$name(v) => v.run(task),)*)*
                 }
             }
         }
@@ -208,23 +211,17 @@ macro_rules! tokens {
 }
 
 tokens! {
-    Portable(Portable);
-    #[cfg(target_arch = "x86_64")]
-    Sse41(sse41::Sse41);
-    #[cfg(target_arch = "x86_64")]
-    Avx2(avx2::Avx2<false>);
-    #[cfg(target_arch = "x86_64")]
-    AvxVnni(avx2::Avx2<true>);
-    #[cfg(target_arch = "x86_64")]
-    Avx512Vnni(avx512::Avx512<false>);
-    #[cfg(target_arch = "x86_64")]
-    Avx512Amx(avx512::Avx512<true>);
-    #[cfg(target_arch = "aarch64")]
-    Neon(neon::Neon<{ neon::BASE }>);
-    #[cfg(target_arch = "aarch64")]
-    NeonDotprod(neon::Neon<{ neon::DOTPROD }>);
-    #[cfg(target_arch = "aarch64")]
-    NeonI8mm(neon::Neon<{ neon::I8MM }>);
+    all(): Portable(Portable);
+    target_arch = "x86_64":
+        Sse41(sse41::Sse41),
+        Avx2(avx2::Avx2<false>),
+        AvxVnni(avx2::Avx2<true>),
+        Avx512Vnni(avx512::Avx512<false>),
+        Avx512Amx(avx512::Avx512<true>);
+    target_arch = "aarch64":
+        Neon(neon::Neon<{ neon::BASE }>),
+        NeonDotprod(neon::Neon<{ neon::DOTPROD }>),
+        NeonI8mm(neon::Neon<{ neon::I8MM }>);
 }
 
 impl BackendToken {

@@ -173,14 +173,6 @@ impl<const LEVEL: u8> Vector for Neon<LEVEL> {
     }
 
     #[inline(always)]
-    fn dot_run(self, w: &[WeightQuads], x: &[Quad]) -> Self::I32 {
-        if LEVEL >= DOTPROD {
-            return Neon(()).run_of_sdot(w, x);
-        }
-        vector::dot_run(self, w, x)
-    }
-
-    #[inline(always)]
     fn dot_rows<const R: usize, const FIRST: usize, const N: usize>(
         self,
         w: &[WeightQuads],
@@ -214,7 +206,13 @@ impl<const LEVEL: u8> Vector for Neon<LEVEL> {
         store_f32(Self::F32) -> [f32; LANES], 4 = vst1q_f32;
     }
 
-    operations! {
+    operations! { self =>
+        dot_run(w: &[WeightQuads], x: &[Quad]) -> Self::I32 = {
+            if LEVEL >= DOTPROD {
+                return Neon(()).run_of_sdot(w, x);
+            }
+            vector::dot_run(self, w, x)
+        };
         splat(value: i32) -> Self::I32 = instruction!([vdupq_n_s32(value); 4]);
         widen_i8(values: &[i8; LANES]) -> Self::I32 = instruction!({
             let all = vld1q_s8(values.as_ptr());

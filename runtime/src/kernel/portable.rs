@@ -60,7 +60,7 @@ impl Vector for Portable {
         sums
     }
 
-    operations! {
+    operations! { self =>
         splat(value: i32) -> Self::I32 = [value; LANES];
         dot_zero() -> Self::Dot = [0; LANES];
         splat_f32(value: f32) -> Self::F32 = [value; LANES];

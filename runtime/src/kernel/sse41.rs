@@ -66,12 +66,6 @@ impl Vector for Sse41 {
     }
 
     #[inline(always)]
-    fn pairs(self, a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs {
-        let (a, b) = (self.widen_i8(a), self.widen_i8(b));
-        each!(i => _mm_blend_epi16::<0xAA>(a[i], _mm_slli_epi32::<16>(b[i])))
-    }
-
-    #[inline(always)]
     fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]) {
         let (quarters, _) = to.as_chunks_mut::<8>();
         for (quarter, pairs) in quarters.iter_mut().zip(pairs) {
@@ -106,7 +100,11 @@ impl Vector for Sse41 {
         store_f32(Self::F32) -> [f32; LANES], 4 = _mm_storeu_ps;
     }
 
-    operations! {
+    operations! { self =>
+        pairs(a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs = {
+            let (a, b) = (self.widen_i8(a), self.widen_i8(b));
+            each!(i => _mm_blend_epi16::<0xAA>(a[i], _mm_slli_epi32::<16>(b[i])))
+        };
         splat(value: i32) -> Self::I32 = instruction!([_mm_set1_epi32(value); 4]);
         widen_i8(values: &[i8; LANES]) -> Self::I32 = instruction!({
             let all = _mm_loadu_si128(values.as_ptr().cast());
