@@ -214,6 +214,9 @@ messages! { ScoreError:
     ScoreError::NotFinite => "the logit is not finite";
 }
 
+/// What scoring takes or gives, or why there is no score.
+pub(crate) type Scored<T> = Result<T, ScoreError>;
+
 /// Why a row of a batch has no score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -11,7 +11,7 @@ mod twins;
 
 use zerocopy::little_endian::{F32, U32};
 
-use crate::error::ScoreError;
+use crate::error::Scored;
 use crate::format::layout::{Bias, Laid, Weight, tile};
 use crate::format::{LayerRecord, Layout};
 use crate::kernel::vector::Vector;
@@ -178,7 +178,7 @@ impl<'a, W: Weight + Plain, B: Bias + Plain, M: Plain> Mlp<'a, W, B, M> {
     }
 
     /// The same layers in tiles.
-    pub(crate) fn prepare<'p>(&self, memory: &mut impl Memory<'p>) -> Result<Mlp<'p, W, B, M>, ScoreError>
+    pub(crate) fn prepare<'p>(&self, memory: &mut impl Memory<'p>) -> Scored<Mlp<'p, W, B, M>>
     where
         'a: 'p,
     {

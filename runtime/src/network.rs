@@ -1,7 +1,7 @@
 //! What a model computes, as the loader has checked it: views into the file.
 
 use crate::embedding::Embedding;
-use crate::error::ScoreError;
+use crate::error::Scored;
 use crate::format::{Layout, Mode, Terms};
 use crate::interaction::{Coefficient, FieldInteraction, LowRank};
 use crate::linear::{FeatureWeight, FieldVector};
@@ -92,7 +92,7 @@ impl<'a> Network<'a> {
     }
 
     /// The same with its layers in tiles.
-    pub(crate) fn prepare<'p>(self, memory: &mut impl Memory<'p>) -> Result<Network<'p>, ScoreError>
+    pub(crate) fn prepare<'p>(self, memory: &mut impl Memory<'p>) -> Scored<Network<'p>>
     where
         'a: 'p,
     {

@@ -4,7 +4,7 @@
 //! loaded, the other when the back end is compiled.
 
 use super::{Input, Mlp};
-use crate::error::ScoreError;
+use crate::error::Scored;
 use crate::format::{Layout, Term};
 use crate::kernel::vector::{GROUP, MATRIX_OUTPUTS, Prefetch, TWINS, Vector, WIDE_GROUP};
 use crate::quant::steps_of;
@@ -52,12 +52,7 @@ impl Layers<'_> {
 
     /// Takes what [`Layers::steps`] works in, for so many rows.
     #[inline(always)]
-    pub(crate) fn carve<'s, V: Vector>(
-        &self,
-        memory: &mut impl Memory<'s>,
-        inputs: usize,
-        rows: usize,
-    ) -> Result<(), ScoreError> {
+    pub(crate) fn carve<'s, V: Vector>(&self, memory: &mut impl Memory<'s>, inputs: usize, rows: usize) -> Scored<()> {
         match self {
             Layers::None => Ok(()),
             Layers::Static(mlp) => match mlp.layout() {
@@ -81,7 +76,7 @@ impl Layers<'_> {
         term: Term,
         memory: &mut Scratch<'_>,
         ahead: &mut impl Prefetch,
-    ) -> Result<[i64; R], ScoreError> {
+    ) -> Scored<[i64; R]> {
         let mut steps = [0; R];
         match self {
             Layers::None => (),

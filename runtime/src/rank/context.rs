@@ -4,7 +4,7 @@ use zerocopy::IntoBytes;
 
 use std::iter;
 
-use crate::error::ScoreError;
+use crate::error::Scored;
 use crate::format::Layout;
 use crate::format::layout::tile;
 use crate::kernel::portable;
@@ -39,11 +39,7 @@ pub(super) enum Context<'m> {
 
 impl<'m> Context<'m> {
     /// Memory for the contexts of a network whose candidates have so many fields.
-    pub(super) fn carve(
-        network: &Network<'_>,
-        candidates: usize,
-        memory: &mut impl Memory<'m>,
-    ) -> Result<Self, ScoreError> {
+    pub(super) fn carve(network: &Network<'_>, candidates: usize, memory: &mut impl Memory<'m>) -> Scored<Self> {
         let outputs = network.first_outputs();
         Ok(match network {
             Network::Int8 { fwfm, .. } => Context::Integer {
@@ -72,7 +68,7 @@ pub(super) struct SetContext<'t, 'm, 'r> {
 }
 
 impl Task for SetContext<'_, '_, '_> {
-    type Output = Result<(), ScoreError>;
+    type Output = Scored<()>;
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> Self::Output {
@@ -163,7 +159,7 @@ fn begin_int8<V: Vector>(
     e: &[i8],
     scratch: &mut Scratch<'_>,
     start: &mut [i32],
-) -> Result<(), ScoreError> {
+) -> Scored<()> {
     if first.inputs == 0 {
         return Ok(());
     }

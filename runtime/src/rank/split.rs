@@ -1,7 +1,7 @@
 //! One model into two: the context's fields and the candidate's, each a model of its own.
 
 use crate::embedding::Embedding;
-use crate::error::ScoreError;
+use crate::error::{ScoreError, Scored};
 use crate::format::layout::{Bias, Weight};
 use crate::format::{Terms, limit, triangle};
 use crate::interaction::{Coefficient, FieldInteraction, LowRank};
@@ -48,7 +48,7 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    pub(super) fn new(num_fields: usize, context_fields: &[usize]) -> Result<Self, ScoreError> {
+    pub(super) fn new(num_fields: usize, context_fields: &[usize]) -> Scored<Self> {
         let mut fields = Fields { context: [0; _], count: num_fields };
         for (n, &field) in context_fields.iter().enumerate() {
             let is_last = n + 1 == num_fields;
@@ -88,11 +88,7 @@ fn kept_pairs(pairs: &[[u8; 2]], fields: &Fields, context: bool) -> impl Iterato
 }
 
 /// Both models in `memory`.
-pub(super) fn split<'m>(
-    network: &Network<'m>,
-    fields: &Fields,
-    memory: &mut impl Memory<'m>,
-) -> Result<Split<'m>, ScoreError> {
+pub(super) fn split<'m>(network: &Network<'m>, fields: &Fields, memory: &mut impl Memory<'m>) -> Scored<Split<'m>> {
     Ok(match network {
         Network::Int8 { fwfm, layers, bias, terms } => {
             let (sides, dim) = (both_sides(fwfm, fields, memory)?, fwfm.embedding.dim);
@@ -123,7 +119,7 @@ fn both_sides<'m, W, C: Coefficient + Plain>(
     fwfm: &Fwfm<'m, W, C>,
     fields: &Fields,
     memory: &mut impl Memory<'m>,
-) -> Result<Sides<'m, W, C>, ScoreError> {
+) -> Scored<Sides<'m, W, C>> {
     Ok(Sides {
         context: side(fwfm, fields, true, memory)?,
         candidate: side(fwfm, fields, false, memory)?,
@@ -137,7 +133,7 @@ fn side<'m, W, C: Coefficient + Plain>(
     fields: &Fields,
     context: bool,
     memory: &mut impl Memory<'m>,
-) -> Result<Fwfm<'m, W, C>, ScoreError> {
+) -> Scored<Fwfm<'m, W, C>> {
     let Embedding { fields: all, tables, dim, .. } = fwfm.embedding;
     let count = fields.len(context);
     let records = memory.lay(count, |records| take_each(records, all, fields.of(context)))?;
@@ -199,7 +195,7 @@ fn across<'m, W, C: Coefficient + Plain>(
     fwfm: &Fwfm<'m, W, C>,
     fields: &Fields,
     memory: &mut impl Memory<'m>,
-) -> Result<&'m [C], ScoreError> {
+) -> Scored<&'m [C]> {
     let candidates = fields.len(false);
     if fwfm.interaction.rank() > 0 {
         return Ok(&[]);
@@ -227,10 +223,10 @@ fn split_mlp<'m, W: Weight + Plain, B: Bias + Plain, M: Copy>(
     dim: usize,
     fields: &Fields,
     memory: &mut impl Memory<'m>,
-) -> Result<SplitMlp<'m, W, B, M>, ScoreError> {
+) -> Scored<SplitMlp<'m, W, B, M>> {
     let first = mlp.layer(0);
     let layout = first.layout;
-    let mut side = |context: bool| -> Result<Layer<'m, W, B, M>, ScoreError> {
+    let mut side = |context: bool| -> Scored<Layer<'m, W, B, M>> {
         let inputs = fields.len(context) * dim;
         let own = || fields.of(context).flat_map(|field| field * dim..(field + 1) * dim);
         let weights = memory.lay(layout.weights::<W>(inputs, first.outputs), |weights: &mut [W]| {

@@ -2,7 +2,7 @@
 
 use super::{Batch, Score, in_batches};
 use crate::embedding::{self, Ahead, Vectors};
-use crate::error::{BatchError, ScoreError};
+use crate::error::{BatchError, ScoreError, Scored};
 use crate::format::Terms;
 use crate::kernel::vector::{FieldPair, GROUP, HAS_TWINS, TWINS, Task, Vector, WIDE_GROUP};
 use crate::mlp::{Input, Layers};
@@ -144,12 +144,11 @@ pub(crate) fn integer_blocks<V: Vector>(fwfm: &Fwfm<'_, i8, i16>, layers: &Layer
 impl Fwfm<'_, i8, i16> {
     /// acc \[dim\], e \[rows, stride\]: what the vectors of rows are gathered in and into
     #[inline(always)]
-    #[allow(clippy::type_complexity, reason = "two arrays")]
     pub(crate) fn carve_vectors<'s>(
         &self,
         memory: &mut impl Memory<'s>,
         rows: usize,
-    ) -> Result<(&'s mut [i32], &'s mut [i8]), ScoreError> {
+    ) -> Scored<(&'s mut [i32], &'s mut [i8])> {
         Ok((memory.take(self.embedding.dim)?, memory.take(rows * self.embedding.stride())?))
     }
 
@@ -159,7 +158,7 @@ impl Fwfm<'_, i8, i16> {
         &self,
         memory: &'m mut impl Memory<'s>,
         rows: usize,
-    ) -> Result<&'m mut [FieldPair], ScoreError> {
+    ) -> Scored<&'m mut [FieldPair]> {
         let (num_fields, dim) = (self.embedding.fields.len(), self.embedding.dim);
         memory.for_now(self.interaction.scratch_len::<V>(num_fields, dim, rows))
     }
@@ -197,7 +196,7 @@ pub(crate) struct GatherIntegers<'t, 'm, 'r> {
 }
 
 impl Task for GatherIntegers<'_, '_, '_> {
-    type Output = Result<i64, ScoreError>;
+    type Output = Scored<i64>;
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> Self::Output {

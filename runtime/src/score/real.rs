@@ -2,7 +2,7 @@
 
 use super::{Batch, Score, in_batches};
 use crate::embedding::{self, Ahead, Vectors};
-use crate::error::{BatchError, ScoreError};
+use crate::error::{BatchError, ScoreError, Scored};
 use crate::kernel::vector::{GROUP, GROUPS, LANES, Task, Vector, WIDE_GROUP};
 use crate::linear::FirstOrder;
 use crate::mlp::{Mlp, interleave_rows};
@@ -143,7 +143,7 @@ pub(crate) struct GatherReals<'t, 'm, 'r> {
 }
 
 impl Task for GatherReals<'_, '_, '_> {
-    type Output = Result<f32, ScoreError>;
+    type Output = Scored<f32>;
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> Self::Output {
@@ -207,7 +207,7 @@ fn carve<'s, V: Vector>(
     mlp: Option<&RealMlp<'_>>,
     rows: usize,
     groups: usize,
-) -> Result<Arrays<'s>, ScoreError> {
+) -> Scored<Arrays<'s>> {
     let (num_fields, dim, inputs) = (fwfm.embedding.fields.len(), fwfm.embedding.dim, fwfm.embedding.inputs());
     let e = memory.take(rows * fwfm.embedding.stride())?;
     let pairs = memory.take(fwfm.interaction.scratch_len(num_fields, dim, rows))?;
