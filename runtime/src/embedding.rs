@@ -12,13 +12,12 @@ use crate::run::run;
 
 pub(crate) use ahead::Ahead;
 pub use table::Composition;
-pub(crate) use table::Embedding;
 use table::TableRow;
-pub(crate) use table::Vectors;
+pub(crate) use table::{Embedding, Vectors};
 
 impl<W: Copy> Embedding<'_, W> {
-    /// e \[num_fields, dim\] and [`SLACK`](table::SLACK): the vectors of a row of single indices, where all fields are full tables
-    /// and a vector fits a register; `None` where that is not so, or an index is not what its field allows.
+    /// e \[num_fields, dim\] and slack: the vectors of a row of single indices, where all fields are full tables and a
+    /// vector fits a register; `None` where that is not so, or an index is not what its field allows.
     ///
     /// So few instructions for each field that the loads of many tables are under way at once.
     #[inline(always)]

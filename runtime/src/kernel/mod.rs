@@ -188,7 +188,7 @@ macro_rules! tokens {
                 match backend {
                     $($(#[cfg($architecture)] Backend::$name => <$token>::new().map(BackendToken::$name),)*)*
                     // The others' back ends are not in this program.
-                    #[allow(unreachable_patterns, reason = "an architecture has all of its own and none of the others'")]
+                    #[allow(unreachable_patterns, reason = "an architecture has its own and none of the others'")]
                     _ => None,
                 }
             }

@@ -187,7 +187,8 @@ pub(crate) fn output_int8<X: Copy + Into<i32>>(x: &[X], w: &[i8], b: &[i32]) -> 
 /// sum_i x\[i\] * w\[i\], over the shorter of the two
 pub(crate) fn dot_int8<X: Copy + Into<i32>>(x: &[X], w: &[i8]) -> i32 {
     let of = |x: &[X], w: &[i8]| x.iter().zip(w).map(|(&x, &w)| x.into() * i32::from(w)).sum::<i32>();
-    // A compiler for microcontrollers unrolls what it is shown; one with vectors knows better. Small programs go without.
+    // A compiler for microcontrollers unrolls what it is shown; one with vectors knows better. Small programs do not
+    // have it.
     if cfg!(all(any(target_arch = "arm", target_arch = "riscv32"), not(xsfm_small))) {
         // Cut first: the rests of two lengths are not at one place.
         let both = x.len().min(w.len());
