@@ -1,4 +1,5 @@
-//! Tells the compiler which of Arm's M-profile instructions there are: stable Rust has no `cfg` for them.
+//! Tells the compiler which of Arm's M-profile instructions there are, and whether the program shall be small: stable
+//! Rust has no `cfg` for them.
 
 use std::env;
 
@@ -9,8 +10,12 @@ const WITH_DSP: [&str; 7] =
 const WITH_MVE: [&str; 3] = ["cortex-m52", "cortex-m55", "cortex-m85"];
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(xsfm_dsp, xsfm_mve)");
+    println!("cargo::rustc-check-cfg=cfg(xsfm_dsp, xsfm_mve, xsfm_small)");
     println!("cargo::rerun-if-changed=build.rs");
+    // Whether fewer bytes count for more than a shorter way.
+    if matches!(env::var("OPT_LEVEL").as_deref(), Ok("s" | "z")) {
+        println!("cargo::rustc-cfg=xsfm_small");
+    }
     let target = env::var("TARGET").unwrap_or_default();
     if !target.starts_with("thumb") {
         return;

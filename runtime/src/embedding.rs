@@ -12,12 +12,12 @@ use crate::run::run;
 
 pub(crate) use ahead::Ahead;
 pub use table::Composition;
-pub(crate) use table::Embedding;
 use table::TableRow;
+pub(crate) use table::{Embedding, Vectors};
 
 impl<W: Copy> Embedding<'_, W> {
-    /// e \[num_fields, dim\] and [`SLACK`]: the vectors of a row of single indices, where all fields are full tables
-    /// and a vector fits a register; `None` where that is not so, or an index is not what its field allows.
+    /// e \[num_fields, dim\] and slack: the vectors of a row of single indices, where all fields are full tables and a
+    /// vector fits a register; `None` where that is not so, or an index is not what its field allows.
     ///
     /// So few instructions for each field that the loads of many tables are under way at once.
     #[inline(always)]
@@ -67,9 +67,6 @@ pub(crate) fn check(record: &FieldRecord, field: usize, indices: &[u32]) -> Resu
         None => Ok(()),
     }
 }
-
-/// Room that every row of vectors has behind its last number: whole vectors are stored, the next field's over the rest.
-pub(crate) const SLACK: usize = LANES;
 
 impl Embedding<'_, i8> {
     /// acc \[dim\] scratch, out \[dim + SLACK\]: the i8 vector of one field (`docs/quantization.md`, "Tables and field

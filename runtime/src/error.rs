@@ -5,6 +5,21 @@ use std::fmt;
 use crate::format::SectionKind;
 use crate::kernel::Backend;
 
+/// What each error says.
+macro_rules! messages {
+    ($error:ident: $($case:pat $(if $condition:expr)? => $message:literal $(, $argument:expr)?;)*) => {
+        impl fmt::Display for $error {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match *self {
+                    $($case $(if $condition)? => write!(f, $message $(, $argument)?),)*
+                }
+            }
+        }
+
+        impl core::error::Error for $error {}
+    };
+}
+
 /// Why bytes are not a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -100,45 +115,28 @@ pub enum LoadError {
     },
 }
 
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            LoadError::Truncated { needed, found } => write!(f, "truncated: {needed} bytes needed, {found} found"),
-            LoadError::NotXsfm => write!(f, "not an .xsfm file"),
-            LoadError::Version { supported, found } => {
-                write!(f, "format version {found}, but this runtime reads up to {supported}")
-            }
-            LoadError::PrefixChecksum { stored, computed } => {
-                write!(f, "damaged prefix: checksum {stored:#010x} stored, {computed:#010x} computed")
-            }
-            LoadError::Checksum { stored, computed } => {
-                write!(f, "damaged file: checksum {stored:#010x} stored, {computed:#010x} computed")
-            }
-            LoadError::Manifest => write!(f, "malformed manifest"),
-            LoadError::UnknownSection { kind } => write!(f, "unknown section kind {kind}"),
-            LoadError::SectionPresence { section, found: true } => write!(f, "unexpected section {section:?}"),
-            LoadError::SectionPresence { section, found: false } => write!(f, "missing section {section:?}"),
-            LoadError::SectionBounds { kind, offset, len } => {
-                write!(f, "section kind {kind} does not fit: offset {offset}, length {len}")
-            }
-            LoadError::SectionSize { section, expected, found } => {
-                write!(f, "section {section:?}: {expected} bytes expected, {found} found")
-            }
-            LoadError::Misaligned { section, required } => {
-                write!(f, "section {section:?} is not at a multiple of {required} bytes in memory")
-            }
-            LoadError::Value { what, at, least, most, found } if least == most => {
-                write!(f, "{what} {at}: {found} found, {most} expected")
-            }
-            LoadError::Value { what, at, least, most, found } => {
-                write!(f, "{what} {at}: {found} found, {least} to {most} allowed")
-            }
-            LoadError::Backend { backend } => write!(f, "this CPU lacks back end {}", backend.name()),
-        }
-    }
+messages! { LoadError:
+    LoadError::Truncated { needed, found } => "truncated: {needed} bytes needed, {found} found";
+    LoadError::NotXsfm => "not an .xsfm file";
+    LoadError::Version { supported, found } => "format version {found}, but this runtime reads up to {supported}";
+    LoadError::PrefixChecksum { stored, computed } =>
+        "damaged prefix: checksum {stored:#010x} stored, {computed:#010x} computed";
+    LoadError::Checksum { stored, computed } =>
+        "damaged file: checksum {stored:#010x} stored, {computed:#010x} computed";
+    LoadError::Manifest => "malformed manifest";
+    LoadError::UnknownSection { kind } => "unknown section kind {kind}";
+    LoadError::SectionPresence { section, found: true } => "unexpected section {section:?}";
+    LoadError::SectionPresence { section, found: false } => "missing section {section:?}";
+    LoadError::SectionBounds { kind, offset, len } =>
+        "section kind {kind} does not fit: offset {offset}, length {len}";
+    LoadError::SectionSize { section, expected, found } =>
+        "section {section:?}: {expected} bytes expected, {found} found";
+    LoadError::Misaligned { section, required } =>
+        "section {section:?} is not at a multiple of {required} bytes in memory";
+    LoadError::Value { what, at, least, most, found } if least == most => "{what} {at}: {found} found, {most} expected";
+    LoadError::Value { what, at, least, most, found } => "{what} {at}: {found} found, {least} to {most} allowed";
+    LoadError::Backend { backend } => "this CPU lacks back end {}", backend.name();
 }
-
-impl core::error::Error for LoadError {}
 
 /// Why a row has no score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,37 +199,23 @@ pub enum ScoreError {
     NotFinite,
 }
 
-impl fmt::Display for ScoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            ScoreError::ScratchTooSmall { needed, found } => {
-                write!(f, "scratch too small: {needed} blocks needed, {found} given")
-            }
-            ScoreError::FieldCount { expected, found } => {
-                write!(f, "the model has {expected} fields, the row {found}")
-            }
-            ScoreError::Offsets { field } => write!(f, "field {field}: offsets do not fit the indices"),
-            ScoreError::IndexCount { field, found: 0, .. } => write!(f, "field {field}: empty, one index is needed"),
-            ScoreError::IndexCount { field, most, found } => {
-                write!(f, "field {field}: {found} indices, but it takes at most {most}")
-            }
-            ScoreError::IndexOutOfRange { field, index, features } => {
-                write!(f, "field {field}: index {index}, but the field has {features} features")
-            }
-            ScoreError::BatchLength { rows, scores } => write!(f, "{rows} rows, but room for {scores} scores"),
-            ScoreError::ContextField { field } => {
-                write!(
-                    f,
-                    "field {field} cannot be in the context: unknown, named twice, or no field is left for candidates"
-                )
-            }
-            ScoreError::NoContext => write!(f, "no context: none was set, or the last was refused"),
-            ScoreError::NotFinite => write!(f, "the logit is not finite"),
-        }
-    }
+messages! { ScoreError:
+    ScoreError::ScratchTooSmall { needed, found } => "scratch too small: {needed} blocks needed, {found} given";
+    ScoreError::FieldCount { expected, found } => "the model has {expected} fields, the row {found}";
+    ScoreError::Offsets { field } => "field {field}: offsets do not fit the indices";
+    ScoreError::IndexCount { field, found: 0, .. } => "field {field}: empty, one index is needed";
+    ScoreError::IndexCount { field, most, found } => "field {field}: {found} indices, but it takes at most {most}";
+    ScoreError::IndexOutOfRange { field, index, features } =>
+        "field {field}: index {index}, but the field has {features} features";
+    ScoreError::BatchLength { rows, scores } => "{rows} rows, but room for {scores} scores";
+    ScoreError::ContextField { field } =>
+        "field {field} cannot be in the context: unknown, named twice, or no field is left for candidates";
+    ScoreError::NoContext => "no context: none was set, or the last was refused";
+    ScoreError::NotFinite => "the logit is not finite";
 }
 
-impl core::error::Error for ScoreError {}
+/// What scoring takes or gives, or why there is no score.
+pub(crate) type Scored<T> = Result<T, ScoreError>;
 
 /// Why a row of a batch has no score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,10 +227,6 @@ pub struct BatchError {
     pub error: ScoreError,
 }
 
-impl fmt::Display for BatchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "row {}: {}", self.row, self.error)
-    }
+messages! { BatchError:
+    BatchError { row, error } => "row {row}: {error}";
 }
-
-impl core::error::Error for BatchError {}

@@ -95,13 +95,13 @@ impl<'a> Int8Model<'a> {
     /// Any [`ScoreError`] of the row, and `ScratchTooSmall`.
     pub fn score(&self, row: Row<'_>, scratch: &mut [ScratchBlock]) -> Result<i32, ScoreError> {
         let Int8Model { fwfm, mlp, bias, terms } = self;
-        let (num_fields, dim, inputs) = (self.num_fields(), fwfm.embedding.dim, fwfm.embedding.inputs());
+        let inputs = fwfm.embedding.inputs();
         let mut memory = Scratch::new(scratch);
         let (acc, e) = fwfm.carve_vectors(&mut memory, 1)?;
         let feature_weight = GatherIntegers { fwfm, row, acc, e: &mut *e, small: true }.run(Portable)?;
         let field_vector = fwfm.field_vectors(Portable, e);
         let pairs = fwfm.carve_pairs::<Portable>(&mut memory, 1)?;
-        let interaction = fwfm.interaction.accumulate(Portable, e, num_fields, dim, pairs);
+        let interaction = fwfm.interaction.accumulate(Portable, fwfm.embedding.vectors(e), pairs);
         let of_layers = match mlp {
             None => 0,
             Some(mlp) if mlp.layout() == Layout::Rows => {

@@ -3,6 +3,7 @@
 mod group;
 mod low_rank;
 
+use crate::embedding::Vectors;
 use crate::format::{limit, triangle};
 #[cfg(all(xsfm_dsp, not(xsfm_mve)))]
 use crate::kernel::dsp_pairs::pairs as pairs_int8;
@@ -12,6 +13,7 @@ use crate::kernel::portable;
 #[cfg(not(any(xsfm_dsp, xsfm_mve)))]
 use crate::kernel::portable::pairs_int8;
 use crate::kernel::vector::{FieldPair, GROUP, LANES, Spread, Vector, load_f32, sixteen, total_f32, widen_i8};
+use crate::linear::FirstOrder;
 
 pub(crate) use low_rank::{Coefficient, LowRank};
 
@@ -36,14 +38,6 @@ impl<C: Coefficient> FieldInteraction<'_, C> {
     /// Numbers that a context begins for each dimension: those of [`FieldInteraction::begin`].
     pub(crate) fn rank(&self) -> usize {
         if let FieldInteraction::LowRank(low_rank) = self { low_rank.signs.len() } else { 0 }
-    }
-
-    /// The same, going on from what a context has begun.
-    pub(crate) fn going_on<'b>(&'b self, begun: &'b [C::Square]) -> FieldInteraction<'b, C> {
-        match *self {
-            FieldInteraction::LowRank(low_rank) => FieldInteraction::LowRank(LowRank { begun, ..low_rank }),
-            other => other,
-        }
     }
 }
 
@@ -75,68 +69,53 @@ impl FieldInteraction<'_, i16> {
     pub(crate) fn begin<V: Vector>(
         &self,
         v: V,
-        e: &[i8],
-        num_fields: usize,
-        dim: usize,
+        e: Vectors<'_, i8>,
         scratch: &mut [FieldPair],
         begun: &mut [i32],
     ) -> i64 {
         match self {
-            FieldInteraction::LowRank(low_rank) => low_rank.begin(v, e, dim, scratch, begun),
-            pairs => pairs.accumulate(v, e, num_fields, dim, scratch),
+            FieldInteraction::LowRank(low_rank) => low_rank.begin(v, e, scratch, begun),
+            pairs => pairs.accumulate(v, e, scratch),
         }
     }
 
-    /// e \[R, stride\], scratch [`FieldInteraction::scratch_len`]: sum_{i<j} r_ij <e_i, e_j> of each row
+    /// e of R rows, scratch [`FieldInteraction::scratch_len`]: sum_{i<j} r_ij <e_i, e_j> of each row
     #[inline(always)]
     pub(crate) fn of_rows<V: Vector, const R: usize>(
         &self,
         v: V,
-        e: &[i8],
-        stride: usize,
-        num_fields: usize,
-        dim: usize,
+        e: Vectors<'_, i8>,
         scratch: &mut [FieldPair],
     ) -> [i64; R] {
         let mut sums = [0; R];
         match self {
             FieldInteraction::Dense(r) if V::WIDE && R == GROUP => {
-                sums.copy_from_slice(&group::dense_int8(v, e, stride, r, num_fields, dim, scratch));
+                sums.copy_from_slice(&group::dense_int8(v, e, r, scratch));
             }
             FieldInteraction::Dense(r) if V::WIDE && R > GROUP => {
-                for (sums, e) in sums.as_chunks_mut::<GROUP>().0.iter_mut().zip(e.chunks_exact(GROUP * stride)) {
-                    *sums = group::dense_int8(v, e, stride, r, num_fields, dim, scratch);
+                for (sums, numbers) in sums.as_chunks_mut::<GROUP>().0.iter_mut().zip(e.groups_of(GROUP)) {
+                    *sums = group::dense_int8(v, Vectors { numbers, ..e }, r, scratch);
                 }
             }
             _ => {
-                for (sum, e) in sums.iter_mut().zip(e.chunks_exact(stride)) {
-                    *sum = self.accumulate(v, e, num_fields, dim, scratch);
+                for (sum, numbers) in sums.iter_mut().zip(e.groups_of(1)) {
+                    *sum = self.accumulate(v, Vectors { numbers, ..e }, scratch);
                 }
             }
         }
         sums
     }
-}
 
-impl FieldInteraction<'_, i16> {
-    /// e \[num_fields, dim\] and at least 16 bytes more, scratch [`FieldInteraction::scratch_len`]: sum_{i<j} r_ij
-    /// <e_i, e_j>
+    /// e of a row, scratch [`FieldInteraction::scratch_len`]: sum_{i<j} r_ij <e_i, e_j>
     #[inline(always)]
-    pub(crate) fn accumulate<V: Vector>(
-        &self,
-        v: V,
-        e: &[i8],
-        num_fields: usize,
-        dim: usize,
-        scratch: &mut [FieldPair],
-    ) -> i64 {
+    pub(crate) fn accumulate<V: Vector>(&self, v: V, e: Vectors<'_, i8>, scratch: &mut [FieldPair]) -> i64 {
         match self {
             FieldInteraction::None => 0,
-            FieldInteraction::Dense(r) if V::WIDE => dense_int8(v, e, r, num_fields, dim, scratch),
-            FieldInteraction::Dense(r) => pairs_int8(e, r, num_fields, dim, scratch),
-            FieldInteraction::Pruned(pairs, r) if V::WIDE => pruned_int8(v, e, pairs, r, dim),
-            FieldInteraction::Pruned(pairs, r) => portable::listed_pairs_int8(e, pairs, r, dim),
-            FieldInteraction::LowRank(low_rank) => low_rank.accumulate(v, e, dim, scratch),
+            FieldInteraction::Dense(r) if V::WIDE => dense_int8(v, e, r, scratch),
+            FieldInteraction::Dense(r) => pairs_int8(e.numbers, r, e.num_fields, e.dim, scratch),
+            FieldInteraction::Pruned(pairs, r) if V::WIDE => pruned_int8(v, e, pairs, r),
+            FieldInteraction::Pruned(pairs, r) => portable::listed_pairs_int8(e.numbers, pairs, r, e.dim),
+            FieldInteraction::LowRank(low_rank) => low_rank.accumulate(v, e, scratch),
         }
     }
 }
@@ -146,7 +125,8 @@ impl FieldInteraction<'_, i16> {
 /// What four fields have in common, the pairs of fields behind them, is read once. The inner sums fit an i32:
 /// `128^2 * sum|r| < 2^31`. Lanes beyond `dim` hold other fields' numbers and are left out of the total.
 #[inline(always)]
-fn dense_int8<V: Vector>(v: V, e: &[i8], r: &[i16], num_fields: usize, dim: usize, scratch: &mut [FieldPair]) -> i64 {
+fn dense_int8<V: Vector>(v: V, e: Vectors<'_, i8>, r: &[i16], scratch: &mut [FieldPair]) -> i64 {
+    let Vectors { numbers: e, num_fields, dim, .. } = e;
     let mut total = 0;
     for first in (0..dim).step_by(LANES) {
         // `e` goes on behind its last number.
@@ -219,20 +199,20 @@ fn dense_int8<V: Vector>(v: V, e: &[i8], r: &[i16], num_fields: usize, dim: usiz
 
 /// The same sums over a list: r_ij e_j summed for each i, so that a pair costs one product of vectors.
 #[inline(always)]
-fn pruned_int8<V: Vector>(v: V, e: &[i8], pairs: &[[u8; 2]], r: &[i16], dim: usize) -> i64 {
+fn pruned_int8<V: Vector>(v: V, e: Vectors<'_, i8>, pairs: &[[u8; 2]], r: &[i16]) -> i64 {
     let mut total = 0;
-    for first in (0..dim).step_by(LANES) {
+    for first in (0..e.dim).step_by(LANES) {
         let (mut sum, mut t) = (v.splat(0), v.splat(0));
         let mut before = pairs.first().map_or(0, |&[i, _]| i);
         for (&[i, j], &r) in pairs.iter().zip(r) {
             if i != before {
-                sum = v.add(sum, v.mul(t, of_field(v, e, before, dim, first)));
+                sum = v.add(sum, v.mul(t, of_field(v, e, before, first)));
                 (t, before) = (v.splat(0), i);
             }
-            t = v.add(t, v.mul(of_field(v, e, j, dim, first), v.splat(r.into())));
+            t = v.add(t, v.mul(of_field(v, e, j, first), v.splat(r.into())));
         }
-        sum = v.add(sum, v.mul(t, of_field(v, e, before, dim, first)));
-        total += total_of_first(v, sum, dim - first);
+        sum = v.add(sum, v.mul(t, of_field(v, e, before, first)));
+        total += total_of_first(v, sum, e.dim - first);
     }
     total
 }
@@ -246,10 +226,27 @@ fn start_of<V: Vector>(v: V, w: Option<&[f32]>, at: usize) -> V::F32 {
     }
 }
 
+/// sum + sum_f e_fd w_fd
+#[inline(always)]
+fn of_vectors<V: Vector>(v: V, e: Vectors<'_, f32>, w: Option<&[f32]>, first: usize, mut sum: V::F32) -> V::F32 {
+    if let Some(w) = w {
+        for f in 0..e.num_fields {
+            sum = v.mul_add_f32(real_of_field(v, e, f, first), load_f32(v, w, f * e.dim + first), sum);
+        }
+    }
+    sum
+}
+
 /// Sixteen numbers of field `f`.
 #[inline(always)]
-fn of_field<V: Vector>(v: V, e: &[i8], f: u8, dim: usize, first: usize) -> V::I32 {
-    widen_i8(v, e, usize::from(f) * dim + first)
+fn of_field<V: Vector>(v: V, e: Vectors<'_, i8>, f: u8, first: usize) -> V::I32 {
+    widen_i8(v, e.numbers, usize::from(f) * e.dim + first)
+}
+
+/// The same of f32 mode.
+#[inline(always)]
+fn real_of_field<V: Vector>(v: V, e: Vectors<'_, f32>, f: usize, first: usize) -> V::F32 {
+    load_f32(v, e.numbers, f * e.dim + first)
 }
 
 /// The sum of the first `count` lanes.
@@ -266,38 +263,33 @@ impl FieldInteraction<'_, f32> {
         if rows > 1 && self.is_dense() { num_fields * group::units(dim) } else { 0 }
     }
 
-    /// e \[R, stride\], scratch [`FieldInteraction::scratch_len`]: [`FieldInteraction::accumulate`] of each row
+    /// e of R rows, scratch [`FieldInteraction::scratch_len`]: [`FieldInteraction::accumulate`] of each row
     #[inline(always)]
-    #[allow(clippy::too_many_arguments, reason = "the parts of one equation")]
     pub(crate) fn of_rows<V: Vector, const R: usize>(
         &self,
         v: V,
-        e: &[f32],
-        stride: usize,
-        num_fields: usize,
-        dim: usize,
-        w: Option<&[f32]>,
-        carry: &[f32],
+        e: Vectors<'_, f32>,
+        first_order: FirstOrder<'_>,
         scratch: &mut [[f32; LANES]],
     ) -> [f32; R] {
         let mut sums = [0.0; R];
         match self {
             FieldInteraction::Dense(r) if R >= GROUP => {
-                for (sums, e) in sums.as_chunks_mut::<GROUP>().0.iter_mut().zip(e.chunks_exact(GROUP * stride)) {
-                    *sums = group::dense_f32(v, e, stride, r, num_fields, dim, w, carry, scratch);
+                for (sums, numbers) in sums.as_chunks_mut::<GROUP>().0.iter_mut().zip(e.groups_of(GROUP)) {
+                    *sums = group::dense_f32(v, Vectors { numbers, ..e }, r, first_order, scratch);
                 }
             }
             _ => {
-                for (sum, e) in sums.iter_mut().zip(e.chunks_exact(stride)) {
-                    *sum = self.accumulate(v, e, num_fields, dim, w, carry);
+                for (sum, numbers) in sums.iter_mut().zip(e.groups_of(1)) {
+                    *sum = self.accumulate(v, Vectors { numbers, ..e }, first_order);
                 }
             }
         }
         sums
     }
 
-    /// e \[num_fields, dim\] and at least 16 numbers more, w \[num_fields, dim\], carry \[dim\]:
-    /// sum_d (carry_d + sum_j e_jd (w_jd + sum_{i<j} r_ij e_id)); `w` and `carry` may be absent
+    /// e of a row, w \[num_fields, dim\], carry \[dim\]: sum_d (carry_d + sum_j e_jd (w_jd + sum_{i<j} r_ij e_id));
+    /// `w` and `carry` may be absent
     ///
     /// The first-order vectors `w` and what earlier fields gave, `carry`, come first in each sum: fields that are
     /// scored before the others (`crate::rank`) then leave the same bits as all of them together, where every pair
@@ -306,20 +298,17 @@ impl FieldInteraction<'_, f32> {
     pub(crate) fn accumulate<V: Vector>(
         &self,
         v: V,
-        e: &[f32],
-        num_fields: usize,
-        dim: usize,
-        w: Option<&[f32]>,
-        carry: &[f32],
+        e: Vectors<'_, f32>,
+        FirstOrder { w, carry }: FirstOrder<'_>,
     ) -> f32 {
         let mut total = 0.0;
-        for first in (0..dim).step_by(LANES) {
-            let mut sum = self.lanes_of(v, e, num_fields, dim, w, first, load_f32(v, carry, first));
+        for first in (0..e.dim).step_by(LANES) {
+            let mut sum = self.lanes_of(v, e, w, first, load_f32(v, carry, first));
             if let FieldInteraction::LowRank(low_rank) = self {
-                sum = low_rank.square_lanes(v, e, dim, first, sum);
+                sum = low_rank.square_lanes(v, e, first, sum);
             }
             let mut sum = v.store_f32(sum);
-            sum[LANES.min(dim - first)..].fill(0.0);
+            sum[LANES.min(e.dim - first)..].fill(0.0);
             total += total_f32(sum);
         }
         total
@@ -328,25 +317,23 @@ impl FieldInteraction<'_, f32> {
     /// The fields of a context: `begun` \[rank, dim\] is what candidates go on from, beside
     /// [`FieldInteraction::lanes_of`].
     #[inline(always)]
-    pub(crate) fn begin<V: Vector>(&self, v: V, e: &[f32], dim: usize, begun: &mut [f32]) {
+    pub(crate) fn begin<V: Vector>(&self, v: V, e: Vectors<'_, f32>, begun: &mut [f32]) {
         if let FieldInteraction::LowRank(low_rank) = self {
-            low_rank.begin(v, e, dim, begun);
+            low_rank.begin(v, e, begun);
         }
     }
 
     /// The sixteen sums from dimension `first` on, without the squares of low rank, given what they begin with.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments, reason = "one step of `accumulate`, whose arguments these are")]
     pub(crate) fn lanes_of<V: Vector>(
         &self,
         v: V,
-        e: &[f32],
-        num_fields: usize,
-        dim: usize,
+        e: Vectors<'_, f32>,
         w: Option<&[f32]>,
         first: usize,
         mut sum: V::F32,
     ) -> V::F32 {
+        let Vectors { num_fields, dim, .. } = e;
         match *self {
             FieldInteraction::Dense(r) => {
                 // Two j together: each sum alone would wait for its last product.
@@ -355,47 +342,36 @@ impl FieldInteraction<'_, f32> {
                     // r_ij lies num_fields - i - 2 behind r_{i-1,j}.
                     let mut at = j.wrapping_sub(1);
                     for i in 0..j {
-                        let e_i = load_f32(v, e, i * dim + first);
+                        let e_i = real_of_field(v, e, i, first);
                         t_0 = v.mul_add_f32(v.splat_f32(r[at]), e_i, t_0);
                         if j + 1 < num_fields {
                             t_1 = v.mul_add_f32(v.splat_f32(r[at + 1]), e_i, t_1);
                         }
                         at = (at + num_fields).wrapping_sub(i + 2);
                     }
-                    sum = v.mul_add_f32(load_f32(v, e, j * dim + first), t_0, sum);
+                    sum = v.mul_add_f32(real_of_field(v, e, j, first), t_0, sum);
                     if j + 1 < num_fields {
                         t_1 = v.mul_add_f32(
                             v.splat_f32(r[triangle(num_fields, j, j + 1)]),
-                            load_f32(v, e, j * dim + first),
+                            real_of_field(v, e, j, first),
                             t_1,
                         );
-                        sum = v.mul_add_f32(load_f32(v, e, (j + 1) * dim + first), t_1, sum);
+                        sum = v.mul_add_f32(real_of_field(v, e, j + 1, first), t_1, sum);
                     }
                 }
                 sum
             }
             FieldInteraction::Pruned(pairs, r) => {
-                for f in 0..num_fields {
-                    if w.is_some() {
-                        sum = v.mul_add_f32(load_f32(v, e, f * dim + first), start_of(v, w, f * dim + first), sum);
-                    }
-                }
+                sum = of_vectors(v, e, w, first, sum);
                 for (&[i, j], &r) in pairs.iter().zip(r) {
-                    let weighted = v.mul_f32(load_f32(v, e, usize::from(j) * dim + first), v.splat_f32(r));
-                    sum = v.mul_add_f32(load_f32(v, e, usize::from(i) * dim + first), weighted, sum);
+                    let weighted = v.mul_f32(real_of_field(v, e, j.into(), first), v.splat_f32(r));
+                    sum = v.mul_add_f32(real_of_field(v, e, i.into(), first), weighted, sum);
                 }
                 sum
             }
-            FieldInteraction::None | FieldInteraction::LowRank(_) => {
-                for f in 0..num_fields {
-                    if w.is_some() {
-                        sum = v.mul_add_f32(load_f32(v, e, f * dim + first), start_of(v, w, f * dim + first), sum);
-                    }
-                }
-                match self {
-                    FieldInteraction::LowRank(low_rank) => low_rank.diagonal_lanes(v, e, dim, first, sum),
-                    _ => sum,
-                }
+            FieldInteraction::None => of_vectors(v, e, w, first, sum),
+            FieldInteraction::LowRank(low_rank) => {
+                low_rank.diagonal_lanes(v, e, first, of_vectors(v, e, w, first, sum))
             }
         }
     }

@@ -48,6 +48,15 @@ impl FeatureWeight<'_, f32> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FieldVector<'a, C>(pub(crate) &'a [C]);
 
+/// What the sums of field vectors and pairs begin with in f32 mode.
+#[derive(Clone, Copy)]
+pub(crate) struct FirstOrder<'a> {
+    /// \[num_fields, dim\]: the field vectors, and what a context's fields add to them.
+    pub(crate) w: Option<&'a [f32]>,
+    /// \[dim\], or empty: the sums of fields that were scored before.
+    pub(crate) carry: &'a [f32],
+}
+
 impl FieldVector<'_, i16> {
     /// e \[num_fields, dim\]: sum_fd e_fd u_fd; the loader has checked that it fits: `128 * sum|u| < 2^31`
     #[inline(always)]

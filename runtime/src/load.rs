@@ -5,7 +5,7 @@
 
 use std::alloc;
 
-use zerocopy::{FromBytes, Immutable, KnownLayout};
+use zerocopy::FromBytes;
 
 use crate::embedding::{Composition, Embedding};
 use crate::error::LoadError;
@@ -19,6 +19,10 @@ use crate::linear::{FeatureWeight, FieldVector};
 use crate::mlp::{Layer, Layers, Mlp, shape};
 use crate::network::{Fwfm, Network};
 use crate::run::{rows, run};
+use crate::scratch::Plain;
+
+/// What was read, or why the bytes are not a model.
+type Loaded<T> = Result<T, LoadError>;
 
 /// Whether to read every byte of the body for its checksum.
 #[derive(Clone, Copy, PartialEq)]
@@ -28,7 +32,7 @@ pub(crate) enum Body {
 }
 
 /// The file without trailing bytes, and its manifest, whose strings nobody has looked at.
-pub(crate) fn head(bytes: &[u8], body: Body) -> Result<(&[u8], Head<'_>), LoadError> {
+pub(crate) fn head(bytes: &[u8], body: Body) -> Loaded<(&[u8], Head<'_>)> {
     let found = bytes.len() as u64;
     let (prefix, _) =
         Prefix::ref_from_prefix(bytes).map_err(|_| LoadError::Truncated { needed: Prefix::LEN as u64, found })?;
@@ -61,7 +65,7 @@ pub(crate) fn head(bytes: &[u8], body: Body) -> Result<(&[u8], Head<'_>), LoadEr
 }
 
 /// Sections follow the manifest in the order of their offsets, aligned, inside the file, without overlap.
-fn check_sections(head: &Head<'_>, manifest_end: u64, file_len: u64) -> Result<(), LoadError> {
+fn check_sections(head: &Head<'_>, manifest_end: u64, file_len: u64) -> Loaded<()> {
     let mut free_from = manifest_end;
     for (number, section) in head.sections().enumerate() {
         let (kind, offset, len) = (section.kind, u64::from(section.offset), u64::from(section.len));
@@ -103,7 +107,7 @@ impl<'a> Sections<'a, '_> {
     /// The bytes of a section, none where the file lacks it: whole numbers of this layout, at an address for them.
     // Out of line, as the next: small programs have it once, and not for each type of numbers.
     #[inline(never)]
-    fn bytes(&self, kind: SectionKind, number: alloc::Layout) -> Result<&'a [u8], LoadError> {
+    fn bytes(&self, kind: SectionKind, number: alloc::Layout) -> Loaded<&'a [u8]> {
         let Some(section) = self.find(kind) else { return Ok(&[]) };
         // In range: `check_sections` compared both with the length of `file`.
         let bytes = run(self.file, section.offset as usize, section.len as usize);
@@ -120,13 +124,7 @@ impl<'a> Sections<'a, '_> {
 
     /// The bytes of a section that must be there, or must not, and hold `count` numbers of this layout.
     #[inline(never)]
-    fn exact_bytes(
-        &self,
-        kind: SectionKind,
-        wanted: bool,
-        count: u64,
-        number: alloc::Layout,
-    ) -> Result<&'a [u8], LoadError> {
+    fn exact_bytes(&self, kind: SectionKind, wanted: bool, count: u64, number: alloc::Layout) -> Loaded<&'a [u8]> {
         let found = self.find(kind).map(|section| u64::from(section.len));
         if found.is_some() != wanted {
             return Err(LoadError::SectionPresence { section: kind, found: !wanted });
@@ -141,24 +139,19 @@ impl<'a> Sections<'a, '_> {
     /// All numbers of a section; none where the file lacks it.
     // Inlined, as the next: a program that does not look at errors has no code then that passes them on.
     #[inline(always)]
-    fn numbers<T: FromBytes + Immutable + KnownLayout>(&self, kind: SectionKind) -> Result<&'a [T], LoadError> {
+    fn numbers<T: Plain>(&self, kind: SectionKind) -> Loaded<&'a [T]> {
         Ok(in_place(self.bytes(kind, alloc::Layout::new::<T>())?))
     }
 
     /// A section that must be there, or must not, and hold `count` numbers.
     #[inline(always)]
-    fn exactly<T: FromBytes + Immutable + KnownLayout>(
-        &self,
-        kind: SectionKind,
-        wanted: bool,
-        count: u64,
-    ) -> Result<&'a [T], LoadError> {
+    fn exactly<T: Plain>(&self, kind: SectionKind, wanted: bool, count: u64) -> Loaded<&'a [T]> {
         Ok(in_place(self.exact_bytes(kind, wanted, count, alloc::Layout::new::<T>())?))
     }
 }
 
 /// Bytes of a section, of whose size and address [`Sections::bytes`] has seen to, as the numbers that they are.
-fn in_place<T: FromBytes + Immutable + KnownLayout>(bytes: &[u8]) -> &[T] {
+fn in_place<T: Plain>(bytes: &[u8]) -> &[T] {
     <[T]>::ref_from_bytes(bytes).unwrap_or_default()
 }
 
@@ -168,13 +161,7 @@ fn shown(value: impl TryInto<i64>) -> i64 {
 }
 
 /// `found` must be in `least..=most`.
-fn within(
-    what: &'static str,
-    at: usize,
-    least: i64,
-    most: impl TryInto<i64>,
-    found: impl TryInto<i64>,
-) -> Result<(), LoadError> {
+fn within(what: &'static str, at: usize, least: i64, most: impl TryInto<i64>, found: impl TryInto<i64>) -> Loaded<()> {
     let (most, found) = (shown(most), shown(found));
     if (least..=most).contains(&found) {
         Ok(())
@@ -184,7 +171,7 @@ fn within(
 }
 
 /// `found` must be `expected`.
-fn equal(what: &'static str, at: usize, expected: u64, found: impl Into<u64>) -> Result<(), LoadError> {
+fn equal(what: &'static str, at: usize, expected: u64, found: impl Into<u64>) -> Loaded<()> {
     let found = found.into();
     if expected == found {
         Ok(())
@@ -195,7 +182,7 @@ fn equal(what: &'static str, at: usize, expected: u64, found: impl Into<u64>) ->
 }
 
 /// Checks everything and borrows the parts.
-pub(crate) fn load<'a>(file: &'a [u8], head: &Head<'a>) -> Result<(Network<'a>, &'a [FieldRecord]), LoadError> {
+pub(crate) fn load<'a>(file: &'a [u8], head: &Head<'a>) -> Loaded<(Network<'a>, &'a [FieldRecord])> {
     let (sections, fields, dim) = fields(file, head)?;
     head.strings().ok_or(LoadError::Manifest)?;
     check_names(Reader(head.field_names), fields.len())?;
@@ -220,7 +207,7 @@ pub(crate) fn load<'a>(file: &'a [u8], head: &Head<'a>) -> Result<(Network<'a>, 
 }
 
 /// The same for int8 mode alone: the parts, the MLP, and the numbers that stand alone. Names are not looked at.
-pub(crate) fn load_int8<'a>(file: &'a [u8], head: &Head<'a>) -> Result<Int8Parts<'a>, LoadError> {
+pub(crate) fn load_int8<'a>(file: &'a [u8], head: &Head<'a>) -> Loaded<Int8Parts<'a>> {
     let number = match head.mode {
         Mode::F32 => 0_u32,
         Mode::Int8 => 1,
@@ -236,10 +223,7 @@ pub(crate) fn load_int8<'a>(file: &'a [u8], head: &Head<'a>) -> Result<Int8Parts
 pub(crate) type Int8Parts<'a> = (Fwfm<'a, i8, i16>, Option<Mlp<'a, i8, i32, i32>>, i32, Terms);
 
 /// The sections, the fields' records, and the length of their vectors.
-fn fields<'a, 'h>(
-    file: &'a [u8],
-    head: &'h Head<'a>,
-) -> Result<(Sections<'a, 'h>, &'a [FieldRecord], usize), LoadError> {
+fn fields<'a, 'h>(file: &'a [u8], head: &'h Head<'a>) -> Loaded<(Sections<'a, 'h>, &'a [FieldRecord], usize)> {
     let (num_fields, dim) = (usize::from(head.num_fields), usize::from(head.embed_dim));
     within("number of fields", 0, 1, limit::FIELDS, num_fields)?;
     within("embed_dim", 0, 1, limit::EMBED_DIM, dim)?;
@@ -249,18 +233,14 @@ fn fields<'a, 'h>(
 }
 
 /// All parts but the MLP, in integers.
-fn integers<'a>(
-    sections: &Sections<'a, '_>,
-    fields: &'a [FieldRecord],
-    dim: usize,
-) -> Result<Fwfm<'a, i8, i16>, LoadError> {
+fn integers<'a>(sections: &Sections<'a, '_>, fields: &'a [FieldRecord], dim: usize) -> Loaded<Fwfm<'a, i8, i16>> {
     let fwfm = fwfm::<i8, i16>(sections, fields, dim, true)?;
     check_sums(&fwfm)?;
     Ok(fwfm)
 }
 
 /// The terms, whose mantissas and shifts are in range. Made anew one by one, they need no `memcpy` in a small program.
-fn checked(terms: Terms) -> Result<Terms, LoadError> {
+fn checked(terms: Terms) -> Loaded<Terms> {
     let term = |t, Term { mantissa, shift }| {
         within("mantissa of term", t, 0, (1 << 23) - 1, mantissa)?;
         within("shift of term", t, 1, 62, shift)?;
@@ -275,7 +255,7 @@ fn checked(terms: Terms) -> Result<Terms, LoadError> {
 }
 
 /// The MLP of int8 mode.
-fn static_mlp<'a>(sections: &Sections<'a, '_>, inputs: usize) -> Result<Option<Mlp<'a, i8, i32, i32>>, LoadError> {
+fn static_mlp<'a>(sections: &Sections<'a, '_>, inputs: usize) -> Loaded<Option<Mlp<'a, i8, i32, i32>>> {
     let mlp = mlp::<i8, i32, i32>(sections, inputs, true)?;
     if let Some(mlp) = &mlp {
         check_static(mlp)?;
@@ -284,7 +264,7 @@ fn static_mlp<'a>(sections: &Sections<'a, '_>, inputs: usize) -> Result<Option<M
 }
 
 /// The names are as many postcard strings as there are fields, and nothing else.
-fn check_names(mut names: Reader<'_>, num_fields: usize) -> Result<(), LoadError> {
+fn check_names(mut names: Reader<'_>, num_fields: usize) -> Loaded<()> {
     let mut found = 0;
     while !names.0.is_empty() {
         names.string().ok_or(LoadError::Manifest)?;
@@ -294,16 +274,12 @@ fn check_names(mut names: Reader<'_>, num_fields: usize) -> Result<(), LoadError
 }
 
 /// All parts but the MLP, with W the type of weights and C of coefficients.
-fn fwfm<'a, W, C>(
+fn fwfm<'a, W: Plain, C: Coefficient + Plain>(
     sections: &Sections<'a, '_>,
     fields: &'a [FieldRecord],
     dim: usize,
     int8: bool,
-) -> Result<Fwfm<'a, W, C>, LoadError>
-where
-    W: FromBytes + Immutable + KnownLayout,
-    C: Coefficient + FromBytes + Immutable + KnownLayout,
-{
+) -> Loaded<Fwfm<'a, W, C>> {
     use SectionKind::*;
     let (table_numbers, features) = check_fields(fields, dim, int8)?;
     let embedding = Embedding::new(fields, sections.exactly::<W>(Tables, true, table_numbers)?, dim);
@@ -341,7 +317,7 @@ where
 }
 
 /// Signs of a low-rank interaction: 1 to 64, each 1 or -1.
-fn check_signs(signs: &[i8]) -> Result<(), LoadError> {
+fn check_signs(signs: &[i8]) -> Loaded<()> {
     within("rank of the interaction", 0, 1, limit::RANK, signs.len())?;
     for (factor, &sign) in signs.iter().enumerate() {
         equal("magnitude of the sign of factor", factor, 1, sign.unsigned_abs())?;
@@ -350,16 +326,11 @@ fn check_signs(signs: &[i8]) -> Result<(), LoadError> {
 }
 
 /// The MLP, with W the type of weights, B of biases, M of multipliers, of which f32 mode has none.
-fn mlp<'a, W, B, M>(
+fn mlp<'a, W: Weight + Number, B: Bias + Number, M: Number>(
     sections: &Sections<'a, '_>,
     inputs: usize,
     has_multipliers: bool,
-) -> Result<Option<Mlp<'a, W, B, M>>, LoadError>
-where
-    W: FromBytes + Immutable + KnownLayout + Number + Weight,
-    B: Bias + FromBytes + Immutable + KnownLayout + Number,
-    M: FromBytes + Immutable + KnownLayout + Number,
-{
+) -> Loaded<Option<Mlp<'a, W, B, M>>> {
     use SectionKind::*;
     let has_mlp = sections.has(Layers);
     let layers = sections.numbers::<LayerRecord>(Layers)?;
@@ -384,7 +355,7 @@ where
 }
 
 /// The sums are those of the weights, on which shifted inputs rely.
-fn check_layer_sums<W: Weight, B: Bias, M: Copy>(mlp: &Mlp<'_, W, B, M>) -> Result<(), LoadError> {
+fn check_layer_sums<W: Weight, B: Bias, M: Copy>(mlp: &Mlp<'_, W, B, M>) -> Loaded<()> {
     let (hidden, _) = mlp.split();
     for (n, record) in mlp.layers.iter().take(hidden).enumerate() {
         let layer = mlp.layer(n);
@@ -407,7 +378,7 @@ fn check_layer_sums<W: Weight, B: Bias, M: Copy>(mlp: &Mlp<'_, W, B, M>) -> Resu
 
 /// Padding is zero: what memory holds beside the inputs is nobody's, and outputs that are not the model's give nothing,
 /// whichever back end computes them.
-fn check_padding<W: Number + Weight, B: Number + Bias, M: Number>(mlp: &Mlp<'_, W, B, M>) -> Result<(), LoadError> {
+fn check_padding<W: Number + Weight, B: Number + Bias, M: Number>(mlp: &Mlp<'_, W, B, M>) -> Loaded<()> {
     let (hidden, _) = mlp.split();
     for (n, record) in mlp.layers.iter().take(hidden).enumerate() {
         let Layer { inputs, outputs, layout, weights, biases, multipliers, .. } = mlp.layer(n);
@@ -427,31 +398,30 @@ fn check_padding<W: Number + Weight, B: Number + Bias, M: Number>(mlp: &Mlp<'_, 
 }
 
 /// A number of a layer.
-trait Number: Copy {
+trait Number: Plain {
     /// As an error shows it, in place of a real number its bits: 0 for zero alone.
     fn bits(self) -> i64;
 }
 
-impl Number for i8 {
-    fn bits(self) -> i64 {
-        self.into()
-    }
+macro_rules! numbers {
+    ($($type:ty: $number:ident => $bits:expr;)*) => {$(
+        impl Number for $type {
+            fn bits(self) -> i64 {
+                let $number = self;
+                $bits.into()
+            }
+        }
+    )*};
 }
 
-impl Number for i32 {
-    fn bits(self) -> i64 {
-        self.into()
-    }
-}
-
-impl Number for f32 {
-    fn bits(self) -> i64 {
-        self.to_bits().into()
-    }
+numbers! {
+    i8: number => number;
+    i32: number => number;
+    f32: number => number.to_bits();
 }
 
 /// Numbers in all tables, and features of all fields.
-fn check_fields(fields: &[FieldRecord], dim: usize, int8: bool) -> Result<(u64, u64), LoadError> {
+fn check_fields(fields: &[FieldRecord], dim: usize, int8: bool) -> Loaded<(u64, u64)> {
     let (mut numbers, mut features) = (0_u64, 0_u64);
     for (f, record) in fields.iter().enumerate() {
         let is_qr = record.composition != composition::FULL;
@@ -477,7 +447,7 @@ fn check_fields(fields: &[FieldRecord], dim: usize, int8: bool) -> Result<(u64, 
 }
 
 /// Pairs ascend strictly, and each is `i < j < num_fields`.
-fn check_pairs(pairs: &[[u8; 2]], num_fields: usize) -> Result<(), LoadError> {
+fn check_pairs(pairs: &[[u8; 2]], num_fields: usize) -> Loaded<()> {
     let mut before = None;
     for (p, &pair) in pairs.iter().enumerate() {
         within("second field of pair", p, 1, num_fields - 1, pair[1])?;
@@ -489,7 +459,7 @@ fn check_pairs(pairs: &[[u8; 2]], num_fields: usize) -> Result<(), LoadError> {
 }
 
 /// Weights and channels of all layers.
-fn check_layers<W: Weight>(layers: &[LayerRecord], inputs: usize, strips: bool) -> Result<(u64, u64), LoadError> {
+fn check_layers<W: Weight>(layers: &[LayerRecord], inputs: usize, strips: bool) -> Loaded<(u64, u64)> {
     let (mut weights, mut channels, mut width) = (0_u64, 0_u64, inputs as u64);
     for (l, record) in layers.iter().enumerate() {
         equal("inputs of layer", l, width, record.inputs.get())?;
@@ -517,7 +487,7 @@ fn check_layers<W: Weight>(layers: &[LayerRecord], inputs: usize, strips: bool) 
 }
 
 /// No integer sum can leave its type.
-fn check_sums(fwfm: &Fwfm<'_, i8, i16>) -> Result<(), LoadError> {
+fn check_sums(fwfm: &Fwfm<'_, i8, i16>) -> Loaded<()> {
     let magnitude = |values: &[i16]| values.iter().map(|&v| i64::from(v).abs()).sum::<i64>();
     if let Some(FieldVector(vectors)) = fwfm.field_vector {
         within("sum of field vectors", 0, 0, limit::FIELD_VECTOR_SUM, magnitude(vectors))?;
@@ -541,7 +511,7 @@ fn check_sums(fwfm: &Fwfm<'_, i8, i16>) -> Result<(), LoadError> {
 
 /// Layers of int8 mode stay in an i32: in strips too, whose biases are the model's own and what the layout adds to
 /// them.
-fn check_static(mlp: &Mlp<'_, i8, i32, i32>) -> Result<(), LoadError> {
+fn check_static(mlp: &Mlp<'_, i8, i32, i32>) -> Loaded<()> {
     check_couples(mlp)?;
     for (n, record) in mlp.layers.iter().enumerate() {
         let Layer { inputs, layout, weights, biases, multipliers, .. } = mlp.layer(n);
@@ -558,7 +528,7 @@ fn check_static(mlp: &Mlp<'_, i8, i32, i32>) -> Result<(), LoadError> {
 
 /// Coupled weights are -127 to 127: what the instructions and a reader of single weights take them for is the same
 /// then.
-fn check_couples(mlp: &Mlp<'_, i8, i32, i32>) -> Result<(), LoadError> {
+fn check_couples(mlp: &Mlp<'_, i8, i32, i32>) -> Loaded<()> {
     let (hidden, _) = mlp.split();
     if mlp.layout() != Layout::Dsp {
         return Ok(());
@@ -575,7 +545,7 @@ fn check_couples(mlp: &Mlp<'_, i8, i32, i32>) -> Result<(), LoadError> {
 }
 
 /// Layers of dynamic mode stay finite: with `DYNAMIC_MAX`, no product exceeds 2^96.
-fn check_dynamic(mlp: &Mlp<'_, i8, f32, f32>) -> Result<(), LoadError> {
+fn check_dynamic(mlp: &Mlp<'_, i8, f32, f32>) -> Loaded<()> {
     let bits = |value: f32| i64::from(value.abs().to_bits());
     let most = bits(limit::DYNAMIC);
     for (channel, (&bias, &scale)) in mlp.biases.iter().zip(mlp.multipliers).enumerate() {

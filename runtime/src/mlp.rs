@@ -10,14 +10,13 @@ mod tiles;
 mod twins;
 
 use zerocopy::little_endian::{F32, U32};
-use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
-use crate::error::ScoreError;
+use crate::error::Scored;
 use crate::format::layout::{Bias, Laid, Weight, tile};
 use crate::format::{LayerRecord, Layout};
 use crate::kernel::vector::Vector;
 use crate::run::run;
-use crate::scratch::Memory;
+use crate::scratch::{Memory, Plain};
 
 pub(crate) use fours::{Fours, read_len};
 pub(crate) use layers::Layers;
@@ -157,12 +156,7 @@ impl<'a, W: Weight, B: Bias, M: Copy> Mlp<'a, W, B, M> {
     }
 }
 
-impl<'a, W, B, M> Mlp<'a, W, B, M>
-where
-    W: Weight + FromBytes + IntoBytes + KnownLayout,
-    B: Bias + FromBytes + IntoBytes + KnownLayout,
-    M: Copy + FromBytes + IntoBytes + KnownLayout,
-{
+impl<'a, W: Weight + Plain, B: Bias + Plain, M: Plain> Mlp<'a, W, B, M> {
     /// Whether there is nothing to lay in tiles.
     pub(crate) fn is_prepared(&self) -> bool {
         // Offsets are 32 bits; a model whose tiles would need more stays as it is.
@@ -184,7 +178,7 @@ where
     }
 
     /// The same layers in tiles.
-    pub(crate) fn prepare<'p>(&self, memory: &mut impl Memory<'p>) -> Result<Mlp<'p, W, B, M>, ScoreError>
+    pub(crate) fn prepare<'p>(&self, memory: &mut impl Memory<'p>) -> Scored<Mlp<'p, W, B, M>>
     where
         'a: 'p,
     {

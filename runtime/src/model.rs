@@ -11,7 +11,7 @@ use crate::load::{self, Body};
 use crate::network::Network;
 use crate::schema::Fields;
 use crate::score::{integer_blocks, real_blocks};
-use crate::scratch::{Measure, Scratch, ScratchBlock};
+use crate::scratch::{Measure, Scratch, ScratchBlock, check_room};
 
 /// A packed model: views into the bytes, which were checked once. Shared between threads as `&Model`.
 #[derive(Clone, Copy)]
@@ -220,10 +220,8 @@ impl<'a> Model<'a> {
     where
         'a: 'p,
     {
-        let (needed, found) = (self.prepared_blocks(), memory.len());
-        if found < needed {
-            return Err(ScoreError::ScratchTooSmall { needed, found });
-        }
+        let needed = self.prepared_blocks();
+        check_room(needed, memory)?;
         if needed == 0 {
             return Ok(*self);
         }

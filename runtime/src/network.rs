@@ -1,7 +1,7 @@
 //! What a model computes, as the loader has checked it: views into the file.
 
 use crate::embedding::Embedding;
-use crate::error::ScoreError;
+use crate::error::Scored;
 use crate::format::{Layout, Mode, Terms};
 use crate::interaction::{Coefficient, FieldInteraction, LowRank};
 use crate::linear::{FeatureWeight, FieldVector};
@@ -24,7 +24,16 @@ pub(crate) struct Fwfm<'a, W, C: Coefficient> {
     pub(crate) interaction: FieldInteraction<'a, C>,
 }
 
-impl<W, C: Coefficient> Fwfm<'_, W, C> {
+impl<W: Copy, C: Coefficient> Fwfm<'_, W, C> {
+    /// The same, going on from what a context has begun.
+    pub(crate) fn going_on<'b>(&'b self, begun: &'b [C::Square]) -> Fwfm<'b, W, C> {
+        let mut candidate = *self;
+        if let FieldInteraction::LowRank(low_rank) = &mut candidate.interaction {
+            low_rank.begun = begun;
+        }
+        candidate
+    }
+
     /// Numbers, and multiply-accumulates of one row in pairs, field vectors and layers; of the MLP: weights, and
     /// biases.
     fn counts(&self, (weights, biases): (usize, usize)) -> (usize, usize) {
@@ -83,7 +92,7 @@ impl<'a> Network<'a> {
     }
 
     /// The same with its layers in tiles.
-    pub(crate) fn prepare<'p>(self, memory: &mut impl Memory<'p>) -> Result<Network<'p>, ScoreError>
+    pub(crate) fn prepare<'p>(self, memory: &mut impl Memory<'p>) -> Scored<Network<'p>>
     where
         'a: 'p,
     {

@@ -88,35 +88,3 @@ fn exp(x: f32) -> f32 {
     // |k| <= 126, so the exponent stays that of a normal number.
     p * f32::from_bits(((k + 127) as u32) << 23)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requantize_rounds_to_nearest_with_ties_up() {
-        let half = 1 << 31;
-        for (acc, multiplier, expected) in
-            [(1, i32::MAX, 0), (3, 1 << 30, 1), (2, 1 << 30, 1), (-2, 1 << 30, 0), (-3, 1 << 30, -1), (-6, 1 << 30, -1)]
-        {
-            assert_eq!(requantize(acc, multiplier), expected, "{acc} * {multiplier}");
-            let exact = (i128::from(acc) * i128::from(multiplier) + half).div_euclid(1 << 32);
-            assert_eq!(i128::from(expected), exact);
-        }
-        assert_eq!(requantize(i32::MIN, i32::MAX), -1_073_741_824 + 1);
-    }
-
-    #[test]
-    fn sigmoid_is_close_and_symmetric_at_the_ends() {
-        assert_eq!(sigmoid(0.0), 0.5);
-        assert_eq!(sigmoid(200.0), 1.0);
-        assert_eq!(sigmoid(-200.0), sigmoid(-87.0));
-        assert!(sigmoid(-200.0) >= f32::MIN_POSITIVE);
-        for step in -86_999..=86_999 {
-            let x = step as f32 * 1e-3;
-            let exact = 1.0 / (1.0 + (-f64::from(x)).exp());
-            let error = (f64::from(sigmoid(x)) - exact).abs() / exact;
-            assert!(error < 5e-7, "sigmoid({x}) is off by {error:e}");
-        }
-    }
-}

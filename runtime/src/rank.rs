@@ -13,14 +13,14 @@ use std::fmt;
 
 use crate::error::{BatchError, ScoreError};
 use crate::kernel::{Backend, vector::GROUP};
-use crate::mlp::Layers;
 use crate::model::Model;
-use crate::network::Fwfm;
 use crate::row::Row;
-use crate::score::{IntegerContext, IntegerModel, Integers, RealContext, RealModel, Reals, Score, score_each};
-use crate::scratch::{Measure, Scratch, ScratchBlock};
+use crate::score::{
+    IntegerContext, IntegerModel, Integers, RealContext, RealModel, Reals, Score, check_lengths, score_each,
+};
+use crate::scratch::{Measure, Scratch, ScratchBlock, check_room};
 use context::{Context, SetContext};
-use split::{Fields, Split, SplitLayers, split};
+use split::{Fields, Split, split};
 
 pub use top_k::{Ranked, TopK};
 
@@ -47,7 +47,7 @@ impl<'m> SplitModel<'m> {
     /// # Errors
     /// [`ScoreError::ContextField`].
     pub fn blocks(model: &Model<'_>, fields: &[usize]) -> Result<usize, ScoreError> {
-        Ok(split_blocks(model, Fields::new(model.num_fields(), fields)?))
+        Ok(split_blocks(model, &Fields::new(model.num_fields(), fields)?))
     }
 
     /// Splits a model: `fields`, the context's by number in any order, and the others. `memory` has at least
@@ -57,8 +57,8 @@ impl<'m> SplitModel<'m> {
     /// [`ScoreError::ContextField`], [`ScoreError::ScratchTooSmall`].
     pub fn new(model: &Model<'m>, fields: &[usize], memory: &'m mut [ScratchBlock]) -> Result<Self, ScoreError> {
         let fields = Fields::new(model.num_fields(), fields)?;
-        check_room(split_blocks(model, fields), memory)?;
-        let split = split(&model.network, fields, &mut Scratch::new(memory))?;
+        check_room(split_blocks(model, &fields), memory)?;
+        let split = split(&model.network, &fields, &mut Scratch::new(memory))?;
         Ok(SplitModel { model: *model, split, candidates: fields.len(false), in_groups: goes_in_groups(model) })
     }
 
@@ -70,7 +70,7 @@ impl<'m> SplitModel<'m> {
 
 // The split that is measured leaves the stack before the one that is kept comes.
 #[inline(never)]
-fn split_blocks(model: &Model<'_>, fields: Fields) -> usize {
+fn split_blocks(model: &Model<'_>, fields: &Fields) -> usize {
     Measure::of(|memory| split(&model.network, fields, memory))
 }
 
@@ -82,11 +82,6 @@ fn goes_in_groups(model: &Model<'_>) -> bool {
 /// What a ranker needs whose candidates have so many fields.
 fn ranker_blocks(model: &Model<'_>, candidates: usize) -> usize {
     model.batch_scratch_blocks() + Measure::of(|memory| Context::carve(&model.network, candidates, memory))
-}
-
-fn check_room(needed: usize, memory: &[ScratchBlock]) -> Result<(), ScoreError> {
-    let found = memory.len();
-    if found < needed { Err(ScoreError::ScratchTooSmall { needed, found }) } else { Ok(()) }
 }
 
 /// Scores candidates that share a context, with the bits of scoring each whole row; a thread needs its own.
@@ -133,7 +128,7 @@ impl<'m> Ranker<'m> {
     /// [`ScoreError::ContextField`].
     pub fn blocks(model: &Model<'_>, context_fields: &[usize]) -> Result<usize, ScoreError> {
         let fields = Fields::new(model.num_fields(), context_fields)?;
-        Ok(split_blocks(model, fields) + ranker_blocks(model, fields.len(false)))
+        Ok(split_blocks(model, &fields) + ranker_blocks(model, fields.len(false)))
     }
 
     /// A ranker whose rows are split: `context_fields`, by number in any order, and the others. Its first context has
@@ -153,7 +148,7 @@ impl<'m> Ranker<'m> {
         let fields = Fields::new(model.num_fields(), context_fields)?;
         let (own, shared) = memory.split_at_mut(ranker_blocks(model, fields.len(false)));
         // Not by way of a split model, which would be on the stack once more: hundreds of bytes of a microcontroller's.
-        let split = split(&model.network, fields, &mut Scratch::new(shared))?;
+        let split = split(&model.network, &fields, &mut Scratch::new(shared))?;
         let (scratch, memory) = own.split_at_mut(model.batch_scratch_blocks());
         let candidates = fields.len(false);
         let context = Context::carve(&model.network, candidates, &mut Scratch::new(memory))?;
@@ -199,30 +194,22 @@ impl<'m> Ranker<'m> {
         if !self.has_context {
             return Err(BatchError { row: 0, error: ScoreError::NoContext });
         }
-        if rows.len() != scores.len() {
-            let error = ScoreError::BatchLength { rows: rows.len(), scores: scores.len() };
-            return Err(BatchError { row: 0, error });
-        }
+        check_lengths(rows, scores).map_err(|error| BatchError { row: 0, error })?;
         let Ranker { split: SplitModel { model: Model { token, .. }, split, in_groups, .. }, context, scratch, .. } =
             self;
         let in_groups = *in_groups;
         match (split, context) {
-            (Split::Integer { candidate, layers, bias, terms, .. }, Context::Integer { sums, cross, begun, start }) => {
-                let layers = match layers {
-                    SplitLayers::None => Layers::None,
-                    SplitLayers::Static((_, mlp)) => Layers::Static(*mlp),
-                    SplitLayers::Dynamic((_, mlp)) => Layers::Dynamic(*mlp),
-                };
+            (Split::Integer { sides, layers, bias, terms, .. }, Context::Integer { sums, cross, begun, start }) => {
                 let context = Some(IntegerContext { sums: *sums, cross, start });
-                let candidate = Fwfm { interaction: candidate.interaction.going_on(begun), ..*candidate };
-                let model = IntegerModel { fwfm: &candidate, layers: &layers, bias: *bias, terms, context };
+                let fwfm = &sides.candidate.going_on(begun);
+                let model = IntegerModel { fwfm, layers, bias: *bias, terms, context };
                 token.run(Integers { model, rows, scores, scratch, in_groups })
             }
-            (Split::Real { candidate, mlp, bias, .. }, Context::Real { sum, carry, vectors, begun, start }) => {
+            (Split::Real { sides, mlp, bias }, Context::Real { sum, carry, vectors, begun, start }) => {
                 let context = Some(RealContext { sum: *sum, carry, vectors, start });
+                let fwfm = &sides.candidate.going_on(begun);
                 let mlp = mlp.as_ref().map(|(_, mlp)| mlp);
-                let candidate = Fwfm { interaction: candidate.interaction.going_on(begun), ..*candidate };
-                let model = RealModel { fwfm: &candidate, mlp, bias: *bias, context };
+                let model = RealModel { fwfm, mlp, bias: *bias, context };
                 token.run(Reals { model, rows, scores, scratch, in_groups })
             }
             // Both are of one model.

@@ -3,13 +3,10 @@
 mod integer;
 mod real;
 
-use crate::embedding::SLACK;
 use crate::error::{BatchError, ScoreError};
-
 use crate::kernel::vector::WIDE_GROUP;
 use crate::quant::sigmoid;
 use crate::row::Row;
-use crate::scratch::ScratchBlock;
 
 pub(crate) use integer::{GatherIntegers, IntegerContext, IntegerModel, Integers, integer_blocks};
 pub(crate) use real::{GatherReals, RealContext, RealModel, Reals, real_blocks};
@@ -77,6 +74,13 @@ fn in_batches<'r, S>(
     failed
 }
 
+/// Whether there is one place for each row's score.
+#[inline]
+pub(crate) fn check_lengths<T>(rows: &[Row<'_>], scores: &[T]) -> Result<(), ScoreError> {
+    let (rows, scores) = (rows.len(), scores.len());
+    if rows == scores { Ok(()) } else { Err(ScoreError::BatchLength { rows, scores }) }
+}
+
 /// Gives every row its outcome: `score` stops at the first that has no score, and goes on behind it.
 pub(crate) fn score_each(
     mut rows: &[Row<'_>],
@@ -85,9 +89,7 @@ pub(crate) fn score_each(
 ) -> Result<(), ScoreError> {
     /// Rows that are scored together, a few groups.
     const CHUNK: usize = 4 * WIDE_GROUP;
-    if rows.len() != outcomes.len() {
-        return Err(ScoreError::BatchLength { rows: rows.len(), scores: outcomes.len() });
-    }
+    check_lengths(rows, outcomes)?;
     let mut scores = [Score::default(); CHUNK];
     while !rows.is_empty() {
         let count = rows.len().min(CHUNK);
@@ -103,10 +105,4 @@ pub(crate) fn score_each(
         (rows, outcomes) = (&rows[taken..], &mut outcomes[taken..]);
     }
     Ok(())
-}
-
-/// From the vectors of a row to those of the next.
-#[inline(always)]
-pub(crate) fn stride<W>(inputs: usize) -> usize {
-    (inputs + SLACK).next_multiple_of(ScratchBlock::LEN / size_of::<W>())
 }

@@ -6,8 +6,8 @@ use crate::error::{BatchError, ScoreError};
 use crate::model::Model;
 use crate::network::Network;
 use crate::row::Row;
-use crate::score::{IntegerModel, Integers, RealModel, Reals, Score, score_each};
-use crate::scratch::ScratchBlock;
+use crate::score::{IntegerModel, Integers, RealModel, Reals, Score, check_lengths, score_each};
+use crate::scratch::{ScratchBlock, check_room};
 
 /// Scores rows with one model and the caller's scratch; a thread needs its own.
 pub struct Scorer<'m> {
@@ -28,10 +28,7 @@ impl<'m> Scorer<'m> {
     /// # Errors
     /// [`ScoreError::ScratchTooSmall`].
     pub fn new(model: &Model<'m>, scratch: &'m mut [ScratchBlock]) -> Result<Self, ScoreError> {
-        let (needed, found) = (model.scratch_blocks(), scratch.len());
-        if found < needed {
-            return Err(ScoreError::ScratchTooSmall { needed, found });
-        }
+        check_room(model.scratch_blocks(), scratch)?;
         Ok(Scorer { model: *model, scratch })
     }
 
@@ -57,10 +54,7 @@ impl<'m> Scorer<'m> {
     /// The first row that has no score, by its number; those before it have theirs. [`ScoreError::BatchLength`] where
     /// there is not one score per row.
     pub fn score_batch(&mut self, rows: &[Row<'_>], scores: &mut [Score]) -> Result<(), BatchError> {
-        if rows.len() != scores.len() {
-            let error = ScoreError::BatchLength { rows: rows.len(), scores: scores.len() };
-            return Err(BatchError { row: 0, error });
-        }
+        check_lengths(rows, scores).map_err(|error| BatchError { row: 0, error })?;
         let in_groups = self.scratch.len() >= self.model.batch_scratch_blocks();
         let scratch = &mut *self.scratch;
         match &self.model.network {

@@ -4,7 +4,7 @@ use std::mem;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::error::ScoreError;
+use crate::error::{ScoreError, Scored};
 use crate::run::run_mut;
 
 /// 64 bytes of memory at an address that suits every number and every vector register.
@@ -19,19 +19,22 @@ impl ScratchBlock {
     pub const ZERO: Self = ScratchBlock([0; Self::LEN]);
 }
 
+/// Numbers that can lie in any memory, and be filled with zeros.
+pub(crate) trait Plain: Copy + FromBytes + IntoBytes + Immutable + KnownLayout {}
+
+impl<T: Copy + FromBytes + IntoBytes + Immutable + KnownLayout> Plain for T {}
+
 /// Where arrays are taken from. What takes them runs on [`Scratch`] and on [`Measure`], so that what is taken and what
 /// was said to be needed cannot differ.
 pub(crate) trait Memory<'s> {
     /// The next `count` numbers, from the start of a block; none while they are measured.
-    fn take<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&'s mut [T], ScoreError>;
+    fn take<T: Plain>(&mut self, count: usize) -> Scored<&'s mut [T]>;
 
     /// The same memory once more, for what is done with before the next numbers are taken.
-    fn for_now<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&mut [T], ScoreError>;
+    fn for_now<T: Plain>(&mut self, count: usize) -> Scored<&mut [T]>;
 
     /// The next `count` numbers, zeros until `lay` has filled them, which it does not while they are measured.
-    fn lay<T>(&mut self, count: usize, lay: impl FnOnce(&mut [T])) -> Result<&'s [T], ScoreError>
-    where
-        T: FromBytes + IntoBytes + KnownLayout;
+    fn lay<T: Plain>(&mut self, count: usize, lay: impl FnOnce(&mut [T])) -> Scored<&'s [T]>;
 }
 
 /// The part of the memory that is not yet in use.
@@ -45,7 +48,7 @@ impl<'s> Scratch<'s> {
     /// The next `len` bytes. Small programs have it once, and not for each type of numbers.
     #[cfg_attr(feature = "std", inline(always))]
     #[cfg_attr(not(feature = "std"), inline(never))]
-    fn cut(&mut self, len: usize) -> Result<&'s mut [u8], ScoreError> {
+    fn cut(&mut self, len: usize) -> Scored<&'s mut [u8]> {
         let (needed, found) = (blocks_of::<u8>(len), self.0.len() / ScratchBlock::LEN);
         if needed > found {
             return Err(ScoreError::ScratchTooSmall { needed, found });
@@ -58,25 +61,28 @@ impl<'s> Scratch<'s> {
 
 impl<'s> Memory<'s> for Scratch<'s> {
     #[inline]
-    fn take<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&'s mut [T], ScoreError> {
+    fn take<T: Plain>(&mut self, count: usize) -> Scored<&'s mut [T]> {
         // Whole numbers, from the start of a block.
         Ok(<[T]>::mut_from_bytes(self.cut(count * size_of::<T>())?).unwrap_or_default())
     }
 
     #[inline]
-    fn for_now<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&mut [T], ScoreError> {
+    fn for_now<T: Plain>(&mut self, count: usize) -> Scored<&mut [T]> {
         Scratch(self.0).take(count)
     }
 
-    fn lay<T>(&mut self, count: usize, lay: impl FnOnce(&mut [T])) -> Result<&'s [T], ScoreError>
-    where
-        T: FromBytes + IntoBytes + KnownLayout,
-    {
+    fn lay<T: Plain>(&mut self, count: usize, lay: impl FnOnce(&mut [T])) -> Scored<&'s [T]> {
         let numbers = self.take::<T>(count)?;
         numbers.as_mut_bytes().fill(0);
         lay(numbers);
         Ok(numbers)
     }
+}
+
+/// Whether there are as many blocks as are needed.
+pub(crate) fn check_room(needed: usize, memory: &[ScratchBlock]) -> Scored<()> {
+    let found = memory.len();
+    if found < needed { Err(ScoreError::ScratchTooSmall { needed, found }) } else { Ok(()) }
 }
 
 /// Counts the blocks that would be taken.
@@ -90,7 +96,7 @@ pub(crate) struct Measure {
 impl Measure {
     /// The blocks that `carve` takes.
     #[inline(always)]
-    pub(crate) fn of<T>(carve: impl FnOnce(&mut Self) -> Result<T, ScoreError>) -> usize {
+    pub(crate) fn of<T>(carve: impl FnOnce(&mut Self) -> Scored<T>) -> usize {
         let mut measure = Measure::default();
         // There is always room.
         let _ = carve(&mut measure);
@@ -100,21 +106,18 @@ impl Measure {
 
 impl<'s> Memory<'s> for Measure {
     #[inline(always)]
-    fn take<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&'s mut [T], ScoreError> {
+    fn take<T: Plain>(&mut self, count: usize) -> Scored<&'s mut [T]> {
         self.taken += blocks_of::<T>(count);
         Ok(&mut [])
     }
 
     #[inline(always)]
-    fn for_now<T: FromBytes + IntoBytes + KnownLayout>(&mut self, count: usize) -> Result<&mut [T], ScoreError> {
+    fn for_now<T: Plain>(&mut self, count: usize) -> Scored<&mut [T]> {
         self.most = self.most.max(self.taken + blocks_of::<T>(count));
         Ok(&mut [])
     }
 
-    fn lay<T>(&mut self, count: usize, _: impl FnOnce(&mut [T])) -> Result<&'s [T], ScoreError>
-    where
-        T: FromBytes + IntoBytes + KnownLayout,
-    {
+    fn lay<T: Plain>(&mut self, count: usize, _: impl FnOnce(&mut [T])) -> Scored<&'s [T]> {
         self.take::<T>(count).map(|none| &*none)
     }
 }

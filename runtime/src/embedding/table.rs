@@ -1,7 +1,9 @@
 //! Where the rows of a feature lie in its field's tables.
 
 use crate::format::{FieldRecord, composition};
+use crate::kernel::vector::LANES;
 use crate::run::run;
+use crate::scratch::ScratchBlock;
 
 /// How the rows of a field become its vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,28 @@ pub(crate) struct Embedding<'a, W> {
     pub(super) plain: bool,
 }
 
+/// Room that every row of vectors has behind its last number: whole vectors are stored, the next field's over the rest.
+pub(super) const SLACK: usize = LANES;
+
+/// The field vectors of a row, or of several.
+#[derive(Clone, Copy)]
+pub(crate) struct Vectors<'e, W> {
+    /// \[rows, stride\], a row being \[num_fields, dim\] and [`SLACK`].
+    pub(crate) numbers: &'e [W],
+    /// From the vectors of a row to those of the next.
+    pub(crate) stride: usize,
+    pub(crate) num_fields: usize,
+    pub(crate) dim: usize,
+}
+
+impl<'e, W> Vectors<'e, W> {
+    /// The numbers of so many rows at a time.
+    #[inline(always)]
+    pub(crate) fn groups_of(&self, rows: usize) -> std::slice::ChunksExact<'e, W> {
+        self.numbers.chunks_exact(rows * self.stride)
+    }
+}
+
 /// Where a row of a table is.
 #[derive(Clone, Copy)]
 pub(super) struct TableRow {
@@ -103,6 +127,18 @@ impl<W> Embedding<'_, W> {
     #[inline(always)]
     pub(crate) fn inputs(&self) -> usize {
         self.fields.len() * self.dim
+    }
+
+    /// Numbers from the vectors of a row to those of the next.
+    #[inline(always)]
+    pub(crate) fn stride(&self) -> usize {
+        (self.inputs() + SLACK).next_multiple_of(ScratchBlock::LEN / size_of::<W>())
+    }
+
+    /// What was gathered in `numbers`, one row or more.
+    #[inline(always)]
+    pub(crate) fn vectors<'e>(&self, numbers: &'e [W]) -> Vectors<'e, W> {
+        Vectors { numbers, stride: self.stride(), num_fields: self.fields.len(), dim: self.dim }
     }
 
     /// Numbers in all tables.

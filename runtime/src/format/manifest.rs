@@ -131,18 +131,10 @@ impl<'a> Head<'a> {
         }
         let sections = Reader(table.get(..table.len() - reader.0.len())?);
         let vocabulary = if version < FIRST_WITH_VOCABULARY { &[] } else { reader.bytes()? };
-        reader.0.is_empty().then_some(Head {
-            producer,
-            label,
-            num_fields,
-            embed_dim,
-            mode,
-            bias,
-            terms,
-            field_names,
-            sections,
-            vocabulary,
-        })
+        let rest = reader.0;
+        let head =
+            Head { producer, label, num_fields, embed_dim, mode, bias, terms, field_names, sections, vocabulary };
+        rest.is_empty().then_some(head)
     }
 
     /// The section table, which [`Head::read`] has seen to be whole.

@@ -3,8 +3,10 @@
 //! A weight is read once for the whole group, and no lane is idle where a field's vector is shorter than a register.
 //! The sums are those of one row alone, number by number and in the same order, so their bits are too.
 
+use crate::embedding::Vectors;
 use crate::format::triangle;
 use crate::kernel::vector::{FieldPair, GROUP, LANES, Vector, sixteen, total_f32};
+use crate::linear::FirstOrder;
 
 /// Dimensions of a unit: what one vector holds for each row of a group.
 const UNIT: usize = LANES / GROUP;
@@ -39,24 +41,16 @@ macro_rules! in_blocks {
     }};
 }
 
-/// e \[GROUP, stride\], r upper triangle row by row, scratch \[num_fields / 2, units\]: sum_{i<j} r_ij <e_i, e_j> of
-/// each row
+/// e of GROUP rows, r upper triangle row by row, scratch \[num_fields / 2, units\]: sum_{i<j} r_ij <e_i, e_j> of each
+/// row
 #[inline(always)]
-pub(super) fn dense_int8<V: Vector>(
-    v: V,
-    e: &[i8],
-    stride: usize,
-    r: &[i16],
-    num_fields: usize,
-    dim: usize,
-    scratch: &mut [FieldPair],
-) -> [i64; GROUP] {
-    let units = units(dim);
+pub(super) fn dense_int8<V: Vector>(v: V, e: Vectors<'_, i8>, r: &[i16], scratch: &mut [FieldPair]) -> [i64; GROUP] {
+    let (Vectors { num_fields, dim, .. }, units) = (e, units(e.dim));
     for (p, pairs) in scratch.chunks_exact_mut(units).enumerate() {
         for (n, blocks) in pairs.chunks_mut(UNITS).enumerate() {
             let at = 2 * p * dim + n * LANES;
             let mut rows = [[[0; 2 * UNIT]; UNITS]; GROUP];
-            for (row, e) in rows.iter_mut().zip(e.chunks_exact(stride)) {
+            for (row, e) in rows.iter_mut().zip(e.groups_of(1)) {
                 let first = sixteen(e, at).unwrap_or(&[0; LANES]);
                 let second = if 2 * p + 1 < num_fields { sixteen(e, at + dim) } else { None };
                 if let Some(row) = row.as_flattened_mut().first_chunk_mut() {
@@ -67,7 +61,7 @@ pub(super) fn dense_int8<V: Vector>(
         }
     }
     let mut totals = [0; GROUP];
-    in_blocks!(V, units, block_int8(v, scratch, units, r, num_fields, dim, &mut totals));
+    in_blocks!(V, units, block_int8(v, scratch, r, num_fields, dim, &mut totals));
     totals
 }
 
@@ -83,17 +77,16 @@ fn transpose<T: Copy, const U: usize, const B: usize>(rows: &[[[T; U]; UNITS]; G
 
 /// Adds to each row's total what N units from `first` on give.
 #[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "one step of `dense_int8`, whose arguments these are")]
 fn block_int8<V: Vector, const N: usize>(
     first: usize,
     v: V,
     blocks: &[FieldPair],
-    units: usize,
     r: &[i16],
     num_fields: usize,
     dim: usize,
     totals: &mut [i64; GROUP],
 ) {
+    let units = units(dim);
     let mut sums = [v.splat(0); N];
     let (mut rest, mut fields) = (r, blocks);
     for i in (0..num_fields.saturating_sub(1)).step_by(2) {
@@ -133,27 +126,22 @@ fn block_int8<V: Vector, const N: usize>(
     }
 }
 
-/// e \[GROUP, stride\], r upper triangle row by row, w \[num_fields, dim\], carry \[dim\], scratch \[num_fields,
+/// e of GROUP rows, r upper triangle row by row, w \[num_fields, dim\], carry \[dim\], scratch \[num_fields,
 /// units\]: of each row sum_d (carry_d + sum_j e_jd (w_jd + sum_{i<j} r_ij e_id)); `w` and `carry` may be absent
 #[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "the parts of one equation")]
 pub(super) fn dense_f32<V: Vector>(
     v: V,
-    e: &[f32],
-    stride: usize,
+    e: Vectors<'_, f32>,
     r: &[f32],
-    num_fields: usize,
-    dim: usize,
-    w: Option<&[f32]>,
-    carry: &[f32],
+    first_order: FirstOrder<'_>,
     scratch: &mut [[f32; LANES]],
 ) -> [f32; GROUP] {
-    let units = units(dim);
+    let (Vectors { num_fields, dim, .. }, units) = (e, units(e.dim));
     for (f, own) in scratch.chunks_exact_mut(units).enumerate() {
         for (n, blocks) in own.chunks_mut(UNITS).enumerate() {
             // The last unit of an odd `dim` takes a number of the next field, which is left out of the total.
             let mut rows = [[[0.0; UNIT]; UNITS]; GROUP];
-            for (row, e) in rows.iter_mut().zip(e.chunks_exact(stride)) {
+            for (row, e) in rows.iter_mut().zip(e.groups_of(1)) {
                 if let (Some(row), Some(e)) =
                     (row.as_flattened_mut().first_chunk_mut(), sixteen(e, f * dim + n * LANES))
                 {
@@ -168,7 +156,7 @@ pub(super) fn dense_f32<V: Vector>(
     let mut sums = [[0.0; LANES]; GROUP];
     for n in 0..units.div_ceil(UNITS) {
         let count = UNITS.min(units - n * UNITS);
-        in_blocks!(V, count, block_f32(v, n * UNITS, scratch, units, r, num_fields, dim, w, carry, &mut sums));
+        in_blocks!(V, count, block_f32(v, n * UNITS, scratch, r, [num_fields, dim], first_order, &mut sums));
         for (total, sums) in totals.iter_mut().zip(&mut sums) {
             sums[LANES.min(dim - n * LANES)..].fill(0.0);
             *total += total_f32(*sums);
@@ -185,14 +173,12 @@ fn block_f32<V: Vector, const N: usize>(
     v: V,
     base: usize,
     blocks: &[[f32; LANES]],
-    units: usize,
     r: &[f32],
-    num_fields: usize,
-    dim: usize,
-    w: Option<&[f32]>,
-    carry: &[f32],
+    [num_fields, dim]: [usize; 2],
+    FirstOrder { w, carry }: FirstOrder<'_>,
     sums: &mut [[f32; LANES]; GROUP],
 ) {
+    let units = units(dim);
     let field = |f: usize| &blocks[f * units + base + first..][..N];
     let at = (base + first) * UNIT;
     let mut acc = for_all_rows::<V, N>(v, carry, at);

@@ -8,14 +8,14 @@
 //!
 //! `rank * num_fields` products of vectors in place of one per pair.
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
-
+use crate::embedding::Vectors;
 use crate::kernel::vector::{FieldPair, LANES, Vector, load_f32, sixteen};
 use crate::run::{rows, run};
+use crate::scratch::Plain;
 
 /// A number that weighs vectors, and the type of sums of products with it.
 pub(crate) trait Coefficient: Copy {
-    type Square: Copy + std::fmt::Debug + FromBytes + IntoBytes + Immutable + KnownLayout;
+    type Square: Plain + std::fmt::Debug;
 }
 
 impl Coefficient for i16 {
@@ -46,14 +46,13 @@ impl<C: Coefficient> LowRank<'_, C> {
 }
 
 impl LowRank<'_, i16> {
-    /// e \[num_fields, dim\] and at least 16 bytes more, scratch \[num_fields / 2\]: the sum of the equation above
+    /// e of a row, scratch \[num_fields / 2\]: the sum of the equation above
     #[inline(always)]
-    pub(super) fn accumulate<V: Vector>(&self, v: V, e: &[i8], dim: usize, scratch: &mut [FieldPair]) -> i64 {
-        let mut total = -self.diagonal_of(e, dim);
+    pub(super) fn accumulate<V: Vector>(&self, v: V, e: Vectors<'_, i8>, scratch: &mut [FieldPair]) -> i64 {
+        let mut total = -self.diagonal_of(e);
         self.sums(
             v,
             e,
-            dim,
             scratch,
             #[inline(always)]
             |factor, _, sums| {
@@ -70,27 +69,25 @@ impl LowRank<'_, i16> {
     pub(super) fn begin<V: Vector>(
         &self,
         v: V,
-        e: &[i8],
-        dim: usize,
+        e: Vectors<'_, i8>,
         scratch: &mut [FieldPair],
         begun: &mut [i32],
     ) -> i64 {
         self.sums(
             v,
             e,
-            dim,
             scratch,
             #[inline(always)]
-            |factor, first, sums| begun[factor * dim + first..][..sums.len()].copy_from_slice(sums),
+            |factor, first, sums| begun[factor * e.dim + first..][..sums.len()].copy_from_slice(sums),
         );
-        -self.diagonal_of(e, dim)
+        -self.diagonal_of(e)
     }
 
     /// sum_i D_i sum_d e_id^2
     #[inline(always)]
-    fn diagonal_of(&self, e: &[i8], dim: usize) -> i64 {
+    fn diagonal_of(&self, e: Vectors<'_, i8>) -> i64 {
         let square = |e: &[i8]| i64::from(e.iter().map(|&e| i32::from(e) * i32::from(e)).sum::<i32>());
-        self.diagonal.iter().zip(rows(e, dim)).map(|(&d, e)| i64::from(d) * square(e)).sum()
+        self.diagonal.iter().zip(rows(e.numbers, e.dim)).map(|(&d, e)| i64::from(d) * square(e)).sum()
     }
 
     /// Gives `each` the sums sum_i u_rho,i e_id: rho, the first d, and at most sixteen d.
@@ -98,12 +95,11 @@ impl LowRank<'_, i16> {
     fn sums<V: Vector>(
         &self,
         v: V,
-        e: &[i8],
-        dim: usize,
+        e: Vectors<'_, i8>,
         scratch: &mut [FieldPair],
         mut each: impl FnMut(usize, usize, &[i32]),
     ) {
-        let num_fields = self.num_fields();
+        let (num_fields, Vectors { numbers: e, dim, .. }) = (self.num_fields(), e);
         for first in (0..dim).step_by(LANES) {
             let count = LANES.min(dim - first);
             if V::WIDE {
@@ -147,18 +143,11 @@ impl LowRank<'_, i16> {
 }
 
 impl LowRank<'_, f32> {
-    /// e \[num_fields, dim\] and at least 16 numbers more: sixteen sums from dimension `first` on, less D_i e_id^2
+    /// Sixteen sums from dimension `first` on, less D_i e_id^2
     #[inline(always)]
-    pub(super) fn diagonal_lanes<V: Vector>(
-        &self,
-        v: V,
-        e: &[f32],
-        dim: usize,
-        first: usize,
-        mut sum: V::F32,
-    ) -> V::F32 {
+    pub(super) fn diagonal_lanes<V: Vector>(&self, v: V, e: Vectors<'_, f32>, first: usize, mut sum: V::F32) -> V::F32 {
         for (i, &d) in self.diagonal.iter().enumerate() {
-            let e_i = load_f32(v, e, i * dim + first);
+            let e_i = load_f32(v, e.numbers, i * e.dim + first);
             sum = v.mul_add_f32(v.mul_f32(e_i, v.splat_f32(-d)), e_i, sum);
         }
         sum
@@ -167,30 +156,30 @@ impl LowRank<'_, f32> {
     /// Sixteen sums from dimension `first` on, with sign_rho (sum_i u_rho,i e_id)^2; fields of a context come first in
     /// the inner sums.
     #[inline(always)]
-    pub(super) fn square_lanes<V: Vector>(&self, v: V, e: &[f32], dim: usize, first: usize, mut sum: V::F32) -> V::F32 {
+    pub(super) fn square_lanes<V: Vector>(&self, v: V, e: Vectors<'_, f32>, first: usize, mut sum: V::F32) -> V::F32 {
         for (factor, &sign) in self.signs.iter().enumerate() {
-            let inner = self.inner(v, e, dim, first, factor);
+            let inner = self.inner(v, e, first, factor);
             sum = v.mul_add_f32(v.mul_f32(inner, v.splat_f32(f32::from(sign))), inner, sum);
         }
         sum
     }
 
     #[inline(always)]
-    fn inner<V: Vector>(&self, v: V, e: &[f32], dim: usize, first: usize, factor: usize) -> V::F32 {
+    fn inner<V: Vector>(&self, v: V, e: Vectors<'_, f32>, first: usize, factor: usize) -> V::F32 {
         let num_fields = self.num_fields();
-        let mut inner = load_f32(v, self.begun, factor * dim + first);
+        let mut inner = load_f32(v, self.begun, factor * e.dim + first);
         for (i, &u) in self.factors[factor * num_fields..][..num_fields].iter().enumerate() {
-            inner = v.mul_add_f32(v.splat_f32(u), load_f32(v, e, i * dim + first), inner);
+            inner = v.mul_add_f32(v.splat_f32(u), load_f32(v, e.numbers, i * e.dim + first), inner);
         }
         inner
     }
 
     /// The fields of a context: `begun` \[rank, dim\] becomes what they add to each sum that is squared.
     #[inline(always)]
-    pub(super) fn begin<V: Vector>(&self, v: V, e: &[f32], dim: usize, begun: &mut [f32]) {
-        for (factor, begun) in begun.chunks_exact_mut(dim).enumerate() {
+    pub(super) fn begin<V: Vector>(&self, v: V, e: Vectors<'_, f32>, begun: &mut [f32]) {
+        for (factor, begun) in begun.chunks_exact_mut(e.dim).enumerate() {
             for (n, begun) in begun.chunks_mut(LANES).enumerate() {
-                begun.copy_from_slice(&v.store_f32(self.inner(v, e, dim, n * LANES, factor))[..begun.len()]);
+                begun.copy_from_slice(&v.store_f32(self.inner(v, e, n * LANES, factor))[..begun.len()]);
             }
         }
     }

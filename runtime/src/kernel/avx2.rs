@@ -4,16 +4,7 @@
 
 use core::arch::x86_64::*;
 
-use super::vector::{FEW, LANES, Quad, Task, Vector, WeightQuads};
-
-/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it
-/// touches no memory but that of the references it is given.
-macro_rules! instruction {
-    ($call:expr) => {
-        // SAFETY: see the macro.
-        unsafe { $call }
-    };
-}
+use super::vector::{FEW, LANES, Quad, Task, Vector, WeightQuads, both};
 
 /// Exists only where the CPU has AVX2 and FMA, and AVX-VNNI too where `VNNI` says so.
 #[derive(Clone, Copy, Debug)]
@@ -76,42 +67,6 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn splat(self, value: i32) -> Self::I32 {
-        instruction!([_mm256_set1_epi32(value); 2])
-    }
-
-    #[inline(always)]
-    fn load(self, values: &[i32; LANES]) -> Self::I32 {
-        let (halves, _) = values.as_chunks::<8>();
-        each!(i in [0 1] => _mm256_loadu_si256(halves[i].as_ptr().cast()))
-    }
-
-    #[inline(always)]
-    fn store(self, lanes: Self::I32) -> [i32; LANES] {
-        let mut values = [0; LANES];
-        let (halves, _) = values.as_chunks_mut::<8>();
-        instruction!({
-            _mm256_storeu_si256(halves[0].as_mut_ptr().cast(), lanes[0]);
-            _mm256_storeu_si256(halves[1].as_mut_ptr().cast(), lanes[1]);
-        });
-        values
-    }
-
-    #[inline(always)]
-    fn widen_i8(self, values: &[i8; LANES]) -> Self::I32 {
-        instruction!({
-            let all = _mm_loadu_si128(values.as_ptr().cast());
-            [_mm256_cvtepi8_epi32(all), _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(all, all))]
-        })
-    }
-
-    #[inline(always)]
-    fn widen_i16(self, values: &[i16; LANES]) -> Self::I32 {
-        let (halves, _) = values.as_chunks::<8>();
-        each!(i in [0 1] => _mm256_cvtepi16_epi32(_mm_loadu_si128(halves[i].as_ptr().cast())))
-    }
-
-    #[inline(always)]
     fn bytes(self, a: Self::I32) -> [u8; LANES] {
         let mut values = [0; LANES];
         instruction!({
@@ -126,35 +81,12 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn pairs(self, a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs {
-        let (a, b) = (self.widen_i8(a), self.widen_i8(b));
-        each!(i in [0 1] => _mm256_blend_epi16::<0xAA>(a[i], _mm256_slli_epi32::<16>(b[i])))
-    }
-
-    #[inline(always)]
-    fn dot_pairs(self, acc: Self::I32, pairs: Self::Pairs, r: [i16; 2]) -> Self::I32 {
-        let r = i32::from(r[0].cast_unsigned()) | i32::from(r[1]) << 16;
-        each!(i in [0 1] => _mm256_add_epi32(acc[i], _mm256_madd_epi16(pairs[i], _mm256_set1_epi32(r))))
-    }
-
-    #[inline(always)]
     fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]) {
         let (halves, _) = to.as_chunks_mut::<LANES>();
         instruction!({
             _mm256_storeu_si256(halves[0].as_mut_ptr().cast(), pairs[0]);
             _mm256_storeu_si256(halves[1].as_mut_ptr().cast(), pairs[1]);
         })
-    }
-
-    #[inline(always)]
-    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs {
-        let (halves, _) = from.as_chunks::<LANES>();
-        each!(i in [0 1] => _mm256_loadu_si256(halves[i].as_ptr().cast()))
-    }
-
-    #[inline(always)]
-    fn dot_zero(self) -> Self::Dot {
-        instruction!([_mm256_setzero_si256(); 4])
     }
 
     #[inline(always)]
@@ -198,28 +130,6 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn splat_f32(self, value: f32) -> Self::F32 {
-        instruction!([_mm256_set1_ps(value); 2])
-    }
-
-    #[inline(always)]
-    fn load_f32(self, values: &[f32; LANES]) -> Self::F32 {
-        let (halves, _) = values.as_chunks::<8>();
-        each!(i in [0 1] => _mm256_loadu_ps(halves[i].as_ptr()))
-    }
-
-    #[inline(always)]
-    fn store_f32(self, lanes: Self::F32) -> [f32; LANES] {
-        let mut values = [0.0; LANES];
-        let (halves, _) = values.as_chunks_mut::<8>();
-        instruction!({
-            _mm256_storeu_ps(halves[0].as_mut_ptr(), lanes[0]);
-            _mm256_storeu_ps(halves[1].as_mut_ptr(), lanes[1]);
-        });
-        values
-    }
-
-    #[inline(always)]
     fn columns(self, rows: [Self::F32; FEW]) -> [[f32; FEW]; LANES] {
         let mut columns = [[0.0; FEW]; LANES];
         let [a, b, c, d] = rows;
@@ -247,7 +157,32 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
         columns
     }
 
-    operations! {
+    loads! { [0 1] =>
+        load([i32; LANES], 8) -> Self::I32 = at => _mm256_loadu_si256(at);
+        widen_i16([i16; LANES], 8) -> Self::I32 = at => _mm256_cvtepi16_epi32(_mm_loadu_si128(at));
+        load_pairs([i16; 2 * LANES], 16) -> Self::Pairs = at => _mm256_loadu_si256(at);
+        load_f32([f32; LANES], 8) -> Self::F32 = at => _mm256_loadu_ps(at);
+    }
+
+    stores! { [0 1] =>
+        store(Self::I32) -> [i32; LANES], 8 = _mm256_storeu_si256;
+        store_f32(Self::F32) -> [f32; LANES], 8 = _mm256_storeu_ps;
+    }
+
+    operations! { self =>
+        pairs(a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs = {
+            let (a, b) = (self.widen_i8(a), self.widen_i8(b));
+            each!(i in [0 1] => _mm256_blend_epi16::<0xAA>(a[i], _mm256_slli_epi32::<16>(b[i])))
+        };
+        splat(value: i32) -> Self::I32 = instruction!([_mm256_set1_epi32(value); 2]);
+        widen_i8(values: &[i8; LANES]) -> Self::I32 = instruction!({
+            let all = _mm_loadu_si128(values.as_ptr().cast());
+            [_mm256_cvtepi8_epi32(all), _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(all, all))]
+        });
+        dot_pairs(acc: Self::I32, pairs: Self::Pairs, r: [i16; 2]) -> Self::I32 =
+            each!(i in [0 1] => _mm256_add_epi32(acc[i], _mm256_madd_epi16(pairs[i], _mm256_set1_epi32(both(r)))));
+        dot_zero() -> Self::Dot = instruction!([_mm256_setzero_si256(); 4]);
+        splat_f32(value: f32) -> Self::F32 = instruction!([_mm256_set1_ps(value); 2]);
         add(a: Self::I32, b: Self::I32) -> Self::I32 = each!(i in [0 1] => _mm256_add_epi32(a[i], b[i]));
         mul(a: Self::I32, b: Self::I32) -> Self::I32 = each!(i in [0 1] => _mm256_mullo_epi32(a[i], b[i]));
         requantize(acc: Self::I32, multiplier: Self::I32) -> Self::I32 =

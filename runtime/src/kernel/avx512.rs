@@ -6,7 +6,7 @@
 use core::arch::x86_64::*;
 
 use super::amx::Amx;
-use super::vector::{FEW, LANES, Quad, Task, Vector, WeightQuads};
+use super::vector::{FEW, LANES, Quad, Task, Vector, WeightQuads, both};
 
 /// Exists only where the CPU has AVX-512 F, BW, DQ, VL and VNNI. `AMX`: it has that too.
 #[derive(Clone, Copy, Debug)]
@@ -38,15 +38,6 @@ impl<const AMX: bool> Avx512<AMX> {
     }
 }
 
-/// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it
-/// touches no memory but that of the references it is given.
-macro_rules! instruction {
-    ($call:expr) => {
-        // SAFETY: see the macro.
-        unsafe { $call }
-    };
-}
-
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma")]
 fn run_avx512<const AMX: bool, T: Task>(v: Avx512<AMX>, task: T) -> T::Output {
     task.run(v)
@@ -73,13 +64,6 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
     }
 
     #[inline(always)]
-    fn store(self, lanes: __m512i) -> [i32; LANES] {
-        let mut values = [0; LANES];
-        instruction!(_mm512_storeu_si512(values.as_mut_ptr().cast(), lanes));
-        values
-    }
-
-    #[inline(always)]
     fn requantize(self, acc: __m512i, multiplier: __m512i) -> __m512i {
         // Two halves of 64-bit products; the wanted 32 bits are the upper half of each.
         instruction!({
@@ -92,40 +76,8 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
     }
 
     #[inline(always)]
-    fn bytes(self, a: __m512i) -> [u8; LANES] {
-        let mut values = [0; LANES];
-        instruction!(_mm_storeu_si128(values.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(a)));
-        values
-    }
-
-    #[inline(always)]
-    fn pairs(self, a: &[i8; LANES], b: &[i8; LANES]) -> __m512i {
-        let (a, b) = (self.widen_i8(a), self.widen_i8(b));
-        instruction!(_mm512_mask_blend_epi16(0xAAAA_AAAA, a, _mm512_slli_epi32::<16>(b)))
-    }
-
-    #[inline(always)]
-    fn dot_pairs(self, acc: __m512i, pairs: __m512i, r: [i16; 2]) -> __m512i {
-        let r = i32::from(r[0].cast_unsigned()) | i32::from(r[1]) << 16;
-        instruction!(_mm512_dpwssd_epi32(acc, pairs, _mm512_set1_epi32(r)))
-    }
-
-    #[inline(always)]
     fn store_pairs(self, pairs: __m512i, to: &mut [i16; 2 * LANES]) {
         instruction!(_mm512_storeu_si512(to.as_mut_ptr().cast(), pairs))
-    }
-
-    #[inline(always)]
-    fn dot_zero(self) -> __m512i {
-        self.splat(0)
-    }
-
-    #[inline(always)]
-    fn dot(self, acc: __m512i, w: &WeightQuads, x: Quad) -> __m512i {
-        instruction!({
-            let w = _mm512_loadu_si512(w.as_ptr().cast());
-            _mm512_dpbusd_epi32(acc, _mm512_set1_epi32(i32::from_ne_bytes(x)), w)
-        })
     }
 
     /// Four chains: one alone would wait four cycles for each product.
@@ -158,13 +110,6 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
     }
 
     #[inline(always)]
-    fn store_f32(self, lanes: __m512) -> [f32; LANES] {
-        let mut values = [0.0; LANES];
-        instruction!(_mm512_storeu_ps(values.as_mut_ptr(), lanes));
-        values
-    }
-
-    #[inline(always)]
     fn columns(self, rows: [__m512; FEW]) -> [[f32; FEW]; LANES] {
         // Quarters of a register stay where they are: `fours[l]` has lanes l, 4 + l, 8 + l and 12 + l of the four rows.
         let fours = instruction!({
@@ -191,7 +136,33 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
         columns
     }
 
-    operations! {
+    operations! { self =>
+        store(lanes: __m512i) -> [i32; LANES] = {
+            let mut values = [0; LANES];
+            instruction!(_mm512_storeu_si512(values.as_mut_ptr().cast(), lanes));
+            values
+        };
+        bytes(a: __m512i) -> [u8; LANES] = {
+            let mut values = [0; LANES];
+            instruction!(_mm_storeu_si128(values.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(a)));
+            values
+        };
+        pairs(a: &[i8; LANES], b: &[i8; LANES]) -> __m512i = {
+            let (a, b) = (self.widen_i8(a), self.widen_i8(b));
+            instruction!(_mm512_mask_blend_epi16(0xAAAA_AAAA, a, _mm512_slli_epi32::<16>(b)))
+        };
+        store_f32(lanes: __m512) -> [f32; LANES] = {
+            let mut values = [0.0; LANES];
+            instruction!(_mm512_storeu_ps(values.as_mut_ptr(), lanes));
+            values
+        };
+        dot_pairs(acc: __m512i, pairs: __m512i, r: [i16; 2]) -> __m512i =
+            instruction!(_mm512_dpwssd_epi32(acc, pairs, _mm512_set1_epi32(both(r))));
+        dot_zero() -> __m512i = instruction!(_mm512_setzero_si512());
+        dot(acc: __m512i, w: &WeightQuads, x: Quad) -> __m512i = instruction!({
+            let w = _mm512_loadu_si512(w.as_ptr().cast());
+            _mm512_dpbusd_epi32(acc, _mm512_set1_epi32(i32::from_ne_bytes(x)), w)
+        });
         splat(value: i32) -> __m512i = instruction!(_mm512_set1_epi32(value));
         load(values: &[i32; LANES]) -> __m512i = instruction!(_mm512_loadu_si512(values.as_ptr().cast()));
         widen_i8(values: &[i8; LANES]) -> __m512i =

@@ -12,11 +12,11 @@
 //! int8 sums are exact, so every back end gives the same bits. f32 sums run in the same order everywhere; back ends
 //! with fused multiply-add round once where the others round twice.
 
-/// Operations of a back end that are an expression: `add(a: Self::I32, b: Self::I32) -> Self::I32 = …;`
+/// Operations of a back end that are short, `self` being its token: `add(a: Self::I32, b: Self::I32) -> Self::I32 = …;`
 macro_rules! operations {
-    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $body:expr;)*) => {$(
+    ($token:ident => $($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $body:expr;)*) => {$(
         #[inline(always)]
-        fn $name(self, $($argument: $type),*) -> $result {
+        fn $name($token, $($argument: $type),*) -> $result {
             $body
         }
     )*};
@@ -37,6 +37,35 @@ macro_rules! each {
     };
 }
 
+/// Operations that fill several registers, each with so many numbers: `$at` is where they are.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! loads {
+    ($registers:tt => $($name:ident($from:ty, $count:literal) -> $lanes:ty = $at:ident => $load:expr;)*) => {$(
+        #[inline(always)]
+        fn $name(self, from: &$from) -> $lanes {
+            let (parts, _) = from.as_chunks::<$count>();
+            each!(i in $registers => {
+                let $at = parts[i].as_ptr().cast();
+                $load
+            })
+        }
+    )*};
+}
+
+/// Operations that give the numbers of several registers, so many of each.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! stores {
+    ($registers:tt => $($name:ident($lanes:ty) -> $to:ty, $count:literal = $store:ident;)*) => {$(
+        #[inline(always)]
+        fn $name(self, lanes: $lanes) -> $to {
+            let mut values = <$to>::default();
+            let (parts, _) = values.as_chunks_mut::<$count>();
+            each!(i in $registers => $store(parts[i].as_mut_ptr().cast(), lanes[i]));
+            values
+        }
+    )*};
+}
+
 pub(crate) mod portable;
 pub(crate) mod vector;
 
@@ -49,6 +78,11 @@ pub(crate) mod dsp_pairs;
 #[cfg(xsfm_mve)]
 pub(crate) mod mve;
 
+// First, for the others have its `instruction!`.
+#[cfg(target_arch = "x86_64")]
+#[macro_use]
+mod sse41;
+
 #[cfg(target_arch = "x86_64")]
 mod amx;
 #[cfg(target_arch = "x86_64")]
@@ -57,8 +91,6 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-#[cfg(target_arch = "x86_64")]
-mod sse41;
 
 use portable::Portable;
 use vector::{Task, Vector};
@@ -141,55 +173,58 @@ impl Backend {
     }
 }
 
-/// A back end with the proof that the CPU has it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum BackendToken {
-    Portable(Portable),
-    #[cfg(target_arch = "x86_64")]
-    Sse41(sse41::Sse41),
-    #[cfg(target_arch = "x86_64")]
-    Avx2(avx2::Avx2<false>),
-    #[cfg(target_arch = "x86_64")]
-    AvxVnni(avx2::Avx2<true>),
-    #[cfg(target_arch = "x86_64")]
-    Avx512Vnni(avx512::Avx512<false>),
-    #[cfg(target_arch = "x86_64")]
-    Avx512Amx(avx512::Avx512<true>),
-    #[cfg(target_arch = "aarch64")]
-    Neon(neon::Neon<{ neon::BASE }>),
-    #[cfg(target_arch = "aarch64")]
-    NeonDotprod(neon::Neon<{ neon::DOTPROD }>),
-    #[cfg(target_arch = "aarch64")]
-    NeonI8mm(neon::Neon<{ neon::I8MM }>),
+/// The back ends of each architecture, with the types of their tokens.
+macro_rules! tokens {
+    ($($architecture:meta: $($name:ident($token:ty)),*;)*) => {
+        /// A back end with the proof that the CPU has it.
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) enum BackendToken {
+            $($(#[cfg($architecture)] $name($token),)*)*
+        }
+
+        impl BackendToken {
+            /// `None` where the CPU lacks it.
+            pub(crate) fn new(backend: Backend) -> Option<Self> {
+                match backend {
+                    $($(#[cfg($architecture)] Backend::$name => <$token>::new().map(BackendToken::$name),)*)*
+                    // The others' back ends are not in this program.
+                    #[allow(unreachable_patterns, reason = "an architecture has its own and none of the others'")]
+                    _ => None,
+                }
+            }
+
+            pub(crate) fn backend(self) -> Backend {
+                match self {
+                    $($(#[cfg($architecture)] BackendToken::$name(_) => Backend::$name,)*)*
+                }
+            }
+
+            /// Does the work with this back end's instructions.
+            #[inline]
+            pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
+                match self {
+                    $($(#[cfg($architecture)] BackendToken::$name(v) => v.run(task),)*)*
+                }
+            }
+        }
+    };
+}
+
+tokens! {
+    all(): Portable(Portable);
+    target_arch = "x86_64":
+        Sse41(sse41::Sse41),
+        Avx2(avx2::Avx2<false>),
+        AvxVnni(avx2::Avx2<true>),
+        Avx512Vnni(avx512::Avx512<false>),
+        Avx512Amx(avx512::Avx512<true>);
+    target_arch = "aarch64":
+        Neon(neon::Neon<{ neon::BASE }>),
+        NeonDotprod(neon::Neon<{ neon::DOTPROD }>),
+        NeonI8mm(neon::Neon<{ neon::I8MM }>);
 }
 
 impl BackendToken {
-    /// `None` where the CPU lacks it.
-    pub(crate) fn new(backend: Backend) -> Option<Self> {
-        match backend {
-            Backend::Portable => Some(BackendToken::Portable(Portable)),
-            #[cfg(target_arch = "x86_64")]
-            Backend::Sse41 => sse41::Sse41::new().map(BackendToken::Sse41),
-            #[cfg(target_arch = "x86_64")]
-            Backend::Avx2 => avx2::Avx2::new().map(BackendToken::Avx2),
-            #[cfg(target_arch = "x86_64")]
-            Backend::AvxVnni => avx2::Avx2::new().map(BackendToken::AvxVnni),
-            #[cfg(target_arch = "x86_64")]
-            Backend::Avx512Vnni => avx512::Avx512::new().map(BackendToken::Avx512Vnni),
-            #[cfg(target_arch = "x86_64")]
-            Backend::Avx512Amx => avx512::Avx512::new().map(BackendToken::Avx512Amx),
-            #[cfg(target_arch = "aarch64")]
-            Backend::Neon => neon::Neon::new().map(BackendToken::Neon),
-            #[cfg(target_arch = "aarch64")]
-            Backend::NeonDotprod => neon::Neon::new().map(BackendToken::NeonDotprod),
-            #[cfg(target_arch = "aarch64")]
-            Backend::NeonI8mm => neon::Neon::new().map(BackendToken::NeonI8mm),
-            // The others' back ends are not in this program.
-            #[allow(unreachable_patterns, reason = "an architecture has all of its own and none of the others'")]
-            _ => None,
-        }
-    }
-
     /// The fastest that this CPU has.
     pub(crate) fn detect() -> Self {
         #[cfg(feature = "std")]
@@ -204,51 +239,5 @@ impl BackendToken {
     fn fastest_but(unwanted: Option<Backend>) -> Self {
         let wanted = Backend::ALL.into_iter().rev().filter(|&backend| Some(backend) != unwanted);
         wanted.filter_map(Self::new).next().unwrap_or(BackendToken::Portable(Portable))
-    }
-
-    pub(crate) fn backend(self) -> Backend {
-        match self {
-            BackendToken::Portable(_) => Backend::Portable,
-            #[cfg(target_arch = "x86_64")]
-            BackendToken::Sse41(_) => Backend::Sse41,
-            #[cfg(target_arch = "x86_64")]
-            BackendToken::Avx2(_) => Backend::Avx2,
-            #[cfg(target_arch = "x86_64")]
-            BackendToken::AvxVnni(_) => Backend::AvxVnni,
-            #[cfg(target_arch = "x86_64")]
-            BackendToken::Avx512Vnni(_) => Backend::Avx512Vnni,
-            #[cfg(target_arch = "x86_64")]
-            BackendToken::Avx512Amx(_) => Backend::Avx512Amx,
-            #[cfg(target_arch = "aarch64")]
-            BackendToken::Neon(_) => Backend::Neon,
-            #[cfg(target_arch = "aarch64")]
-            BackendToken::NeonDotprod(_) => Backend::NeonDotprod,
-            #[cfg(target_arch = "aarch64")]
-            BackendToken::NeonI8mm(_) => Backend::NeonI8mm,
-        }
-    }
-
-    /// Does the work with this back end's instructions.
-    #[inline]
-    pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
-        match self {
-            BackendToken::Portable(v) => v.run(task),
-            #[cfg(target_arch = "x86_64")]
-            BackendToken::Sse41(v) => v.run(task),
-            #[cfg(target_arch = "x86_64")]
-            BackendToken::Avx2(v) => v.run(task),
-            #[cfg(target_arch = "x86_64")]
-            BackendToken::AvxVnni(v) => v.run(task),
-            #[cfg(target_arch = "x86_64")]
-            BackendToken::Avx512Vnni(v) => v.run(task),
-            #[cfg(target_arch = "x86_64")]
-            BackendToken::Avx512Amx(v) => v.run(task),
-            #[cfg(target_arch = "aarch64")]
-            BackendToken::Neon(v) => v.run(task),
-            #[cfg(target_arch = "aarch64")]
-            BackendToken::NeonDotprod(v) => v.run(task),
-            #[cfg(target_arch = "aarch64")]
-            BackendToken::NeonI8mm(v) => v.run(task),
-        }
     }
 }

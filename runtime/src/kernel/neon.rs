@@ -10,7 +10,7 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::vector::{self, LANES, Quad, Task, Vector, WeightQuads};
+use super::vector::{self, LANES, Quad, Task, Vector, WeightQuads, both};
 
 /// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it
 /// touches no memory but that of the references it is given.
@@ -101,42 +101,6 @@ impl<const LEVEL: u8> Vector for Neon<LEVEL> {
     }
 
     #[inline(always)]
-    fn splat(self, value: i32) -> Self::I32 {
-        instruction!([vdupq_n_s32(value); 4])
-    }
-
-    #[inline(always)]
-    fn load(self, values: &[i32; LANES]) -> Self::I32 {
-        let (quarters, _) = values.as_chunks::<4>();
-        each!(i => vld1q_s32(quarters[i].as_ptr()))
-    }
-
-    #[inline(always)]
-    fn store(self, lanes: Self::I32) -> [i32; LANES] {
-        let mut values = [0; LANES];
-        let (quarters, _) = values.as_chunks_mut::<4>();
-        for (quarter, lanes) in quarters.iter_mut().zip(lanes) {
-            instruction!(vst1q_s32(quarter.as_mut_ptr(), lanes));
-        }
-        values
-    }
-
-    #[inline(always)]
-    fn widen_i8(self, values: &[i8; LANES]) -> Self::I32 {
-        instruction!({
-            let all = vld1q_s8(values.as_ptr());
-            let (low, high) = (vmovl_s8(vget_low_s8(all)), vmovl_high_s8(all));
-            [vmovl_s16(vget_low_s16(low)), vmovl_high_s16(low), vmovl_s16(vget_low_s16(high)), vmovl_high_s16(high)]
-        })
-    }
-
-    #[inline(always)]
-    fn widen_i16(self, values: &[i16; LANES]) -> Self::I32 {
-        let (quarters, _) = values.as_chunks::<4>();
-        each!(i => vmovl_s16(vld1_s16(quarters[i].as_ptr())))
-    }
-
-    #[inline(always)]
     fn requantize(self, acc: Self::I32, multiplier: Self::I32) -> Self::I32 {
         // A shift with rounding is the rule itself.
         each!(i => {
@@ -158,34 +122,6 @@ impl<const LEVEL: u8> Vector for Neon<LEVEL> {
     }
 
     #[inline(always)]
-    fn pairs(self, a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs {
-        instruction!({
-            let (a, b) = (vld1q_s8(a.as_ptr()), vld1q_s8(b.as_ptr()));
-            [vmovl_s8(vget_low_s8(a)), vmovl_high_s8(a), vmovl_s8(vget_low_s8(b)), vmovl_high_s8(b)]
-        })
-    }
-
-    #[inline(always)]
-    fn dot_pairs(self, acc: Self::I32, pairs: Self::Pairs, r: [i16; 2]) -> Self::I32 {
-        let r = i32::from(r[0].cast_unsigned()) | i32::from(r[1]) << 16;
-        instruction!({
-            let r = vreinterpret_s16_s32(vdup_n_s32(r));
-            let sums = [
-                vmlal_lane_s16::<0>(acc[0], vget_low_s16(pairs[0]), r),
-                vmlal_high_lane_s16::<0>(acc[1], pairs[0], r),
-                vmlal_lane_s16::<0>(acc[2], vget_low_s16(pairs[1]), r),
-                vmlal_high_lane_s16::<0>(acc[3], pairs[1], r),
-            ];
-            [
-                vmlal_lane_s16::<1>(sums[0], vget_low_s16(pairs[2]), r),
-                vmlal_high_lane_s16::<1>(sums[1], pairs[2], r),
-                vmlal_lane_s16::<1>(sums[2], vget_low_s16(pairs[3]), r),
-                vmlal_high_lane_s16::<1>(sums[3], pairs[3], r),
-            ]
-        })
-    }
-
-    #[inline(always)]
     fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]) {
         let (halves, _) = to.as_chunks_mut::<LANES>();
         instruction!({
@@ -201,31 +137,6 @@ impl<const LEVEL: u8> Vector for Neon<LEVEL> {
             let (low, high) = (vld2q_s16(halves[0].as_ptr()), vld2q_s16(halves[1].as_ptr()));
             [low.0, high.0, low.1, high.1]
         })
-    }
-
-    #[inline(always)]
-    fn first_of(self, pairs: Self::Pairs) -> Self::I32 {
-        instruction!([
-            vmovl_s16(vget_low_s16(pairs[0])),
-            vmovl_high_s16(pairs[0]),
-            vmovl_s16(vget_low_s16(pairs[1])),
-            vmovl_high_s16(pairs[1]),
-        ])
-    }
-
-    #[inline(always)]
-    fn second_of(self, pairs: Self::Pairs) -> Self::I32 {
-        instruction!([
-            vmovl_s16(vget_low_s16(pairs[2])),
-            vmovl_high_s16(pairs[2]),
-            vmovl_s16(vget_low_s16(pairs[3])),
-            vmovl_high_s16(pairs[3]),
-        ])
-    }
-
-    #[inline(always)]
-    fn dot_zero(self) -> Self::Dot {
-        instruction!([vdupq_n_s32(0); 8])
     }
 
     #[inline(always)]
@@ -262,14 +173,6 @@ impl<const LEVEL: u8> Vector for Neon<LEVEL> {
     }
 
     #[inline(always)]
-    fn dot_run(self, w: &[WeightQuads], x: &[Quad]) -> Self::I32 {
-        if LEVEL >= DOTPROD {
-            return Neon(()).run_of_sdot(w, x);
-        }
-        vector::dot_run(self, w, x)
-    }
-
-    #[inline(always)]
     fn dot_rows<const R: usize, const FIRST: usize, const N: usize>(
         self,
         w: &[WeightQuads],
@@ -292,28 +195,63 @@ impl<const LEVEL: u8> Vector for Neon<LEVEL> {
         vector::dot_rows(self, acc, w_rest, x_rest, FIRST)
     }
 
-    #[inline(always)]
-    fn splat_f32(self, value: f32) -> Self::F32 {
-        instruction!([vdupq_n_f32(value); 4])
+    loads! { [0 1 2 3] =>
+        load([i32; LANES], 4) -> Self::I32 = at => vld1q_s32(at);
+        widen_i16([i16; LANES], 4) -> Self::I32 = at => vmovl_s16(vld1_s16(at));
+        load_f32([f32; LANES], 4) -> Self::F32 = at => vld1q_f32(at);
     }
 
-    #[inline(always)]
-    fn load_f32(self, values: &[f32; LANES]) -> Self::F32 {
-        let (quarters, _) = values.as_chunks::<4>();
-        each!(i => vld1q_f32(quarters[i].as_ptr()))
+    stores! { [0 1 2 3] =>
+        store(Self::I32) -> [i32; LANES], 4 = vst1q_s32;
+        store_f32(Self::F32) -> [f32; LANES], 4 = vst1q_f32;
     }
 
-    #[inline(always)]
-    fn store_f32(self, lanes: Self::F32) -> [f32; LANES] {
-        let mut values = [0.0; LANES];
-        let (quarters, _) = values.as_chunks_mut::<4>();
-        for (quarter, lanes) in quarters.iter_mut().zip(lanes) {
-            instruction!(vst1q_f32(quarter.as_mut_ptr(), lanes));
-        }
-        values
-    }
-
-    operations! {
+    operations! { self =>
+        dot_run(w: &[WeightQuads], x: &[Quad]) -> Self::I32 = {
+            if LEVEL >= DOTPROD {
+                return Neon(()).run_of_sdot(w, x);
+            }
+            vector::dot_run(self, w, x)
+        };
+        splat(value: i32) -> Self::I32 = instruction!([vdupq_n_s32(value); 4]);
+        widen_i8(values: &[i8; LANES]) -> Self::I32 = instruction!({
+            let all = vld1q_s8(values.as_ptr());
+            let (low, high) = (vmovl_s8(vget_low_s8(all)), vmovl_high_s8(all));
+            [vmovl_s16(vget_low_s16(low)), vmovl_high_s16(low), vmovl_s16(vget_low_s16(high)), vmovl_high_s16(high)]
+        });
+        pairs(a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs = instruction!({
+            let (a, b) = (vld1q_s8(a.as_ptr()), vld1q_s8(b.as_ptr()));
+            [vmovl_s8(vget_low_s8(a)), vmovl_high_s8(a), vmovl_s8(vget_low_s8(b)), vmovl_high_s8(b)]
+        });
+        dot_pairs(acc: Self::I32, pairs: Self::Pairs, r: [i16; 2]) -> Self::I32 = instruction!({
+            let r = vreinterpret_s16_s32(vdup_n_s32(both(r)));
+            let sums = [
+                vmlal_lane_s16::<0>(acc[0], vget_low_s16(pairs[0]), r),
+                vmlal_high_lane_s16::<0>(acc[1], pairs[0], r),
+                vmlal_lane_s16::<0>(acc[2], vget_low_s16(pairs[1]), r),
+                vmlal_high_lane_s16::<0>(acc[3], pairs[1], r),
+            ];
+            [
+                vmlal_lane_s16::<1>(sums[0], vget_low_s16(pairs[2]), r),
+                vmlal_high_lane_s16::<1>(sums[1], pairs[2], r),
+                vmlal_lane_s16::<1>(sums[2], vget_low_s16(pairs[3]), r),
+                vmlal_high_lane_s16::<1>(sums[3], pairs[3], r),
+            ]
+        });
+        first_of(pairs: Self::Pairs) -> Self::I32 = instruction!([
+            vmovl_s16(vget_low_s16(pairs[0])),
+            vmovl_high_s16(pairs[0]),
+            vmovl_s16(vget_low_s16(pairs[1])),
+            vmovl_high_s16(pairs[1]),
+        ]);
+        second_of(pairs: Self::Pairs) -> Self::I32 = instruction!([
+            vmovl_s16(vget_low_s16(pairs[2])),
+            vmovl_high_s16(pairs[2]),
+            vmovl_s16(vget_low_s16(pairs[3])),
+            vmovl_high_s16(pairs[3]),
+        ]);
+        dot_zero() -> Self::Dot = instruction!([vdupq_n_s32(0); 8]);
+        splat_f32(value: f32) -> Self::F32 = instruction!([vdupq_n_f32(value); 4]);
         add(a: Self::I32, b: Self::I32) -> Self::I32 = each!(i => vaddq_s32(a[i], b[i]));
         mul(a: Self::I32, b: Self::I32) -> Self::I32 = each!(i => vmulq_s32(a[i], b[i]));
         clamp(a: Self::I32, least: i32, most: i32) -> Self::I32 =

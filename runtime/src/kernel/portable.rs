@@ -17,6 +17,12 @@ use crate::run::{rows, run};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Portable;
 
+impl Portable {
+    pub(crate) fn new() -> Option<Self> {
+        Some(Portable)
+    }
+}
+
 impl Vector for Portable {
     type I32 = [i32; LANES];
     type F32 = [f32; LANES];
@@ -33,11 +39,6 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
-    fn splat(self, value: i32) -> Self::I32 {
-        [value; LANES]
-    }
-
-    #[inline(always)]
     fn dot_pairs(self, acc: Self::I32, pairs: Self::Pairs, r: [i16; 2]) -> Self::I32 {
         let [r0, r1] = r.map(i32::from);
         from_fn(|i| acc[i].wrapping_add(i32::from(pairs[2 * i]) * r0).wrapping_add(i32::from(pairs[2 * i + 1]) * r1))
@@ -46,11 +47,6 @@ impl Vector for Portable {
     #[inline(always)]
     fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]) {
         *to = pairs;
-    }
-
-    #[inline(always)]
-    fn dot_zero(self) -> Self::Dot {
-        [0; LANES]
     }
 
     #[inline(always)]
@@ -64,12 +60,10 @@ impl Vector for Portable {
         sums
     }
 
-    #[inline(always)]
-    fn splat_f32(self, value: f32) -> Self::F32 {
-        [value; LANES]
-    }
-
-    operations! {
+    operations! { self =>
+        splat(value: i32) -> Self::I32 = [value; LANES];
+        dot_zero() -> Self::Dot = [0; LANES];
+        splat_f32(value: f32) -> Self::F32 = [value; LANES];
         load(values: &[i32; LANES]) -> Self::I32 = *values;
         store(lanes: Self::I32) -> [i32; LANES] = lanes;
         widen_i8(values: &[i8; LANES]) -> Self::I32 = values.map(i32::from);
@@ -193,8 +187,9 @@ pub(crate) fn output_int8<X: Copy + Into<i32>>(x: &[X], w: &[i8], b: &[i32]) -> 
 /// sum_i x\[i\] * w\[i\], over the shorter of the two
 pub(crate) fn dot_int8<X: Copy + Into<i32>>(x: &[X], w: &[i8]) -> i32 {
     let of = |x: &[X], w: &[i8]| x.iter().zip(w).map(|(&x, &w)| x.into() * i32::from(w)).sum::<i32>();
-    // A compiler for microcontrollers unrolls what it is shown; one with vectors knows better.
-    if cfg!(any(target_arch = "arm", target_arch = "riscv32")) {
+    // A compiler for microcontrollers unrolls what it is shown; one with vectors knows better. Small programs do not
+    // have it.
+    if cfg!(all(any(target_arch = "arm", target_arch = "riscv32"), not(xsfm_small))) {
         // Cut first: the rests of two lengths are not at one place.
         let both = x.len().min(w.len());
         let ((x4, x_rest), (w4, w_rest)) = (x[..both].as_chunks::<4>(), w[..both].as_chunks::<4>());

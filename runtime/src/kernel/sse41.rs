@@ -4,7 +4,7 @@
 
 use core::arch::x86_64::*;
 
-use super::vector::{LANES, Quad, Task, Vector, WeightQuads};
+use super::vector::{LANES, Quad, Task, Vector, WeightQuads, both};
 
 /// An instruction of the extension. SAFETY, once for all uses: the token `self` proves that the CPU has it, and it
 /// touches no memory but that of the references it is given.
@@ -55,57 +55,6 @@ impl Vector for Sse41 {
     }
 
     #[inline(always)]
-    fn splat(self, value: i32) -> Self::I32 {
-        instruction!([_mm_set1_epi32(value); 4])
-    }
-
-    #[inline(always)]
-    fn load(self, values: &[i32; LANES]) -> Self::I32 {
-        let (quarters, _) = values.as_chunks::<4>();
-        each!(i => _mm_loadu_si128(quarters[i].as_ptr().cast()))
-    }
-
-    #[inline(always)]
-    fn store(self, lanes: Self::I32) -> [i32; LANES] {
-        let mut values = [0; LANES];
-        let (quarters, _) = values.as_chunks_mut::<4>();
-        for (quarter, lanes) in quarters.iter_mut().zip(lanes) {
-            instruction!(_mm_storeu_si128(quarter.as_mut_ptr().cast(), lanes));
-        }
-        values
-    }
-
-    #[inline(always)]
-    fn widen_i8(self, values: &[i8; LANES]) -> Self::I32 {
-        instruction!({
-            let all = _mm_loadu_si128(values.as_ptr().cast());
-            [
-                _mm_cvtepi8_epi32(all),
-                _mm_cvtepi8_epi32(_mm_srli_si128::<4>(all)),
-                _mm_cvtepi8_epi32(_mm_srli_si128::<8>(all)),
-                _mm_cvtepi8_epi32(_mm_srli_si128::<12>(all)),
-            ]
-        })
-    }
-
-    #[inline(always)]
-    fn widen_i16(self, values: &[i16; LANES]) -> Self::I32 {
-        let (quarters, _) = values.as_chunks::<4>();
-        each!(i => _mm_cvtepi16_epi32(_mm_loadl_epi64(quarters[i].as_ptr().cast())))
-    }
-
-    #[inline(always)]
-    fn requantize(self, acc: Self::I32, multiplier: Self::I32) -> Self::I32 {
-        each!(i => {
-            let half = _mm_set1_epi64x(1 << 31);
-            let even = _mm_add_epi64(_mm_mul_epi32(acc[i], multiplier[i]), half);
-            let odd = _mm_mul_epi32(_mm_srli_epi64::<32>(acc[i]), _mm_srli_epi64::<32>(multiplier[i]));
-            let odd = _mm_add_epi64(odd, half);
-            _mm_blend_epi16::<0b1100_1100>(_mm_srli_epi64::<32>(even), odd)
-        })
-    }
-
-    #[inline(always)]
     fn bytes(self, a: Self::I32) -> [u8; LANES] {
         let mut values = [0; LANES];
         let low = each!(i => _mm_and_si128(a[i], _mm_set1_epi32(0xFF)));
@@ -117,34 +66,11 @@ impl Vector for Sse41 {
     }
 
     #[inline(always)]
-    fn pairs(self, a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs {
-        let (a, b) = (self.widen_i8(a), self.widen_i8(b));
-        each!(i => _mm_blend_epi16::<0xAA>(a[i], _mm_slli_epi32::<16>(b[i])))
-    }
-
-    #[inline(always)]
-    fn dot_pairs(self, acc: Self::I32, pairs: Self::Pairs, r: [i16; 2]) -> Self::I32 {
-        let r = i32::from(r[0].cast_unsigned()) | i32::from(r[1]) << 16;
-        each!(i => _mm_add_epi32(acc[i], _mm_madd_epi16(pairs[i], _mm_set1_epi32(r))))
-    }
-
-    #[inline(always)]
     fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]) {
         let (quarters, _) = to.as_chunks_mut::<8>();
         for (quarter, pairs) in quarters.iter_mut().zip(pairs) {
             instruction!(_mm_storeu_si128(quarter.as_mut_ptr().cast(), pairs));
         }
-    }
-
-    #[inline(always)]
-    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs {
-        let (quarters, _) = from.as_chunks::<8>();
-        each!(i => _mm_loadu_si128(quarters[i].as_ptr().cast()))
-    }
-
-    #[inline(always)]
-    fn dot_zero(self) -> Self::Dot {
-        instruction!([_mm_setzero_si128(); 8])
     }
 
     #[inline(always)]
@@ -162,28 +88,44 @@ impl Vector for Sse41 {
         })
     }
 
-    #[inline(always)]
-    fn splat_f32(self, value: f32) -> Self::F32 {
-        instruction!([_mm_set1_ps(value); 4])
+    loads! { [0 1 2 3] =>
+        load([i32; LANES], 4) -> Self::I32 = at => _mm_loadu_si128(at);
+        widen_i16([i16; LANES], 4) -> Self::I32 = at => _mm_cvtepi16_epi32(_mm_loadl_epi64(at));
+        load_pairs([i16; 2 * LANES], 8) -> Self::Pairs = at => _mm_loadu_si128(at);
+        load_f32([f32; LANES], 4) -> Self::F32 = at => _mm_loadu_ps(at);
     }
 
-    #[inline(always)]
-    fn load_f32(self, values: &[f32; LANES]) -> Self::F32 {
-        let (quarters, _) = values.as_chunks::<4>();
-        each!(i => _mm_loadu_ps(quarters[i].as_ptr()))
+    stores! { [0 1 2 3] =>
+        store(Self::I32) -> [i32; LANES], 4 = _mm_storeu_si128;
+        store_f32(Self::F32) -> [f32; LANES], 4 = _mm_storeu_ps;
     }
 
-    #[inline(always)]
-    fn store_f32(self, lanes: Self::F32) -> [f32; LANES] {
-        let mut values = [0.0; LANES];
-        let (quarters, _) = values.as_chunks_mut::<4>();
-        for (quarter, lanes) in quarters.iter_mut().zip(lanes) {
-            instruction!(_mm_storeu_ps(quarter.as_mut_ptr(), lanes));
-        }
-        values
-    }
-
-    operations! {
+    operations! { self =>
+        pairs(a: &[i8; LANES], b: &[i8; LANES]) -> Self::Pairs = {
+            let (a, b) = (self.widen_i8(a), self.widen_i8(b));
+            each!(i => _mm_blend_epi16::<0xAA>(a[i], _mm_slli_epi32::<16>(b[i])))
+        };
+        splat(value: i32) -> Self::I32 = instruction!([_mm_set1_epi32(value); 4]);
+        widen_i8(values: &[i8; LANES]) -> Self::I32 = instruction!({
+            let all = _mm_loadu_si128(values.as_ptr().cast());
+            [
+                _mm_cvtepi8_epi32(all),
+                _mm_cvtepi8_epi32(_mm_srli_si128::<4>(all)),
+                _mm_cvtepi8_epi32(_mm_srli_si128::<8>(all)),
+                _mm_cvtepi8_epi32(_mm_srli_si128::<12>(all)),
+            ]
+        });
+        requantize(acc: Self::I32, multiplier: Self::I32) -> Self::I32 = each!(i => {
+            let half = _mm_set1_epi64x(1 << 31);
+            let even = _mm_add_epi64(_mm_mul_epi32(acc[i], multiplier[i]), half);
+            let odd = _mm_mul_epi32(_mm_srli_epi64::<32>(acc[i]), _mm_srli_epi64::<32>(multiplier[i]));
+            let odd = _mm_add_epi64(odd, half);
+            _mm_blend_epi16::<0b1100_1100>(_mm_srli_epi64::<32>(even), odd)
+        });
+        dot_pairs(acc: Self::I32, pairs: Self::Pairs, r: [i16; 2]) -> Self::I32 =
+            each!(i => _mm_add_epi32(acc[i], _mm_madd_epi16(pairs[i], _mm_set1_epi32(both(r)))));
+        dot_zero() -> Self::Dot = instruction!([_mm_setzero_si128(); 8]);
+        splat_f32(value: f32) -> Self::F32 = instruction!([_mm_set1_ps(value); 4]);
         add(a: Self::I32, b: Self::I32) -> Self::I32 = each!(i => _mm_add_epi32(a[i], b[i]));
         mul(a: Self::I32, b: Self::I32) -> Self::I32 = each!(i => _mm_mullo_epi32(a[i], b[i]));
         clamp(a: Self::I32, least: i32, most: i32) -> Self::I32 =

@@ -183,6 +183,13 @@ pub(super) fn dot_rows<V: Vector, const R: usize, const N: usize>(
     acc
 }
 
+/// Both weights of [`Vector::dot_pairs`] as the instructions read them: halves of a word.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+pub(super) fn both([low, high]: [i16; 2]) -> i32 {
+    i32::from(low.cast_unsigned()) | i32::from(high) << 16
+}
+
 /// `values[at..at + 16]`; `None` where they end before.
 #[inline(always)]
 pub(crate) fn sixteen<T>(values: &[T], at: usize) -> Option<&[T; LANES]> {
@@ -198,31 +205,23 @@ fn padded<T: Copy + Default>(values: &[T], at: usize) -> [T; LANES] {
     lanes
 }
 
-/// `values[at..at + 16]`, zeros for what is beyond their end.
-#[inline(always)]
-pub(crate) fn widen_i8<V: Vector>(v: V, values: &[i8], at: usize) -> V::I32 {
-    match sixteen(values, at) {
-        Some(values) => v.widen_i8(values),
-        None => v.widen_i8(&padded(values, at)),
-    }
+/// The operations that fill lanes, from anywhere: `values[at..at + 16]`, zeros for what is beyond their end.
+macro_rules! from_anywhere {
+    ($($name:ident($number:ty) -> $lanes:ident;)*) => {$(
+        #[inline(always)]
+        pub(crate) fn $name<V: Vector>(v: V, values: &[$number], at: usize) -> V::$lanes {
+            match sixteen(values, at) {
+                Some(values) => v.$name(values),
+                None => v.$name(&padded(values, at)),
+            }
+        }
+    )*};
 }
 
-/// `values[at..at + 16]`, zeros for what is beyond their end.
-#[inline(always)]
-pub(crate) fn widen_i16<V: Vector>(v: V, values: &[i16], at: usize) -> V::I32 {
-    match sixteen(values, at) {
-        Some(values) => v.widen_i16(values),
-        None => v.widen_i16(&padded(values, at)),
-    }
-}
-
-/// `values[at..at + 16]`, zeros for what is beyond their end.
-#[inline(always)]
-pub(crate) fn load_f32<V: Vector>(v: V, values: &[f32], at: usize) -> V::F32 {
-    match sixteen(values, at) {
-        Some(values) => v.load_f32(values),
-        None => v.load_f32(&padded(values, at)),
-    }
+from_anywhere! {
+    widen_i8(i8) -> I32;
+    widen_i16(i16) -> I32;
+    load_f32(f32) -> F32;
 }
 
 /// `from[at..at + len]` to the start of `out`; whole vectors where there is room for them on both sides.
@@ -337,18 +336,16 @@ pub(crate) fn layer_int8<V: Vector, const R: usize>(
     for w in rest.chunks_exact(depth) {
         ahead.step(v);
         let channels = finish.channels(v, tile);
+        /// So many rows together, from each of these on.
+        macro_rules! rows {
+            ($count:literal from $($first:literal)*) => {{
+                $(finish_rows(v, finish, channels, tile, $first, v.dot_rows::<R, $first, $count>(w, x));)*
+            }};
+        }
         match V::REGISTER_TILE.0 {
-            8 => finish_rows(v, finish, channels, tile, 0, v.dot_rows::<R, 0, 8>(w, x)),
-            4 => {
-                finish_rows(v, finish, channels, tile, 0, v.dot_rows::<R, 0, 4>(w, x));
-                finish_rows(v, finish, channels, tile, 4, v.dot_rows::<R, 4, 4>(w, x));
-            }
-            2 => {
-                finish_rows(v, finish, channels, tile, 0, v.dot_rows::<R, 0, 2>(w, x));
-                finish_rows(v, finish, channels, tile, 2, v.dot_rows::<R, 2, 2>(w, x));
-                finish_rows(v, finish, channels, tile, 4, v.dot_rows::<R, 4, 2>(w, x));
-                finish_rows(v, finish, channels, tile, 6, v.dot_rows::<R, 6, 2>(w, x));
-            }
+            8 => rows!(8 from 0),
+            4 => rows!(4 from 0 4),
+            2 => rows!(2 from 0 2 4 6),
             _ => {
                 for row in 0..R {
                     finish_rows(v, finish, channels, tile, row, dot_rows(v, [v.dot_zero()], w, x, row));

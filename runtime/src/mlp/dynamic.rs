@@ -3,7 +3,7 @@
 
 use super::tiles::{interleave, of_tile, quads, shifted, store_quads, total};
 use super::{Input, Layer, Mlp};
-use crate::error::ScoreError;
+use crate::error::Scored;
 use crate::format::layout::tile;
 use crate::kernel::portable;
 use crate::kernel::vector::{Finish, LANES, Prefetch, Quad, Vector, layer_int8, widen_i8};
@@ -55,7 +55,7 @@ impl Mlp<'_, i8, f32, f32> {
         memory: &mut impl Memory<'s>,
         inputs: usize,
         rows: usize,
-    ) -> Result<(&'s mut [Quad], &'s mut [f32]), ScoreError> {
+    ) -> Scored<(&'s mut [Quad], &'s mut [f32])> {
         let quads = inputs.max(self.widest()).div_ceil(tile::DEPTH);
         Ok((memory.take(rows * quads)?, memory.take(rows * self.widest())?))
     }
@@ -124,10 +124,7 @@ impl Mlp<'_, i8, f32, f32> {
 
     /// h and real of [`Mlp::dynamic_rows`].
     #[inline(always)]
-    pub(super) fn carve_dynamic_rows<'s>(
-        &self,
-        memory: &mut impl Memory<'s>,
-    ) -> Result<(&'s mut [u8], &'s mut [f32]), ScoreError> {
+    pub(super) fn carve_dynamic_rows<'s>(&self, memory: &mut impl Memory<'s>) -> Scored<(&'s mut [u8], &'s mut [f32])> {
         Ok((memory.take(self.widest())?, memory.take(self.widest())?))
     }
 

@@ -6,10 +6,10 @@
 
 use zerocopy::IntoBytes;
 #[cfg(any(xsfm_dsp, xsfm_mve))]
-use zerocopy::{FromBytes, Immutable, KnownLayout};
+use zerocopy::{FromBytes, Immutable};
 
 use super::{Layer, Mlp};
-use crate::error::ScoreError;
+use crate::error::Scored;
 use crate::format::Layout;
 use crate::format::layout::strip;
 #[cfg(xsfm_dsp)]
@@ -23,6 +23,8 @@ use crate::kernel::portable::dot_int8;
 use crate::quant::requantize;
 use crate::run::{run, run_mut};
 use crate::scratch::Memory;
+#[cfg(any(xsfm_dsp, xsfm_mve))]
+use crate::scratch::Plain;
 
 /// A number of each output of a strip.
 type Strip = [i32; strip::OUTPUTS];
@@ -44,7 +46,7 @@ impl Mlp<'_, i8, i32, i32> {
         memory: &mut impl Memory<'s>,
         inputs: usize,
         rows: usize,
-    ) -> Result<(&'s mut [u32], &'s mut [u8]), ScoreError> {
+    ) -> Scored<(&'s mut [u32], &'s mut [u8])> {
         let widest = self.widest();
         let read = read_len(self.layout(), inputs.max(widest));
         Ok((memory.take(rows * read)?, memory.take(rows * widest)?))
@@ -90,7 +92,7 @@ pub(crate) struct Fours<'a> {
 impl<'a> Fours<'a> {
     /// x \[inputs\] and what fills a block: i8 for the first layer and u8 for the others; `read` \[[`read_len`]\] is
     /// filled with it.
-    pub(crate) fn new<B, M>(layer: &Layer<'a, i8, B, M>, is_first: bool, x: &[u8], read: &'a mut [u32]) -> Self {
+    pub(crate) fn new(layer: &Layer<'a, i8, i32, i32>, is_first: bool, x: &[u8], read: &'a mut [u32]) -> Self {
         let Layer { inputs, layout, weights, .. } = *layer;
         let read = run_mut(read, 0, read_len(layout, inputs));
         match layout {
@@ -176,8 +178,6 @@ impl<'a> Fours<'a> {
 
 /// The numbers as whole words or vectors: none are left over, and the loader has seen that weights are aligned.
 #[cfg(any(xsfm_dsp, xsfm_mve))]
-pub(super) fn in_place<T: FromBytes + Immutable + KnownLayout>(
-    numbers: &(impl IntoBytes + Immutable + ?Sized),
-) -> &[T] {
+pub(super) fn in_place<T: Plain>(numbers: &(impl IntoBytes + Immutable + ?Sized)) -> &[T] {
     <[T]>::ref_from_bytes(numbers.as_bytes()).unwrap_or_default()
 }

@@ -1,9 +1,10 @@
 //! The layers of int8 and dynamic mode, and the sequence that computes them.
 //!
-//! It depends on the file's layout and on the back end, and both are fixed when a model is loaded.
+//! It depends on the file's layout and on whether the back end has vectors of sixteen: the one is fixed when a model is
+//! loaded, the other when the back end is compiled.
 
 use super::{Input, Mlp};
-use crate::error::ScoreError;
+use crate::error::Scored;
 use crate::format::{Layout, Term};
 use crate::kernel::vector::{GROUP, MATRIX_OUTPUTS, Prefetch, TWINS, Vector, WIDE_GROUP};
 use crate::quant::steps_of;
@@ -51,19 +52,18 @@ impl Layers<'_> {
 
     /// Takes what [`Layers::steps`] works in, for so many rows.
     #[inline(always)]
-    pub(crate) fn carve<'s, V: Vector>(
-        &self,
-        memory: &mut impl Memory<'s>,
-        inputs: usize,
-        rows: usize,
-    ) -> Result<(), ScoreError> {
+    pub(crate) fn carve<'s, V: Vector>(&self, memory: &mut impl Memory<'s>, inputs: usize, rows: usize) -> Scored<()> {
         match self {
             Layers::None => Ok(()),
-            Layers::Static(mlp) if mlp.has_tiles_for::<V>() => mlp.carve_tiles(memory, inputs, rows).map(drop),
-            Layers::Static(mlp) if mlp.layout() == Layout::Rows => mlp.carve_rows(memory).map(drop),
-            Layers::Static(mlp) => mlp.carve_fours(memory, inputs, if rows == TWINS { TWINS } else { 1 }).map(drop),
-            Layers::Dynamic(mlp) if mlp.has_tiles_for::<V>() => mlp.carve_dynamic_tiles(memory, inputs, rows).map(drop),
-            Layers::Dynamic(mlp) => mlp.carve_dynamic_rows(memory).map(drop),
+            Layers::Static(mlp) => match mlp.layout() {
+                Layout::Tiles if V::WIDE => mlp.carve_tiles(memory, inputs, rows).map(drop),
+                Layout::Rows => mlp.carve_rows(memory).map(drop),
+                _ => mlp.carve_fours(memory, inputs, if rows == TWINS { TWINS } else { 1 }).map(drop),
+            },
+            Layers::Dynamic(mlp) => match mlp.layout() {
+                Layout::Tiles if V::WIDE => mlp.carve_dynamic_tiles(memory, inputs, rows).map(drop),
+                _ => mlp.carve_dynamic_rows(memory).map(drop),
+            },
         }
     }
 
@@ -76,7 +76,7 @@ impl Layers<'_> {
         term: Term,
         memory: &mut Scratch<'_>,
         ahead: &mut impl Prefetch,
-    ) -> Result<[i64; R], ScoreError> {
+    ) -> Scored<[i64; R]> {
         let mut steps = [0; R];
         match self {
             Layers::None => (),
@@ -90,17 +90,21 @@ impl Layers<'_> {
             }
             Layers::Static(mlp) => {
                 let mut sums = [0; R];
-                if mlp.has_tiles_for::<V>() {
-                    sums = mlp.tiles(v, input, mlp.carve_tiles(memory, input.inputs, R)?, ahead);
-                } else if mlp.layout() == Layout::Rows {
-                    let [h0, h1] = mlp.carve_rows(memory)?;
-                    for (sum, e) in sums.iter_mut().zip(input.rows()) {
-                        *sum = mlp.rows(&e[..input.inputs], input.start, [h0, h1]);
+                match mlp.layout() {
+                    Layout::Tiles if V::WIDE => {
+                        sums = mlp.tiles(v, input, mlp.carve_tiles(memory, input.inputs, R)?, ahead);
                     }
-                } else {
-                    let (read, h) = mlp.carve_fours(memory, input.inputs, 1)?;
-                    for (sum, e) in sums.iter_mut().zip(input.rows()) {
-                        *sum = mlp.fours(e, input.start, (read, h));
+                    Layout::Rows => {
+                        let [h0, h1] = mlp.carve_rows(memory)?;
+                        for (sum, e) in sums.iter_mut().zip(input.rows()) {
+                            *sum = mlp.rows(&e[..input.inputs], input.start, [h0, h1]);
+                        }
+                    }
+                    _ => {
+                        let (read, h) = mlp.carve_fours(memory, input.inputs, 1)?;
+                        for (sum, e) in sums.iter_mut().zip(input.rows()) {
+                            *sum = mlp.fours(e, input.start, (read, h));
+                        }
                     }
                 }
                 for (steps, sum) in steps.iter_mut().zip(sums) {
@@ -109,12 +113,15 @@ impl Layers<'_> {
             }
             Layers::Dynamic(mlp) => {
                 let mut outputs = [0.0; R];
-                if mlp.has_tiles_for::<V>() {
-                    outputs = mlp.dynamic_tiles(v, input, mlp.carve_dynamic_tiles(memory, input.inputs, R)?, ahead);
-                } else {
-                    let (h, real) = mlp.carve_dynamic_rows(memory)?;
-                    for (output, e) in outputs.iter_mut().zip(input.rows()) {
-                        *output = mlp.dynamic_rows(&e[..input.inputs], input.start, (h, real));
+                match mlp.layout() {
+                    Layout::Tiles if V::WIDE => {
+                        outputs = mlp.dynamic_tiles(v, input, mlp.carve_dynamic_tiles(memory, input.inputs, R)?, ahead);
+                    }
+                    _ => {
+                        let (h, real) = mlp.carve_dynamic_rows(memory)?;
+                        for (output, e) in outputs.iter_mut().zip(input.rows()) {
+                            *output = mlp.dynamic_rows(&e[..input.inputs], input.start, (h, real));
+                        }
                     }
                 }
                 for (steps, output) in steps.iter_mut().zip(outputs) {

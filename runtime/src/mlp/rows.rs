@@ -1,7 +1,7 @@
 //! int8 mode where hidden layers lie in rows: one row of a batch at a time, on any CPU.
 
 use super::Mlp;
-use crate::error::ScoreError;
+use crate::error::Scored;
 use crate::kernel::portable;
 use crate::run::{run, run_mut};
 use crate::scratch::Memory;
@@ -9,7 +9,7 @@ use crate::scratch::Memory;
 impl Mlp<'_, i8, i32, i32> {
     /// h0 and h1 of [`Mlp::rows`].
     #[inline(always)]
-    pub(crate) fn carve_rows<'s>(&self, memory: &mut impl Memory<'s>) -> Result<[&'s mut [u8]; 2], ScoreError> {
+    pub(crate) fn carve_rows<'s>(&self, memory: &mut impl Memory<'s>) -> Scored<[&'s mut [u8]; 2]> {
         let widest = self.widest();
         Ok([memory.take(widest)?, memory.take(widest)?])
     }

@@ -2,7 +2,7 @@
 //! any number of rows together.
 
 use super::{Input, Layer, Mlp};
-use crate::error::ScoreError;
+use crate::error::Scored;
 use crate::format::layout::tile;
 use crate::kernel::vector::{Finish, LANES, Prefetch, Quad, RUN, Vector, is_matrix, layer_int8, place, widen_i8};
 use crate::scratch::Memory;
@@ -138,7 +138,7 @@ impl Mlp<'_, i8, i32, i32> {
         memory: &mut impl Memory<'s>,
         inputs: usize,
         rows: usize,
-    ) -> Result<[&'s mut [Quad]; 2], ScoreError> {
+    ) -> Scored<[&'s mut [Quad]; 2]> {
         let quads = inputs.max(self.widest()).div_ceil(tile::DEPTH);
         Ok([memory.take(rows * quads)?, memory.take(rows * quads)?])
     }

@@ -4,7 +4,7 @@ use zerocopy::IntoBytes;
 
 use std::iter;
 
-use crate::error::ScoreError;
+use crate::error::Scored;
 use crate::format::Layout;
 use crate::format::layout::tile;
 use crate::kernel::portable;
@@ -12,10 +12,10 @@ use crate::kernel::vector::{Finish, FinishReal, LANES, Quad, Task, Vector, layer
 use crate::mlp::{Fours, Layer, interleave, read_len, shifted};
 use crate::network::Network;
 use crate::row::Row;
-use crate::score::{GatherIntegers, GatherReals, stride};
+use crate::score::{GatherIntegers, GatherReals};
 use crate::scratch::{Memory, Scratch, ScratchBlock};
 
-use super::split::{Split, SplitLayers};
+use super::split::{Sides, Split};
 
 /// What a context leaves for its candidates: a thread's own.
 pub(super) enum Context<'m> {
@@ -39,11 +39,7 @@ pub(super) enum Context<'m> {
 
 impl<'m> Context<'m> {
     /// Memory for the contexts of a network whose candidates have so many fields.
-    pub(super) fn carve(
-        network: &Network<'_>,
-        candidates: usize,
-        memory: &mut impl Memory<'m>,
-    ) -> Result<Self, ScoreError> {
+    pub(super) fn carve(network: &Network<'_>, candidates: usize, memory: &mut impl Memory<'m>) -> Scored<Self> {
         let outputs = network.first_outputs();
         Ok(match network {
             Network::Int8 { fwfm, .. } => Context::Integer {
@@ -72,56 +68,51 @@ pub(super) struct SetContext<'t, 'm, 'r> {
 }
 
 impl Task for SetContext<'_, '_, '_> {
-    type Output = Result<(), ScoreError>;
+    type Output = Scored<()>;
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> Self::Output {
         let SetContext { split, context: left, row, scratch } = self;
         let mut memory = Scratch::new(scratch);
         match (split, left) {
-            (Split::Integer { context, layers, cross_weights, .. }, Context::Integer { sums, cross, begun, start }) => {
-                let (num_fields, dim) = (context.embedding.fields.len(), context.embedding.dim);
+            (Split::Integer { sides, first, .. }, Context::Integer { sums, cross, begun, start }) => {
+                let Sides { context, cross_weights, .. } = sides;
+                let (inputs, dim) = (context.embedding.inputs(), context.embedding.dim);
                 let (acc, e) = context.carve_vectors(&mut memory, 1)?;
                 let feature_weight = v.run(GatherIntegers { fwfm: context, row, acc, e, small: false })?;
                 let field_vector = context.field_vectors(v, e);
                 let pairs = context.carve_pairs::<V>(&mut memory, 1)?;
-                let of_pairs = context.interaction.begin(v, e, num_fields, dim, pairs, begun);
+                let of_pairs = context.interaction.begin(v, context.embedding.vectors(e), pairs, begun);
                 *sums = [feature_weight, field_vector, of_pairs];
-                cross_int8(&e[..num_fields * dim], cross_weights, dim, cross);
-                match layers {
-                    SplitLayers::None => (),
-                    SplitLayers::Static((first, _)) => {
-                        start.copy_from_slice(first.biases);
-                        begin_int8(v, *first, e, &mut memory, start)?;
+                cross_int8(&e[..inputs], cross_weights, dim, cross);
+                if let Some(first) = first {
+                    match first.biases {
+                        [] => start.fill(0),
+                        biases => start.copy_from_slice(biases),
                     }
-                    SplitLayers::Dynamic((first, _)) => {
-                        start.fill(0);
-                        begin_int8(v, *first, e, &mut memory, start)?;
-                    }
+                    begin_int8(v, first, e, &mut memory, start)?;
                 }
             }
-            (
-                Split::Real { context, candidate, cross_weights, mlp, bias },
-                Context::Real { sum, carry, vectors, begun, start },
-            ) => {
-                let (num_fields, dim) = (context.embedding.fields.len(), context.embedding.dim);
-                let e = memory.take::<f32>(stride::<f32>(num_fields * dim))?;
+            (Split::Real { sides, mlp, bias }, Context::Real { sum, carry, vectors, begun, start }) => {
+                let Sides { context, candidate, cross_weights } = sides;
+                let (inputs, dim) = (context.embedding.inputs(), context.embedding.dim);
+                let e = memory.take::<f32>(context.embedding.stride())?;
                 *sum = v.run(GatherReals { fwfm: context, row, sum: *bias, e })?;
-                let own = context.field_vector.map(|vectors| vectors.0);
+                let (own, vectors_of_row) = (context.field_vector.map(|own| own.0), context.embedding.vectors(e));
                 for (n, to) in carry.chunks_mut(LANES).enumerate() {
                     let zero = v.splat_f32(0.0);
-                    let lanes = context.interaction.lanes_of(v, e, num_fields, dim, own, n * LANES, zero);
+                    let lanes = context.interaction.lanes_of(v, vectors_of_row, own, n * LANES, zero);
                     to.copy_from_slice(&v.store_f32(lanes)[..to.len()]);
                 }
-                context.interaction.begin(v, e, dim, begun);
+                context.interaction.begin(v, vectors_of_row, begun);
                 match candidate.field_vector {
                     Some(own) => vectors.copy_from_slice(own.0),
                     None => vectors.fill(0.0),
                 }
-                cross_f32(v, &e[..num_fields * dim], cross_weights, dim, vectors);
+                cross_f32(v, &e[..inputs], cross_weights, dim, vectors);
                 if let Some((first, _)) = mlp {
                     start.copy_from_slice(first.biases);
-                    begin_f32(v, *first, &e[..num_fields * dim], start);
+                    begin_f32(v, first, &e[..inputs], start);
                 }
             }
             // Both are of one model.
@@ -162,13 +153,13 @@ fn cross_f32<V: Vector>(v: V, e: &[f32], r: &[f32], dim: usize, cross: &mut [f32
 
 /// start\[o\] += sum_i w_oi e_i
 #[inline(always)]
-fn begin_int8<V: Vector, B: Copy, M: Copy>(
+fn begin_int8<V: Vector>(
     v: V,
-    first: Layer<'_, i8, B, M>,
+    first: &Layer<'_, i8, i32, i32>,
     e: &[i8],
     scratch: &mut Scratch<'_>,
     start: &mut [i32],
-) -> Result<(), ScoreError> {
+) -> Scored<()> {
     if first.inputs == 0 {
         return Ok(());
     }
@@ -190,7 +181,7 @@ fn begin_int8<V: Vector, B: Copy, M: Copy>(
         }
         Layout::Dsp | Layout::Mve => {
             let read = scratch.take(read_len(first.layout, first.inputs))?;
-            Fours::new(&first, true, e.as_bytes(), read).add_to(start.as_chunks_mut().0);
+            Fours::new(first, true, e.as_bytes(), read).add_to(start.as_chunks_mut().0);
         }
     }
     Ok(())
@@ -219,7 +210,7 @@ impl<V: Vector> Finish<V> for Begin<'_, '_> {
 
 /// start\[o\] += sum_i w_oi e_i
 #[inline(always)]
-fn begin_f32<V: Vector>(v: V, first: Layer<'_, f32, f32, f32>, e: &[f32], start: &mut [f32]) {
+fn begin_f32<V: Vector>(v: V, first: &Layer<'_, f32, f32, f32>, e: &[f32], start: &mut [f32]) {
     if first.inputs == 0 {
         return;
     }

@@ -1,133 +1,139 @@
 //! One model into two: the context's fields and the candidate's, each a model of its own.
 
-use zerocopy::{FromBytes, IntoBytes, KnownLayout};
-
 use crate::embedding::Embedding;
-use crate::error::ScoreError;
+use crate::error::{ScoreError, Scored};
 use crate::format::layout::{Bias, Weight};
-use crate::format::{Terms, triangle};
+use crate::format::{Terms, limit, triangle};
 use crate::interaction::{Coefficient, FieldInteraction, LowRank};
 use crate::linear::{FeatureWeight, FieldVector};
 use crate::mlp::{First, Layer, Layers, Mlp};
 use crate::network::{Fwfm, Network};
-use crate::scratch::Memory;
+use crate::scratch::{Memory, Plain};
 
 /// The two models.
 #[derive(Clone, Copy)]
 pub(super) enum Split<'m> {
     Integer {
-        context: Fwfm<'m, i8, i16>,
-        candidate: Fwfm<'m, i8, i16>,
-        /// \[context fields, candidate fields\]
-        cross_weights: &'m [i16],
-        layers: SplitLayers<'m>,
+        sides: Sides<'m, i8, i16>,
+        /// The context's share of the first layer; in dynamic mode without biases. No multipliers.
+        first: Option<Layer<'m, i8, i32, i32>>,
+        /// For candidates.
+        layers: Layers<'m>,
         bias: i32,
         terms: Terms,
     },
     Real {
-        context: Fwfm<'m, f32, f32>,
-        candidate: Fwfm<'m, f32, f32>,
-        /// \[context fields, candidate fields\]
-        cross_weights: &'m [f32],
+        sides: Sides<'m, f32, f32>,
         mlp: Option<SplitMlp<'m, f32, f32, f32>>,
         bias: f32,
     },
 }
 
+/// All but the layers.
+#[derive(Clone, Copy)]
+pub(super) struct Sides<'m, W, C: Coefficient> {
+    pub(super) context: Fwfm<'m, W, C>,
+    pub(super) candidate: Fwfm<'m, W, C>,
+    /// \[context fields, candidate fields\]
+    pub(super) cross_weights: &'m [C],
+}
+
 /// The first layer for the context, and the MLP for candidates.
 pub(super) type SplitMlp<'m, W, B, M> = (Layer<'m, W, B, M>, Mlp<'m, W, B, M>);
 
-/// The layers of int8 and dynamic mode.
-#[derive(Clone, Copy)]
-pub(super) enum SplitLayers<'m> {
-    None,
-    Static(SplitMlp<'m, i8, i32, i32>),
-    Dynamic(SplitMlp<'m, i8, f32, f32>),
-}
-
-/// Which fields are the context's, one bit each: a model has at most 128.
-#[derive(Clone, Copy)]
+/// Which fields are the context's, one bit each, in words: to shift 128 bits takes 32 bytes of the stack each time.
 pub(super) struct Fields {
-    context: u128,
+    context: [u32; limit::FIELDS / 32],
     count: usize,
 }
 
 impl Fields {
-    pub(super) fn new(num_fields: usize, context_fields: &[usize]) -> Result<Self, ScoreError> {
-        let mut context = 0_u128;
+    pub(super) fn new(num_fields: usize, context_fields: &[usize]) -> Scored<Self> {
+        let mut fields = Fields { context: [0; _], count: num_fields };
         for (n, &field) in context_fields.iter().enumerate() {
             let is_last = n + 1 == num_fields;
-            if field >= num_fields || context >> field & 1 == 1 || is_last {
+            if field >= num_fields || fields.is_in(field, true) || is_last {
                 return Err(ScoreError::ContextField { field });
             }
-            context |= 1 << field;
+            fields.context[field / 32] |= 1 << (field % 32);
         }
-        Ok(Fields { context, count: num_fields })
+        Ok(fields)
     }
 
-    fn is_in(self, field: usize, context: bool) -> bool {
-        (self.context >> field & 1 == 1) == context
+    fn is_in(&self, field: usize, context: bool) -> bool {
+        (self.context[field / 32] >> (field % 32) & 1 == 1) == context
     }
 
     /// The fields of one side, in their order.
-    fn of(self, context: bool) -> impl Iterator<Item = usize> + Clone {
+    fn of(&self, context: bool) -> impl Iterator<Item = usize> + Clone {
         (0..self.count).filter(move |&field| self.is_in(field, context))
     }
 
-    pub(super) fn len(self, context: bool) -> usize {
+    pub(super) fn len(&self, context: bool) -> usize {
         self.of(context).count()
     }
 
     /// The number of a field among those of its side.
-    fn within(self, field: usize) -> usize {
+    fn within(&self, field: usize) -> usize {
         let side = self.is_in(field, true);
         self.of(side).take_while(|&other| other < field).count()
     }
 }
 
 /// The numbers of the pairs within one side.
-fn kept_pairs(pairs: &[[u8; 2]], fields: Fields, context: bool) -> impl Iterator<Item = usize> + Clone {
+fn kept_pairs(pairs: &[[u8; 2]], fields: &Fields, context: bool) -> impl Iterator<Item = usize> + Clone {
     let kept =
         move |&(_, &[i, j]): &(usize, &[u8; 2])| fields.is_in(i.into(), context) && fields.is_in(j.into(), context);
     pairs.iter().enumerate().filter(kept).map(|(number, _)| number)
 }
 
 /// Both models in `memory`.
-pub(super) fn split<'m>(
-    network: &Network<'m>,
-    fields: Fields,
-    memory: &mut impl Memory<'m>,
-) -> Result<Split<'m>, ScoreError> {
+pub(super) fn split<'m>(network: &Network<'m>, fields: &Fields, memory: &mut impl Memory<'m>) -> Scored<Split<'m>> {
     Ok(match network {
-        Network::Int8 { fwfm, layers, bias, terms } => Split::Integer {
-            context: side(fwfm, fields, true, memory)?,
-            candidate: side(fwfm, fields, false, memory)?,
-            cross_weights: across(fwfm, fields, memory)?,
-            layers: match layers {
-                Layers::None => SplitLayers::None,
-                Layers::Static(mlp) => SplitLayers::Static(split_mlp(mlp, fwfm.embedding.dim, fields, memory)?),
-                Layers::Dynamic(mlp) => SplitLayers::Dynamic(split_mlp(mlp, fwfm.embedding.dim, fields, memory)?),
-            },
-            bias: *bias,
-            terms: *terms,
-        },
-        Network::F32 { fwfm, mlp, bias } => Split::Real {
-            context: side(fwfm, fields, true, memory)?,
-            candidate: side(fwfm, fields, false, memory)?,
-            cross_weights: across(fwfm, fields, memory)?,
-            mlp: mlp.as_ref().map(|mlp| split_mlp(mlp, fwfm.embedding.dim, fields, memory)).transpose()?,
-            bias: *bias,
-        },
+        Network::Int8 { fwfm, layers, bias, terms } => {
+            let (sides, dim) = (both_sides(fwfm, fields, memory)?, fwfm.embedding.dim);
+            let (first, layers) = match layers {
+                Layers::None => (None, Layers::None),
+                Layers::Static(mlp) => {
+                    let (first, mlp) = split_mlp(mlp, dim, fields, memory)?;
+                    (Some(Layer { multipliers: &[], ..first }), Layers::Static(mlp))
+                }
+                Layers::Dynamic(mlp) => {
+                    let (Layer { inputs, outputs, layout, weights, sums, .. }, mlp) =
+                        split_mlp(mlp, dim, fields, memory)?;
+                    let first = Layer { inputs, outputs, layout, weights, biases: &[], multipliers: &[], sums };
+                    (Some(first), Layers::Dynamic(mlp))
+                }
+            };
+            Split::Integer { sides, first, layers, bias: *bias, terms: *terms }
+        }
+        Network::F32 { fwfm, mlp, bias } => {
+            let sides = both_sides(fwfm, fields, memory)?;
+            let mlp = mlp.as_ref().map(|mlp| split_mlp(mlp, fwfm.embedding.dim, fields, memory)).transpose()?;
+            Split::Real { sides, mlp, bias: *bias }
+        }
+    })
+}
+
+fn both_sides<'m, W, C: Coefficient + Plain>(
+    fwfm: &Fwfm<'m, W, C>,
+    fields: &Fields,
+    memory: &mut impl Memory<'m>,
+) -> Scored<Sides<'m, W, C>> {
+    Ok(Sides {
+        context: side(fwfm, fields, true, memory)?,
+        candidate: side(fwfm, fields, false, memory)?,
+        cross_weights: across(fwfm, fields, memory)?,
     })
 }
 
 /// The fields of one side, with the pairs within it. Tables and feature weights stay where they are.
-fn side<'m, W, C: Coefficient + FromBytes + IntoBytes + KnownLayout>(
+fn side<'m, W, C: Coefficient + Plain>(
     fwfm: &Fwfm<'m, W, C>,
-    fields: Fields,
+    fields: &Fields,
     context: bool,
     memory: &mut impl Memory<'m>,
-) -> Result<Fwfm<'m, W, C>, ScoreError> {
+) -> Scored<Fwfm<'m, W, C>> {
     let Embedding { fields: all, tables, dim, .. } = fwfm.embedding;
     let count = fields.len(context);
     let records = memory.lay(count, |records| take_each(records, all, fields.of(context)))?;
@@ -185,11 +191,11 @@ fn take_each<T: Copy>(to: &mut [T], from: &[T], numbers: impl Iterator<Item = us
 }
 
 /// \[context fields, candidate fields\]: the weights of the pairs that the split has cut, 0 for pruned ones.
-fn across<'m, W, C: Coefficient + FromBytes + IntoBytes + KnownLayout>(
+fn across<'m, W, C: Coefficient + Plain>(
     fwfm: &Fwfm<'m, W, C>,
-    fields: Fields,
+    fields: &Fields,
     memory: &mut impl Memory<'m>,
-) -> Result<&'m [C], ScoreError> {
+) -> Scored<&'m [C]> {
     let candidates = fields.len(false);
     if fwfm.interaction.rank() > 0 {
         return Ok(&[]);
@@ -212,19 +218,15 @@ fn across<'m, W, C: Coefficient + FromBytes + IntoBytes + KnownLayout>(
 }
 
 /// The first layer for the context's inputs, and the MLP whose first layer has the candidate's inputs.
-fn split_mlp<'m, W, B, M: Copy>(
+fn split_mlp<'m, W: Weight + Plain, B: Bias + Plain, M: Copy>(
     mlp: &Mlp<'m, W, B, M>,
     dim: usize,
-    fields: Fields,
+    fields: &Fields,
     memory: &mut impl Memory<'m>,
-) -> Result<SplitMlp<'m, W, B, M>, ScoreError>
-where
-    W: Weight + FromBytes + IntoBytes + KnownLayout,
-    B: Bias + FromBytes + IntoBytes + KnownLayout,
-{
+) -> Scored<SplitMlp<'m, W, B, M>> {
     let first = mlp.layer(0);
     let layout = first.layout;
-    let mut side = |context: bool| -> Result<Layer<'m, W, B, M>, ScoreError> {
+    let mut side = |context: bool| -> Scored<Layer<'m, W, B, M>> {
         let inputs = fields.len(context) * dim;
         let own = || fields.of(context).flat_map(|field| field * dim..(field + 1) * dim);
         let weights = memory.lay(layout.weights::<W>(inputs, first.outputs), |weights: &mut [W]| {

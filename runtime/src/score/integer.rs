@@ -1,8 +1,8 @@
 //! Scores of int8 and dynamic mode.
 
-use super::{Batch, Score, in_batches, stride};
-use crate::embedding::{self, Ahead};
-use crate::error::{BatchError, ScoreError};
+use super::{Batch, Score, in_batches};
+use crate::embedding::{self, Ahead, Vectors};
+use crate::error::{BatchError, ScoreError, Scored};
 use crate::format::Terms;
 use crate::kernel::vector::{FieldPair, GROUP, HAS_TWINS, TWINS, Task, Vector, WIDE_GROUP};
 use crate::mlp::{Input, Layers};
@@ -94,7 +94,7 @@ fn integers<V: Vector, const R: usize>(
     let whole = |error| BatchError { row: 0, error };
     let IntegerModel { fwfm, layers, bias, terms, context } = model;
     let inputs = fwfm.embedding.inputs();
-    let stride = stride::<i8>(inputs);
+    let stride = fwfm.embedding.stride();
     let mut memory = Scratch::new(scratch);
     let (acc, e) = fwfm.carve_vectors(&mut memory, R).map_err(whole)?;
     let Batch { rows, next, is_first } = batch;
@@ -114,7 +114,7 @@ fn integers<V: Vector, const R: usize>(
         }
     }
     let pairs = fwfm.carve_pairs::<V>(&mut memory, R).map_err(whole)?;
-    let of_pairs = v.run(PairsOfIntegers::<R> { fwfm, e, stride, pairs });
+    let of_pairs = v.run(PairsOfIntegers::<R> { fwfm, e: fwfm.embedding.vectors(e), pairs });
     for (sums, of_pairs) in sums.iter_mut().zip(of_pairs) {
         sums[2] += of_pairs;
     }
@@ -144,13 +144,12 @@ pub(crate) fn integer_blocks<V: Vector>(fwfm: &Fwfm<'_, i8, i16>, layers: &Layer
 impl Fwfm<'_, i8, i16> {
     /// acc \[dim\], e \[rows, stride\]: what the vectors of rows are gathered in and into
     #[inline(always)]
-    #[allow(clippy::type_complexity, reason = "two arrays")]
     pub(crate) fn carve_vectors<'s>(
         &self,
         memory: &mut impl Memory<'s>,
         rows: usize,
-    ) -> Result<(&'s mut [i32], &'s mut [i8]), ScoreError> {
-        Ok((memory.take(self.embedding.dim)?, memory.take(rows * stride::<i8>(self.embedding.inputs()))?))
+    ) -> Scored<(&'s mut [i32], &'s mut [i8])> {
+        Ok((memory.take(self.embedding.dim)?, memory.take(rows * self.embedding.stride())?))
     }
 
     /// What the pairs of rows are summed in. Layers work in the same place, later.
@@ -159,7 +158,7 @@ impl Fwfm<'_, i8, i16> {
         &self,
         memory: &'m mut impl Memory<'s>,
         rows: usize,
-    ) -> Result<&'m mut [FieldPair], ScoreError> {
+    ) -> Scored<&'m mut [FieldPair]> {
         let (num_fields, dim) = (self.embedding.fields.len(), self.embedding.dim);
         memory.for_now(self.interaction.scratch_len::<V>(num_fields, dim, rows))
     }
@@ -185,7 +184,7 @@ impl Fwfm<'_, i8, i16> {
     }
 }
 
-/// acc \[dim\], e \[num_fields, dim\] and [`embedding::SLACK`]: the vectors of a row; gives the sum of its feature
+/// acc \[dim\], e \[num_fields, dim\] and slack: the vectors of a row; gives the sum of its feature
 /// weights
 pub(crate) struct GatherIntegers<'t, 'm, 'r> {
     pub(crate) fwfm: &'t Fwfm<'m, i8, i16>,
@@ -197,7 +196,7 @@ pub(crate) struct GatherIntegers<'t, 'm, 'r> {
 }
 
 impl Task for GatherIntegers<'_, '_, '_> {
-    type Output = Result<i64, ScoreError>;
+    type Output = Scored<i64>;
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> Self::Output {
@@ -226,11 +225,10 @@ impl Task for GatherIntegers<'_, '_, '_> {
     }
 }
 
-/// e \[R, stride\]: the sums of the pairs
+/// e of R rows: the sums of the pairs
 struct PairsOfIntegers<'t, 'm, const R: usize> {
     fwfm: &'t Fwfm<'m, i8, i16>,
-    e: &'t [i8],
-    stride: usize,
+    e: Vectors<'t, i8>,
     pairs: &'t mut [FieldPair],
 }
 
@@ -239,8 +237,7 @@ impl<const R: usize> Task for PairsOfIntegers<'_, '_, R> {
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> [i64; R] {
-        let PairsOfIntegers { fwfm, e, stride, pairs } = self;
-        let (num_fields, dim) = (fwfm.embedding.fields.len(), fwfm.embedding.dim);
-        fwfm.interaction.of_rows::<V, R>(v, e, stride, num_fields, dim, pairs)
+        let PairsOfIntegers { fwfm, e, pairs } = self;
+        fwfm.interaction.of_rows::<V, R>(v, e, pairs)
     }
 }

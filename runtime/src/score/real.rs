@@ -1,10 +1,10 @@
 //! Scores of f32 mode.
 
-use super::{Batch, Score, in_batches, stride};
-use crate::embedding::{self, Ahead};
-use crate::error::{BatchError, ScoreError};
-
+use super::{Batch, Score, in_batches};
+use crate::embedding::{self, Ahead, Vectors};
+use crate::error::{BatchError, ScoreError, Scored};
 use crate::kernel::vector::{GROUP, GROUPS, LANES, Task, Vector, WIDE_GROUP};
+use crate::linear::FirstOrder;
 use crate::mlp::{Mlp, interleave_rows};
 use crate::network::Fwfm;
 use crate::row::Row;
@@ -81,7 +81,7 @@ fn reals<V: Vector, const R: usize, const G: usize>(
     let whole = |error| BatchError { row: 0, error };
     let RealModel { fwfm, mlp, bias, context } = model;
     let inputs = fwfm.embedding.inputs();
-    let stride = stride::<f32>(inputs);
+    let stride = fwfm.embedding.stride();
     let tiled = mlp.filter(|mlp| mlp.has_tiles_for::<V>());
     let Batch { rows, next, is_first } = batch;
     let groups = rows.len().div_ceil(R).clamp(1, G);
@@ -92,9 +92,9 @@ fn reals<V: Vector, const R: usize, const G: usize>(
     }
     let steps = groups * mlp.map_or(0, |mlp| mlp.prefetch_steps());
     let mut ahead = Ahead::new(&fwfm.embedding, if R == 1 { &[] } else { next }, steps);
-    let (vectors, carry, start) = match &context {
-        Some(context) => (Some(context.vectors), context.carry, Some(context.start)),
-        None => (fwfm.field_vector.map(|vectors| vectors.0), &[][..], None),
+    let (first_order, start) = match &context {
+        Some(context) => (FirstOrder { w: Some(context.vectors), carry: context.carry }, Some(context.start)),
+        None => (FirstOrder { w: fwfm.field_vector.map(|vectors| vectors.0), carry: &[] }, None),
     };
     let mut sums = [[context.as_ref().map_or(bias, |context| context.sum); R]; G];
     let mut of_mlp = [[0.0; R]; G];
@@ -104,7 +104,7 @@ fn reals<V: Vector, const R: usize, const G: usize>(
             let gathered = v.run(GatherReals { fwfm, row: *row, sum: sums[r], e });
             sums[r] = gathered.map_err(|error| BatchError { row: group * R + r, error })?;
         }
-        let of_pairs = v.run(PairsOfReals::<R> { fwfm, e, stride, vectors, carry, pairs });
+        let of_pairs = v.run(PairsOfReals::<R> { fwfm, e: fwfm.embedding.vectors(e), first_order, pairs });
         for (sum, of_pairs) in sums.iter_mut().zip(of_pairs) {
             *sum += of_pairs;
         }
@@ -134,7 +134,7 @@ fn reals<V: Vector, const R: usize, const G: usize>(
     Ok(())
 }
 
-/// e \[num_fields, dim\] and [`embedding::SLACK`]: the vectors of a row; gives `sum` and its feature weights
+/// e \[num_fields, dim\] and slack: the vectors of a row; gives `sum` and its feature weights
 pub(crate) struct GatherReals<'t, 'm, 'r> {
     pub(crate) fwfm: &'t Fwfm<'m, f32, f32>,
     pub(crate) row: Row<'r>,
@@ -143,7 +143,7 @@ pub(crate) struct GatherReals<'t, 'm, 'r> {
 }
 
 impl Task for GatherReals<'_, '_, '_> {
-    type Output = Result<f32, ScoreError>;
+    type Output = Scored<f32>;
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> Self::Output {
@@ -171,13 +171,11 @@ impl Task for GatherReals<'_, '_, '_> {
     }
 }
 
-/// e \[R, stride\], vectors \[num_fields, dim\], carry \[dim\]: the sums of field vectors and pairs
+/// e of R rows: the sums of field vectors and pairs
 struct PairsOfReals<'t, 'm, const R: usize> {
     fwfm: &'t Fwfm<'m, f32, f32>,
-    e: &'t [f32],
-    stride: usize,
-    vectors: Option<&'t [f32]>,
-    carry: &'t [f32],
+    e: Vectors<'t, f32>,
+    first_order: FirstOrder<'t>,
     pairs: &'t mut [[f32; LANES]],
 }
 
@@ -186,9 +184,8 @@ impl<const R: usize> Task for PairsOfReals<'_, '_, R> {
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> [f32; R] {
-        let PairsOfReals { fwfm, e, stride, vectors, carry, pairs } = self;
-        let (num_fields, dim) = (fwfm.embedding.fields.len(), fwfm.embedding.dim);
-        fwfm.interaction.of_rows::<V, R>(v, e, stride, num_fields, dim, vectors, carry, pairs)
+        let PairsOfReals { fwfm, e, first_order, pairs } = self;
+        fwfm.interaction.of_rows::<V, R>(v, e, first_order, pairs)
     }
 }
 
@@ -210,9 +207,9 @@ fn carve<'s, V: Vector>(
     mlp: Option<&RealMlp<'_>>,
     rows: usize,
     groups: usize,
-) -> Result<Arrays<'s>, ScoreError> {
+) -> Scored<Arrays<'s>> {
     let (num_fields, dim, inputs) = (fwfm.embedding.fields.len(), fwfm.embedding.dim, fwfm.embedding.inputs());
-    let e = memory.take(rows * stride::<f32>(inputs))?;
+    let e = memory.take(rows * fwfm.embedding.stride())?;
     let pairs = memory.take(fwfm.interaction.scratch_len(num_fields, dim, rows))?;
     let widest = mlp.map_or(0, |mlp| mlp.widest());
     let apart = inputs.max(widest);
