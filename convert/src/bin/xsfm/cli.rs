@@ -314,7 +314,8 @@ pub(crate) struct Output {
     /// memory.
     #[arg(long, value_enum, default_value_t = TargetArgument::Neutral)]
     pub(crate) target: TargetArgument,
-    /// The schema.json whose vocabulary and rules make indices of raw values, to be packed too; of a checkpoint its own.
+    /// The schema.json whose vocabulary and rules make indices of raw values, to be packed too; by default the
+    /// checkpoint's own.
     #[arg(long, value_name = "FILE")]
     pub(crate) vocabulary: Option<PathBuf>,
     /// Leave the vocabulary out: the packed model takes indices alone.
