@@ -97,7 +97,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn shortened_by_the_context(figures: &Figures) -> Result<()> {
     let Some(student) = figures.get(&format!("cortex-m4f {STUDENT}")) else { return Ok(()) };
     let (candidate, whole) = (student["candidate"], student["score"]);
-    ensure!(100 * candidate <= 55 * whole, "cortex-m4f: a candidate takes {candidate} instructions, a whole row {whole}");
+    ensure!(
+        100 * candidate <= 55 * whole,
+        "cortex-m4f: a candidate takes {candidate} instructions, a whole row {whole}"
+    );
     Ok(())
 }
 
