@@ -155,19 +155,24 @@ fn every_changed_byte_behind_a_right_checksum_is_an_error_or_scores() {
     assert!(refused > 1000 && accepted > 1000, "{refused} refused, {accepted} accepted");
 }
 
-/// The student that the project keeps is larger: every 61st byte of it, and every 61st length.
+/// The students that the project keeps are larger: every 61st byte of them, and every 61st length.
 #[test]
 fn a_real_model_cut_or_changed_is_an_error_or_scores() {
-    let file = include_bytes!("fixtures/movielens-student/model.xsfm");
-    outcome(file).unwrap();
-    for at in (8..file.len()).step_by(61) {
-        let cut = AlignedCopy::new(&file[..at]);
-        assert!(matches!(Model::from_bytes(cut.bytes()), Err(LoadError::Truncated { .. })), "{at} bytes");
-        let mut changed = file.to_vec();
-        changed[at] ^= 0xFF;
-        assert!(Model::from_bytes(AlignedCopy::new(&changed).bytes()).is_err(), "byte {at}");
-        sign(&mut changed);
-        let _ = outcome(&changed);
+    let files: [&[u8]; 2] = [
+        include_bytes!("fixtures/movielens-student/model.xsfm"),
+        include_bytes!("fixtures/movielens-student-qr/model.xsfm"),
+    ];
+    for file in files {
+        outcome(file).unwrap();
+        for at in (8..file.len()).step_by(61) {
+            let cut = AlignedCopy::new(&file[..at]);
+            assert!(matches!(Model::from_bytes(cut.bytes()), Err(LoadError::Truncated { .. })), "{at} bytes");
+            let mut changed = file.to_vec();
+            changed[at] ^= 0xFF;
+            assert!(Model::from_bytes(AlignedCopy::new(&changed).bytes()).is_err(), "byte {at}");
+            sign(&mut changed);
+            let _ = outcome(&changed);
+        }
     }
 }
 

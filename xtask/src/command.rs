@@ -1,11 +1,12 @@
 //! Programs, each printed before it runs, in a form that can be pasted into a shell.
 
 use std::ffi::OsStr;
-use std::io::{self, Write};
-use std::process::{Command, Output, Stdio};
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Command, ExitStatus, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
+use xsfm_interchange::output;
 
 use crate::workspace;
 
@@ -18,6 +19,25 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// Runs a command whose standard output is for people: ours is kept for results.
 pub(crate) fn run_to_stderr(command: &mut Command) -> Result<()> {
     run(command.stdout(Stdio::from(io::stderr())))
+}
+
+/// As [`run_to_stderr`], with a name before each line, for commands that run at the same time.
+pub(crate) fn run_named(name: &str, mut command: Command) -> Result<()> {
+    announce(&command);
+    let (lines, ours) = io::pipe()?;
+    let mut child = command
+        .stdout(ours.try_clone()?)
+        .stderr(ours)
+        .stdin(Stdio::null())
+        .spawn()
+        .with_context(|| cannot_start(&command))?;
+    let text = shown(&command);
+    // It has our end of the pipe, which would never end.
+    drop(command);
+    for line in BufReader::new(lines).lines() {
+        output::say(format_args!("{name}: {}", line?));
+    }
+    succeeded(&text, child.wait()?)
 }
 
 /// Runs a command and gives its standard output.
@@ -71,8 +91,12 @@ pub(crate) fn announce(command: &Command) {
 
 fn finish(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| cannot_start(command))?;
+    succeeded(&shown(command), status)
+}
+
+fn succeeded(command: &str, status: ExitStatus) -> Result<()> {
     if !status.success() {
-        bail!("{} failed: {status}", shown(command));
+        bail!("{command} failed: {status}");
     }
     Ok(())
 }
@@ -136,6 +160,7 @@ mod tests {
     #[test]
     fn a_failing_program_is_an_error() {
         assert!(run(&mut Command::new("false")).is_err());
+        assert!(run_named("false", Command::new("false")).is_err());
         assert!(!succeeds(&mut Command::new("false")));
         assert!(succeeds(&mut Command::new("true")));
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::slice;
 
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
@@ -16,17 +17,23 @@ use crate::{cargo, command, workspace};
 
 /// Flags of `cargo xtask demo`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Results, checkpoints and packed models are left in target/demo.")]
+#[command(
+    after_help = "Results, checkpoints and packed models are left in target/demo, where a later demo finds them."
+)]
 pub(crate) struct Args {
     /// Score with the small student that the repository keeps: no libtorch, no training.
-    #[arg(long, conflicts_with_all = ["device", "seed"])]
+    #[arg(long, conflicts_with_all = ["device", "seed", "fresh"])]
     pretrained: bool,
     /// Where to train: `cpu`, `cuda:0`, …
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Decides initial weights, the order of rows, and dropout.
+    /// Decides initial weights, the order of rows, and dropout: of the students, and of the first teacher; the other
+    /// three have the seeds after it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Train anew what an earlier demo has trained: else what is finished stays, and what was interrupted goes on.
+    #[arg(long)]
+    fresh: bool,
     /// Whom to rank films for: a user's number in MovieLens, 1 to 943.
     #[arg(long, default_value_t = 1)]
     user: u32,
@@ -35,11 +42,15 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// How many teachers a student has: their mean errs less than each of them.
+const TEACHERS: u64 = 4;
 /// Seed of the split into training, validation and test rows. Fixed, because the
 /// repository's student goes with its indices.
 const SPLIT_SEED: &str = "1";
 /// A model whose indices mean other users and films reaches about 0.6; one that goes with the data, 0.79.
 const LEAST_AUC: f64 = 0.75;
+/// The student that is kept in the repository too.
+const STUDENT: &str = "student int8, 4-bit tables";
 /// How many films are shown.
 const TOP: &str = "10";
 
@@ -47,6 +58,8 @@ const TOP: &str = "10";
 #[derive(Debug, Serialize)]
 struct Report {
     models: Vec<ModelReport>,
+    /// None where nothing was trained.
+    teachers: Option<TeacherReport>,
     user: u32,
     films: Vec<Film>,
 }
@@ -61,6 +74,13 @@ struct ModelReport {
     test_prauc: f64,
     test_rce: f64,
     ns_per_sample: f64,
+}
+
+/// What the students' teachers are worth, alone and together, before they are packed.
+#[derive(Debug, Serialize)]
+struct TeacherReport {
+    test_auc: Vec<f64>,
+    mean_test_auc: f64,
 }
 
 /// An entry of `xsfm rank --json`.
@@ -101,7 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     prepare.arg("--source").arg(&demo.ratings).arg("--out").arg(demo.data());
     command::run_to_stderr(prepare.args(["--split", "random", "--seed", SPLIT_SEED]))?;
 
-    let models = if args.pretrained { demo.pretrained()? } else { demo.trained()? };
+    let (models, teachers) = if args.pretrained { (demo.pretrained(), None) } else { demo.trained()? };
     let films = demo.rank(&models)?;
     let mut reports = Vec::new();
     for model in models {
@@ -115,7 +135,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             demo.data().display()
         );
     }
-    let report = Report { models: reports, user: args.user, films };
+    let report = Report { models: reports, teachers, user: args.user, films };
     let json = serde_json::to_string_pretty(&report)?;
     let saved = demo.folder.join("report.json");
     fs::write(&saved, &json)?;
@@ -154,41 +174,74 @@ impl Demo<'_> {
         self.data().join(Part::Test.file())
     }
 
-    fn pretrained(&self) -> Result<Vec<Packed>> {
-        let path = workspace::pretrained().join("model.xsfm");
-        Ok(vec![Packed { name: "student int8 + QR", path }])
+    fn pretrained(&self) -> Vec<Packed> {
+        vec![Packed { name: STUDENT, path: workspace::pretrained().join("model.xsfm") }]
     }
 
-    /// Trains the teacher and its two students, packs them, and checks each packed file against its checkpoint.
-    fn trained(&self) -> Result<Vec<Packed>> {
-        command::heading("train the teacher");
-        let teacher = self.folder.join("teacher");
-        self.train(self.trainer(&["train"]), "teacher", &teacher)?;
-        for (student, what) in [
-            ("student-f32", "distil a small student from the teacher"),
-            ("student-int8", "the same student, its tables in 4 bits, trained for int8"),
-        ] {
-            command::heading(what);
+    /// Trains the teachers and their two students, packs them, and checks each packed file against its checkpoint.
+    fn trained(&self) -> Result<(Vec<Packed>, Option<TeacherReport>)> {
+        let seeds: Vec<u64> = (self.args.seed..).take(TEACHERS as usize).collect();
+        let folders: Vec<PathBuf> = seeds.iter().map(|seed| self.checkpoint("teacher", *seed)).collect();
+        command::heading(&format!("train {TEACHERS} teachers"));
+        self.train(seeds.iter().map(|&seed| (self.trainer(&["train"]), "teacher", seed)).collect())?;
+        command::heading("distil small students from them: one in real numbers, one with tables in 4 bits for int8");
+        let students = ["student-f32", "student-int8"].map(|student| {
             let mut distill = self.trainer(&["distill"]);
-            distill.arg("--teacher").arg(&teacher);
-            self.train(distill, student, &self.folder.join(student))?;
-        }
+            for folder in &folders {
+                distill.arg("--teacher").arg(folder);
+            }
+            (distill, student, self.args.seed)
+        });
+        self.train(students.into())?;
+        command::heading("measure the teachers, and the mean of their logits");
+        let test_auc = folders.iter().map(|folder| self.auc(slice::from_ref(folder))).collect::<Result<_>>()?;
+        let teachers = TeacherReport { test_auc, mean_test_auc: self.auc(&folders)? };
         command::heading("pack, and compare with the checkpoints");
-        Ok(vec![
-            self.pack("teacher f32", "teacher", "f32")?,
+        let packed = vec![
+            self.pack("teacher f32, the first", "teacher", "f32")?,
             self.pack("student f32", "student-f32", "f32")?,
-            self.pack("student int8, 4-bit tables", "student-int8", "int8")?,
-        ])
+            self.pack(STUDENT, "student-int8", "int8")?,
+        ];
+        Ok((packed, Some(teachers)))
     }
 
-    fn train(&self, mut train: Command, settings: &str, out: &Path) -> Result<()> {
-        let config = Path::new("trainer/configs").join(format!("movielens-{settings}.toml"));
-        train.arg("--config").arg(config).arg("--data").arg(self.data()).arg("--out").arg(out);
-        command::run_to_stderr(train.args(["--device", &self.args.device, "--seed", &self.args.seed.to_string()]))
+    fn checkpoint(&self, name: &str, seed: u64) -> PathBuf {
+        self.folder.join(format!("{name}-{seed}"))
+    }
+
+    /// Finishes trainings, each a command, the name of its settings and its seed. On a CPU as many at a time as there
+    /// are cores, each with one thread, so that their number does not decide the bits.
+    fn train(&self, trainings: Vec<(Command, &str, u64)>) -> Result<()> {
+        let train = |(mut train, settings, seed): (Command, &str, u64)| {
+            let config = Path::new("trainer/configs").join(format!("movielens-{settings}.toml"));
+            let out = self.checkpoint(settings, seed);
+            train.arg("--config").arg(config).arg("--data").arg(self.data()).arg("--out").arg(out);
+            train.args(["--device", &self.args.device, "--threads", "1", "--seed", &seed.to_string()]);
+            if !self.args.fresh {
+                train.arg("--resume");
+            }
+            command::run_named(&format!("{settings} {seed}"), train)
+        };
+        if self.args.device == "cpu" {
+            command::side_by_side(trainings, train).map(|_| ())
+        } else {
+            trainings.into_iter().try_for_each(train)
+        }
+    }
+
+    /// Test AUC of the mean of checkpoints' logits.
+    fn auc(&self, checkpoints: &[PathBuf]) -> Result<f64> {
+        let mut evaluate = self.trainer(&["evaluate", "--json", "--device", &self.args.device]);
+        for checkpoint in checkpoints {
+            evaluate.arg("--checkpoint").arg(checkpoint);
+        }
+        let text = command::output(evaluate.arg("--data").arg(self.data()))?;
+        let metrics: Value = serde_json::from_str(&text).context("the output of xsfm-train evaluate --json")?;
+        metrics["auc"].as_f64().with_context(|| format!("no AUC in {metrics}"))
     }
 
     fn pack(&self, name: &'static str, checkpoint: &str, mode: &str) -> Result<Packed> {
-        let checkpoint = self.folder.join(checkpoint);
+        let checkpoint = self.checkpoint(checkpoint, self.args.seed);
         let path = checkpoint.with_extension("xsfm");
         let mut pack = self.xsfm("pack");
         command::run_to_stderr(pack.arg(&checkpoint).args(["--mode", mode]).arg("--output").arg(&path))?;
@@ -251,6 +304,10 @@ impl fmt::Display for Report {
                 "{:<26}  {:>12}  {:>8.4}  {:>7.4}  {:>6.4}  {:>6.2}  {:>13.0}",
                 m.model, m.packed_bytes, m.test_auc, m.test_log_loss, m.test_prauc, m.test_rce, m.ns_per_sample
             )?;
+        }
+        if let Some(teachers) = &self.teachers {
+            let alone: Vec<String> = teachers.test_auc.iter().map(|auc| format!("{auc:.4}")).collect();
+            writeln!(f, "\nThe teachers' test AUC: {}; together {:.4}", alone.join(", "), teachers.mean_test_auc)?;
         }
         writeln!(f, "\nFilms for user {}, best first, of all that the user has not rated in training:", self.user)?;
         for film in &self.films {

@@ -44,7 +44,7 @@ use xsfm_interchange::output;
     after_help = "Examples:
   cargo xtask install            xsfm and xsfm-train on your path
   cargo xtask demo --pretrained  a score without libtorch and training: minutes of compiling
-  cargo xtask demo               all of it: ratings, teacher, student, packed file, ranked films
+  cargo xtask demo               all of it: ratings, teachers, student, packed file, ranked films
   cargo xtask test               every test: this machine, ARM Linux and Cortex-M in QEMU, docs"
 )]
 enum Task {

@@ -23,6 +23,11 @@ pub(crate) fn pretrained() -> PathBuf {
     root().join("tests/fixtures/movielens-student")
 }
 
+/// One that it trained before, for its quotient-remainder tables.
+pub(crate) fn with_products() -> PathBuf {
+    root().join("tests/fixtures/movielens-student-qr")
+}
+
 /// The folder of models that lie beside the project on some machines; `None`, said aloud, elsewhere.
 pub(crate) fn golden_models() -> Result<Vec<PathBuf>> {
     let folder = root().join("../shared/golden");

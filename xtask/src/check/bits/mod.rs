@@ -100,7 +100,7 @@ impl Line<'_> {
     }
 }
 
-/// The project's student, and the models beside the project where they are, in both modes.
+/// The project's students, and the models beside the project where they are, in both modes.
 fn subjects(xsfm: &Path, folder: &Path) -> Result<Vec<Subject>> {
     let mut subjects = Vec::new();
     let mut add = |name: &str, int8, model: PathBuf, rows: &Path| -> Result<()> {
@@ -114,6 +114,8 @@ fn subjects(xsfm: &Path, folder: &Path) -> Result<Vec<Subject>> {
     let student_rows = folder.join("student.tsv");
     rows::write(&student, ROWS, 1, &student_rows)?;
     add("movielens-student", true, student.clone(), &student_rows)?;
+    // Both were trained on the same rows: what is an index of one is one of the other.
+    add("with QR tables", true, workspace::with_products().join("model.xsfm"), &student_rows)?;
     for target in ["x86-64", "cortex-m4f", "cortex-m55"] {
         let laid = folder.join(format!("student-{target}.xsfm"));
         let mut retarget = Command::new(xsfm);
