@@ -442,6 +442,6 @@ fn check(
 fn within(what: &'static str, at: u32, [least, most]: [u32; 2], found: u64) -> Result<(), LoadError> {
     match (u64::from(least)..=u64::from(most)).contains(&found) {
         true => Ok(()),
-        false => Err(LoadError::Value { what, at, least: least.into(), most: most.into(), found: found as i64 }),
+        false => Err(LoadError::Value { what, at, least: least.into(), most: most.into(), found: found.cast_signed() }),
     }
 }

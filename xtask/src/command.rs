@@ -52,7 +52,7 @@ pub(crate) fn outcome(command: &mut Command) -> Result<Output> {
     command.output().with_context(|| cannot_start(command))
 }
 
-/// As [`output`], for questions that nobody needs to see.
+/// As [`output()`], for questions that nobody needs to see.
 pub(crate) fn quiet_output(command: &mut Command) -> Result<String> {
     let output = command.stderr(Stdio::inherit()).output().with_context(|| cannot_start(command))?;
     if !output.status.success() {
