@@ -8,6 +8,7 @@ use xsfm_interchange::fingerprint::Vocabulary;
 use xsfm_interchange::input::{Input, Keep, TableField};
 use xsfm_interchange::rows::MAX_BAG;
 use xsfm_interchange::schema::{Field, FieldKind, Schema};
+use xsfm_readers::recsys;
 use xsfm_runtime::format::vocabulary::{
     EncoderRecord, MAX_FINGERPRINT_BITS, MAX_SEPARATOR, SLOTS_SLACK, Step, TokenHash, kind, order,
 };
@@ -371,7 +372,10 @@ fn rules(field: &Field, input: Option<&Input>) -> Result<EncoderRecord, Vocabula
     if field.kind == FieldKind::Bag {
         let keeps_last = of_table.is_some_and(|column| column.keep == Some(Keep::Last));
         record.keep_last = keeps_last.into();
-        let most = of_table.and_then(|column| column.max_bag).unwrap_or(MAX_BAG).min(MAX_BAG);
+        let most = match input {
+            Some(Input::Recsys2020 { .. }) => recsys::MAX_BAG,
+            _ => of_table.and_then(|column| column.max_bag).unwrap_or(MAX_BAG).min(MAX_BAG),
+        };
         record.max_bag = (most as u16).into();
         let separator = match input {
             Some(Input::Recsys2020 { .. }) => "\t",

@@ -23,7 +23,7 @@ const TIMESTAMP: usize = 8;
 const PEOPLE: [(&str, usize); 2] = [("author", 9), ("reader", 14)];
 const SECONDS_OF_DAY: i64 = 86_400;
 /// Longer lists of hashtags, media, links or domains are cut, and counted.
-const MAX_BAG: usize = 32;
+pub const MAX_BAG: usize = 32;
 
 /// What a reader may do with a tweet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
