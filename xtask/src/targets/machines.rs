@@ -62,7 +62,7 @@ const PROGRAMS: [&str; 6] = ["score", "refuse", "rank", "stack", "bench", "files
 /// The version of the program that decodes defmt's log.
 const DEFMT_PRINT: &str = "1.2.0";
 /// Seconds after which a program is taken to hang.
-const MOST_SECONDS: &str = "300";
+const MOST_SECONDS: &str = "900";
 
 /// A machine whose programs are built.
 #[derive(Clone, Debug)]
