@@ -105,6 +105,12 @@ kind = "categorical"
 bytes = [11, 13]
 
 [[fields]]
+name = "day"
+column = "when"
+kind = "numeric"
+bytes = [8, 10]
+
+[[fields]]
 name = "tags"
 kind = "bag"
 separator = "/"
@@ -133,7 +139,7 @@ fn table(rows: u32, seed: u64) -> String {
             _ => rng.random_range(0..2000).to_string(),
         };
         let tags = tags.join("/");
-        writeln!(text, "{stars};1.5;\"u;{user}\";2026-03-05T{hour:02}:00:00;{tags};{price}").unwrap();
+        writeln!(text, "{stars};1.5;\"u;{user}\";2026-03-{:02}T{hour:02}:00:00;{tags};{price}", 1 + user % 28).unwrap();
     }
     text
 }

@@ -15,7 +15,7 @@ use xsfm_readers::pass::{All, Reading, Rows, pass};
 use xsfm_readers::raw::RawRow;
 use xsfm_readers::source::Source;
 use xsfm_runtime::format::SectionKind;
-use xsfm_runtime::{Encoder, Model, Value};
+use xsfm_runtime::{Encoder, Model};
 
 use crate::error::Error;
 use crate::input;
@@ -25,10 +25,8 @@ use crate::input;
 pub struct Encoded {
     path: PathBuf,
     _folder: TempDir,
-    /// By field: values that the vocabulary does not have, as far as fingerprints tell.
-    pub unseen: Vec<u64>,
-    /// Number of rows.
-    pub rows: u64,
+    /// Fields with values that the vocabulary does not have, as far as fingerprints tell, and how many each has.
+    pub unseen: Vec<(String, u64)>,
 }
 
 impl Encoded {
@@ -63,7 +61,7 @@ pub fn encode(path: &Path, model: &Model<'_>, rows: &Path, labels: bool) -> Resu
     };
     let source = open(path, &schema, rows, labels)?;
     let beside = Beside { labels: labels && source.has_labels(), weights: labels && source.has_weights() };
-    let by_file = FileEncoder { encoder, is_number: schema.fields.iter().map(is_number).collect(), beside };
+    let by_file = FileEncoder { encoder, beside };
     let out = folder.path().join("rows.arrow");
     let mut writer = RowsWriter::create_with(&out, &input::bounds(model), beside)?;
     let mut unseen = vec![0; schema.fields.len()];
@@ -80,13 +78,9 @@ pub fn encode(path: &Path, model: &Model<'_>, rows: &Path, labels: bool) -> Resu
             Ok(writer.push_block(&block)?)
         },
     )?;
-    let rows = writer.num_rows();
     writer.commit()?;
-    Ok(Encoded { path: out, _folder: folder, unseen, rows })
-}
-
-fn is_number(field: &Field) -> bool {
-    field.kind == FieldKind::Numeric
+    let names = schema.fields.into_iter().map(|field| field.name);
+    Ok(Encoded { path: out, _folder: folder, unseen: names.zip(unseen).filter(|(_, count)| *count > 0).collect() })
 }
 
 /// The schema without its tokens: fields, and how rows are read. What rows count is asked for with their labels alone.
@@ -130,7 +124,6 @@ fn open(path: &Path, schema: &Schema, rows: &Path, labels: bool) -> Result<Box<d
 /// What all threads encode by.
 struct FileEncoder<'a> {
     encoder: Encoder<'a>,
-    is_number: Vec<bool>,
     beside: Beside,
 }
 
@@ -138,7 +131,7 @@ impl FileEncoder<'_> {
     fn rows(&self, rows: &mut Rows<'_>) -> Result<(RowBlock, Vec<u64>), Error> {
         // Numbers go to their thresholds as they are, and not by the tokens of their buckets.
         rows.plain_numbers = true;
-        let fields = self.is_number.len();
+        let fields = self.encoder.num_fields();
         let mut block = RowBlock::new(fields, true);
         let (mut unseen, mut indices, mut problem) = (vec![0; fields], Vec::new(), None);
         rows.each(|(), row| {
@@ -156,17 +149,13 @@ impl FileEncoder<'_> {
         unseen: &mut [u64],
         indices: &mut Vec<u32>,
     ) -> Result<(), Error> {
-        for (f, &is_number) in self.is_number.iter().enumerate() {
+        for (f, unseen) in unseen.iter_mut().enumerate() {
             indices.clear();
             for token in row.field(f) {
-                let mut index = [self.encoder.index_of(f, token)];
-                if is_number {
-                    let encoded = self.encoder.encode_field(f, &Value::Text(token), &mut index);
-                    encoded.map_err(|error| Error::Input(format!("row {}: {error}", row.number + 1)))?;
-                }
-                indices.extend(index);
+                let index = self.encoder.index_of(f, token);
+                indices.push(index.map_err(|error| Error::Input(format!("row {}: {error}", row.number + 1)))?);
             }
-            unseen[f] += indices.iter().filter(|&&index| index == 0).count() as u64;
+            *unseen += indices.iter().filter(|&&index| index == 0).count() as u64;
             // A bag without tokens.
             if indices.is_empty() {
                 indices.push(0);

@@ -58,6 +58,14 @@ pub enum VocabularyError {
         /// The token.
         token: String,
     },
+    /// No perfect hash was found, with any of the seeds that were tried.
+    #[error("field {field:?}: no perfect hash of its {tokens} tokens was found by {ATTEMPTS} seeds")]
+    Hash {
+        /// The field.
+        field: String,
+        /// How many there are.
+        tokens: usize,
+    },
     /// A count that the format has no room for, or a file that the runtime refuses.
     #[error(transparent)]
     Pack(#[from] PackError),
@@ -99,9 +107,8 @@ type Orders = Vec<Option<Vec<u32>>>;
 /// # Errors
 /// [`VocabularyError`].
 pub fn attach(packed: &Packed, schema: &Schema, options: Options) -> Result<Packed, VocabularyError> {
-    let fingerprint_bits = options.fingerprint_bits;
-    if fingerprint_bits > MAX_FINGERPRINT_BITS {
-        return Err(VocabularyError::FingerprintBits { found: fingerprint_bits });
+    if options.fingerprint_bits > MAX_FINGERPRINT_BITS {
+        return Err(VocabularyError::FingerprintBits { found: options.fingerprint_bits });
     }
     let model = load(packed)?;
     let manifest = model.manifest().map_err(PackError::Refused)?;
@@ -124,7 +131,8 @@ pub fn attach(packed: &Packed, schema: &Schema, options: Options) -> Result<Pack
     file.optional(SectionKind::Slots, &sections.slots);
     file.optional(SectionKind::Steps, &sections.steps);
     if let Some(input) = &schema.input {
-        file.optional(SectionKind::RawInput, &serde_json::to_vec(input).unwrap_or_default());
+        let json = serde_json::to_vec(input).map_err(|error| VocabularyError::Schema { what: error.to_string() })?;
+        file.optional(SectionKind::RawInput, &json);
     }
     let vocabulary = Vocabulary::of(schema).to_bytes();
     let packed = file.write(Manifest { sections: Default::default(), vocabulary: &vocabulary, ..manifest.clone() })?;
@@ -259,11 +267,7 @@ impl Sections {
                 let found = hash::find(&hashes, attempt)?;
                 Some((hashes, found))
             })
-            .ok_or(PackError::TooLarge {
-                what: "tokens whose hashes are to be told apart",
-                found: field.vocabulary.len(),
-                most: u32::MAX as usize,
-            })?;
+            .ok_or_else(|| VocabularyError::Hash { field: field.name.clone(), tokens: field.vocabulary.len() })?;
         record.buckets = narrow("pilots of a field", found.pilots.len())?.into();
         record.slots = found.slots.into();
         let bits = record.slot_bits();
@@ -390,16 +394,16 @@ fn rules(field: &Field, input: Option<&Input>) -> Result<EncoderRecord, Vocabula
     Ok(record)
 }
 
-/// Every token of the vocabulary has its index.
+/// Every token of the vocabulary has its index, and so has the first number of each token of numbers.
 fn verify(packed: &Packed, schema: &Schema) -> Result<(), VocabularyError> {
     let model = load(packed)?;
     let Some(encoder) = model.encoder().map_err(PackError::Refused)? else { return Ok(()) };
     for (f, field) in schema.fields.iter().enumerate() {
-        if field.kind == FieldKind::Numeric {
-            continue;
-        }
         for (token, expected) in field.vocabulary.iter().zip(1..) {
-            let found = encoder.index_of(f, token);
+            let number = if field.kind == FieldKind::Numeric { interval(token) } else { None };
+            let text = number.map(|range| range.start.to_string());
+            // A text that is no number, which `Sections::number` has refused, would have no index.
+            let found = encoder.index_of(f, text.as_deref().unwrap_or(token)).unwrap_or(0);
             if found != expected {
                 return Err(VocabularyError::Verify {
                     field: field.name.clone(),

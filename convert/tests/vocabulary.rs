@@ -2,15 +2,18 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use xsfm_convert::model::{FloatField, FloatModel, Table, TableBits};
 use xsfm_convert::pack::{Packed, pack_f32};
 use xsfm_convert::vocabulary::{Options, VocabularyError, attach, bytes as vocabulary_bytes};
+use xsfm_convert::{input, raw};
 use xsfm_interchange::bucket::bucket;
 use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, ModelConfig};
 use xsfm_interchange::input::{ColumnName, Input, Keep, Table as RawTable, TableField, TableLabel};
+use xsfm_interchange::rows::RowsReader;
 use xsfm_interchange::schema::{Field, FieldKind, Schema};
 use xsfm_runtime::format::SectionKind;
 use xsfm_runtime::{EncodeError, Encoder, Model, Scorer, ScratchBlock, Value};
@@ -132,7 +135,7 @@ fn unseen_tokens_are_taken_for_others_as_rarely_as_stated() {
         let model = Model::from_bytes(&packed).unwrap();
         let encoder = model.encoder().unwrap().unwrap();
         let unseen = 2_000_000;
-        let taken = (0..unseen).filter(|n| encoder.index_of(0, &format!("unseen {n}")) != 0).count();
+        let taken = (0..unseen).filter(|n| encoder.index_of(0, &format!("unseen {n}")) != Ok(0)).count();
         let rate = taken as f64 / f64::from(unseen) * f64::from(1 << bits);
         assert!((0.9..1.1).contains(&rate), "2^-{bits}: {rate} times as many");
     }
@@ -195,6 +198,7 @@ fn bags_and_cuts_are_those_of_the_schema() {
         keep: None,
     };
     let year = TableField { bytes: Some([0, 4]), ..column("year", FieldKind::Categorical) };
+    let day = TableField { bytes: Some([1, 3]), ..column("day", FieldKind::Numeric) };
     let history = TableField {
         separator: Some(", ".to_owned()),
         max_bag: Some(2),
@@ -209,22 +213,30 @@ fn bags_and_cuts_are_those_of_the_schema() {
         time: None,
         weight: None,
         label: TableLabel { column: ColumnName::Name("click".to_owned()), at_least: None, equals: None },
-        fields: vec![year, history, column("genres", FieldKind::Bag)],
+        fields: vec![year, history, column("genres", FieldKind::Bag), day],
     }));
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     let fields = vec![
         field("year", FieldKind::Categorical, texts(&["1995", "1996"])),
         field("history", FieldKind::Bag, texts(&["a", "b", "c"])),
         field("genres", FieldKind::Bag, texts(&["Comedy", "Drama"])),
+        field("day", FieldKind::Numeric, texts(&["", "0", "1", "b1"])),
     ];
     let schema = schema(fields, Some(input));
     let packed = attach(&model_of(&schema), &schema, with(24)).unwrap();
     let model = Model::from_bytes(&packed).unwrap();
     let encoder = model.encoder().unwrap().unwrap();
     assert_eq!(["year", "history", "genres", "x"].map(|name| encoder.field(name)), [Some(0), Some(1), Some(2), None]);
-    let (mut indices, mut offsets) = ([7; 9], [7; 4]);
+    // As cut in training: digits too, and nothing of what has not so many bytes.
+    let (day, error) = (|value| index(&encoder, 3, value), EncodeError::Cut { field: 3 });
+    assert_eq!([day(Value::Text("x03")), day(Value::Text("x01y")), day(Value::Integer(200))], [Ok(4), Ok(3), Ok(2)]);
+    assert_eq!([day(Value::Missing), day(Value::Text("")), day(Value::Integer(20))], [Err(error); 3]);
+    assert_eq!(day(Value::Real(203.0)), Err(EncodeError::Number { field: 3 }));
+    assert_eq!((encoder.index_of(3, ""), encoder.index_of(3, "3")), (Ok(1), Ok(4)));
+    let (mut indices, mut offsets) = ([7; 9], [7; 5]);
     let mut encode = |values: &[Value<'_>]| {
-        let row = encoder.encode(values, &mut indices, &mut offsets)?;
+        let values: Vec<Value<'_>> = values.iter().copied().chain([Value::Text("x03")]).collect();
+        let row = encoder.encode(&values, &mut indices, &mut offsets)?;
         Ok::<_, EncodeError>((0..3).map(|f| row.field(f).unwrap().to_vec()).collect::<Vec<_>>())
     };
     let values = [Value::Text("1996-02-03"), Value::Text("a, c, b"), Value::Text("Drama||Western|Comedy")];
@@ -234,9 +246,10 @@ fn bags_and_cuts_are_those_of_the_schema() {
     assert_eq!(encode(&[Value::Text("199"), values[1], values[2]]), Err(EncodeError::Cut { field: 0 }));
     assert_eq!(encode(&[Value::Tokens(&["1995"]), values[1], values[2]]), Err(EncodeError::Several { field: 0 }));
     assert_eq!(encode(&[Value::Real(1995.0), values[1], values[2]]), Err(EncodeError::Number { field: 0 }));
-    assert_eq!(encode(&values[..2]), Err(EncodeError::FieldCount { expected: 3, found: 2 }));
+    assert_eq!(encode(&values[..2]), Err(EncodeError::FieldCount { expected: 4, found: 3 }));
     let row = encoder.encode_fields(&[0, 2], &[values[0], Value::Text("Drama")], &mut indices, &mut offsets).unwrap();
     assert_eq!((row.field(0), row.field(1), row.num_fields()), (Some(&[1][..]), Some(&[2][..]), 2));
+    let values = [values[0], values[1], values[2], Value::Text("x03")];
     let full = encoder.encode(&values, &mut indices[..3], &mut offsets);
     assert_eq!(full.err(), Some(EncodeError::Room { needed: 4, found: 3 }));
 }
@@ -358,4 +371,35 @@ fn hostile(rng: &mut Xoshiro256PlusPlus, schema: &Schema, options: Options) {
         let _ = encoder.encode(&[Value::Integer(i64::MIN); 3], &mut indices, &mut offsets);
     }
     assert!(refused > 2_500 && encoded > 1_500, "{refused} refused, {encoded} encoded");
+}
+
+/// What a program on a device makes of its values, and what `--raw` makes of a file of them.
+#[test]
+fn devices_and_files_have_the_same_indices() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/raw-values");
+    let packed = input::packed(&folder.join("model.xsfm")).unwrap();
+    let model = input::load(&folder, &packed).unwrap();
+    let encoder = model.encoder().unwrap().unwrap();
+    let clicks = folder.join("clicks.csv");
+    let encoded = raw::encode(&folder, &model, &clicks, true).unwrap();
+    assert!(
+        encoded.unseen.iter().all(|(name, _)| ["genres", "price"].contains(&name.as_str())),
+        "{:?}",
+        encoded.unseen
+    );
+    let rows = RowsReader::open(encoded.path()).unwrap().read_block(0).unwrap();
+    let text = std::fs::read_to_string(&clicks).unwrap();
+    assert_eq!((rows.len(), text.lines().count()), (240, 241));
+    for (n, line) in text.lines().skip(1).enumerate() {
+        let [label, user, genres, price, when] = line.split(',').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        assert_eq!(rows.labels[n].to_string(), label);
+        let genres: Vec<&str> = genres.split('|').collect();
+        let price = price.parse().map_or(Value::Missing, Value::Real);
+        let values = [Value::Text(user), Value::Tokens(&genres), price, Value::Text(when)];
+        let (mut indices, mut offsets) = ([0; 8], [0; 5]);
+        let here = encoder.encode(&values, &mut indices, &mut offsets).unwrap();
+        for f in 0..4 {
+            assert_eq!(here.field(f), rows.row(n).field(f), "field {f} of {line}");
+        }
+    }
 }

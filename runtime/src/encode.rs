@@ -41,20 +41,24 @@ pub enum Value<'v> {
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let packed = include_bytes!("../../tests/fixtures/movielens-student/model.xsfm");
+/// # let packed = include_bytes!("../../tests/fixtures/raw-values/model.xsfm");
 /// use xsfm_runtime::{Aligned, Model, Scorer, ScratchBlock, Value};
 ///
 /// # let bytes = Aligned(*packed); let bytes = &bytes.0;
 /// let model = Model::from_bytes(bytes)?;
-/// let Some(encoder) = model.encoder()? else {
-///     return Ok(()); // packed without a vocabulary
-/// };
-/// let mut values = [Value::Missing; 7];
-/// values[encoder.field("user").ok_or("no user")?] = Value::Integer(196);
-/// let (mut indices, mut offsets) = ([0; 16], [0; 8]);
+/// let encoder = model.encoder()?.ok_or("packed without a vocabulary")?;
+/// let mut values = [Value::Missing; 4]; // user, genres, price, hour
+/// values[encoder.field("user").ok_or("no user")?] = Value::Text("chloé");
+/// values[encoder.field("genres").ok_or("no genres")?] = Value::Tokens(&["comedy", "western"]);
+/// values[encoder.field("price").ok_or("no price")?] = Value::Real(7.75);
+/// values[3] = Value::Text("2026-03-05T21:00:00"); // of which the file takes two bytes
+/// let (mut indices, mut offsets) = ([0; 8], [0; 5]);
 /// let row = encoder.encode(&values, &mut indices, &mut offsets)?;
-/// # let mut scratch = [ScratchBlock::ZERO; 32];
-/// let score = Scorer::new(&model, &mut scratch)?.score(row)?;
+/// let mut scratch = [ScratchBlock::ZERO; 16]; // at least model.scratch_blocks()
+/// let likes = Scorer::new(&model, &mut scratch)?.score(row)?;
+/// # values[0] = Value::Text("ben");
+/// # let row = encoder.encode(&values, &mut indices, &mut offsets)?;
+/// # assert!(likes.logit > Scorer::new(&model, &mut scratch)?.score(row)?.logit);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -222,30 +226,41 @@ impl<'a> Encoder<'a> {
         let mut digits = Digits::default();
         let index = match (record.kind, *value) {
             (_, Value::Tokens(_)) => return Err(EncodeError::Several { field }),
-            (kind::NUMBER, Value::Missing | Value::Text("")) => record.missing.get(),
-            (kind::NUMBER, Value::Integer(number)) => self.step(record, order_of_integer(number)),
-            (kind::NUMBER, Value::Real(number)) if is_finite(number) => self.step(record, order(number)),
-            (kind::NUMBER, Value::Text(text)) => {
-                let number = cut(record, text).and_then(self.parse);
-                self.step(record, number.ok_or(EncodeError::Number { field })?)
+            // A cut is one of text: of digits too, but no other number has one text.
+            (kind::NUMBER, Value::Integer(number)) if record.cut_to.get() == 0 => {
+                self.step(record, features, order_of_integer(number))
+            }
+            (kind::NUMBER, Value::Real(number)) if record.cut_to.get() == 0 && is_finite(number) => {
+                self.step(record, features, order(number))
             }
             (_, Value::Real(_)) => return Err(EncodeError::Number { field }),
-            (_, Value::Missing) => self.token(record, features, cut(record, "").ok_or(missing_cut)?.as_bytes()),
-            (_, Value::Text(text)) => self.token(record, features, cut(record, text).ok_or(missing_cut)?.as_bytes()),
+            (_, Value::Missing) => self.uncut(field, record, features, cut(record, "").ok_or(missing_cut)?)?,
+            (_, Value::Text(text)) => self.uncut(field, record, features, cut(record, text).ok_or(missing_cut)?)?,
             (_, Value::Integer(number)) => {
-                self.token(record, features, cut_bytes(record, digits.of(number)).ok_or(missing_cut)?)
+                self.uncut(field, record, features, cut(record, digits.of(number)).ok_or(missing_cut)?)?
             }
         };
-        let to = indices.first_mut().ok_or(EncodeError::Room { needed: 1, found: 0 })?;
-        *to = if index < features { index } else { 0 };
+        *indices.first_mut().ok_or(EncodeError::Room { needed: 1, found: 0 })? = index;
         Ok(1)
     }
 
-    /// The index of a token as it stands in a vocabulary, with nothing cut; 0 where it is unseen, or the field is one
-    /// of numbers.
-    pub fn index_of(&self, field: usize, token: &str) -> u32 {
-        let (Some(record), Some(of)) = (self.records.get(field), self.fields.get(field)) else { return 0 };
-        self.token(record, of.features.get(), token.as_bytes())
+    /// The index of one token, or of a number, as readers of files give them: of a text that was cut already. 0 for an
+    /// unseen one.
+    ///
+    /// # Errors
+    /// [`EncodeError::Field`], and [`EncodeError::Number`] where it should be a number.
+    pub fn index_of(&self, field: usize, text: &str) -> Result<u32, EncodeError> {
+        let of = self.records.get(field).zip(self.fields.get(field));
+        let (record, FieldRecord { features, .. }) = of.ok_or(EncodeError::Field { field })?;
+        self.uncut(field, record, features.get(), text)
+    }
+
+    fn uncut(&self, field: usize, record: &EncoderRecord, features: u32, text: &str) -> Result<u32, EncodeError> {
+        Ok(match record.kind {
+            kind::NUMBER if text.is_empty() => valid(record.missing.get(), features),
+            kind::NUMBER => self.step(record, features, (self.parse)(text).ok_or(EncodeError::Number { field })?),
+            _ => self.token(record, features, text.as_bytes()),
+        })
     }
 
     fn encode_bag(
@@ -261,7 +276,7 @@ impl<'a> Encoder<'a> {
         let (text, tokens): (&[u8], &[&str]) = match *value {
             Value::Missing => (cut(record, "").ok_or(missing_cut)?.as_bytes(), &[]),
             Value::Text(text) => (cut(record, text).ok_or(missing_cut)?.as_bytes(), &[]),
-            Value::Integer(number) => (cut_bytes(record, digits.of(number)).ok_or(missing_cut)?, &[]),
+            Value::Integer(number) => (cut(record, digits.of(number)).ok_or(missing_cut)?.as_bytes(), &[]),
             Value::Tokens(tokens) => (&[], tokens),
             Value::Real(_) => return Err(EncodeError::Number { field }),
         };
@@ -308,7 +323,7 @@ impl<'a> Encoder<'a> {
             (true, 0) => self.numbered_anew(record, features, place),
             (true, bits) => (slot >> record.fingerprint_bits & mask(bits)) as u32,
         };
-        if index < features { index } else { 0 }
+        valid(index, features)
     }
 
     /// The index of a slot where it needs no bits of its own.
@@ -320,12 +335,17 @@ impl<'a> Encoder<'a> {
     }
 
     /// The index of a number, given its [`order`]; 0 below the first threshold.
-    fn step(&self, record: &EncoderRecord, number: u64) -> u32 {
+    fn step(&self, record: &EncoderRecord, features: u32, number: u64) -> u32 {
         let steps = self.steps.get(record.steps_offset.get() as usize..).unwrap_or_default();
         let steps = steps.get(..record.steps.get() as usize).unwrap_or_default();
         let after = steps.partition_point(|step| step.from.get() <= number);
-        after.checked_sub(1).and_then(|last| steps.get(last)).map_or(0, |step| step.index.get())
+        after.checked_sub(1).and_then(|last| steps.get(last)).map_or(0, |step| valid(step.index.get(), features))
     }
+}
+
+/// What a damaged file has for an index may be none.
+fn valid(index: u32, features: u32) -> u32 {
+    if index < features { index } else { 0 }
 }
 
 /// Without a library of floats.
@@ -338,14 +358,6 @@ fn cut<'t>(record: &EncoderRecord, text: &'t str) -> Option<&'t str> {
     match record.cut_to.get() as usize {
         0 => Some(text),
         to => text.get(record.cut_from.get() as usize..to),
-    }
-}
-
-/// The same of digits.
-fn cut_bytes<'t>(record: &EncoderRecord, digits: &'t [u8]) -> Option<&'t [u8]> {
-    match record.cut_to.get() as usize {
-        0 => Some(digits),
-        to => digits.get(record.cut_from.get() as usize..to),
     }
 }
 
@@ -371,7 +383,7 @@ impl<'t> Iterator for Parts<'t> {
 struct Digits([u8; 20]);
 
 impl Digits {
-    fn of(&mut self, number: i64) -> &[u8] {
+    fn of(&mut self, number: i64) -> &str {
         // Divided by parts of 16 bits: a small CPU has no division of 64.
         let magnitude = number.unsigned_abs();
         let mut parts = [48, 32, 16, 0].map(|shift| (magnitude >> shift) as u32 & 0xFFFF);
@@ -395,7 +407,7 @@ impl Digits {
             *place = b'-';
             first = sign;
         }
-        self.0.get(first..).unwrap_or_default()
+        self.0.get(first..).and_then(|digits| str::from_utf8(digits).ok()).unwrap_or_default()
     }
 }
 

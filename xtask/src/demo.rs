@@ -244,7 +244,9 @@ impl Demo<'_> {
         let checkpoint = self.checkpoint(checkpoint, self.args.seed);
         let path = checkpoint.with_extension("xsfm");
         let mut pack = self.xsfm("pack");
-        command::run_to_stderr(pack.arg(&checkpoint).args(["--mode", mode]).arg("--output").arg(&path))?;
+        // Rows are indices here, and bytes the model's.
+        pack.arg(&checkpoint).args(["--without-vocabulary", "--mode", mode]);
+        command::run_to_stderr(pack.arg("--output").arg(&path))?;
         let mut validate = self.xsfm("validate");
         command::run_to_stderr(validate.arg(&path).arg(&checkpoint).arg("--rows").arg(self.test_rows()))?;
         Ok(Packed { name, path })

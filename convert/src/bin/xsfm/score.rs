@@ -11,7 +11,7 @@ use xsfm_convert::{Error, input, score, validate};
 use xsfm_interchange::metrics::calibration::Reliability;
 use xsfm_interchange::metrics::grouped::Grouped;
 use xsfm_interchange::metrics::{Metrics, MetricsError};
-use xsfm_interchange::output::{print as print_text, stream};
+use xsfm_interchange::output::{print as print_text, say, stream};
 use xsfm_interchange::{atomic, figure};
 use xsfm_runtime::Model;
 
@@ -32,7 +32,15 @@ impl<'a> Indices<'a> {
         labels: bool,
     ) -> anyhow::Result<Self> {
         Ok(match (indices, raw) {
-            (_, Some(raw)) => Indices::Encoded(raw::encode(path, model, raw, labels)?),
+            (_, Some(raw)) => {
+                let encoded = raw::encode(path, model, raw, labels)?;
+                if !encoded.unseen.is_empty() {
+                    let fields: Vec<String> =
+                        encoded.unseen.iter().map(|(name, count)| format!("{name} {count}")).collect();
+                    say(format_args!("NOTE: values that training has not seen: {}", fields.join(", ")));
+                }
+                Indices::Encoded(encoded)
+            }
             (indices, None) => Indices::Given(indices.unwrap_or(Path::new("-"))),
         })
     }
