@@ -4,76 +4,36 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use xsfm_interchange::dataset::{Dataset, Part};
 use xsfm_interchange::rows::RowsWriter;
-use xsfm_tests::trainer::program;
+use xsfm_tests::trainer::Bench;
 
 const SCHEMA: [&str; 3] = ["user", "item", "tags"];
 
-/// Programs, and a folder with data sets and what was made of the first.
-struct Bench {
-    train: PathBuf,
-    xsfm: PathBuf,
-    folder: tempfile::TempDir,
+/// The inputs of `../shared/troubles`, in the folder `troubles`; false, said aloud, where they are absent.
+fn make_troubles(bench: &Bench) -> bool {
+    let make = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/troubles/make.py");
+    if !make.exists() {
+        eprintln!("NOT TESTED: {} is absent", make.display());
+        return false;
+    }
+    assert!(Command::new("python3").arg(make).arg(bench.at("troubles")).status().unwrap().success());
+    true
 }
 
-impl Bench {
-    fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// A command line: `train …` or `xsfm …`, run in the folder.
-    fn run(&self, line: &str) -> Output {
-        let mut words = line.split_whitespace();
-        let program = if words.next() == Some("xsfm") { &self.xsfm } else { &self.train };
-        let mut command = Command::new(program);
-        command.current_dir(self.folder.path()).args(words).output().unwrap()
-    }
-
-    fn succeed(&self, line: &str) -> String {
-        let output = self.run(line);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{line}: {said}");
-        said
-    }
-
-    /// What a command that must fail says.
-    fn refused(&self, line: &str) -> String {
-        let output = self.run(line);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            !output.status.success() && !said.contains("panicked"),
-            "{line}: exit {:?}: {said}",
-            output.status.code()
-        );
-        said
-    }
-
-    /// The inputs of `../shared/troubles`, in the folder `troubles`; false, said aloud, where they are absent.
-    fn make_troubles(&self) -> bool {
-        let make = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/troubles/make.py");
-        if !make.exists() {
-            eprintln!("NOT TESTED: {} is absent", make.display());
-            return false;
-        }
-        assert!(Command::new("python3").arg(make).arg(self.at("troubles")).status().unwrap().success());
-        true
-    }
-
-    fn prepare(&self, name: &str, rows: &str, fields: [&str; 3], seed: u64) {
-        fs::write(self.at("rows.csv"), rows).unwrap();
-        let field = |name| {
-            format!("[[fields]]\nname = '{name}'\nkind = '{}'\n", if name == "tags" { "bag" } else { "categorical" })
-        };
-        let schema = "[label]\ncolumn = 'label'\n".to_owned() + &fields.map(field).concat();
-        fs::write(self.at("rows.toml"), schema).unwrap();
-        self.succeed(&format!("train prepare csv --input rows.csv --schema rows.toml --out {name} --seed {seed}"));
-    }
+fn prepare(bench: &Bench, name: &str, rows: &str, fields: [&str; 3], seed: u64) {
+    fs::write(bench.at("rows.csv"), rows).unwrap();
+    let field = |name| {
+        format!("[[fields]]\nname = '{name}'\nkind = '{}'\n", if name == "tags" { "bag" } else { "categorical" })
+    };
+    let schema = "[label]\ncolumn = 'label'\n".to_owned() + &fields.map(field).concat();
+    fs::write(bench.at("rows.toml"), schema).unwrap();
+    bench.succeed(&format!("train prepare csv --input rows.csv --schema rows.toml --out {name} --seed {seed}"));
 }
 
 /// 1,200 rows: users of one parity like items of the same. Frequencies of the users differ, so that their order is
@@ -109,15 +69,14 @@ const VOCABULARIES: [(&str, &str); 4] = [
 const ROWS: [(&str, &str); 2] = [("split", ".arrow: other rows"), ("row", "train.arrow: other rows")];
 
 fn bench() -> Option<Bench> {
-    let (train, xsfm) = (program("XSFM_TRAIN")?, program("XSFM")?);
-    let bench = Bench { train, xsfm, folder: tempfile::tempdir().unwrap() };
+    let bench = Bench::new()?;
     let base = rows();
-    bench.prepare("base", &base, SCHEMA, 1);
+    prepare(&bench, "base", &base, SCHEMA, 1);
     // The two most frequent users, the one for the other.
-    bench.prepare("order", &base.replace(",u0,", ",x,").replace(",u1,", ",u0,").replace(",x,", ",u1,"), SCHEMA, 1);
-    bench.prepare("more", &(base.clone() + &"1,u0,new,t1\n".repeat(8)), SCHEMA, 1);
-    bench.prepare("fields", &base, ["item", "user", "tags"], 1);
-    bench.prepare("renamed", &base.replace(",item,", ",thing,"), ["user", "thing", "tags"], 1);
+    prepare(&bench, "order", &base.replace(",u0,", ",x,").replace(",u1,", ",u0,").replace(",x,", ",u1,"), SCHEMA, 1);
+    prepare(&bench, "more", &(base.clone() + &"1,u0,new,t1\n".repeat(8)), SCHEMA, 1);
+    prepare(&bench, "fields", &base, ["item", "user", "tags"], 1);
+    prepare(&bench, "renamed", &base.replace(",item,", ",thing,"), ["user", "thing", "tags"], 1);
     // The same rows and vocabulary, but others for validation; and one label in the training rows.
     copy(&bench.at("base"), &bench.at("split"));
     let split =
@@ -168,10 +127,10 @@ fn other_vocabularies_and_rows_are_refused_by_name() {
             assert!(said.contains(words) && said.contains(data) && said.contains("model"), "{command}, {data}: {said}");
         }
         for (data, words) in ROWS {
-            let said = bench.succeed(&command.replace("DATA", data));
+            let [_, said] = bench.succeed(&command.replace("DATA", data));
             assert!(said.contains("NOTE") && said.contains(words), "{command}, {data}: {said}");
         }
-        assert!(!bench.succeed(&command.replace("DATA", "base")).contains("NOTE"));
+        assert!(!bench.succeed(&command.replace("DATA", "base"))[1].contains("NOTE"));
     }
     // A packed file has no tokens, but it knows the field.
     for command in [
@@ -187,7 +146,7 @@ fn other_vocabularies_and_rows_are_refused_by_name() {
             assert!(said.contains(words) && said.contains(data), "{command}, {data}: {said}");
         }
     }
-    assert!(!bench.succeed("xsfm evaluate model.xsfm --rows row/test.arrow").contains("NOTE"));
+    assert!(!bench.succeed("xsfm evaluate model.xsfm --rows row/test.arrow")[1].contains("NOTE"));
 }
 
 /// A folder is prepared anew while something that was begun with it waits.
@@ -253,9 +212,9 @@ fn a_folder_is_one_data_set() {
         writer.push_block(&block).unwrap();
         writer.commit().unwrap();
     }
-    let said = bench.succeed(&format!("train train --data old --out old-model {FLAGS}"));
+    let [_, said] = bench.succeed(&format!("train train --data old --out old-model {FLAGS}"));
     assert!(said.contains("NOTE") && said.contains("without a fingerprint"), "{said}");
-    let said = bench.succeed("xsfm evaluate model.xsfm --rows old/test.arrow");
+    let [_, said] = bench.succeed("xsfm evaluate model.xsfm --rows old/test.arrow");
     assert!(said.contains("NOTE") && said.contains("the rows do not say"), "{said}");
 }
 
@@ -282,7 +241,7 @@ fn tokens_keep_their_rows() {
             assert!((before - after).abs() < 1e-5 * before.abs().max(1.0), "{flags}: row {row}: {before} and {after}");
         }
     }
-    let said = bench.succeed(&format!("train train --from model --map-tokens --data order --out x {FLAGS}"));
+    let [_, said] = bench.succeed(&format!("train train --from model --map-tokens --data order --out x {FLAGS}"));
     assert!(said.contains("0 are new, 0 are gone"), "{said}");
     assert!(
         bench
@@ -300,7 +259,7 @@ fn tokens_keep_their_rows() {
 #[test]
 fn days_of_the_same_tokens_are_told_apart() {
     let Some(bench) = bench() else { return };
-    if !bench.make_troubles() {
+    if !make_troubles(&bench) {
         return;
     }
     for day in ["1", "2", "small"] {
@@ -330,7 +289,7 @@ fn days_of_the_same_tokens_are_told_apart() {
 #[test]
 fn rows_that_say_nothing_are_refused_before_anything_is_made() {
     let Some(bench) = bench() else { return };
-    if !bench.make_troubles() {
+    if !make_troubles(&bench) {
         return;
     }
     let split = "--split file --split-file troubles/one_class/letters.txt";

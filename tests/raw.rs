@@ -5,84 +5,50 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use xsfm_tests::trainer::program;
+use xsfm_tests::trainer::Bench;
 
 const FLAGS: &str = "--epochs 1 --embed-dim 4 --hidden 8 --seed 1 --quantize --threads 1 --batch-size 256";
 
-struct Bench {
-    train: PathBuf,
-    xsfm: PathBuf,
-    folder: tempfile::TempDir,
+fn write(bench: &Bench, name: &str, text: &str) {
+    fs::write(bench.at(name), text).unwrap();
 }
 
-impl Bench {
-    fn new() -> Option<Self> {
-        Some(Bench { train: program("XSFM_TRAIN")?, xsfm: program("XSFM")?, folder: tempfile::tempdir().unwrap() })
-    }
+/// What a command gives.
+fn results(bench: &Bench, line: &str) -> String {
+    let [results, _] = bench.succeed(line);
+    results
+}
 
-    fn path(&self) -> &Path {
-        self.folder.path()
+/// Trains on `data`, packs with and without the old numbers, and compares the scores of `new`, raw and encoded.
+/// Fingerprints are so long that none of the unseen tokens is taken for another.
+fn compare(bench: &Bench, new: &str) {
+    bench.succeed(&format!("train train --data data --out model {FLAGS}"));
+    bench.succeed("xsfm pack model -o kept.xsfm --fingerprint-bits 24");
+    bench.succeed("xsfm pack model -o anew.xsfm --renumber --fingerprint-bits 24");
+    bench.succeed("xsfm pack model -o bare.xsfm --without-vocabulary");
+    bench.succeed(&format!("train encode --schema data/schema.json --input {new} --out new.arrow"));
+    let expected = results(bench, "xsfm score bare.xsfm --indices new.arrow");
+    assert!(expected.lines().count() > 200);
+    let distinct: std::collections::HashSet<&str> = expected.lines().collect();
+    assert!(distinct.len() > 50, "{} scores", distinct.len());
+    for file in ["kept.xsfm", "anew.xsfm"] {
+        assert!(results(bench, &format!("xsfm score {file} --raw {new}")) == expected, "{file}, {new}");
     }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path().join(name), text).unwrap();
-    }
-
-    /// A command line: `train …` or `xsfm …`, run in the folder.
-    fn run(&self, line: &str) -> Output {
-        let mut words = line.split_whitespace();
-        let program = if words.next() == Some("xsfm") { &self.xsfm } else { &self.train };
-        Command::new(program).current_dir(self.path()).args(words).output().unwrap()
-    }
-
-    fn succeed(&self, line: &str) -> String {
-        let output = self.run(line);
-        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// What a command that must fail says.
-    fn refused(&self, line: &str) -> String {
-        let output = self.run(line);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && !said.contains("panicked"), "{line}: {said}");
-        said
-    }
-
-    /// Trains on `data`, packs with and without the old numbers, and compares the scores of `new`, raw and encoded.
-    /// Fingerprints are so long that none of the unseen tokens is taken for another.
-    fn compare(&self, new: &str, labelled: bool) {
-        self.succeed(&format!("train train --data data --out model {FLAGS}"));
-        self.succeed("xsfm pack model -o kept.xsfm --fingerprint-bits 24");
-        self.succeed("xsfm pack model -o anew.xsfm --renumber --fingerprint-bits 24");
-        self.succeed("xsfm pack model -o bare.xsfm --without-vocabulary");
-        let labels = if labelled { "" } else { "--unlabelled" };
-        self.succeed(&format!("train encode --schema data/schema.json --input {new} --out new.arrow {labels}"));
-        let expected = self.succeed("xsfm score bare.xsfm --indices new.arrow");
-        assert!(expected.lines().count() > 200);
-        let distinct: std::collections::HashSet<&str> = expected.lines().collect();
-        assert!(distinct.len() > 50, "{} scores", distinct.len());
-        for file in ["kept.xsfm", "anew.xsfm"] {
-            assert!(self.succeed(&format!("xsfm score {file} --raw {new}")) == expected, "{file}, {new}");
-        }
-        assert_eq!(
-            self.succeed(&format!("xsfm rank anew.xsfm --raw {new} --top 7")),
-            self.succeed("xsfm rank kept.xsfm --indices new.arrow --top 7")
-        );
-        if labelled {
-            let of_rows = self.succeed("xsfm evaluate bare.xsfm --rows new.arrow --json");
-            assert_eq!(self.succeed(&format!("xsfm evaluate anew.xsfm --raw {new} --json")), of_rows);
-        }
-        let said = self.refused("xsfm score anew.xsfm --indices new.arrow");
-        assert!(said.contains("vocabular"), "{said}");
-        let said = self.refused(&format!("xsfm score bare.xsfm --raw {new}"));
-        assert!(said.contains("packed without its vocabulary"), "{said}");
-    }
+    assert_eq!(
+        results(bench, &format!("xsfm rank anew.xsfm --raw {new} --top 7")),
+        results(bench, "xsfm rank kept.xsfm --indices new.arrow --top 7")
+    );
+    let of_rows = results(bench, "xsfm evaluate bare.xsfm --rows new.arrow --json");
+    assert_eq!(results(bench, &format!("xsfm evaluate anew.xsfm --raw {new} --json")), of_rows);
+    let said = bench.refused("xsfm score anew.xsfm --indices new.arrow");
+    assert!(said.contains("vocabular"), "{said}");
+    let said = bench.refused(&format!("xsfm score bare.xsfm --raw {new}"));
+    assert!(said.contains("packed without its vocabulary"), "{said}");
 }
 
 const SCHEMA: &str = r#"
@@ -147,21 +113,21 @@ fn table(rows: u32, seed: u64) -> String {
 #[test]
 fn tables_are_scored_as_their_encoded_rows() {
     let Some(bench) = Bench::new() else { return };
-    bench.write("rows.csv", &table(2000, 1));
-    bench.write("rows.toml", SCHEMA);
-    bench.write("new.csv", &table(700, 2));
+    write(&bench, "rows.csv", &table(2000, 1));
+    write(&bench, "rows.toml", SCHEMA);
+    write(&bench, "new.csv", &table(700, 2));
     bench.succeed("train prepare csv --input rows.csv --schema rows.toml --out data");
-    bench.compare("new.csv", true);
+    compare(&bench, "new.csv");
     // From standard input.
     let from = |stdin: Stdio| {
         let mut command = Command::new(&bench.xsfm);
-        command.current_dir(bench.path()).args(["score", "kept.xsfm", "--raw", "-"]).stdin(stdin).output().unwrap()
+        command.current_dir(bench.at("")).args(["score", "kept.xsfm", "--raw", "-"]).stdin(stdin).output().unwrap()
     };
-    let piped = from(fs::File::open(bench.path().join("new.csv")).unwrap().into());
-    assert_eq!(String::from_utf8_lossy(&piped.stdout), bench.succeed("xsfm score kept.xsfm --raw new.csv"));
+    let piped = from(fs::File::open(bench.at("new.csv")).unwrap().into());
+    assert_eq!(String::from_utf8_lossy(&piped.stdout), results(&bench, "xsfm score kept.xsfm --raw new.csv"));
     // Without the label's column, with others beside, in another order.
-    bench.write("serve.csv", "price;x;tags;user;when\n7;x;täg 1;u;2026-03-05T11\n");
-    let scores = bench.succeed("xsfm score anew.xsfm --raw serve.csv");
+    write(&bench, "serve.csv", "price;x;tags;user;when\n7;x;täg 1;u;2026-03-05T11\n");
+    let scores = results(&bench, "xsfm score anew.xsfm --raw serve.csv");
     assert_eq!(scores.lines().count(), 1);
     for (text, words) in [
         ("price;tags;user\n7;a;b\n", &["\"when\""][..]),
@@ -169,7 +135,7 @@ fn tables_are_scored_as_their_encoded_rows() {
         ("price;tags;user;when\n7;a;b;2026\n", &["bad.csv:2", "\"hour\""]),
         ("", &["bad.csv"]),
     ] {
-        bench.write("bad.csv", text);
+        write(&bench, "bad.csv", text);
         let said = bench.refused("xsfm score kept.xsfm --raw bad.csv");
         assert!(words.iter().all(|word| said.contains(word)), "{text:?}: {said}");
     }
@@ -180,28 +146,28 @@ fn lines_of_criteo_are_scored_as_their_encoded_rows() {
     let Some(bench) = Bench::new() else { return };
     let categories = [9; 26].map(|n| n.to_string()).join(",");
     bench.succeed(&format!("train generate --out rows --rows 3000 --categories {categories}"));
-    let text = fs::read_to_string(bench.path().join("rows/rows.tsv")).unwrap();
-    bench.write("train.txt", &text);
+    let text = fs::read_to_string(bench.at("rows/rows.tsv")).unwrap();
+    write(&bench, "train.txt", &text);
     // Numbers and words that nobody has seen.
-    bench.write("new.txt", &text.lines().take(500).map(|line| line.replace("\t1", "\t3") + "\n").collect::<String>());
+    write(&bench, "new.txt", &text.lines().take(500).map(|line| line.replace("\t1", "\t3") + "\n").collect::<String>());
     bench.succeed("train prepare criteo --source train.txt --min-count 5 --out data");
-    bench.compare("new.txt", true);
+    compare(&bench, "new.txt");
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/criteo_sample_raw.tsv");
     match shared.exists() {
         false => eprintln!("SKIPPED: no {}: planted rows alone", shared.display()),
         true => {
-            fs::remove_dir_all(bench.path().join("data")).unwrap();
-            fs::remove_dir_all(bench.path().join("model")).unwrap();
+            fs::remove_dir_all(bench.at("data")).unwrap();
+            fs::remove_dir_all(bench.at("model")).unwrap();
             let (first, last) = fs::read_to_string(&shared)
                 .map(|text| {
                     let lines: Vec<&str> = text.lines().collect();
                     (lines[..1000].join("\n"), lines[1000..].join("\n"))
                 })
                 .unwrap();
-            bench.write("train.txt", &first);
-            bench.write("new.txt", &last);
+            write(&bench, "train.txt", &first);
+            write(&bench, "new.txt", &last);
             bench.succeed("train prepare criteo --source train.txt --min-count 2 --out data");
-            bench.compare("new.txt", true);
+            compare(&bench, "new.txt");
         }
     }
 }

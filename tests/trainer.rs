@@ -28,6 +28,61 @@ pub fn run(program: &Path, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Both programs, and a folder that they run in.
+#[derive(Debug)]
+pub struct Bench {
+    /// `xsfm-train`.
+    pub train: PathBuf,
+    /// `xsfm`.
+    pub xsfm: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    /// None, said aloud, where the programs are not named.
+    ///
+    /// # Panics
+    /// There is no room for a folder.
+    pub fn new() -> Option<Self> {
+        let (train, xsfm) = (program("XSFM_TRAIN")?, program("XSFM")?);
+        Some(Bench { train, xsfm, folder: tempfile::tempdir().expect("a folder") })
+    }
+
+    /// A file in the folder.
+    pub fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A command line in the folder: `train …` or `xsfm …`.
+    fn run(&self, line: &str) -> (bool, [String; 2]) {
+        let mut words = line.split_whitespace();
+        let program = if words.next() == Some("xsfm") { &self.xsfm } else { &self.train };
+        let output = Command::new(program).current_dir(&self.folder).args(words).output().expect("a program");
+        let texts = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        (output.status.success(), texts)
+    }
+
+    /// Standard output and standard error of a command that must succeed.
+    ///
+    /// # Panics
+    /// It fails.
+    pub fn succeed(&self, line: &str) -> [String; 2] {
+        let (succeeded, [results, said]) = self.run(line);
+        assert!(succeeded, "{line}: {said}");
+        [results, said]
+    }
+
+    /// What a command that must fail says.
+    ///
+    /// # Panics
+    /// It succeeds, or panics.
+    pub fn refused(&self, line: &str) -> String {
+        let (succeeded, [_, said]) = self.run(line);
+        assert!(!succeeded && !said.contains("panicked"), "{line}: {said}");
+        said
+    }
+}
+
 /// Encodes 3,000 rows with a planted preference to `folder/data`: users of one parity like tags of the same.
 ///
 /// # Panics
