@@ -12,7 +12,7 @@ use xsfm_convert::pack::pack_f32;
 use xsfm_convert::vocabulary::{Options, attach, bytes};
 use xsfm_interchange::bucket::{bucket, values};
 use xsfm_interchange::schema::{Encoder, Field, FieldKind, Schema};
-use xsfm_runtime::{Model, Value};
+use xsfm_runtime::{Encoder as FileEncoder, Model, Value};
 
 /// Rows that a bench goes through.
 const ROWS: usize = 1024;
@@ -24,19 +24,23 @@ fn benches(criterion: &mut Criterion) {
     let schema = schema();
     let base = pack_f32(&model(None, FULL, 1)).expect("the model packs");
     let tokens: usize = schema.fields.iter().map(|field| field.vocabulary.len()).sum();
-    let pack = |renumber: bool| {
+    let pack = |renumber: bool, keep_tokens: bool| {
         let begin = Instant::now();
-        let options = Options { renumber, fingerprint_bits: FINGERPRINT_BITS };
+        let options = Options { renumber, keep_tokens, fingerprint_bits: FINGERPRINT_BITS };
         let packed = attach(&base, &schema, options).expect("the vocabulary packs");
         let seconds = begin.elapsed().as_secs_f64();
         let bytes: u64 = bytes(&Model::from_bytes(&packed).expect("a model")).iter().sum();
         let indices = if renumber { "numbered anew" } else { "kept" };
+        let text = if keep_tokens { ", with their text" } else { "" };
         let each = bytes as f64 / tokens as f64;
-        println!("{tokens} tokens, indices {indices}: {bytes} bytes, {each:.3} a token; packed in {seconds:.1} s");
+        println!(
+            "{tokens} tokens, indices {indices}{text}: {bytes} bytes, {each:.3} a token; packed in {seconds:.1} s"
+        );
         packed
     };
-    pack(true);
-    let packed = pack(false);
+    pack(true, false);
+    let named = pack(false, true);
+    let packed = pack(false, false);
     let model = Model::from_bytes(&packed).expect("a model");
     let encoder = model.encoder().expect("a vocabulary").expect("a vocabulary");
     let place = 15;
@@ -47,6 +51,8 @@ fn benches(criterion: &mut Criterion) {
     );
 
     let rows = rows(&schema);
+    let named = Model::from_bytes(&named).expect("a model");
+    let exact = named.encoder().expect("a vocabulary").expect("a vocabulary");
     let maps: Vec<Encoder> = schema.fields.iter().map(Field::encoder).collect();
     let by_maps = |row: &[String], indices: &mut [u32]| {
         for (f, ((text, map), to)) in row.iter().zip(&maps).zip(indices).enumerate() {
@@ -56,7 +62,7 @@ fn benches(criterion: &mut Criterion) {
             };
         }
     };
-    let by_file = |row: &[String], indices: &mut [u32]| {
+    let by_file = |encoder: &FileEncoder<'_>, row: &[String], indices: &mut [u32]| {
         let mut values = [Value::Missing; FEATURES.len()];
         values.iter_mut().zip(row).for_each(|(value, text)| *value = Value::Text(text));
         encoder.encode(&values, indices, &mut []).expect("a row");
@@ -64,16 +70,20 @@ fn benches(criterion: &mut Criterion) {
     for row in &rows {
         let (mut here, mut there) = ([1; FEATURES.len()], [2; FEATURES.len()]);
         by_maps(row, &mut here);
-        by_file(row, &mut there);
-        assert_eq!(here, there, "{row:?}");
+        for encoder in [&encoder, &exact] {
+            by_file(encoder, row, &mut there);
+            assert_eq!(here, there, "{row:?}");
+        }
     }
     let mut group = criterion.benchmark_group("encode");
     group.throughput(Throughput::Elements(1));
     let mut indices = [0; FEATURES.len()];
-    let mut each = rows.iter().cycle();
-    group.bench_function("packed file", |b| {
-        b.iter(|| by_file(black_box(each.next().map_or(&[][..], Vec::as_slice)), black_box(&mut indices)));
-    });
+    for (name, encoder) in [("packed file", &encoder), ("packed file with text", &exact)] {
+        let mut each = rows.iter().cycle();
+        group.bench_function(name, |b| {
+            b.iter(|| by_file(encoder, black_box(each.next().map_or(&[][..], Vec::as_slice)), black_box(&mut indices)));
+        });
+    }
     let mut each = rows.iter().cycle();
     group.bench_function("maps of prepare", |b| {
         b.iter(|| by_maps(black_box(each.next().map_or(&[][..], Vec::as_slice)), black_box(&mut indices)));
@@ -87,14 +97,12 @@ fn schema() -> Schema {
     let fields = FEATURES.iter().enumerate().map(|(f, &features)| {
         let tokens = 1..features;
         let is_number = f < NUMBERS;
-        Field {
-            name: format!("field_{f}"),
-            kind: if is_number { FieldKind::Numeric } else { FieldKind::Categorical },
-            vocabulary: match is_number {
-                true => tokens.map(|n| if n < 4 { (n - 1).to_string() } else { format!("b{}", n - 3) }).collect(),
-                false => tokens.map(|n| word(f, n)).collect(),
-            },
-        }
+        let kind = if is_number { FieldKind::Numeric } else { FieldKind::Categorical };
+        let vocabulary = match is_number {
+            true => tokens.map(|n| if n < 4 { (n - 1).to_string() } else { format!("b{}", n - 3) }).collect(),
+            false => tokens.map(|n| word(f, n)).collect(),
+        };
+        Field::new(&format!("field_{f}"), kind, vocabulary)
     });
     Schema { version: Schema::VERSION, label: "clicked".to_owned(), input: None, fields: fields.collect() }
 }

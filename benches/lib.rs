@@ -36,8 +36,13 @@ pub fn model(hidden: Option<&[usize]>, embedding: EmbeddingConfig, seed: u64) ->
     let mut uniform =
         |count: usize, most: f32| -> Vec<f32> { (0..count).map(|_| rng.random_range(-most..=most)).collect() };
     let num_fields = FEATURES.len();
-    let field =
-        |(f, &features): (usize, &u32)| FieldConfig { name: format!("field_{f}"), features, bag: false, embedding };
+    let field = |(f, &features): (usize, &u32)| FieldConfig {
+        name: format!("field_{f}"),
+        features,
+        bag: false,
+        weighted: false,
+        embedding,
+    };
     let config = ModelConfig {
         version: ModelConfig::VERSION,
         vocabulary: None,

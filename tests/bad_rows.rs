@@ -21,7 +21,7 @@ fn packed() -> Packed {
     };
     let mut float = float_model(&shape);
     for (f, (field, numbers)) in float.config.fields.iter_mut().zip(&mut float.fields).enumerate() {
-        (field.features, field.bag) = (10, f == 2);
+        (field.features, field.bag, field.weighted) = (10, f == 2, false);
         field.embedding = xsfm_interchange::config::EmbeddingConfig::Full;
         numbers.tables = vec![xsfm_convert::model::Table { rows: 10, columns: 4, values: vec![0.25; 40] }];
         numbers.feature_weights = Some(vec![0.5; 10]);

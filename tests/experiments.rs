@@ -89,9 +89,12 @@ impl Table {
         arguments.extend(files.iter().map(String::as_str));
         run(&self.train, &arguments);
         let page = fs::read_to_string(Path::new(&to).join("report.html")).unwrap();
-        for figure in
-            ["AUC against packed bytes", "Field matrix of T", "Validation LogLoss by epoch", "Reliability, first seed"]
-        {
+        for figure in [
+            "AUC against deployed bytes",
+            "Field matrix of T",
+            "Validation LogLoss by epoch",
+            "Reliability, first seed",
+        ] {
             assert!(page.contains(figure), "the page has no figure `{figure}`");
         }
         assert!(!page.contains("http-equiv") && !page.contains("src="), "the page needs other files");
@@ -387,8 +390,9 @@ fn fit_gives_up_rare_tokens_for_bytes() {
     let costs = fs::read(table.folder.path().join("fit/costs.json")).unwrap();
     let costs: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&costs).unwrap();
     let bytes =
-        |min_count: u64| costs[&format!("embed_dim-8_hidden-none_min_count-{min_count}")]["bytes"].as_u64().unwrap();
-    assert!(bytes(40) + 200 < bytes(1) && all["bytes"].as_u64().unwrap().abs_diff(bytes(1)) < 16, "{all}");
+        |min_count: u64| costs[&format!("embed_dim-8_hidden-none_min_count-{min_count}")]["deployed_bytes"].as_u64();
+    let bytes = |min_count: u64| bytes(min_count).unwrap();
+    assert!(bytes(40) + 200 < bytes(1) && all["deployed_bytes"].as_u64().unwrap().abs_diff(bytes(1)) < 16, "{all}");
     let few = fit(&(bytes(1) - 100).to_string());
     assert_eq!(few["settings"], "embed_dim=8 hidden=none min_count=40");
 
@@ -399,6 +403,80 @@ fn fit_gives_up_rare_tokens_for_bytes() {
     assert_eq!(figures["auc"], few["valid_auc"]);
     let log = fs::read_to_string(Path::new(packed).with_file_name("log.txt")).unwrap();
     assert!(log.contains("--teacher-data") && log.contains("--data ") && log.contains("fit/min-count-40"), "{log}");
+}
+
+/// The same rows with hashed tokens compete with their vocabulary, which takes bytes that the hash does not.
+#[test]
+fn fit_lets_encodings_compete_at_equal_bytes() {
+    let Some(table) = Table::new() else { return };
+    let space =
+        "[train]\nepochs = 12\nlearning_rate = 0.01\nbatch_size = 256\n[try]\nembed_dim = [8]\nhidden = ['none']\n";
+    fs::write(table.at("space.toml"), space).unwrap();
+    let hashed = |buckets: u32| {
+        let schema = fs::read_to_string(table.at("rows.toml")).unwrap();
+        let kind = "kind = \"categorical\"";
+        let schema = schema.replace(kind, &format!("{kind}, buckets = {buckets}"));
+        fs::write(table.at("hashed.toml"), schema).unwrap();
+        let (rows, schema, out) = (table.at("rows.csv"), table.at("hashed.toml"), table.at("hashed"));
+        run(&table.train, &["prepare", "csv", "--input", &rows, "--schema", &schema, "--out", &out]);
+    };
+    hashed(30);
+    let (data, teacher) = (table.at("data"), table.at("teacher"));
+    run(&table.train, &["train", "--data", &data, "--out", &teacher, "--epochs", "4", "--batch-size", "256"]);
+    let encoding = format!("hashed={}", table.at("hashed"));
+    let fit = |budget: &str, more: &[&str]| {
+        let words = format!("--budget {budget} --trials 2 --seeds 1 --json");
+        table.fit("fit", "space.toml", &words, &[&["--teacher", &teacher], more].concat())
+    };
+    let best = |output: &Output| {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["best"][0].clone()
+    };
+    // Buckets for half of the tokens mix what decides the labels.
+    let all = best(&fit("100KiB", &["--encoding", &encoding]));
+    assert_eq!(all["settings"], "embed_dim=8 hidden=none encoding=own", "{all}");
+    let few = best(&fit(&(all["deployed_bytes"].as_u64().unwrap() - 100).to_string(), &["--encoding", &encoding]));
+    assert_eq!(few["settings"], "embed_dim=8 hidden=none encoding=hashed", "{few}");
+    let packed = few["packed"].as_str().unwrap();
+    let figures = run(&table.xsfm, &["evaluate", packed, "--rows", &table.at("hashed/valid.arrow"), "--json"]);
+    let figures: serde_json::Value = serde_json::from_str(&figures).unwrap();
+    assert_eq!(figures["auc"], few["valid_auc"]);
+    let log = fs::read_to_string(Path::new(packed).with_file_name("log.txt")).unwrap();
+    assert!(log.contains(&format!("--teacher-data {data}")), "{log}");
+
+    let refused = |output: Output, words: &str| {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(words), "{said}");
+    };
+    refused(fit("100KiB", &[]), "other encodings");
+    refused(fit("100KiB", &["--encoding", "own=x"]), "choose another name");
+    let other = format!("hashed={}", table.at("rows.csv"));
+    refused(fit("100KiB", &["--encoding", &other]), "rows.csv");
+    // In a table too, whose rows stay comparable.
+    fs::write(table.at("1-own.toml"), "title = 'own'\nseeds = [1]\n[train]\nepochs = 1\n").unwrap();
+    fs::write(table.at("2-buckets.toml"), "title = 'buckets'\nencoding = 'hashed'\nseeds = [1]\n[train]\nepochs = 1\n")
+        .unwrap();
+    let (own, hashes, runs) = (table.at("1-own.toml"), table.at("2-buckets.toml"), table.at("runs"));
+    let xsfm = table.xsfm.to_str().unwrap();
+    let means = ["--data", &data, "--out", &runs, "--xsfm", xsfm];
+    let make = |more: &[&str]| {
+        Command::new(&table.train).args(["run", &own, &hashes]).args(means).args(more).output().unwrap()
+    };
+    refused(make(&[]), "no encoding \"hashed\": give --encoding hashed=DIR");
+    let made = make(&["--encoding", &encoding]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let report = table.at("encodings");
+    run(&table.train, &["report", &own, &hashes, "--out", &runs, "--to", &report]);
+    // Other rows are no encoding of these, and other buckets no part of this search.
+    hashed(31);
+    refused(fit("100KiB", &["--encoding", &encoding]), "other encodings");
+    refused(make(&["--encoding", &encoding]), "results of other data");
+    let text = fs::read_to_string(table.at("rows.csv")).unwrap();
+    let (first, rest) = text.split_once('\n').unwrap();
+    let (row, rest) = rest.split_once('\n').unwrap();
+    fs::write(table.at("rows.csv"), format!("{first}\n{rest}{row}\n")).unwrap();
+    hashed(30);
+    refused(fit("100KiB", &["--encoding", &encoding]), "rows are the same, in the same order");
 }
 
 /// A trial that diverges is the worst, in the search and when it is repeated; where all diverge, it is said why.
@@ -471,7 +549,14 @@ fn fit_finds_what_packs_under_a_budget_and_goes_on_where_it_was() {
     for (found, budget) in best.iter().zip([6 << 10, 12 << 10]) {
         let packed = Path::new(found["packed"].as_str().unwrap());
         let bytes = fs::metadata(packed).unwrap().len();
-        assert!(bytes <= budget && found["bytes"].as_u64() == Some(bytes), "{found}");
+        assert!(bytes <= budget && found["deployed_bytes"].as_u64() == Some(bytes), "{found}");
+        let inspected = run(&table.xsfm, &["inspect", packed.to_str().unwrap(), "--json"]);
+        let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
+        let fields = inspected["fields"].as_array().unwrap();
+        let vocabulary: u64 = fields.iter().map(|field| field["vocabulary_bytes"].as_u64().unwrap()).sum();
+        // What describes files of raw rows, and padding, is nobody's field.
+        let more = bytes - found["bytes"].as_u64().unwrap();
+        assert!(vocabulary > 100 && (vocabulary..vocabulary + 1200).contains(&more), "{vocabulary}, {more}");
         assert_eq!(found["seeds"], 2);
         let by_budget = table.at(&format!("fit/{}KiB.xsfm", budget >> 10));
         assert_eq!(fs::read(by_budget).unwrap(), fs::read(packed).unwrap());
@@ -485,7 +570,7 @@ fn fit_finds_what_packs_under_a_budget_and_goes_on_where_it_was() {
     assert!(auc(1) >= auc(0), "more bytes, less AUC: a smaller budget's best fits too");
     let frontier = report["frontier"].as_array().unwrap();
     let sorted = |key: &str| frontier.is_sorted_by(|a, b| a[key].as_f64() < b[key].as_f64());
-    assert!(sorted("bytes") && sorted("valid_auc"), "{frontier:?}");
+    assert!(sorted("deployed_bytes") && sorted("valid_auc"), "{frontier:?}");
     assert!(fs::read_to_string(table.folder.path().join("fit/frontier.svg")).unwrap().contains("<svg"));
 
     // Nothing is trained again, and the answer is the same.
@@ -495,6 +580,34 @@ fn fit_finds_what_packs_under_a_budget_and_goes_on_where_it_was() {
     let again = fit("6KiB,12K", &["--teacher", &teacher]);
     assert_eq!(again.stdout, first.stdout);
     assert_eq!(made.iter().map(changed).collect::<Vec<_>>(), before);
+
+    // What an older program made did not count vocabularies: it is packed again, not trained.
+    for found in best {
+        let folder = Path::new(found["packed"].as_str().unwrap()).parent().unwrap();
+        let mut outcome: serde_json::Value =
+            serde_json::from_slice(&fs::read(folder.join("outcome.json")).unwrap()).unwrap();
+        // Two budgets may have one best.
+        outcome["packed"].as_object_mut().unwrap().remove("deployed_bytes");
+        fs::write(folder.join("outcome.json"), outcome.to_string()).unwrap();
+    }
+    let costs = fs::read_to_string(table.folder.path().join("fit/costs.json")).unwrap();
+    let mut old: BTreeMap<String, serde_json::Value> = serde_json::from_str(&costs).unwrap();
+    old.values_mut().for_each(|cost| drop(cost.as_object_mut().unwrap().remove("deployed_bytes").unwrap()));
+    fs::write(table.folder.path().join("fit/costs.json"), serde_json::to_string(&old).unwrap()).unwrap();
+    let repacked = fit("6KiB,12K", &["--teacher", &teacher]);
+    assert!(words(&repacked).contains("an older program packed it without its vocabulary"), "{}", words(&repacked));
+    assert_eq!(repacked.stdout, first.stdout);
+    assert_eq!(fs::read_to_string(table.folder.path().join("fit/costs.json")).unwrap(), costs);
+    let log = Path::new(best[0]["packed"].as_str().unwrap()).with_file_name("log.txt");
+    assert!(fs::read_to_string(log).unwrap().contains("already finished"));
+
+    // Of a device that is given indices, the same models in fewer bytes.
+    let bare = fit("6KiB", &["--teacher", &teacher, "--without-vocabulary"]);
+    assert!(bare.status.success(), "{}", words(&bare));
+    let bare: serde_json::Value = serde_json::from_slice(&bare.stdout).unwrap();
+    let bytes = fs::metadata(table.at("fit/6KiB.xsfm")).unwrap().len();
+    assert!(bytes <= 6 << 10 && bare["best"][0]["bytes"].as_u64() == Some(bytes), "{bare}");
+    assert!(bare["best"][0]["deployed_bytes"].as_u64().unwrap() > bytes, "{bare}");
 
     let small = fit("100", &["--teacher", &teacher]);
     assert!(
@@ -507,7 +620,7 @@ fn fit_finds_what_packs_under_a_budget_and_goes_on_where_it_was() {
     // Time is measured of what is small enough: here of the smallest model alone.
     let costs = fs::read(table.folder.path().join("fit/costs.json")).unwrap();
     let costs: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&costs).unwrap();
-    let least = costs.values().map(|cost| cost["bytes"].as_u64().unwrap()).min().unwrap().to_string();
+    let least = costs.values().map(|cost| cost["deployed_bytes"].as_u64().unwrap()).min().unwrap().to_string();
     let quick = fit(&least, &["--teacher", &teacher, "--max-us", "1000000"]);
     assert!(quick.status.success(), "{}", words(&quick));
     let quick: serde_json::Value = serde_json::from_slice(&quick.stdout).unwrap();
@@ -515,5 +628,5 @@ fn fit_finds_what_packs_under_a_budget_and_goes_on_where_it_was() {
     let slow = fit(&least, &["--teacher", &teacher, "--max-us", "0.000001"]);
     assert!(!slow.status.success() && words(&slow).contains("scores a row in 0.000001 us here"), "{}", words(&slow));
     let alone = fit("12K", &[]);
-    assert!(!alone.status.success() && words(&alone).contains("other teachers or flags"), "{}", words(&alone));
+    assert!(!alone.status.success() && words(&alone).contains("other teachers"), "{}", words(&alone));
 }

@@ -14,7 +14,8 @@ use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, MlpCon
 use xsfm_interchange::quantization::{
     ACTIVATION_MAX, WEIGHT_MAX, field_accumulator_scale, field_scale, symmetric_scale,
 };
-use xsfm_runtime::{Backend, BatchError, Model, Ranker, Row, Score, ScoreError, Scorer, ScratchBlock};
+use xsfm_runtime::schema::Field;
+use xsfm_runtime::{Backend, BatchError, Model, Ranker, Row, Score, ScoreError, Scorer, ScratchBlock, Weight};
 use zerocopy::IntoBytes;
 
 /// What a random model looks like; every part may be absent.
@@ -41,6 +42,8 @@ pub struct Shape {
 /// A random model of that shape: full tables, QR tables of all operations, bags.
 pub fn float_model(shape: &Shape) -> FloatModel {
     let mut rng = StdRng::seed_from_u64(shape.seed);
+    // Apart, so that a shape whose weights are taken away is the one that was measured without.
+    let mut weights = StdRng::seed_from_u64(!shape.seed);
     let dim = shape.embed_dim;
     let fields: Vec<FieldConfig> = (0..shape.num_fields)
         .map(|f| {
@@ -51,10 +54,13 @@ pub fn float_model(shape: &Shape) -> FloatModel {
                 _ => Operation::Mult,
             };
             let quotient_remainder = EmbeddingConfig::QuotientRemainder { collisions, operation };
+            let features = rng.random_range(1..40);
+            let bag = rng.random_bool(0.25);
             FieldConfig {
                 name: format!("field {f}"),
-                features: rng.random_range(1..40),
-                bag: rng.random_bool(0.25),
+                features,
+                bag,
+                weighted: bag && weights.random_bool(0.5),
                 embedding: if rng.random_bool(0.5) { EmbeddingConfig::Full } else { quotient_remainder },
             }
         })
@@ -140,6 +146,31 @@ pub fn with_factors(mut model: FloatModel, rank: usize, seed: u64) -> FloatModel
     model
 }
 
+/// What rows have in a field.
+#[derive(Clone, Copy, Debug)]
+pub struct Cell {
+    /// Indices are below.
+    pub features: u32,
+    /// Whether there are several.
+    pub bag: bool,
+    /// Whether they have weights.
+    pub weighted: bool,
+}
+
+impl Cell {
+    /// Those of a model that is not packed yet.
+    pub fn of_config(config: &ModelConfig) -> Vec<Cell> {
+        let cell = |f: &FieldConfig| Cell { features: f.features, bag: f.bag, weighted: f.weighted };
+        config.fields.iter().map(cell).collect()
+    }
+}
+
+/// Mostly between -2 and 2, and the largest.
+fn weight(rng: &mut StdRng) -> Weight {
+    let steps = if rng.random_bool(0.1) { i16::MAX } else { 8192 };
+    Weight::of_steps(rng.random_range(-steps..=steps)).unwrap_or(Weight::ONE)
+}
+
 /// Rows in CSR form: indices, and `num_fields + 1` offsets per row, the last of one being the first of the next.
 #[derive(Clone, Debug)]
 pub struct Rows {
@@ -154,28 +185,31 @@ pub struct Rows {
 const CONTEXT_RUN: usize = 11;
 
 impl Rows {
-    /// `count` random rows for a model with these fields (features, whether a bag), bags of 1 to 8 indices. Some fields
-    /// are the context's, which change with every eleventh row only.
-    pub fn random(fields: &[(u32, bool)], count: usize, seed: u64) -> Self {
+    /// `count` random rows for a model with these fields, bags of 1 to 8 indices. Some fields are the context's, which
+    /// change with every eleventh row only.
+    pub fn random(fields: &[Cell], count: usize, seed: u64) -> Self {
         Self::with_bags_up_to(fields, count, 8, seed)
     }
 
     /// The same with bags of 1 to `most` indices; of `most` in the first row.
-    pub fn with_bags_up_to(fields: &[(u32, bool)], count: usize, most: usize, seed: u64) -> Self {
+    pub fn with_bags_up_to(fields: &[Cell], count: usize, most: usize, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut context_fields: Vec<usize> = (0..fields.len()).rev().filter(|_| rng.random_bool(0.5)).collect();
         // One field at least is the candidates'.
         context_fields.truncate(fields.len() - 1);
         let mut rows = Rows { indices: Vec::new(), offsets: vec![0], num_fields: fields.len(), context_fields };
         for row in 0..count {
-            for (f, &(features, bag)) in fields.iter().enumerate() {
+            for (f, &Cell { features, bag, weighted }) in fields.iter().enumerate() {
                 if row % CONTEXT_RUN != 0 && rows.context_fields.contains(&f) {
                     let first = rows.offsets.len() - 1 - rows.num_fields;
                     let before = rows.offsets[first] as usize..rows.offsets[first + 1] as usize;
                     rows.indices.extend_from_within(before);
                 } else {
                     let several = if bag { rng.random_range(1..=most) } else { 1 };
-                    rows.indices.extend((0..several).map(|_| rng.random_range(0..features)));
+                    for _ in 0..several {
+                        rows.indices.push(rng.random_range(0..features));
+                        rows.indices.extend(weighted.then(|| weight(&mut rng).word()));
+                    }
                 }
                 rows.offsets.push(rows.indices.len() as u32);
             }
@@ -199,12 +233,22 @@ impl Rows {
 
     /// Random rows for a model that is not packed yet.
     pub fn for_config(config: &ModelConfig, count: usize, seed: u64) -> Self {
-        Self::random(&config.fields.iter().map(|f| (f.features, f.bag)).collect::<Vec<_>>(), count, seed)
+        Self::random(&Cell::of_config(config), count, seed)
     }
 
     /// Random rows for a packed model.
     pub fn for_model(model: &Model<'_>, count: usize, seed: u64) -> Self {
-        Self::random(&model.fields().map(|f| (f.features, f.bag)).collect::<Vec<_>>(), count, seed)
+        let cell = |f: Field<'_>| Cell { features: f.features, bag: f.bag, weighted: f.weighted };
+        Self::random(&model.fields().map(cell).collect::<Vec<_>>(), count, seed)
+    }
+
+    /// The same rows with weights that are not negative.
+    pub fn with_magnitudes(&self) -> Self {
+        let magnitude = |&word: &u32| match Weight::of_word(word) {
+            Some(weight) => Weight::of_steps(weight.steps().abs()).unwrap_or(weight).word(),
+            None => word,
+        };
+        Rows { indices: self.indices.iter().map(magnitude).collect(), ..self.clone() }
     }
 
     /// The rows.

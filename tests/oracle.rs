@@ -54,7 +54,8 @@ proptest! {
         let rows = Rows::for_config(&float.config, ROWS, shape.seed);
         let magnitudes = magnitudes(&float);
         let expected: Vec<f64> = rows.iter().map(|row| float_forward(&float, row).unwrap().logit).collect();
-        let sizes: Vec<f64> = rows.iter().map(|row| float_forward(&magnitudes, row).unwrap().logit).collect();
+        let sizes = rows.with_magnitudes();
+        let sizes: Vec<f64> = sizes.iter().map(|row| float_forward(&magnitudes, row).unwrap().logit).collect();
         let packed = for_target(pack_f32(&float).unwrap(), target);
         let model = Model::from_bytes(&packed).unwrap();
         for (way, scores) in every_way(&model, &rows).unwrap() {

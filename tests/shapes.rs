@@ -77,6 +77,8 @@ const FOUR_BITS: [usize; 5] = [20, 21, 22, 23, 27];
 fn write(folder: &Path, number: usize, shape: &Shape) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(folder)?;
     let mut float = float_model(shape);
+    // `Int8Model`, which is measured too, has no weights of indices.
+    float.config.fields.iter_mut().for_each(|field| field.weighted = false);
     if FOUR_BITS.contains(&number) {
         float.table_bits = TableBits::Four;
     }

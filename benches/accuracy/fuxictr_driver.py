@@ -146,17 +146,27 @@ class Batches:
             yield {name: values[chosen] for name, values in self.columns.items()}
 
 
-def main():
-    args = rows.arguments(MODELS)
+def trained(args, data):
+    """What the library's training keeps: the epoch with the best validation AUC."""
     torch.set_num_threads(args.threads)
-    data = rows.read(args.data)
     seed_everything(args.seed)
     with tempfile.TemporaryDirectory() as folder:
         (rows.Path(folder) / "rows").mkdir()
         model = Model(feature_map(data, folder), MODELS[args.model], args.l2, folder)
-        batches = {part: Batches(data, part, part == "train") for part in rows.PARTS}
-        model.fit(batches["train"], epochs=args.epochs, validation_data=batches["valid"])
-        rows.write(args.out, {part: rows.logits_of(model.predict(batches[part])) for part in ["valid", "test"]})
+        train, valid = Batches(data, "train", True), Batches(data, "valid", False)
+        model.fit(train, epochs=args.epochs, validation_data=valid)
+    return model
+
+
+def logits(model, data, part):
+    return rows.logits_of(model.predict(Batches(data, part, False)))
+
+
+def main():
+    args = rows.arguments(MODELS)
+    data = rows.read(args.data)
+    model = trained(args, data)
+    rows.write(args.out, {part: logits(model, data, part) for part in ["valid", "test"]})
 
 
 if __name__ == "__main__":

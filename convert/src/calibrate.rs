@@ -10,7 +10,7 @@ use std::{fmt, slice};
 use xsfm_interchange::config::{ModelConfig, Scales};
 use xsfm_interchange::quantization::{ACTIVATION_MAX, LOGIT_STEP, WEIGHT_MAX, limit, quantize, symmetric_scale};
 use xsfm_interchange::rows::{Bounds, RowBlock, variety};
-use xsfm_runtime::{Model, Row, ScoreError, Scorer, ScratchBlock};
+use xsfm_runtime::{Model, Row, ScoreError, Scorer, ScratchBlock, Weight};
 
 use crate::error::Error;
 use crate::model::{FloatModel, QuantizedModel};
@@ -210,7 +210,8 @@ fn random_rows(config: &ModelConfig, count: u32) -> RowBlock {
         for (f, field) in (0..).zip(&config.fields) {
             // Multiplicative hashing (Knuth): the upper bits of i and f scatter.
             let hash = (i * 131 + f + 1_u32).wrapping_mul(2_654_435_761) >> 7;
-            block.push_field(&[hash % field.features.max(1)]);
+            let words = [hash % field.features.max(1), Weight::ONE.word()];
+            block.push_field(&words[..if field.weighted { 2 } else { 1 }]);
         }
     }
     block

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
-use xsfm_interchange::checkpoint::file;
+use xsfm_interchange::checkpoint::{BATCH_NORM_EPSILON, file};
 use xsfm_interchange::config::{EmbeddingConfig, Interaction, ModelConfig, Operation, Scales};
 use xsfm_interchange::fingerprint::Vocabulary;
-use xsfm_interchange::schema::{FieldKind, Schema};
+use xsfm_interchange::schema::Schema;
 use xsfm_runtime::format::limit;
 
 use crate::error::Error;
@@ -125,6 +125,7 @@ fn load_layers(config: &ModelConfig, tensors: &Tensors<'_>) -> Result<Vec<FloatL
                 beta: vector("norm.bias")?,
                 mean: vector("norm.running_mean")?,
                 var: vector("norm.running_var")?,
+                epsilon: BATCH_NORM_EPSILON,
             })
         } else {
             None
@@ -138,7 +139,7 @@ fn load_layers(config: &ModelConfig, tensors: &Tensors<'_>) -> Result<Vec<FloatL
 }
 
 /// Folds `linear`, or names the variance that is negative.
-pub(crate) fn fold(linear: &Linear, tensors: &Tensors<'_>, variance: &str) -> Result<FloatLayer, Error> {
+fn fold(linear: &Linear, tensors: &Tensors<'_>, variance: &str) -> Result<FloatLayer, Error> {
     linear.fold().map_err(|channel| {
         Error::config(tensors.path(), format!("tensor `{variance}` is negative at [{channel}]; a variance cannot be"))
     })
@@ -146,8 +147,12 @@ pub(crate) fn fold(linear: &Linear, tensors: &Tensors<'_>, variance: &str) -> Re
 
 /// Reads a JSON file.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    let text = std::fs::read(path).map_err(Error::io(path))?;
-    serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
+    parse_json(path, &std::fs::read(path).map_err(Error::io(path))?)
+}
+
+/// What `text` holds, whose name in errors is `path`.
+pub(crate) fn parse_json<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(text).map_err(|source| Error::Json { path: path.to_owned(), source })
 }
 
 fn check_schema(config: &ModelConfig, schema: &Schema, path: &Path) -> Result<(), Error> {
@@ -160,7 +165,12 @@ fn check_schema(config: &ModelConfig, schema: &Schema, path: &Path) -> Result<()
             let message = format!("field {f} is `{}`, but `{}` in {}", in_schema.name, in_config.name, file::CONFIG);
             return Err(Error::config(path, message));
         }
-        if (in_schema.kind == FieldKind::Bag) != in_config.bag {
+        if in_schema.is_weighted() != in_config.weighted {
+            let has = |has| if has { "has weights" } else { "has none" };
+            let (name, found, expected) = (&in_schema.name, has(!in_config.weighted), has(in_config.weighted));
+            return Err(Error::config(path, format!("field `{name}` {found}, but {expected} in {}", file::CONFIG)));
+        }
+        if in_schema.has_several() != in_config.bag {
             let kind = |bag| if bag { "a bag" } else { "not a bag" };
             let (name, found, expected) = (&in_schema.name, kind(!in_config.bag), kind(in_config.bag));
             return Err(Error::config(path, format!("field `{name}` is {found}, but {expected} in {}", file::CONFIG)));
@@ -181,19 +191,30 @@ fn check_schema(config: &ModelConfig, schema: &Schema, path: &Path) -> Result<()
 }
 
 /// Whether the numbers of a configuration make a model that a packed file can hold.
-pub(crate) fn check_config(config: &ModelConfig, path: &Path) -> Result<(), Error> {
-    let fail = |message: String| Err(Error::config(path, message));
+fn check_config(config: &ModelConfig, path: &Path) -> Result<(), Error> {
+    check_sizes(config).map_err(|message| Error::config(path, message))
+}
+
+/// Whether `value` is one of 1 to `most`; the message says what is not.
+pub(crate) fn in_range(what: &str, value: usize, most: usize) -> Result<(), String> {
+    if (1..=most).contains(&value) { Ok(()) } else { Err(format!("{what} is {value}, possible are 1 to {most}")) }
+}
+
+/// The same; the message says what is wrong.
+pub(crate) fn check_sizes(config: &ModelConfig) -> Result<(), String> {
+    let fail = |message: String| Err(message);
     if config.version != ModelConfig::VERSION {
         return fail(format!("version {} found, this program reads {}", config.version, ModelConfig::VERSION));
     }
-    let in_range = |what: &str, value: usize, most: usize| {
-        if (1..=most).contains(&value) { Ok(()) } else { fail(format!("{what} is {value}, possible are 1 to {most}")) }
-    };
     in_range("number of fields", config.fields.len(), limit::FIELDS)?;
     in_range("embed_dim", config.embed_dim, limit::EMBED_DIM)?;
     for field in &config.fields {
         let name = &field.name;
-        in_range(&format!("field `{name}`: features"), field.features as usize, u32::MAX as usize)?;
+        let most = if field.weighted { limit::WEIGHTED_FEATURES } else { u32::MAX };
+        in_range(&format!("field `{name}`: features"), field.features as usize, most as usize)?;
+        if field.weighted && !field.bag {
+            return fail(format!("field `{name}` has weights, but is not a bag"));
+        }
         if let EmbeddingConfig::Hashed { rows } = field.embedding {
             in_range(&format!("field `{name}`: rows"), rows as usize, u32::MAX as usize)?;
             let sharing = field.features.div_ceil(rows) as usize;
@@ -228,7 +249,7 @@ pub(crate) fn check_config(config: &ModelConfig, path: &Path) -> Result<(), Erro
         return fail("the model has no part: no first-order term, no interaction, no MLP".to_owned());
     }
     match &config.quantization {
-        Some(scales) => check_scales(config, scales).or_else(fail),
+        Some(scales) => check_scales(config, scales),
         None => Ok(()),
     }
 }

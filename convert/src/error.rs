@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use xsfm_interchange::quantization::parts::QuantizationError;
 use xsfm_interchange::rows::RowsError;
 use xsfm_interchange::schema::SchemaError;
+#[cfg(feature = "raw")]
 use xsfm_readers::error::DataError;
 use xsfm_runtime::{LoadError, ScoreError};
 
@@ -31,8 +32,18 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// Raw rows that cannot be read.
+    #[cfg(feature = "raw")]
     #[error(transparent)]
     Raw(#[from] DataError),
+    /// An ONNX file that is damaged, or computes what no packed file holds.
+    #[cfg(feature = "onnx")]
+    #[error("{}: {message}", path.display())]
+    Onnx {
+        /// The file.
+        path: PathBuf,
+        /// The node, the weights or the field, and what is wrong with it.
+        message: String,
+    },
     /// Not a safetensors file, or a damaged one.
     #[error("{}: not a valid safetensors file ({bytes} bytes): {source}", path.display())]
     Safetensors {
@@ -160,6 +171,11 @@ impl Error {
 
     pub(crate) fn row(row: usize) -> impl Fn(ScoreError) -> Error {
         move |source| Error::Row { row, source }
+    }
+
+    #[cfg(feature = "onnx")]
+    pub(crate) fn onnx(path: &Path, message: impl Into<String>) -> Error {
+        Error::Onnx { path: path.to_owned(), message: message.into() }
     }
 
     pub(crate) fn config(path: &Path, message: impl Into<String>) -> Error {

@@ -1,31 +1,40 @@
 //! What does not depend on the input is computed once, here: BatchNorm goes into its Linear layer, the field matrix
 //! becomes pairs.
 
-use xsfm_interchange::checkpoint::BATCH_NORM_EPSILON;
-
 use crate::model::{FloatLayer, PairList, Pairs};
 
-/// A Linear layer as trained: `y = W x + b`.
-pub(crate) struct Linear {
-    pub(crate) inputs: usize,
-    pub(crate) outputs: usize,
-    /// `[outputs, inputs]`.
-    pub(crate) weight: Vec<f32>,
-    /// `[outputs]`.
-    pub(crate) bias: Vec<f32>,
-    pub(crate) norm: Option<BatchNorm>,
+/// A Linear layer as trained: `y = W x + b`, then its BatchNorm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Linear {
+    /// Numbers that it reads.
+    pub inputs: usize,
+    /// Numbers that it gives.
+    pub outputs: usize,
+    /// W `[outputs, inputs]`.
+    pub weight: Vec<f32>,
+    /// b `[outputs]`; zeros where there is none.
+    pub bias: Vec<f32>,
+    /// `[outputs]`, before the ReLU.
+    pub norm: Option<BatchNorm>,
 }
 
-/// BatchNorm in evaluation mode, all `[outputs]`.
-pub(crate) struct BatchNorm {
-    pub(crate) gamma: Vec<f32>,
-    pub(crate) beta: Vec<f32>,
-    pub(crate) mean: Vec<f32>,
-    pub(crate) var: Vec<f32>,
+/// BatchNorm in evaluation mode, `(x - mean) / sqrt(var + epsilon) * gamma + beta`: a number of each for each `x`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchNorm {
+    /// What is multiplied by; PyTorch's `weight`.
+    pub gamma: Vec<f32>,
+    /// What is added; PyTorch's `bias`.
+    pub beta: Vec<f32>,
+    /// The running mean.
+    pub mean: Vec<f32>,
+    /// The running variance.
+    pub var: Vec<f32>,
+    /// What keeps the root from 0: 1e-5 by default in PyTorch.
+    pub epsilon: f64,
 }
 
 impl Linear {
-    /// `W' = W g`, `b' = (b - mean) g + beta`, `g = gamma / sqrt(var + 1e-5)` per output channel.
+    /// `W' = W g`, `b' = (b - mean) g + beta`, `g = gamma / sqrt(var + epsilon)` per output channel.
     ///
     /// Returns the channel of a negative variance as error.
     pub(crate) fn fold(&self) -> Result<FloatLayer, usize> {
@@ -34,11 +43,7 @@ impl Linear {
         let mut biases: Vec<f64> = self.bias.iter().map(|&b| f64::from(b)).collect();
         if let Some(norm) = &self.norm {
             for (o, (channel, bias)) in weights.chunks_exact_mut(self.inputs).zip(&mut biases).enumerate() {
-                let var = f64::from(norm.var[o]);
-                if var < 0.0 {
-                    return Err(o);
-                }
-                let g = f64::from(norm.gamma[o]) / (var + BATCH_NORM_EPSILON).sqrt();
+                let g = norm.factor(o).ok_or(o)?;
                 channel.iter_mut().for_each(|w| *w *= g);
                 *bias = (*bias - f64::from(norm.mean[o])) * g + f64::from(norm.beta[o]);
             }
@@ -47,16 +52,44 @@ impl Linear {
     }
 }
 
+impl BatchNorm {
+    /// `gamma / sqrt(var + epsilon)` of number `i`; `None` where the variance is negative.
+    fn factor(&self, i: usize) -> Option<f64> {
+        let var = f64::from(self.var[i]);
+        (var >= 0.0).then(|| f64::from(self.gamma[i]) / (var + self.epsilon).sqrt())
+    }
+
+    /// A BatchNorm of what `layer` reads: `W' = W g`, `b' = b + W (beta - mean g)`, per input.
+    ///
+    /// Returns the input of a negative variance as error.
+    pub(crate) fn fold_into(&self, layer: &mut FloatLayer) -> Result<(), usize> {
+        // g, c [inputs]; W [outputs, inputs]
+        let g: Vec<f64> = (0..layer.inputs).map(|i| self.factor(i).ok_or(i)).collect::<Result<_, _>>()?;
+        let c = |i: usize| f64::from(self.beta[i]) - f64::from(self.mean[i]) * g[i];
+        let c: Vec<f64> = (0..layer.inputs).map(c).collect();
+        for (channel, bias) in layer.weights.chunks_exact_mut(layer.inputs).zip(&mut layer.biases) {
+            *bias += channel.iter().zip(&c).map(|(w, c)| w * c).sum::<f64>();
+            channel.iter_mut().zip(&g).for_each(|(w, g)| *w *= g);
+        }
+        Ok(())
+    }
+}
+
 /// `r_ij = (W_ij + W_ji) / 2` for i < j; `None` where no pair has a weight.
+///
+/// In f32, as in training: quantisation continues from the same bits.
+pub(crate) fn pairs_of_matrix(num_fields: usize, matrix: &[f32]) -> Option<Pairs<f32>> {
+    // W [num_fields, num_fields] -> r, the upper triangle row by row
+    let at = |i: usize, j: usize| matrix[i * num_fields + j];
+    let upper = PairList::Dense.pairs(num_fields).into_iter();
+    pairs_of_weights(num_fields, upper.map(|(i, j)| (at(i, j) + at(j, i)) * 0.5).collect())
+}
+
+/// r, the upper triangle row by row; `None` where no pair has a weight.
 ///
 /// Pairs whose weight is exactly 0 were pruned. Where at least half of them were, the list names the others: it costs
 /// as many bytes as the weights.
-pub(crate) fn pairs_of_matrix(num_fields: usize, matrix: &[f32]) -> Option<Pairs<f32>> {
-    // W [num_fields, num_fields] -> r, the upper triangle row by row
-    let upper = PairList::Dense.pairs(num_fields);
-    // In f32, as in training: quantisation continues from the same bits.
-    let at = |i: usize, j: usize| matrix[i * num_fields + j];
-    let weights: Vec<f32> = upper.iter().map(|&(i, j)| (at(i, j) + at(j, i)) * 0.5).collect();
+pub(crate) fn pairs_of_weights(num_fields: usize, weights: Vec<f32>) -> Option<Pairs<f32>> {
     let kept = weights.iter().filter(|&&r| r != 0.0).count();
     if kept == 0 {
         return None;
@@ -64,6 +97,7 @@ pub(crate) fn pairs_of_matrix(num_fields: usize, matrix: &[f32]) -> Option<Pairs
     if kept * 2 > weights.len() {
         return Some(Pairs { list: PairList::Dense, weights });
     }
+    let upper = PairList::Dense.pairs(num_fields);
     let kept = upper.iter().zip(&weights).filter(|&(_, &r)| r != 0.0);
     let (list, weights) = kept.map(|(&(i, j), &r)| ((i as u8, j as u8), r)).unzip();
     Some(Pairs { list: PairList::Pruned(list), weights })
@@ -91,6 +125,7 @@ mod tests {
                 beta: vec![0.5, 0.0],
                 mean: vec![1.0, -2.0],
                 var: vec![4.0, 0.0],
+                epsilon: 1e-5,
             }),
         };
         let folded = linear.fold().expect("variances are not negative");
@@ -101,6 +136,29 @@ mod tests {
             let expected = (linear_output - mean) / (var + 1e-5_f64).sqrt() * gamma + beta;
             let found: f64 = folded.channel(o).iter().zip(&x).map(|(w, x)| w * x).sum::<f64>() + folded.biases[o];
             assert!((found - expected).abs() < 1e-9 * expected.abs().max(1.0), "channel {o}: {found} and {expected}");
+        }
+    }
+
+    #[test]
+    fn folded_layer_equals_batch_norm_then_linear() {
+        let linear =
+            Linear { inputs: 2, outputs: 2, weight: vec![1.0, -2.0, 0.5, 3.0], bias: vec![0.25, -1.0], norm: None };
+        let norm = BatchNorm {
+            gamma: vec![2.0, -1.0],
+            beta: vec![0.5, 0.25],
+            mean: vec![1.0, -2.0],
+            var: vec![4.0, 0.5],
+            epsilon: 1e-3,
+        };
+        let mut folded = linear.fold().expect("no variance");
+        norm.fold_into(&mut folded).expect("variances are not negative");
+        let x = [3.0, 5.0];
+        let normed = [(3.0 - 1.0) / 4.001_f64.sqrt() * 2.0 + 0.5, -(5.0 + 2.0) / (0.501_f64).sqrt() + 0.25];
+        for o in 0..2 {
+            let expected = (0..2).map(|i| f64::from(linear.weight[o * 2 + i]) * normed[i]).sum::<f64>();
+            let expected = expected + f64::from(linear.bias[o]);
+            let found: f64 = folded.channel(o).iter().zip(&x).map(|(w, x)| w * x).sum::<f64>() + folded.biases[o];
+            assert!((found - expected).abs() < 1e-9, "channel {o}: {found} and {expected}");
         }
     }
 

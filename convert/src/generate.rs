@@ -1,11 +1,15 @@
 //! A packed model as source code: the bytes at an aligned address, and what a program must know when it is compiled.
 
+mod files;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use xsfm_runtime::{Backend, Model, Ranker, ScratchBlock};
 
 use crate::error::Error;
+
+pub use self::files::write_files;
 
 /// The language of the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +193,8 @@ struct Facts {
     batch_scratch_blocks: usize,
     embed_dim: usize,
     fields: Vec<Field>,
+    /// Where the file has what raw values mean: room for the indices of any row, and for its offsets.
+    encoder: Option<[usize; 2]>,
     /// Fields of a context, and blocks of a ranker's memory.
     ranker: Option<(Vec<usize>, usize)>,
 }
@@ -199,6 +205,18 @@ struct Field {
     identifier: String,
     features: u32,
     bag: bool,
+    weighted: bool,
+}
+
+impl Field {
+    /// What a row has of it, where that is not one index.
+    fn remark(&self) -> &'static str {
+        match (self.weighted, self.bag) {
+            (true, _) => ", a bag with weights",
+            (false, true) => ", a bag",
+            (false, false) => "",
+        }
+    }
 }
 
 impl Facts {
@@ -209,6 +227,8 @@ impl Facts {
             [] => None,
             fields => Some((fields.to_vec(), Ranker::blocks(model, fields).map_err(Error::row(0))?)),
         };
+        let encoder = model.encoder().map_err(|error| Error::Input(error.to_string()))?;
+        let encoder = encoder.map(|encoder| [encoder.max_indices(), encoder.max_offsets()]);
         let mut taken = BTreeSet::new();
         let fields = model.fields().enumerate().map(|(number, field)| {
             let mut identifier = identifier(field.name);
@@ -219,7 +239,8 @@ impl Facts {
             while !taken.insert(identifier.clone()) {
                 let _ = write!(identifier, "_{number}");
             }
-            Field { name: field.name.to_owned(), identifier, features: field.features, bag: field.bag }
+            let (features, bag, weighted) = (field.features, field.bag, field.weighted);
+            Field { name: field.name.to_owned(), identifier, features, bag, weighted }
         });
         Ok(Facts {
             bytes: packed.len(),
@@ -227,12 +248,13 @@ impl Facts {
             batch_scratch_blocks: model.batch_scratch_blocks(),
             embed_dim: model.embed_dim(),
             fields: fields.collect(),
+            encoder,
             ranker,
         })
     }
 
     fn rust(&self, name: &str) -> String {
-        let Facts { bytes, scratch_blocks, batch_scratch_blocks, embed_dim, fields, ranker } = self;
+        let Facts { bytes, scratch_blocks, batch_scratch_blocks, embed_dim, fields, encoder, ranker } = self;
         let num_fields = fields.len();
         let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
         let mut text = format!(
@@ -255,13 +277,16 @@ pub static MODEL: xsfm_runtime::Aligned<[u8; BYTES]> = xsfm_runtime::Aligned(*in
 pub const FIELD_NAMES: [&str; NUM_FIELDS] = {names:?};
 /// How many features each field has: indices are below.
 pub const FEATURES: [u32; NUM_FIELDS] = {features:?};
+/// Whether each index of a field has the word of its weight behind it.
+pub const WEIGHTED: [bool; NUM_FIELDS] = {weighted:?};
 /// Where each field is in a row.
 pub mod field {{
 ",
             features = fields.iter().map(|field| field.features).collect::<Vec<_>>(),
+            weighted = fields.iter().map(|field| field.weighted).collect::<Vec<_>>(),
         );
-        for (number, Field { name, identifier, features, bag }) in fields.iter().enumerate() {
-            let bag = if *bag { ", a bag" } else { "" };
+        for (number, field) in fields.iter().enumerate() {
+            let (Field { name, identifier, features, .. }, bag) = (field, field.remark());
             let constant = identifier.to_uppercase();
             let _ = writeln!(
                 text,
@@ -269,6 +294,16 @@ pub mod field {{
             );
         }
         text.push_str("}\n");
+        if let Some([indices, offsets]) = encoder {
+            let _ = write!(
+                text,
+                "/// Room for the indices of any row of raw values, and for their weights.
+pub const MAX_INDICES: usize = {indices};
+/// Room for its offsets: none where no field is a bag.
+pub const MAX_OFFSETS: usize = {offsets};
+"
+            );
+        }
         if let Some((context, blocks)) = ranker {
             let _ = write!(
                 text,
@@ -284,7 +319,7 @@ pub const RANKER_BLOCKS: usize = {blocks};
     }
 
     fn header(&self, name: &str) -> String {
-        let Facts { bytes, scratch_blocks, batch_scratch_blocks, embed_dim, fields, ranker } = self;
+        let Facts { bytes, scratch_blocks, batch_scratch_blocks, embed_dim, fields, encoder, ranker } = self;
         let (upper, num_fields) = (name.to_uppercase(), fields.len());
         let mut text = format!(
             "/* The model {name}; written by `xsfm generate`. */
@@ -308,9 +343,21 @@ pub const RANKER_BLOCKS: usize = {blocks};
 /* Where each field is in a row. */
 "
         );
-        for (number, Field { identifier, features, bag, .. }) in fields.iter().enumerate() {
-            let (constant, bag) = (identifier.to_uppercase(), if *bag { ", a bag" } else { "" });
+        for (number, field) in fields.iter().enumerate() {
+            let Field { identifier, features, .. } = field;
+            let (constant, bag) = (identifier.to_uppercase(), field.remark());
             let _ = writeln!(text, "#define {upper}_FIELD_{constant} {number}u /* {features} features{bag} */");
+        }
+        if let Some([indices, offsets]) = encoder {
+            let _ = write!(
+                text,
+                "
+/* Room for the indices of any row of raw values, with their weights, and for its offsets: none where no field is a
+   bag. */
+#define {upper}_MAX_INDICES {indices}u
+#define {upper}_MAX_OFFSETS {offsets}u
+"
+            );
         }
         if let Some((context, blocks)) = ranker {
             let numbers: Vec<String> = context.iter().map(|field| format!("{field}u")).collect();
@@ -340,6 +387,8 @@ extern const uint8_t {name}_bytes[{upper}_BYTES];
 extern const char *const {name}_field_names[{upper}_NUM_FIELDS];
 /* How many features each field has: indices are below. */
 extern const uint32_t {name}_features[{upper}_NUM_FIELDS];
+/* Whether each index of a field has its xsfm_weight behind it. */
+extern const bool {name}_weighted[{upper}_NUM_FIELDS];
 
 #ifdef __cplusplus
 }}
@@ -360,9 +409,12 @@ extern const uint32_t {name}_features[{upper}_NUM_FIELDS];
         }
         let features: Vec<String> = self.fields.iter().map(|field| format!("{}u", field.features)).collect();
         let features = features.join(", ");
+        let weighted: Vec<String> = self.fields.iter().map(|field| field.weighted.to_string()).collect();
+        let weighted = weighted.join(", ");
         let _ = write!(
             text,
             "}};\nconst uint32_t {name}_features[{upper}_NUM_FIELDS] = {{{features}}};\n\n\
+             const bool {name}_weighted[{upper}_NUM_FIELDS] = {{{weighted}}};\n\
              const XSFM_ALIGNED({alignment}) uint8_t {name}_bytes[{upper}_BYTES] = {{"
         );
         for (i, byte) in packed.iter().enumerate() {
@@ -398,7 +450,34 @@ fn string(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use xsfm_runtime::Encoder;
+
     use super::*;
+
+    #[test]
+    fn what_raw_values_need_is_stated_where_the_file_has_it() {
+        fn code(packed: &[u8], language: Language) -> (String, Option<Encoder<'_>>) {
+            let model = Model::from_bytes(packed).expect("a model");
+            let sources = generate(packed, &model, "m", language, &[]).expect("sources");
+            (String::from_utf8(sources[0].bytes.clone()).expect("text"), model.encoder().expect("whole"))
+        }
+        let with = xsfm_runtime::Aligned(*include_bytes!("../../tests/fixtures/raw-values/model.xsfm"));
+        let without = xsfm_runtime::Aligned(*include_bytes!("../../tests/fixtures/movielens-student/model.xsfm"));
+        for (language, names) in [
+            (Language::Rust, ["pub const MAX_INDICES: usize = ", "pub const MAX_OFFSETS: usize = ", ";"]),
+            (Language::C, ["#define M_MAX_INDICES ", "#define M_MAX_OFFSETS ", "u"]),
+        ] {
+            let (text, encoder) = code(&with.0, language);
+            let encoder = encoder.expect("a vocabulary");
+            assert!(encoder.max_offsets() == encoder.num_fields() + 1 && encoder.max_indices() > encoder.num_fields());
+            for (name, number) in names.iter().zip([encoder.max_indices(), encoder.max_offsets()]) {
+                let line = format!("{name}{number}{}", names[2]);
+                assert!(text.lines().any(|found| found == line), "{line:?}");
+            }
+            let (text, encoder) = code(&without.0, language);
+            assert!(encoder.is_none() && !text.contains("MAX_INDICES"));
+        }
+    }
 
     #[test]
     fn names_become_identifiers() {

@@ -16,14 +16,25 @@ use crate::mapped::Mapped;
 use crate::model::FloatModel;
 use crate::{checkpoint, import};
 
+/// What rows in memory are called in errors.
+pub const MEMORY: &str = "rows";
+
 /// Blocks of rows, each checked against the model.
 pub type Blocks = Box<dyn Iterator<Item = Result<RowBlock, RowsError>>>;
 
-/// Reads a folder of either layout: `config.json` of a model trained elsewhere has an `architecture` or a `library`.
+/// Reads a folder of either layout: `config.json` of a model trained elsewhere has an `architecture` or a `library`; or
+/// an ONNX file, whose fields take the names that `fields` gives.
 ///
 /// # Errors
-/// As [`checkpoint::load`] and [`import::load`].
-pub fn float_model(folder: &Path) -> Result<FloatModel, Error> {
+/// As [`checkpoint::load`], [`import::load`] and, with the feature `onnx`, `import::onnx::load`.
+pub fn float_model(folder: &Path, fields: Option<&[String]>) -> Result<FloatModel, Error> {
+    #[cfg(feature = "onnx")]
+    if folder.is_file() {
+        return import::onnx::load(folder, fields);
+    }
+    if fields.is_some() {
+        return Err(Error::Input(format!("{}: names of fields are for an ONNX file", folder.display())));
+    }
     let config: serde_json::Value = checkpoint::read_json(&folder.join(file::CONFIG))?;
     let elsewhere = ["architecture", "library"].iter().any(|key| config.get(key).is_some());
     if elsewhere { import::load(folder) } else { checkpoint::load(folder) }
@@ -88,7 +99,12 @@ fn is_arrow(path: &Path) -> bool {
 
 /// What a packed model asks of its rows.
 pub fn bounds(model: &Model<'_>) -> Bounds {
-    let columns = model.fields().map(|field| Column { name: field.name.to_owned(), bag: field.bag });
+    let column = |field: xsfm_runtime::schema::Field<'_>| Column {
+        name: field.name.to_owned(),
+        bag: field.bag,
+        weighted: field.weighted,
+    };
+    let columns = model.fields().map(column);
     Bounds {
         columns: columns.collect(),
         features: model.fields().map(|field| field.features).collect(),
@@ -149,5 +165,19 @@ pub fn first_rows(path: &Path, bounds: Bounds, max: usize) -> Result<RowBlock, E
     if first.is_empty() {
         return Err(Error::Input(format!("{}: no rows", path.display())));
     }
+    Ok(first)
+}
+
+/// The first rows of a block in memory, at most `max`.
+///
+/// # Errors
+/// An index that its field does not have; and where there is no row.
+pub fn first_rows_of(block: &RowBlock, bounds: &Bounds, max: usize) -> Result<RowBlock, Error> {
+    if block.is_empty() {
+        return Err(Error::Input(format!("{MEMORY}: no rows")));
+    }
+    bounds.check_indices(Path::new(MEMORY), 0, block)?;
+    let mut first = RowBlock::new(block.num_fields, !block.offsets.is_empty());
+    (0..block.len().min(max)).for_each(|i| first.push_row_of(block, i));
     Ok(first)
 }

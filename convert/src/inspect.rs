@@ -60,6 +60,9 @@ pub struct Field {
     pub features: u32,
     /// Whether a row may have several indices in this field.
     pub bag: bool,
+    /// Whether each index has a weight.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub weighted: bool,
     /// How its vectors are stored.
     pub embedding: String,
     /// Numbers in its tables.
@@ -107,7 +110,10 @@ pub fn inspect(model: &Model<'_>) -> Result<Report, LoadError> {
         name: field.name.to_owned(),
         features: field.features,
         bag: field.bag,
-        embedding: describe(field.composition) + if field.four_bits { ", 4 bits" } else { "" },
+        weighted: field.weighted,
+        embedding: describe(field.composition)
+            + if field.four_bits { ", 4 bits" } else { "" }
+            + if field.weighted { ", weights" } else { "" },
         parameters: field.parameters,
         vocabulary_bytes: vocabulary_bytes.next().unwrap_or(0),
         scale: is_int8.then_some(field.scale),

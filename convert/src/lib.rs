@@ -8,6 +8,7 @@
 //! | [`low_rank`] | [`FloatModel`](model::FloatModel) | the same with factors in place of pairs |
 //! | [`quantize`] | [`FloatModel`](model::FloatModel), scales | [`QuantizedModel`](model::QuantizedModel) |
 //! | [`pack`] | either model | the bytes of an `.xsfm` file |
+//! | [`packing`] | [`FloatModel`](model::FloatModel), a schema | all of these in order: a file, and what it cost |
 //! | [`target`] | a packed file | the same file, its layers laid out for a CPU |
 //! | [`vocabulary`] | a packed file, a schema | the same file with what raw values mean |
 //! | [`raw`] | a packed file, raw rows | rows of indices |
@@ -36,8 +37,10 @@ pub mod low_rank;
 pub mod mapped;
 pub mod model;
 pub mod pack;
+pub mod packing;
 pub mod platt;
 pub mod quantize;
+#[cfg(feature = "raw")]
 pub mod raw;
 pub mod reference;
 pub mod rounding;

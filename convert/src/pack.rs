@@ -56,7 +56,8 @@ impl fmt::Debug for Packed {
 }
 
 impl Packed {
-    pub(crate) fn new(bytes: &[u8]) -> Self {
+    /// A copy of bytes that lie anywhere, which nobody has checked.
+    pub fn new(bytes: &[u8]) -> Self {
         let mut blocks = vec![ScratchBlock::ZERO; bytes.len().div_ceil(ScratchBlock::LEN)];
         blocks.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
         Packed { blocks, len: bytes.len() }
@@ -76,6 +77,12 @@ impl Deref for Packed {
 
     fn deref(&self) -> &[u8] {
         &self.blocks.as_bytes()[..self.len]
+    }
+}
+
+impl AsRef<[u8]> for Packed {
+    fn as_ref(&self) -> &[u8] {
+        self
     }
 }
 
@@ -212,13 +219,13 @@ impl FileWriter {
                 bag: field.bag.into(),
                 bits: if table_bits == TableBits::Four { 4 } else { 0 },
                 reserved: 0,
-                features: field.features.into(),
+                features: if field.weighted { 0 } else { field.features }.into(),
                 collisions: collisions.into(),
                 table_offset: narrow("numbers in all tables", table_offset)?.into(),
                 feature_offset: narrow("features of all fields", features)?.into(),
                 multiplier: multiplier.into(),
                 scale: scale.into(),
-                reserved_2: 0.into(),
+                weighted_features: if field.weighted { field.features } else { 0 }.into(),
             });
             features += field.features as usize;
             for table in tables.iter() {

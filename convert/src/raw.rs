@@ -1,38 +1,78 @@
-//! Raw rows by what a packed file says of them: CSV, TSV, Parquet, and the files of public data sets become rows of
-//! indices, as `xsfm-train prepare` would have made them.
+//! Raw rows by what a packed file says of them: CSV, TSV, Parquet, JSON lines, and the files of public data sets become
+//! rows of indices, as `xsfm-train prepare` would have made them.
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io, iter};
 
 use tempfile::TempDir;
-use xsfm_interchange::input::Input;
+use xsfm_interchange::input::{Clock, ColumnName, Input};
 use xsfm_interchange::rows::{Beside, Column, RowBlock, RowsWriter};
-use xsfm_interchange::schema::{Field, FieldKind, Schema};
+use xsfm_interchange::schema::{Field, FieldKind, Schema, Weights};
 use xsfm_readers::by_schema;
 use xsfm_readers::error::DataError;
-use xsfm_readers::pass::{All, Reading, Rows, pass};
-use xsfm_readers::raw::RawRow;
+use xsfm_readers::pass::{All, Reading, Rows, pass, pick};
+use xsfm_readers::raw::{RawField, RawRow};
 use xsfm_readers::source::Source;
 use xsfm_runtime::format::SectionKind;
-use xsfm_runtime::{Encoder, Model};
+use xsfm_runtime::{Encoder, Model, Weight, weight};
 
 use crate::error::Error;
 use crate::input;
+use crate::score::{Own, Ranked, Text};
 
 /// Rows that were encoded, in a file that goes with this.
-#[derive(Debug)]
 pub struct Encoded {
     path: PathBuf,
+    source: Box<dyn Source>,
     _folder: TempDir,
     /// Fields with values that the vocabulary does not have, as far as fingerprints tell, and how many each has.
     pub unseen: Vec<(String, u64)>,
+    /// Columns of the first row that the training data did not have.
+    pub unknown: Vec<String>,
 }
 
 impl Encoded {
     /// The Arrow file of indices.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Says what the fields that are not in the context are in each row, as it was read.
+    ///
+    /// # Errors
+    /// The rows have been changed meanwhile.
+    pub fn describe(&self, model: &Model<'_>, context: &[String], ranked: &mut [Ranked]) -> Result<(), Error> {
+        let own = Own::of(model, context);
+        let mut numbers: Vec<u64> = ranked.iter().map(|entry| entry.row as u64 - 1).collect();
+        numbers.sort_unstable();
+        let texts = self.texts(&numbers)?;
+        for entry in ranked {
+            if let Ok(place) = numbers.binary_search(&(entry.row as u64 - 1)) {
+                entry.candidate = own.candidate(|f| texts[place][f].clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// What rows, by their numbers from 0 in ascending order, have in each field: `[rows][fields]`.
+    fn texts(&self, rows: &[u64]) -> Result<Vec<Vec<Text>>, Error> {
+        let rows = pick(&*self.source, rows)?;
+        let of_field = |row: &RawRow, (f, field): (usize, &RawField)| {
+            let mut tokens: Vec<String> = row.field(f).map(str::to_owned).collect();
+            match field.kind {
+                FieldKind::Bag => Text::Bag(tokens),
+                _ => Text::One(tokens.pop().unwrap_or_default()),
+            }
+        };
+        let of_row = |row| self.source.fields().iter().enumerate().map(|field| of_field(row, field)).collect();
+        Ok(rows.iter().map(of_row).collect())
+    }
+}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Encoded({})", self.path.display())
     }
 }
 
@@ -49,7 +89,14 @@ pub fn encode(path: &Path, model: &Model<'_>, rows: &Path, labels: bool) -> Resu
     let encoder = encoder.ok_or_else(|| {
         without("packed without its vocabulary, so it takes --indices alone; pack it anew, with its schema.json")
     })?;
-    let schema = schema(path, model, &encoder, labels)?;
+    let mut schema = schema(path, model, &encoder)?;
+    let described = schema.input.clone();
+    // What rows count is asked for with their labels alone.
+    if let Some(Input::Table(table)) = &mut schema.input
+        && !labels
+    {
+        table.weight = None;
+    }
     let folder = TempDir::new().map_err(Error::io(&std::env::temp_dir()))?;
     let spooled = folder.path().join("standard input");
     let rows = if rows == Path::new("-") {
@@ -80,23 +127,65 @@ pub fn encode(path: &Path, model: &Model<'_>, rows: &Path, labels: bool) -> Resu
     )?;
     writer.commit()?;
     let names = schema.fields.into_iter().map(|field| field.name);
-    Ok(Encoded { path: out, _folder: folder, unseen: names.zip(unseen).filter(|(_, count)| *count > 0).collect() })
+    let unseen = names.zip(unseen).filter(|(_, count)| *count > 0).collect();
+    let unknown = described.map(|input| by_schema::unknown_columns(&input, &*source)).unwrap_or_default();
+    Ok(Encoded { path: out, source, _folder: folder, unseen, unknown })
 }
 
-/// The schema without its tokens: fields, and how rows are read. What rows count is asked for with their labels alone.
-fn schema(path: &Path, model: &Model<'_>, encoder: &Encoder<'_>, labels: bool) -> Result<Schema, Error> {
+/// The columns of raw rows in memory, whose names are those that JSON lines have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// Of each field, in the model's order; several fields may have one column.
+    pub fields: Vec<FieldColumn>,
+    /// Of the label, the time and the weight, at which scoring does not look.
+    pub others: Vec<String>,
+}
+
+/// Where the values of a field stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldColumn {
+    /// The name of the column.
+    pub name: String,
+    /// What the field has of the times in that column, where these are times.
+    pub clock: Option<Clock>,
+}
+
+/// The columns of raw rows, by what the model's file says; fields alone where it was packed without that. `path` is its
+/// name in errors.
+///
+/// # Errors
+/// What the file says is not what this program knows.
+pub fn columns(path: &Path, model: &Model<'_>, encoder: &Encoder<'_>) -> Result<Columns, Error> {
+    if model.section(SectionKind::RawInput).is_none() {
+        let fields = model.fields().map(|field| FieldColumn { name: field.name.to_owned(), clock: None });
+        return Ok(Columns { fields: fields.collect(), others: Vec::new() });
+    }
+    let schema = schema(path, model, encoder)?;
+    let Some(input) = &schema.input else { return Ok(Columns { fields: Vec::new(), others: Vec::new() }) };
+    let keys = by_schema::keys(input, &schema);
+    let name = |column: ColumnName| match column {
+        ColumnName::Name(name) => Some(name),
+        ColumnName::Position(_) => None,
+    };
+    let mut others = vec![keys.label.column];
+    if let Input::Table(table) = input {
+        others.extend(table.time.iter().chain(&table.weight).cloned());
+    }
+    let fields = keys
+        .fields
+        .into_iter()
+        .map(|field| FieldColumn { name: field.column.and_then(name).unwrap_or(field.name), clock: field.time });
+    Ok(Columns { fields: fields.collect(), others: others.into_iter().filter_map(name).collect() })
+}
+
+/// The schema without its tokens: fields, and how rows are read.
+fn schema(path: &Path, model: &Model<'_>, encoder: &Encoder<'_>) -> Result<Schema, Error> {
     let input = model.section(SectionKind::RawInput).ok_or_else(|| {
         let what = "it does not say how raw rows are read; prepare the data again, with this program";
         Error::Input(format!("{}: {what}", path.display()))
     })?;
-    let mut input: Input =
-        serde_json::from_slice(input).map_err(|source| Error::Json { path: path.to_owned(), source })?;
-    if let Input::Table(table) = &mut input
-        && !labels
-    {
-        table.weight = None;
-    }
-    let kind = |f: usize, bag: bool| match (bag, encoder.is_number(f)) {
+    let input: Input = serde_json::from_slice(input).map_err(|source| Error::Json { path: path.to_owned(), source })?;
+    let kind = |f: usize| match (encoder.is_bag(f), encoder.is_number(f)) {
         (true, _) => FieldKind::Bag,
         (false, true) => FieldKind::Numeric,
         (false, false) => FieldKind::Categorical,
@@ -107,7 +196,15 @@ fn schema(path: &Path, model: &Model<'_>, encoder: &Encoder<'_>, labels: bool) -
         label: String::new(),
         input: Some(input),
         fields: fields
-            .map(|(f, Column { name, bag })| Field { name, kind: kind(f, bag), vocabulary: Vec::new() })
+            .map(|(f, Column { name, weighted, .. })| Field {
+                weights: match (weighted && encoder.is_bag(f), encoder.takes_weights(f)) {
+                    // Numbers have weights by a rule of their column, which the input says.
+                    (false, _) => None,
+                    (true, false) => Some(Weights::Mean),
+                    (true, true) => Some(Weights::Given),
+                },
+                ..Field::new(&name, kind(f), Vec::new())
+            })
             .collect(),
     })
 }
@@ -150,15 +247,16 @@ impl FileEncoder<'_> {
         indices: &mut Vec<u32>,
     ) -> Result<(), Error> {
         for (f, unseen) in unseen.iter_mut().enumerate() {
-            indices.clear();
-            for token in row.field(f) {
-                let index = self.encoder.index_of(f, token);
-                indices.push(index.map_err(|error| Error::Input(format!("row {}: {error}", row.number + 1)))?);
-            }
-            *unseen += indices.iter().filter(|&&index| index == 0).count() as u64;
-            // A bag without tokens.
-            if indices.is_empty() {
-                indices.push(0);
+            let tokens = row.field(f).count();
+            // With weights; two of them where there is no token.
+            indices.resize(2 * tokens.max(2), 0);
+            let weights = row.token_weights(f).iter().copied().chain(iter::repeat(Weight::ONE));
+            let found = self.encoder.encode_cut(f, row.field(f).zip(weights), indices);
+            indices.truncate(found.map_err(|error| Error::Input(format!("row {}: {error}", row.number + 1)))?);
+            // A bag without tokens has seen none.
+            if self.encoder.has_unseen(f) && tokens > 0 {
+                let indices = weight::entries(indices, self.encoder.is_weighted(f));
+                *unseen += indices.filter(|&(index, _)| index == 0).count() as u64;
             }
             block.push_field(indices);
         }

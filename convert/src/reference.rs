@@ -4,6 +4,7 @@
 use ndarray::{Array1, Array2, ArrayView1};
 use xsfm_interchange::config::{FieldConfig, ModelConfig, Operation};
 use xsfm_runtime::format::{Term, limit};
+use xsfm_runtime::weight::{self, Weight};
 use xsfm_runtime::{Row, ScoreError};
 
 use crate::model::{FloatField, FloatModel, PairList, QuantizedLayer, QuantizedLayers, QuantizedModel, Table};
@@ -30,10 +31,11 @@ pub fn float_forward(model: &FloatModel, row: Row<'_>) -> Result<FloatTrace, Sco
     // v [num_fields, embed_dim]
     let mut v = Array2::zeros((num_fields, dim));
     for (f, (field, config)) in model.fields.iter().zip(&model.config.fields).enumerate() {
-        for &index in row.field(f).unwrap_or_default() {
-            v.row_mut(f).iter_mut().zip(feature_vector(field, config, index, dim)).for_each(|(sum, v)| *sum += v);
+        for (index, weight) in weight::entries(row.field(f).unwrap_or_default(), config.weighted) {
+            let w = f64::from(weight.to_f32());
+            v.row_mut(f).iter_mut().zip(feature_vector(field, config, index, dim)).for_each(|(sum, v)| *sum += w * v);
             if let Some(weights) = &field.feature_weights {
-                logit += f64::from(weights[index as usize]);
+                logit += w * f64::from(weights[index as usize]);
             }
         }
     }
@@ -109,24 +111,23 @@ pub fn integer_forward(model: &QuantizedModel, row: Row<'_>) -> Result<IntegerTr
     let mut feature_acc = 0_i128;
     for (f, (field, config)) in model.fields.iter().zip(&model.config.fields).enumerate() {
         let at = |table: &Table<i8>, r: usize, c: usize| i64::from(table.row(r)[c]);
-        let indices = row.field(f).unwrap_or_default();
+        let entries = weight::entries(row.field(f).unwrap_or_default(), config.weighted);
         for d in 0..dim {
-            let acc: i64 = indices
-                .iter()
-                .map(|&index| match places(config, index, d, dim) {
-                    Places::One(table, r, c) => 128 * at(&field.tables[table], r, c),
-                    Places::Product(q, r) => at(&field.tables[0], q, d) * at(&field.tables[1], r, d),
-                    Places::Sum(q, r) => 128 * (at(&field.tables[0], q, d) + at(&field.tables[1], r, d)),
-                })
-                .sum();
+            let number = |index| match places(config, index, d, dim) {
+                Places::One(table, r, c) => 128 * at(&field.tables[table], r, c),
+                Places::Product(q, r) => at(&field.tables[0], q, d) * at(&field.tables[1], r, d),
+                Places::Sum(q, r) => 128 * (at(&field.tables[0], q, d) + at(&field.tables[1], r, d)),
+            };
+            let acc: i64 = entries.clone().map(|(index, weight)| weighted(number(index).into(), weight) as i64).sum();
             vectors.push(match field.multiplier {
                 Some(m) => requantize(acc, m).clamp(-127, 127),
                 None => acc / 128,
             });
         }
         if let (Some(weights), Some(part)) = (&field.feature_weights, &model.feature_weight) {
-            let sum: i128 = indices.iter().map(|&i| i128::from(weights[i as usize])).sum();
-            feature_acc += i128::from(part.coefficients[f]) * sum;
+            let scalar = |index: u32| i128::from(part.coefficients[f]) * i128::from(weights[index as usize]);
+            let scalars = entries.map(|(index, weight)| (scalar(index), weight));
+            feature_acc += scalars_of_field(scalars, config.weighted);
         }
     }
     let mut logit = i128::from(model.bias);
@@ -208,6 +209,22 @@ fn nearest_steps(output: f32) -> i128 {
     (steps + if steps >= 0.0 { 0.5 } else { -0.5 }) as i128
 }
 
+/// `(t * w + 2^11) >> 12`.
+pub(crate) fn weighted(number: i128, weight: Weight) -> i128 {
+    (number * i128::from(weight.steps()) + 2048) >> 12
+}
+
+/// What the scalars of a field's indices add, each times the field's coefficient.
+pub(crate) fn scalars_of_field(scalars: impl Iterator<Item = (i128, Weight)>, is_weighted: bool) -> i128 {
+    match is_weighted {
+        false => scalars.map(|(scalar, _)| scalar).sum(),
+        true => {
+            let sum: i128 = scalars.map(|(scalar, weight)| scalar * i128::from(weight.steps())).sum();
+            ((sum + 2048) >> 12).clamp(-(1 << 32), 1 << 32)
+        }
+    }
+}
+
 /// `(acc * m + 2^31) >> 32`.
 fn requantize(acc: i64, multiplier: i32) -> i64 {
     ((i128::from(acc) * i128::from(multiplier) + (1 << 31)) >> 32) as i64
@@ -251,14 +268,27 @@ pub fn check(config: &ModelConfig, row: Row<'_>) -> Result<(), ScoreError> {
         return Err(ScoreError::FieldCount { expected, found });
     }
     for (field, config) in config.fields.iter().enumerate() {
-        let indices = row.field(field).ok_or(ScoreError::Offsets { field })?;
-        let most = if config.bag { limit::BAG } else { 1 };
-        if !(1..=most).contains(&indices.len()) {
-            return Err(ScoreError::IndexCount { field, most, found: indices.len() });
-        }
+        let words = row.field(field).ok_or(ScoreError::Offsets { field })?;
         let features = config.features;
-        if let Some(&index) = indices.iter().find(|&&index| index >= features) {
-            return Err(ScoreError::IndexOutOfRange { field, index, features });
+        let (most, is_weighted) = (if config.bag { limit::BAG } else { 1 }, config.weighted);
+        let is_weight = |&word: &u32| word >= features && Weight::of_word(word).is_some();
+        if !is_weighted && words.iter().any(is_weight) {
+            return Err(ScoreError::UnexpectedWeight { field });
+        }
+        let found = if is_weighted { words.len().div_ceil(2) } else { words.len() };
+        if !(1..=most).contains(&found) {
+            return Err(ScoreError::IndexCount { field, most, found });
+        }
+        let problem = |pair: Option<(u32, Weight)>| match pair {
+            None => Some(ScoreError::MissingWeight { field }),
+            Some((index, _)) => (index >= features).then_some(ScoreError::IndexOutOfRange { field, index, features }),
+        };
+        let found = match is_weighted {
+            true => weight::pairs(words).find_map(problem),
+            false => words.iter().find_map(|&index| problem(Some((index, Weight::ONE)))),
+        };
+        if let Some(error) = found {
+            return Err(error);
         }
     }
     Ok(())

@@ -1,14 +1,15 @@
 //! Rows through the runtime: scores, and the best of them.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
+use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use xsfm_interchange::metrics::Observed;
 use xsfm_interchange::rows::RowBlock;
-use xsfm_runtime::{BatchError, Model, Ranker, Score, Scorer, ScratchBlock};
+use xsfm_runtime::{BatchError, Encoder, Model, Ranker, Row, Score, Scorer, ScratchBlock, weight};
 
 use crate::error::Error;
 use crate::input::{self, Blocks};
@@ -109,9 +110,48 @@ pub struct Ranked {
     pub logit: f32,
     /// Probability of a click.
     pub probability: f32,
+    /// The candidate's own fields in words, where they are known.
+    #[serde(skip_serializing_if = "Candidate::is_empty")]
+    pub candidate: Candidate,
 }
 
-/// The `top` rows of `path` by logit; equal logits stay in the order of the file. `names`: one per row.
+/// A field's value in a row as it was read: cut, and of a bag the tokens that are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Text {
+    /// A token, or a number.
+    One(String),
+    /// The tokens of a bag.
+    Bag(Vec<String>),
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Text::One(token) => f.write_str(token),
+            Text::Bag(tokens) => f.write_str(&tokens.join("|")),
+        }
+    }
+}
+
+/// Values of fields in words, by the fields' names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Candidate(pub Vec<(String, Text)>);
+
+impl Candidate {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Candidate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, text)| (name, text)))
+    }
+}
+
+/// The `top` rows of `path` by logit; equal logits stay in the order of the file. `names`: one per row. Where the file
+/// keeps tokens, the fields that are not in the context have those of their indices.
 ///
 /// `context`: names of fields that are the same in all rows; what they add to the scores is then computed once, with
 /// the same scores in int8 and dynamic mode.
@@ -125,16 +165,25 @@ pub fn rank(
     context: &[String],
     top: usize,
 ) -> Result<Vec<Ranked>, Error> {
+    let own = Own::of(model, context);
+    // What raw values mean may be damaged where scores are not.
+    let tokens = model.encoder().ok().flatten().filter(Encoder::has_tokens);
     // The least of the best is on top of the heap: memory grows with `top` alone.
     let mut best: BinaryHeap<Reverse<(LogitOrder, Reverse<usize>)>> = BinaryHeap::new();
+    let mut candidates: HashMap<usize, Candidate> = HashMap::new();
     let mut rows = 0;
-    let mut keep = |_: &RowBlock, scores: &[Score]| {
-        for score in scores {
+    let mut keep = |block: &RowBlock, scores: &[Score]| {
+        for (i, score) in scores.iter().enumerate() {
             best.push(Reverse((LogitOrder(score.logit), Reverse(rows))));
-            rows += 1;
-            if best.len() > top {
-                best.pop();
+            let worst = if best.len() > top { best.pop() } else { None };
+            let dropped = worst.map(|Reverse((_, Reverse(row)))| row);
+            if let Some(tokens) = tokens
+                && dropped != Some(rows)
+            {
+                candidates.insert(rows, own.candidate(|f| text_of(&tokens, f, block.row(i))));
+                dropped.iter().for_each(|row| drop(candidates.remove(row)));
             }
+            rows += 1;
         }
         Ok::<(), Error>(())
     };
@@ -153,8 +202,32 @@ pub fn rank(
         name: names.map(|names| names[row].clone()),
         logit,
         probability: Score { logit }.probability(),
+        candidate: candidates.remove(&row).unwrap_or_default(),
     });
     Ok(ranked.collect())
+}
+
+/// The fields that are not in a context.
+pub(crate) struct Own<'m>(Vec<(usize, &'m str)>);
+
+impl<'m> Own<'m> {
+    pub(crate) fn of(model: &Model<'m>, context: &[String]) -> Self {
+        let fields = model.fields().map(|field| field.name).enumerate();
+        Own(fields.filter(|(_, name)| !context.iter().any(|other| other == name)).collect())
+    }
+
+    pub(crate) fn candidate(&self, text: impl Fn(usize) -> Text) -> Candidate {
+        Candidate(self.0.iter().map(|&(f, name)| (name.to_owned(), text(f))).collect())
+    }
+}
+
+/// The tokens of a row's indices in a field; of an index without one its number.
+fn text_of(tokens: &Encoder<'_>, field: usize, row: Row<'_>) -> Text {
+    let token = |index: u32| tokens.token(field, index).map_or_else(|| format!("#{index}"), str::to_owned);
+    match row.field(field).unwrap_or_default() {
+        &[one] if !tokens.is_bag(field) => Text::One(token(one)),
+        words => Text::Bag(weight::entries(words, tokens.is_weighted(field)).map(|(index, _)| token(index)).collect()),
+    }
 }
 
 /// The numbers of fields by their names.

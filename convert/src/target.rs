@@ -2,11 +2,14 @@
 //!
 //! Every target's file is read everywhere; what differs is who takes the time and the memory to lay layers out.
 
+use std::str::FromStr;
+
 use xsfm_runtime::format::layout::{Bias, Weight};
 use xsfm_runtime::format::{Arithmetic, LayerRecord, Layout, Manifest, SectionKind};
 use xsfm_runtime::{Backend, LoadOptions, Model};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::error::Error;
 use crate::pack::{FileWriter, PackError, Packed, narrow};
 
 /// The CPU that a file is packed for.
@@ -25,6 +28,26 @@ pub enum Target {
     CortexMDsp,
     /// Cortex-M55: layers of int8 mode lie in strips for VMLADAVA.
     CortexMMve,
+}
+
+impl FromStr for Target {
+    type Err = Error;
+
+    /// A CPU by the name that `xsfm pack --target` has for it.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Ok(match name {
+            "neutral" => Target::Neutral,
+            "x86-64" => Target::X86_64,
+            "aarch64" => Target::Aarch64,
+            "cortex-m" | "cortex-m0plus" | "cortex-m3" | "riscv32" => Target::CortexM,
+            "cortex-m4f" | "cortex-m4" | "cortex-m7" | "cortex-m33" => Target::CortexMDsp,
+            "cortex-m55" | "cortex-m85" => Target::CortexMMve,
+            other => {
+                let known = "neutral, x86-64, aarch64, cortex-m, cortex-m4f, cortex-m55";
+                return Err(Error::Input(format!("target {other:?} is unknown; known are {known}")));
+            }
+        })
+    }
 }
 
 impl Target {

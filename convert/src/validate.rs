@@ -7,6 +7,7 @@ use serde::Serialize;
 use xsfm_interchange::metrics::auc::AucDifference;
 use xsfm_interchange::metrics::{Metrics, Observed};
 use xsfm_interchange::rows::Bounds;
+use xsfm_interchange::schema::Schema;
 use xsfm_runtime::Model;
 
 use crate::error::Error;
@@ -14,6 +15,7 @@ use crate::input;
 use crate::model::FloatModel;
 use crate::reference::float_forward;
 use crate::score::score_rows;
+use crate::vocabulary::Original;
 
 /// What packing cost.
 #[derive(Clone, Debug, Serialize)]
@@ -38,21 +40,26 @@ pub struct Report {
     pub auc_difference: Option<AucDifference>,
 }
 
-/// Compares `packed` with `original`, computed in f64, on the rows of a file. `progress` hears the number of rows done.
+/// Compares `packed` with `original`, computed in f64, on the rows of a file, whose indices are those of `packed`; the
+/// original's are those of `schema`, where it is known. `progress` hears the number of rows done.
 ///
 /// # Errors
 /// The two models have other fields, or the rows cannot be read or do not fit them.
 pub fn validate(
     packed: &Model<'_>,
     original: &FloatModel,
+    schema: Option<&Schema>,
     rows: &Path,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report, Error> {
-    check_fields(packed, original)?;
+    let anew = schema.map(|schema| Original::of(packed, schema)).transpose()?.flatten();
+    check_fields(packed, original, anew.is_some())?;
     let (mut labels, mut weights, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     score_rows(packed, rows, |block, scores| {
+        let original_rows = anew.as_ref().map(|anew| anew.rows(block));
+        let original_rows = original_rows.as_ref().unwrap_or(block);
         for (i, score) in scores.iter().enumerate() {
-            before.push(float_forward(original, block.row(i)).map_err(Error::row(before.len()))?.logit);
+            before.push(float_forward(original, original_rows.row(i)).map_err(Error::row(before.len()))?.logit);
             after.push(f64::from(score.logit));
             if i % 256 == 0 {
                 progress(before.len() as u64);
@@ -93,7 +100,8 @@ pub fn validate(
     })
 }
 
-fn check_fields(packed: &Model<'_>, original: &FloatModel) -> Result<(), Error> {
+/// `is_anew`: whether indices are known to be others.
+fn check_fields(packed: &Model<'_>, original: &FloatModel, is_anew: bool) -> Result<(), Error> {
     let (found, expected) = (input::bounds(packed), Bounds::from(&original.config));
     if found.columns.len() != expected.columns.len() {
         let (found, expected) = (found.columns.len(), expected.columns.len());
@@ -111,6 +119,7 @@ fn check_fields(packed: &Model<'_>, original: &FloatModel) -> Result<(), Error> 
     }
     if let (Some(found), Some(wanted)) = (&found.vocabulary, &expected.vocabulary)
         && found != wanted
+        && !is_anew
     {
         let column = found.first_difference(wanted).and_then(|f| expected.columns.get(f));
         let field = column.map_or("the vocabulary".to_owned(), |column| format!("field {:?}", column.name));

@@ -1,23 +1,26 @@
-//! What raw values mean, in the packed file: rules, tokens and thresholds of a schema, without the tokens' text
-//! (`docs/format.md`, "Raw values").
+//! What raw values mean, in the packed file: rules, tokens and thresholds of a schema, by default without the tokens'
+//! text (`docs/format.md`, "Raw values").
 
 mod hash;
+mod original;
+mod texts;
 
-use xsfm_interchange::bucket::interval;
+use xsfm_interchange::encoding::Encoding;
 use xsfm_interchange::fingerprint::Vocabulary;
-use xsfm_interchange::input::{Input, Keep, TableField};
+use xsfm_interchange::input::{Input, Keep, RECSYS_MAX_BAG, TableField};
 use xsfm_interchange::rows::MAX_BAG;
-use xsfm_interchange::schema::{Field, FieldKind, Schema};
-use xsfm_readers::recsys;
+use xsfm_interchange::schema::{Field, FieldKind, Schema, Weights};
 use xsfm_runtime::format::vocabulary::{
-    EncoderRecord, MAX_FINGERPRINT_BITS, MAX_SEPARATOR, SLOTS_SLACK, Step, TokenHash, kind, order,
+    EncoderRecord, MAX_FINGERPRINT_BITS, MAX_SEPARATOR, SLOTS_SLACK, Step, TokenHash, kind, order, weights,
 };
 use xsfm_runtime::format::{Arithmetic, FieldRecord, Manifest, SectionKind, composition};
-use xsfm_runtime::{Backend, LoadOptions, Model};
+use xsfm_runtime::{Backend, Encoder, LoadOptions, Model, Weight};
 use zerocopy::{FromBytes, FromZeros};
 
 use crate::pack::{FileWriter, PackError, Packed, narrow};
 use crate::target::Source;
+
+pub use self::original::Original;
 
 /// Bits by which unseen tokens are told, where nobody says: one of 1,024 is taken for another.
 pub const FINGERPRINT_BITS: u8 = 10;
@@ -91,11 +94,13 @@ pub struct Options {
     /// Whether rows of full tables are numbered anew, as their tokens' slots are, which saves the bits of indices. The
     /// file then takes raw values, and no rows of indices that were made with the schema.
     pub renumber: bool,
+    /// Whether the tokens' text is kept too, so that indices have names, and no unseen token is taken for another.
+    pub keep_tokens: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { fingerprint_bits: FINGERPRINT_BITS, renumber: false }
+        Options { fingerprint_bits: FINGERPRINT_BITS, renumber: false, keep_tokens: false }
     }
 }
 
@@ -106,7 +111,7 @@ type Orders = Vec<Option<Vec<u32>>>;
 ///
 /// # Errors
 /// [`VocabularyError`].
-pub fn attach(packed: &Packed, schema: &Schema, options: Options) -> Result<Packed, VocabularyError> {
+pub fn attach(packed: &[u8], schema: &Schema, options: Options) -> Result<Packed, VocabularyError> {
     if options.fingerprint_bits > MAX_FINGERPRINT_BITS {
         return Err(VocabularyError::FingerprintBits { found: options.fingerprint_bits });
     }
@@ -134,6 +139,9 @@ pub fn attach(packed: &Packed, schema: &Schema, options: Options) -> Result<Pack
         let json = serde_json::to_vec(input).map_err(|error| VocabularyError::Schema { what: error.to_string() })?;
         file.optional(SectionKind::RawInput, &json);
     }
+    if options.keep_tokens {
+        file.optional(SectionKind::Tokens, &texts::section(schema)?);
+    }
     let vocabulary = Vocabulary::of(schema).to_bytes();
     let packed = file.write(Manifest { sections: Default::default(), vocabulary: &vocabulary, ..manifest.clone() })?;
     verify(&packed, schema)?;
@@ -151,13 +159,20 @@ pub fn bytes(model: &Model<'_>) -> Vec<u64> {
     let moved = |(record, field): (&EncoderRecord, xsfm_runtime::schema::Field<'_>)| {
         of(record) + 4 * u64::from(record.moved(field.features))
     };
-    records.iter().zip(model.fields()).map(moved).collect()
+    let texts = texts::bytes(model.section(SectionKind::Tokens).unwrap_or_default(), records.len());
+    records.iter().zip(model.fields()).map(moved).zip(texts).map(|(rules, text)| rules + text).collect()
 }
 
-const SECTIONS: [SectionKind; 5] =
-    [SectionKind::Encoders, SectionKind::Pilots, SectionKind::Slots, SectionKind::Steps, SectionKind::RawInput];
+const SECTIONS: [SectionKind; 6] = [
+    SectionKind::Encoders,
+    SectionKind::Pilots,
+    SectionKind::Slots,
+    SectionKind::Steps,
+    SectionKind::RawInput,
+    SectionKind::Tokens,
+];
 
-fn load(packed: &Packed) -> Result<Model<'_>, PackError> {
+fn load(packed: &[u8]) -> Result<Model<'_>, PackError> {
     Model::from_bytes_with(packed, LoadOptions::on(Backend::Portable)).map_err(PackError::Refused)
 }
 
@@ -169,8 +184,9 @@ fn check_fields(model: &Model<'_>, manifest: &Manifest<'_>, schema: &Schema) -> 
         return differs(format!("{there} fields, the model has {here}"));
     }
     for (f, (here, there)) in model.fields().zip(&schema.fields).enumerate() {
-        let is_bag = there.kind == FieldKind::Bag;
-        if (here.name, here.features, here.bag) != (&there.name, there.features(), is_bag) {
+        let differs_in = (here.name, here.features, here.bag, here.weighted)
+            != (&there.name, there.features(), there.has_several(), there.is_weighted());
+        if differs_in {
             return differs(format!(
                 "field {f} is {:?}, {}, with {} indices; the model's is {:?} with {}",
                 there.name,
@@ -205,12 +221,24 @@ impl Sections {
             record.pilots_offset = narrow("pilots of all fields", sections.pilots.len())?.into();
             record.slots_offset = narrow("bytes of all slots", sections.slots.len())?.into();
             record.steps_offset = narrow("thresholds of all fields", sections.steps.len())?.into();
-            match field.kind {
-                FieldKind::Numeric => {
+            match (field.kind, &field.encoding) {
+                (_, Encoding::Hash(hashing)) => {
+                    record.seed = hashing.seed.into();
+                    orders.push(None);
+                }
+                (_, Encoding::Value(scale)) => {
+                    sections.steps(&mut record, scale.numbers().map(|number| (number, 0)))?;
+                    orders.push(None);
+                }
+                (_, Encoding::Interpolated(bounds)) => {
+                    sections.steps(&mut record, bounds.as_slice().iter().copied().zip(1..))?;
+                    orders.push(None);
+                }
+                (FieldKind::Numeric, _) => {
                     sections.number(field, &mut record)?;
                     orders.push(None);
                 }
-                FieldKind::Categorical | FieldKind::Bag => {
+                (FieldKind::Categorical | FieldKind::Bag, _) => {
                     let renumber = options.renumber && of_model.composition == composition::FULL;
                     orders.push(sections.tokens(field, Options { renumber, ..options }, &mut record)?);
                 }
@@ -232,17 +260,29 @@ impl Sections {
                 continue;
             }
             let bad = || VocabularyError::Number { field: field.name.clone(), token: token.clone() };
-            intervals.push((interval(token).ok_or_else(bad)?, index));
+            intervals.push((field.interval(token).ok_or_else(bad)?, index));
         }
         intervals.sort_by(|(a, _), (b, _)| a.start.total_cmp(&b.start));
-        let first = self.steps.len();
+        let mut steps = Vec::new();
         for (n, (range, index)) in intervals.iter().enumerate() {
-            let step = |from: f64, index: u32| Step { from: order(from).into(), index: index.into() };
-            self.steps.push(step(range.start, *index));
-            if intervals.get(n + 1).is_none_or(|(next, _)| next.start > range.end) {
-                self.steps.push(step(range.end, 0));
+            steps.push((range.start, *index));
+            // Numbers are finite: nothing is behind an infinite end.
+            if range.end.is_finite() && intervals.get(n + 1).is_none_or(|(next, _)| next.start > range.end) {
+                steps.push((range.end, 0));
             }
         }
+        self.steps(record, steps)
+    }
+
+    /// Numbers, each with its index.
+    fn steps(
+        &mut self,
+        record: &mut EncoderRecord,
+        steps: impl IntoIterator<Item = (f64, u32)>,
+    ) -> Result<(), VocabularyError> {
+        let first = self.steps.len();
+        let step = |(from, index): (f64, u32)| Step { from: order(from).into(), index: index.into() };
+        self.steps.extend(steps.into_iter().map(step));
         record.steps = narrow("thresholds of a field", self.steps.len() - first)?.into();
         Ok(())
     }
@@ -250,7 +290,7 @@ impl Sections {
     fn tokens(
         &mut self,
         field: &Field,
-        Options { fingerprint_bits, renumber }: Options,
+        Options { fingerprint_bits, renumber, .. }: Options,
         record: &mut EncoderRecord,
     ) -> Result<Option<Vec<u32>>, VocabularyError> {
         if field.vocabulary.is_empty() {
@@ -360,11 +400,21 @@ fn permute(to: &mut [u8], from: &[u8], first: usize, row: usize, order: Option<&
 /// What happens to a field's text before it is looked up.
 fn rules(field: &Field, input: Option<&Input>) -> Result<EncoderRecord, VocabularyError> {
     let mut record = EncoderRecord::new_zeroed();
-    record.kind = match field.kind {
-        FieldKind::Categorical => kind::TOKEN,
-        FieldKind::Bag => kind::BAG,
-        FieldKind::Numeric => kind::NUMBER,
+    record.kind = match (field.kind, &field.encoding) {
+        (FieldKind::Categorical, Encoding::Hash(_)) => kind::HASHED,
+        (FieldKind::Bag, Encoding::Hash(_)) => kind::HASHED_BAG,
+        (FieldKind::Categorical, _) => kind::TOKEN,
+        (FieldKind::Bag, _) => kind::BAG,
+        (FieldKind::Numeric, _) => kind::NUMBER,
     };
+    record.weights = match (&field.encoding, field.weights) {
+        (Encoding::Value(_), _) => weights::VALUE,
+        (Encoding::Interpolated(_), _) => weights::INTERPOLATED,
+        (_, None) => weights::NONE,
+        (_, Some(Weights::Mean)) => weights::MEAN,
+        (_, Some(Weights::Given)) => weights::GIVEN,
+    }
+    .into();
     let of_table = match input {
         Some(Input::Table(table)) => table.fields.iter().find(|column| column.name == field.name),
         _ => None,
@@ -377,7 +427,7 @@ fn rules(field: &Field, input: Option<&Input>) -> Result<EncoderRecord, Vocabula
         let keeps_last = of_table.is_some_and(|column| column.keep == Some(Keep::Last));
         record.keep_last = keeps_last.into();
         let most = match input {
-            Some(Input::Recsys2020 { .. }) => recsys::MAX_BAG,
+            Some(Input::Recsys2020 { .. }) => RECSYS_MAX_BAG,
             _ => of_table.and_then(|column| column.max_bag).unwrap_or(MAX_BAG).min(MAX_BAG),
         };
         record.max_bag = (most as u16).into();
@@ -394,25 +444,71 @@ fn rules(field: &Field, input: Option<&Input>) -> Result<EncoderRecord, Vocabula
     Ok(record)
 }
 
-/// Every token of the vocabulary has its index, and so has the first number of each token of numbers.
+/// Every token of the vocabulary has its index, and so has the first number of each token of numbers; of hashed fields,
+/// which have any tokens, a few do, and of numbers that are weights some have the same ones. Where text is kept, every
+/// index has its token.
 fn verify(packed: &Packed, schema: &Schema) -> Result<(), VocabularyError> {
     let model = load(packed)?;
     let Some(encoder) = model.encoder().map_err(PackError::Refused)? else { return Ok(()) };
     for (f, field) in schema.fields.iter().enumerate() {
+        if let Encoding::Hash(hashing) = &field.encoding {
+            let tokens = ["", "0", "a", "token", "é", "what is longer than a stripe of thirty-two bytes"];
+            for token in tokens {
+                let (expected, found) = (hashing.index_of(token), encoder.index_of(f, token).unwrap_or(0));
+                check_index(field, token, expected, found)?;
+            }
+        }
+        verify_numbers(&encoder, f, field)?;
         for (token, expected) in field.vocabulary.iter().zip(1..) {
-            let number = if field.kind == FieldKind::Numeric { interval(token) } else { None };
+            let number = if field.kind == FieldKind::Numeric { field.interval(token) } else { None };
             let text = number.map(|range| range.start.to_string());
             // A text that is no number, which `Sections::number` has refused, would have no index.
             let found = encoder.index_of(f, text.as_deref().unwrap_or(token)).unwrap_or(0);
-            if found != expected {
-                return Err(VocabularyError::Verify {
-                    field: field.name.clone(),
-                    token: token.clone(),
-                    expected,
-                    found,
-                });
+            check_index(field, token, expected, found)?;
+            if encoder.has_tokens() && encoder.token(f, expected) != Some(token) {
+                check_index(field, token, expected, 0)?;
             }
         }
     }
     Ok(())
+}
+
+/// That numbers have the same indices and weights by the schema and by the file, where they have weights.
+fn verify_numbers(encoder: &Encoder<'_>, f: usize, field: &Field) -> Result<(), VocabularyError> {
+    let numbers: Vec<f64> = match &field.encoding {
+        Encoding::Value(scale) => {
+            let [centre, width] = scale.numbers();
+            [-9.0, -1.5, 0.0, 1.0, 9.0].map(|distance| centre + distance * width).to_vec()
+        }
+        Encoding::Interpolated(bounds) => {
+            let between = |two: &[f64]| [two[0], two[0] / 4.0 * 3.0 + two[1] / 4.0];
+            let ends = [f64::MIN, f64::MAX].into_iter().chain(bounds.as_slice().last().copied());
+            ends.chain(bounds.as_slice().windows(2).flat_map(between)).collect()
+        }
+        Encoding::Tokens | Encoding::Bounds(_) | Encoding::Hash(_) => return Ok(()),
+    };
+    let by_schema = field.encoder();
+    for text in numbers.iter().filter(|number| number.is_finite()).map(f64::to_string).chain([String::new()]) {
+        let expected =
+            by_schema.weighted(&text).into_iter().flat_map(|(first, second)| [Some(first), second]).flatten();
+        let expected: Vec<u32> = expected.flat_map(|(index, weight)| [index, weight.word()]).collect();
+        let mut words = [0; 4];
+        let found = encoder.encode_cut(f, [(text.as_str(), Weight::ONE)].into_iter(), &mut words).unwrap_or(0);
+        let found = words.get(..found).unwrap_or_default();
+        if found != expected {
+            let at = |words: &[u32]| words.first().copied().unwrap_or(0);
+            return Err(VocabularyError::Verify {
+                field: field.name.clone(),
+                expected: at(&expected),
+                found: at(found),
+                token: text,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn check_index(field: &Field, token: &str, expected: u32, found: u32) -> Result<(), VocabularyError> {
+    let (field, token) = (field.name.clone(), token.to_owned());
+    if found == expected { Ok(()) } else { Err(VocabularyError::Verify { field, token, expected, found }) }
 }

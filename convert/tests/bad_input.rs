@@ -284,7 +284,7 @@ fn golden_weights_cut_short() {
     let whole = std::fs::read(folder.join("weights.safetensors")).unwrap();
     for len in (0..whole.len()).step_by(whole.len() / 50) {
         std::fs::write(copy.path().join("weights.safetensors"), &whole[..len]).unwrap();
-        let message = input::float_model(copy.path()).expect_err("cut").to_string();
+        let message = input::float_model(copy.path(), None).expect_err("cut").to_string();
         assert!(message.contains("weights.safetensors"), "{message}");
     }
 }

@@ -490,11 +490,14 @@ fn wrong_rows_and_files() {
     run(folder, "pack run --mode f32 -o m.xsfm", "");
     let good = "49\t32\t18\t20\t1|2\t0\t3|3\t2";
     assert_eq!(run(folder, "score m.xsfm --indices -", &format!("{good}\n{good}")).lines().count(), 2);
+    // A bag without indices is index 0.
+    let scores = run(folder, "score m.xsfm --indices -", "49\t32\t18\t20\t\t0\t3\t2\n49\t32\t18\t20\t0\t0\t3\t2\n");
+    assert!(scores.lines().all(|line| scores.lines().next() == Some(line)), "{scores}");
     for (line, words) in [
         ("1\t2\t3", &["standard input:2", "3 fields, 8 expected"][..]),
         ("50\t32\t18\t20\t1|2\t0\t3\t2", &["standard input:2", "user", "index 50", "50 features"]),
         ("49\t32\t18\t20\t1|12\t0\t3\t2", &["genres", "index 12", "12 features"]),
-        ("49\t32\t18\t20\t\t0\t3\t2", &["standard input:2", "genres"]),
+        ("49\t32\t\t20\t1\t0\t3\t2", &["standard input:2", "shop"]),
         ("49\tx\t18\t20\t1\t0\t3\t2", &["item", "\"x\""]),
         ("49\t-1\t18\t20\t1\t0\t3\t2", &["item", "\"-1\""]),
         ("49\t4294967296\t18\t20\t1\t0\t3\t2", &["item", "4294967296"]),

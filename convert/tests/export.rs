@@ -5,10 +5,10 @@ mod common;
 
 use common::{config_with_everything, parameters, random_rows, write_checkpoint};
 use tract_onnx::prelude::*;
-use xsfm_convert::checkpoint;
 use xsfm_convert::export::{Outputs, onnx};
 use xsfm_convert::model::{FloatModel, PairList};
 use xsfm_convert::reference::float_forward;
+use xsfm_convert::{checkpoint, import};
 use xsfm_interchange::config::{EmbeddingConfig, Interaction, ModelConfig};
 use xsfm_interchange::rows::RowBlock;
 
@@ -32,8 +32,31 @@ fn load(config: &ModelConfig, seed: u64, change: impl FnOnce(&mut common::Parame
     checkpoint::load(folder.path()).unwrap()
 }
 
+/// The model that an import makes of an export computes the same.
+fn assert_returns(model: &FloatModel, rows: &RowBlock, outputs: Outputs, what: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.onnx");
+    std::fs::write(&path, onnx(model, outputs).unwrap()).unwrap();
+    let read = import::onnx::load(&path, None).unwrap_or_else(|error| panic!("{what}: {error}"));
+    for i in 0..rows.len() {
+        let expected = float_forward(model, rows.row(i)).unwrap().logit;
+        let logit = float_forward(&read, rows.row(i)).unwrap().logit;
+        assert!((logit - expected).abs() < 1e-5 * expected.abs().max(1.0), "{what}, row {i}: {logit}, not {expected}");
+    }
+    assert_eq!(read.layers.len(), if model.layers.len() > 1 { model.layers.len() } else { 0 }, "{what}");
+    assert_eq!(read.pairs.is_some(), model.pairs.is_some(), "{what}");
+    if model.pairs.is_some() || model.layers.len() > 1 {
+        assert_eq!(read.config.embed_dim, model.config.embed_dim, "{what}");
+        for (read, model) in read.fields.iter().zip(&model.fields) {
+            assert_eq!(read.tables, model.tables, "{what}");
+        }
+    }
+}
+
 fn assert_agrees(model: &FloatModel, what: &str) {
     let rows = random_rows(&model.config, 50, 9);
+    assert_returns(model, &rows, Outputs::Logit, what);
+    assert_returns(model, &rows, Outputs::LogitAndProbability, what);
     let num_fields = model.fields.len();
     let both = run(&onnx(model, Outputs::LogitAndProbability).unwrap(), &rows, num_fields);
     let [logits, probabilities] = both.as_slice() else { panic!("{what}: {} outputs", both.len()) };
@@ -85,6 +108,20 @@ fn pruned_pairs() {
     });
     assert_eq!(model.pairs.as_ref().unwrap().list, PairList::Pruned(vec![(0, 1), (2, 3)]));
     assert_agrees(&model, "pruned");
+}
+
+#[test]
+fn tables_that_are_too_short_for_a_field_are_refused() {
+    let mut config = without_bags();
+    config.fields.retain(|field| field.embedding.quotient_remainder().is_some());
+    let mut model = load(&config, 4, |_| ());
+    // As if the first field had features that its quotients have no rows for.
+    model.fields[0].feature_weights.as_mut().unwrap().extend([0.5; 1000]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.onnx");
+    std::fs::write(&path, onnx(&model, Outputs::Logit).unwrap()).unwrap();
+    let message = import::onnx::load(&path, None).unwrap_err().to_string();
+    assert!(message.contains("field `indices_0` needs") && message.contains("features, which has"), "{message}");
 }
 
 #[test]

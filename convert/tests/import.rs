@@ -1,17 +1,19 @@
-//! Models of the original Python code: real ones beside the project, and folders made here, each with the plainest sums
-//! as oracle.
+//! Models of the original Python code: folders made here, with the plainest sums as oracle. Real ones are in
+//! `libraries`.
 #![allow(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 
 mod common;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use common::{Cases, Parameters, Random, random_rows, write_tensors};
+use common::{Parameters, Random, random_rows, write_tensors};
 use serde_json::{Value, json};
 use xsfm_convert::calibrate::{Activations, calibrate};
+use xsfm_convert::import;
 use xsfm_convert::pack::pack_f32;
-use xsfm_convert::{import, input};
+use xsfm_interchange::input::{Input, Table, TableField};
+use xsfm_interchange::schema::{Field, FieldKind, Schema};
 use xsfm_runtime::{Model, Row, Scorer, ScratchBlock};
 
 /// Logits by the runtime in f32 mode.
@@ -28,43 +30,6 @@ fn assert_near(what: &str, found: &[f64], expected: &[f64]) {
     for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
         let error = (found - expected).abs() / expected.abs().max(1.0);
         assert!(error <= 1e-5, "{what}, row {i}: {found} by the runtime, {expected} is right");
-    }
-}
-
-/// The folders of models of public libraries, or a loud word that they are not there.
-fn public_models(wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden2");
-    let Ok(entries) = folder.read_dir() else {
-        eprintln!("\n*** NOT TESTED: models of public libraries: {} is absent ***\n", folder.display());
-        return Vec::new();
-    };
-    let folders = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
-    let mut folders: Vec<PathBuf> =
-        folders.filter(|path| wanted(&path.file_name().unwrap().to_string_lossy())).collect();
-    folders.sort();
-    assert!(!folders.is_empty(), "{}: no model in it", folder.display());
-    folders
-}
-
-#[test]
-fn the_original_s_models_have_their_logits() {
-    for folder in public_models(|name| name.starts_with("seed_")) {
-        let cases = Cases::load(&folder);
-        assert_near(&folder.display().to_string(), &logits(&folder, &cases.rows), &cases.logits);
-    }
-}
-
-#[test]
-fn other_libraries_are_named_and_refused() {
-    for folder in public_models(|name| !name.starts_with("seed_")) {
-        let config: Value = serde_json::from_slice(&std::fs::read(folder.join("config.json")).unwrap()).unwrap();
-        let library = config["library"].as_str().unwrap();
-        for message in
-            [import::load(&folder).unwrap_err().to_string(), input::float_model(&folder).unwrap_err().to_string()]
-        {
-            let words = ["config.json", "key `library`", library, "xsDeepFwFM"];
-            assert!(words.iter().all(|word| message.contains(word)), "{message}");
-        }
     }
 }
 
@@ -346,6 +311,62 @@ fn names_of_fields_are_kept() {
     assert_eq!(names, ["user", "item", "Größe", "d", "e", "f"]);
 }
 
+/// Libraries number tokens from 0 and keep them elsewhere. A schema lists those from index 1 on; whatever it does not
+/// have, as the token of index 0, has index 0.
+#[test]
+fn a_vocabulary_from_elsewhere_is_packed_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = original("deepfwfm", "field_vector").with_numbers(8);
+    let names = ["user", "item", "Größe", "d", "e", "f"];
+    let mut config = model.config();
+    config["field_names"] = json!(names);
+    model.write(folder.path(), &config);
+    let schema = |dims: &[u32]| {
+        let fields = || names.iter().zip(dims);
+        let tokens = |name: &str, dim: u32| (1..dim).map(|index| format!("{name} {index}")).collect();
+        let field = |(name, &dim): (&&str, &u32)| Field::new(name, FieldKind::Categorical, tokens(name, dim));
+        let columns = fields().map(|(name, _)| TableField::new(name, FieldKind::Categorical)).collect();
+        let input = Some(Input::Table(Box::new(Table::new("click", columns))));
+        Schema { version: Schema::VERSION, label: "click".to_owned(), input, fields: fields().map(field).collect() }
+    };
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("schema.json", &serde_json::to_string(&schema(&model.field_dims)).unwrap());
+    let rows = model.rows(5);
+    let line =
+        |row: &Vec<u32>| names.iter().zip(row).map(|(name, index)| format!("{name} {index}")).collect::<Vec<_>>();
+    let lines: Vec<String> = rows.iter().map(|row| line(row).join(",")).collect();
+    write("rows.csv", &format!("{}\n{}\n", names.join(","), lines.join("\n")));
+    let xsfm = |line: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_xsfm"));
+        let output = command.args(line.split_whitespace()).current_dir(folder.path()).output().unwrap();
+        let [results, said] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.success(), results, said)
+    };
+    let (packs, _, said) = xsfm("import . --mode f32 --vocabulary schema.json --fingerprint-bits 24 -o model.xsfm");
+    assert!(packs, "{said}");
+    let (_, scores, said) = xsfm("score model.xsfm --raw rows.csv");
+    let found: Vec<f64> = scores.lines().map(|line| line.split('\t').next().unwrap().parse().unwrap()).collect();
+    assert_near(&said, &found, &rows.iter().map(|row| model.logit(row)).collect::<Vec<_>>());
+    // A file without one gets it afterwards, and is the same then.
+    let bytes = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    assert!(xsfm("import . --mode f32 -o bare.xsfm").0);
+    let (gives, told, said) = xsfm("vocabulary bare.xsfm --schema schema.json --fingerprint-bits 24 -o later.xsfm");
+    assert!(gives && told.starts_with("later.xsfm: ") && bytes("later.xsfm") == bytes("model.xsfm"), "{told}{said}");
+    // Another choice replaces what was there.
+    assert!(xsfm("vocabulary model.xsfm --schema schema.json --keep-tokens -o named.xsfm").0);
+    assert!(xsfm("inspect named.xsfm --tokens user").1.contains("user 1"));
+    // Rows that were numbered anew are those of no schema.
+    assert!(xsfm("vocabulary bare.xsfm --schema schema.json --renumber -o anew.xsfm").0);
+    let (gives, _, said) = xsfm("vocabulary anew.xsfm --schema schema.json -o again.xsfm");
+    assert!(!gives && said.contains("schema.json: the schema is not the model's"), "{said}");
+    assert!(!folder.path().join("again.xsfm").exists());
+    // One token less is the vocabulary of another model.
+    let fewer: Vec<u32> = model.field_dims.iter().map(|&dim| if dim == 41 { 40 } else { dim }).collect();
+    write("schema.json", &serde_json::to_string(&schema(&fewer)).unwrap());
+    let (packs, _, said) = xsfm("import . --mode f32 --vocabulary schema.json -o model.xsfm");
+    assert!(!packs && said.contains("the schema is not the model's: field 2"), "{said}");
+}
+
 /// A change to a folder that was right.
 type Change = fn(&mut Value, &mut Parameters);
 
@@ -374,7 +395,7 @@ fn what_is_wrong_is_named() {
         (|c, _| c["architecture"] = json!("fwfm"), &["key `mlp_dims`", "[12, 7]"]),
         (|c, _| c["architecture"] = json!("fm"), &["key `linear`", "field_vector"]),
         (|c, _| c["architecture"] = json!("mlp"), &["key `linear`", "field_vector"]),
-        (|c, _| c["library"] = json!("fuxictr"), &["key `library`", "`fuxictr`", "xsDeepFwFM"]),
+        (|c, _| c["library"] = json!("libfm"), &["key `library`", "`libfm`", "xsDeepFwFM"]),
         (|c, _| c["library"] = json!(["xsDeepFwFM"]), &["key `library`", "string"]),
         (|c, _| c["linear"] = json!("wide"), &["key `linear`", "`wide`", "feature_weight"]),
         (|c, _| c["field_dims"] = json!([23, 5, 41, 9, 60]), &["fwfm_linear.weight", "[6, 6]", "[5, 6]"]),
@@ -415,7 +436,7 @@ fn what_is_wrong_is_named() {
         (|c, _| c["unused_tensors"] = json!(["linear.bias"]), &["key `unused_tensors`", "linear.fc.weight"]),
         (|_, t| drop(t.remove("bias")), &["weights.safetensors", "tensor `bias`", "missing"]),
         (|_, t| drop(t.remove("fwfm.field_cov.weight")), &["fwfm.field_cov.weight", "missing"]),
-        (|_, t| drop(t.remove("mlp.mlp.1.running_mean")), &["mlp.mlp.1", "no ReLU"]),
+        (|_, t| drop(t.remove("mlp.mlp.1.running_mean")), &["mlp.mlp.1.weight", "no Linear"]),
         (|_, t| drop(t.remove("mlp.mlp.1.running_var")), &["mlp.mlp.1.running_var", "missing"]),
         (|_, t| drop(t.insert("mlp.mlp.0.scale".into(), (vec![1], vec![2.0]))), &["`mlp.mlp.0.scale`", "no place"]),
         (

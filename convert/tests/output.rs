@@ -11,14 +11,17 @@ use std::process::{Command, Output, Stdio};
 
 use common::{config_with_everything, golden, parameters, random_rows, tsv, write_checkpoint};
 use tempfile::TempDir;
+use xsfm_interchange::config::FieldConfig;
 use xsfm_interchange::rows::{Bounds, RowsWriter};
+use xsfm_interchange::schema::{Field, FieldKind, Schema};
 
 /// Command lines, after which a file is there, and whether they print.
-const COMMANDS: [(&str, &str, bool); 24] = [
+const COMMANDS: [(&str, &str, bool); 25] = [
     ("pack run --mode f32 -o new.xsfm", "new.xsfm", true),
     ("pack run --rows rows.arrow -o new.xsfm", "new.xsfm", true),
     ("pack run --mode f32 -o new.xsfm --json", "new.xsfm", true),
     ("import original --mode f32 -o new.xsfm", "new.xsfm", true),
+    ("vocabulary m.xsfm --schema schema.json -o new.xsfm", "new.xsfm", true),
     ("retarget m.xsfm --target x86-64 -o new.xsfm", "new.xsfm", false),
     ("calibrate m.xsfm --rows rows.arrow -o new.xsfm", "new.xsfm", true),
     ("calibrate m.xsfm --rows rows.arrow -o new.xsfm --json", "new.xsfm", true),
@@ -70,6 +73,13 @@ fn prepared() -> TempDir {
     let mut plain = config.clone();
     plain.fields.retain(|field| !field.bag);
     write_checkpoint(&at.join("plain"), &plain, &parameters(&plain, 12));
+    let schema_of = |field: &FieldConfig| {
+        let kind = if field.bag { FieldKind::Bag } else { FieldKind::Categorical };
+        Field::new(&field.name, kind, (1..field.features).map(|index| format!("token {index}")).collect())
+    };
+    let fields = config.fields.iter().map(schema_of).collect();
+    let schema = Schema { version: Schema::VERSION, label: "click".to_owned(), input: None, fields };
+    fs::write(at.join("schema.json"), serde_json::to_vec(&schema).unwrap()).unwrap();
     let rows = random_rows(&config, 900, 5);
     fs::write(at.join("rows.tsv"), tsv(&rows)).unwrap();
     let mut writer = RowsWriter::create(&at.join("rows.arrow"), &Bounds::from(&config)).unwrap();

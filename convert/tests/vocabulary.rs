@@ -1,17 +1,19 @@
 //! Raw values by a packed file, against the vocabulary and the rules that it was packed with.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "common/smallest.rs"]
+mod smallest;
+
 use std::collections::HashMap;
 use std::path::Path;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
-use xsfm_convert::model::{FloatField, FloatModel, Table, TableBits};
-use xsfm_convert::pack::{Packed, pack_f32};
+use smallest::{model_of, schema};
 use xsfm_convert::vocabulary::{Options, VocabularyError, attach, bytes as vocabulary_bytes};
 use xsfm_convert::{input, raw};
 use xsfm_interchange::bucket::bucket;
-use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, ModelConfig};
+use xsfm_interchange::encoding::{Encoding, Hashing};
 use xsfm_interchange::input::{ColumnName, Input, Keep, Table as RawTable, TableField, TableLabel};
 use xsfm_interchange::rows::RowsReader;
 use xsfm_interchange::schema::{Field, FieldKind, Schema};
@@ -19,59 +21,8 @@ use xsfm_runtime::format::SectionKind;
 use xsfm_runtime::{EncodeError, Encoder, Model, Scorer, ScratchBlock, Value};
 use zerocopy::IntoBytes;
 
-/// The smallest model with these fields.
-fn model_of(schema: &Schema) -> Packed {
-    let config = ModelConfig {
-        version: ModelConfig::VERSION,
-        vocabulary: None,
-        fields: schema
-            .fields
-            .iter()
-            .map(|field| FieldConfig {
-                name: field.name.clone(),
-                features: field.features(),
-                bag: field.kind == FieldKind::Bag,
-                embedding: EmbeddingConfig::Full,
-            })
-            .collect(),
-        embed_dim: 1,
-        feature_weight: true,
-        field_vector: true,
-        interaction: Interaction::None,
-        mlp: None,
-        compressed: Vec::new(),
-        network: None,
-        quantization: None,
-    };
-    // Each index has numbers of its own.
-    let table = |field: &Field| {
-        let rows = field.features() as usize;
-        let numbers = |step: f32| (0..rows).map(|row| row as f32 * step).collect();
-        FloatField {
-            tables: vec![Table { rows, columns: 1, values: numbers(0.5) }],
-            feature_weights: Some(numbers(-2.0)),
-        }
-    };
-    let model = FloatModel {
-        bias: 0.0,
-        label: schema.label.clone(),
-        fields: schema.fields.iter().map(table).collect(),
-        field_vectors: Some(vec![1.0; config.fields.len()]),
-        pairs: None,
-        low_rank: None,
-        table_bits: TableBits::Eight,
-        config,
-        layers: Vec::new(),
-    };
-    pack_f32(&model).unwrap()
-}
-
-fn schema(fields: Vec<Field>, input: Option<Input>) -> Schema {
-    Schema { version: Schema::VERSION, label: "clicked".to_owned(), input, fields }
-}
-
 fn field(name: &str, kind: FieldKind, vocabulary: Vec<String>) -> Field {
-    Field { name: name.to_owned(), kind, vocabulary }
+    Field::new(name, kind, vocabulary)
 }
 
 /// Tokens of all lengths and scripts, none twice.
@@ -96,11 +47,18 @@ fn with(fingerprint_bits: u8) -> Options {
 }
 
 fn index(encoder: &Encoder<'_>, field: usize, value: Value<'_>) -> Result<u32, EncodeError> {
-    let mut room = [u32::MAX; 1];
-    encoder.encode_field(field, &value, &mut room).map(|count| {
-        assert_eq!(count, 1);
-        room[0]
-    })
+    let encode = |value| {
+        let mut room = [u32::MAX; 1];
+        encoder.encode_field(field, &value, &mut room).map(|count| {
+            assert_eq!(count, 1);
+            room[0]
+        })
+    };
+    let index = encode(value);
+    if let Value::Text(text) = value {
+        assert_eq!(encode(Value::Bytes(text.as_bytes())), index, "{text:?} as bytes");
+    }
+    index
 }
 
 #[test]
@@ -187,23 +145,13 @@ fn numbers_have_the_indices_of_their_buckets() {
 
 #[test]
 fn bags_and_cuts_are_those_of_the_schema() {
-    let column = |name: &str, kind| TableField {
-        name: name.to_owned(),
-        column: None,
-        kind,
-        min_count: None,
-        bytes: None,
-        separator: None,
-        max_bag: None,
-        keep: None,
-    };
-    let year = TableField { bytes: Some([0, 4]), ..column("year", FieldKind::Categorical) };
-    let day = TableField { bytes: Some([1, 3]), ..column("day", FieldKind::Numeric) };
+    let year = TableField { bytes: Some([0, 4]), ..TableField::new("year", FieldKind::Categorical) };
+    let day = TableField { bytes: Some([1, 3]), ..TableField::new("day", FieldKind::Numeric) };
     let history = TableField {
         separator: Some(", ".to_owned()),
         max_bag: Some(2),
         keep: Some(Keep::Last),
-        ..column("history", FieldKind::Bag)
+        ..TableField::new("history", FieldKind::Bag)
     };
     let input = Input::Table(Box::new(RawTable {
         delimiter: ',',
@@ -213,7 +161,7 @@ fn bags_and_cuts_are_those_of_the_schema() {
         time: None,
         weight: None,
         label: TableLabel { column: ColumnName::Name("click".to_owned()), at_least: None, equals: None },
-        fields: vec![year, history, column("genres", FieldKind::Bag), day],
+        fields: vec![year, history, TableField::new("genres", FieldKind::Bag), day],
     }));
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     let fields = vec![
@@ -227,6 +175,12 @@ fn bags_and_cuts_are_those_of_the_schema() {
     let model = Model::from_bytes(&packed).unwrap();
     let encoder = model.encoder().unwrap().unwrap();
     assert_eq!(["year", "history", "genres", "x"].map(|name| encoder.field(name)), [Some(0), Some(1), Some(2), None]);
+    assert_eq!([1, 3, 4].map(|field| encoder.name(field)), [Some("history"), Some("day"), None]);
+    assert_eq!((encoder.max_indices(), encoder.max_offsets()), (1 + 2 + 1024 + 1, 5));
+    // A byte that is no whole character is cut as one that is: refused where a cut goes through it.
+    let year = |text| index(&encoder, 0, Value::Bytes(text));
+    assert_eq!([year(b"1995\xFF"), year(b"19\xFF5"), year(b"\xFF995")], [Ok(1), Ok(0), Ok(0)]);
+    assert_eq!([year("199\u{e9}".as_bytes()), year(b"199\xC3")], [Err(EncodeError::Cut { field: 0 }), Ok(0)]);
     // As cut in training: digits too, and nothing of what has not so many bytes.
     let (day, error) = (|value| index(&encoder, 3, value), EncodeError::Cut { field: 3 });
     assert_eq!([day(Value::Text("x03")), day(Value::Text("x01y")), day(Value::Integer(200))], [Ok(4), Ok(3), Ok(2)]);
@@ -243,6 +197,11 @@ fn bags_and_cuts_are_those_of_the_schema() {
     assert_eq!(encode(&values), Ok(vec![vec![2], vec![3, 2], vec![2, 0, 1]]));
     let values = [Value::Integer(19_951), Value::Tokens(&["b", "", "a"]), Value::Missing];
     assert_eq!(encode(&values), Ok(vec![vec![1], vec![2, 1], vec![0]]));
+    let mut tokens = [7; 2];
+    assert_eq!(encoder.encode_tokens(1, ["c", "", "b", "", "a"].into_iter(), &mut tokens), Ok(2));
+    assert_eq!(tokens, [2, 1]);
+    assert_eq!(encoder.encode_tokens(0, ["1995"].into_iter(), &mut [0]), Err(EncodeError::Several { field: 0 }));
+    assert_eq!(encoder.encode_tokens(4, ["a"].into_iter(), &mut [0]), Err(EncodeError::Field { field: 4 }));
     assert_eq!(encode(&[Value::Text("199"), values[1], values[2]]), Err(EncodeError::Cut { field: 0 }));
     assert_eq!(encode(&[Value::Tokens(&["1995"]), values[1], values[2]]), Err(EncodeError::Several { field: 0 }));
     assert_eq!(encode(&[Value::Real(1995.0), values[1], values[2]]), Err(EncodeError::Number { field: 0 }));
@@ -252,6 +211,60 @@ fn bags_and_cuts_are_those_of_the_schema() {
     let values = [values[0], values[1], values[2], Value::Text("x03")];
     let full = encoder.encode(&values, &mut indices[..3], &mut offsets);
     assert_eq!(full.err(), Some(EncodeError::Room { needed: 4, found: 3 }));
+}
+
+/// With their text: names for indices, exact lookups without a fingerprint, and a file that old programs read.
+#[test]
+fn kept_tokens_are_names_and_take_no_unseen_token_for_another() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
+    for (count, renumber) in [(0, false), (1, false), (8, true), (9, false), (1000, true), (70_000, false)] {
+        let vocabulary = tokens(&mut rng, count);
+        let long = ["x".repeat(127), "x".repeat(128), "é".repeat(20_000)];
+        let fields = vec![
+            field("token", FieldKind::Categorical, vocabulary.clone()),
+            field("none", FieldKind::Categorical, Vec::new()),
+            field("number", FieldKind::Numeric, ["", "-3", "2", "b1", "b17"].map(str::to_owned).to_vec()),
+            field("bag", FieldKind::Bag, long.iter().cloned().chain(vocabulary.iter().take(20).cloned()).collect()),
+        ];
+        let schema = schema(fields, None);
+        let base = model_of(&schema);
+        let options = Options { renumber, keep_tokens: true, ..with(0) };
+        let [bare, packed] =
+            [false, true].map(|keep_tokens| attach(&base, &schema, Options { keep_tokens, ..options }).unwrap());
+        let model = Model::from_bytes(&packed).unwrap();
+        let encoder = model.encoder().unwrap().unwrap();
+        assert!(encoder.has_tokens());
+        for (f, field) in schema.fields.iter().enumerate() {
+            let mut all: Vec<&str> =
+                (1..=field.vocabulary.len() as u32).map(|i| encoder.token(f, i).unwrap()).collect();
+            if renumber {
+                for (token, index) in all.iter().zip(1..).filter(|_| field.kind != FieldKind::Numeric) {
+                    assert_eq!(encoder.index_of(f, token), Ok(index));
+                }
+                all.sort_unstable();
+            }
+            let mut wanted: Vec<&str> = field.vocabulary.iter().map(String::as_str).collect();
+            if renumber {
+                wanted.sort_unstable();
+            }
+            assert_eq!(all, wanted);
+            assert_eq!([0, field.features(), u32::MAX].map(|index| encoder.token(f, index)), [None; 3]);
+        }
+        assert_eq!(encoder.token(4, 1), None);
+        // No fingerprint has a say here.
+        for n in 0..20_000 {
+            assert_eq!(encoder.index_of(0, &format!("unseen {n}")), Ok(0));
+            assert_eq!(encoder.index_of(3, &format!("unseen {n}")), Ok(0));
+        }
+        assert_eq!((encoder.index_of(2, "3"), encoder.token(2, 4)), (Ok(4), Some("b1")));
+        let without = Model::from_bytes(&bare).unwrap();
+        let is_known = |n: &u32| without.encoder().unwrap().unwrap().index_of(0, &format!("unseen {n}")) != Ok(0);
+        assert!(count == 0 || (0..100).filter(is_known).count() > 0, "without text and fingerprints most are taken");
+        let [kept, bare] = [&model, &without].map(|model| vocabulary_bytes(model).iter().sum::<u64>());
+        let section = model.section(SectionKind::Tokens).unwrap().len() as u64;
+        assert_eq!(kept, bare + section, "every byte is some field's");
+        assert!(without.section(SectionKind::Tokens).is_none());
+    }
 }
 
 /// Rows of tables in another order: the same scores of raw values, and other indices.
@@ -267,7 +280,7 @@ fn tables_that_are_numbered_anew_give_the_same_scores() {
         ];
         let schema = schema(fields, None);
         let base = model_of(&schema);
-        let files = [false, true].map(|renumber| Options { renumber, fingerprint_bits: 24 });
+        let files = [false, true].map(|renumber| Options { renumber, ..with(24) });
         let files = files.map(|options| attach(&base, &schema, options).unwrap());
         let models = files.each_ref().map(|file| Model::from_bytes(file).unwrap());
         let encoders = models.each_ref().map(|model| model.encoder().unwrap().unwrap());
@@ -322,11 +335,17 @@ fn hostile_vocabularies_are_errors_or_indices() {
         field("token", FieldKind::Categorical, vocabulary.clone()),
         field("bag", FieldKind::Bag, vocabulary[..20].to_vec()),
         field("number", FieldKind::Numeric, (1..40).map(|b| format!("b{b}")).collect()),
+        Field { encoding: hash(500), ..field("hashed", FieldKind::Categorical, Vec::new()) },
+        Field { encoding: hash(7), ..field("hashed bag", FieldKind::Bag, Vec::new()) },
     ];
     let schema = schema(fields, None);
-    for renumber in [false, true] {
-        hostile(&mut rng, &schema, Options { renumber, fingerprint_bits: 8 });
+    for (renumber, keep_tokens) in [(false, false), (true, false), (false, true)] {
+        hostile(&mut rng, &schema, Options { renumber, keep_tokens, ..with(8) });
     }
+}
+
+fn hash(buckets: u32) -> Encoding {
+    Encoding::Hash(Hashing { buckets, seed: 1 })
 }
 
 fn hostile(rng: &mut Xoshiro256PlusPlus, schema: &Schema, options: Options) {
@@ -335,14 +354,18 @@ fn hostile(rng: &mut Xoshiro256PlusPlus, schema: &Schema, options: Options) {
     let manifest = Model::from_bytes(&packed).unwrap().manifest().unwrap();
     let records = manifest.sections.iter().find(|section| section.kind == SectionKind::Encoders as u8).unwrap();
     let first = records.offset as usize;
+    let texts = manifest.sections.iter().find(|section| section.kind == SectionKind::Tokens as u8);
+    let texts = texts.map_or(first, |section| section.offset as usize);
     let (mut refused, mut encoded) = (0, 0);
     for round in 0..15_000 {
         let mut blocks = vec![ScratchBlock::ZERO; packed.len().div_ceil(ScratchBlock::LEN)];
         let bytes = blocks.as_mut_bytes();
         bytes[..packed.len()].copy_from_slice(&packed);
         for _ in 0..rng.random_range(1..4) {
-            // Mostly in the records: they decide what is read.
-            let end = if rng.random_bool(0.8) { first + records.len as usize } else { packed.len() };
+            // Mostly in the records, and before the texts: they decide what is read.
+            let in_records = rng.random_bool(if options.keep_tokens { 0.4 } else { 0.8 });
+            let first = if options.keep_tokens && !in_records { texts } else { first };
+            let end = if in_records { first + records.len as usize } else { packed.len() };
             let number = [0, 1, 7, 0xFF, 0xFFFF, u32::MAX, 1 << 31, rng.random()][rng.random_range(0..8)].to_le_bytes();
             let (at, len) = (rng.random_range(first..end), rng.random_range(1..=4));
             let len = len.min(packed.len() - at);
@@ -359,16 +382,22 @@ fn hostile(rng: &mut Xoshiro256PlusPlus, schema: &Schema, options: Options) {
             }
         };
         let text = vocabulary[rng.random_range(0..vocabulary.len())].as_str();
-        let values = [Value::Text(text), Value::Tokens(&[text, "x", text]), Value::Real(rng.random::<f64>() * 1e6)];
-        let (mut indices, mut offsets) = (vec![0; encoder.max_indices().max(3)], [0; 4]);
+        let (bag, real) = ([text, "x", text], Value::Real(rng.random::<f64>() * 1e6));
+        let values = [Value::Text(text), Value::Tokens(&bag), real, Value::Text("x"), Value::Tokens(&bag)];
+        let (mut indices, mut offsets) = (vec![0; encoder.max_indices().max(5)], [0; 6]);
+        for (f, field) in model.fields().enumerate() {
+            let index = rng.random_range(0..field.features + 2);
+            let named = encoder.token(f, index);
+            assert!(named.is_none() || (options.keep_tokens && (1..field.features).contains(&index)), "{named:?}");
+        }
         if let Ok(row) = encoder.encode(&values, &mut indices, &mut offsets) {
             encoded += 1;
             for (f, field) in model.fields().enumerate() {
                 assert!(row.field(f).unwrap().iter().all(|&index| index < field.features));
             }
         }
-        let _ = encoder.encode(&[Value::Text("é|b"); 3], &mut indices, &mut offsets);
-        let _ = encoder.encode(&[Value::Integer(i64::MIN); 3], &mut indices, &mut offsets);
+        let _ = encoder.encode(&[Value::Text("é|b"); 5], &mut indices, &mut offsets);
+        let _ = encoder.encode(&[Value::Integer(i64::MIN); 5], &mut indices, &mut offsets);
     }
     assert!(refused > 2_500 && encoded > 1_500, "{refused} refused, {encoded} encoded");
 }

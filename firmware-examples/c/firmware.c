@@ -1,9 +1,10 @@
-/* Scores rows on a Cortex-M4F with a model in flash; no heap, no C library.
+/* Scores rows on a Cortex-M4F with a model in flash, and one of raw values with another; no heap, no C library.
  *
  * A word on QEMU's command line damages a copy of the model, or takes memory away, to show how that is refused:
  * `corrupted`, `misaligned`, `newer`, `truncated`, `large`.
  */
 #include "board.h"
+#include "clicks.h"
 #include "model.h"
 #include "rows.h"
 #include "xsfm.h"
@@ -82,6 +83,47 @@ static void score(const uint8_t *bytes, size_t len, size_t scratch_blocks)
     print("\n");
 }
 
+/* A row of raw values: tokens and numbers, in the fields that `xsfm generate` has named. */
+static void score_raw(void)
+{
+    static xsfm_block clicks_scratch[CLICKS_SCRATCH_BLOCKS];
+    static uint32_t indices[CLICKS_MAX_INDICES], offsets[CLICKS_MAX_OFFSETS];
+    static const char user[] = "chlo\303\251", when[] = "2026-03-05T21:00:00";
+    static const xsfm_text genres[] = {{"comedy", 6}, {"western", 7}};
+    const xsfm_row_room room = {indices, CLICKS_MAX_INDICES, offsets, CLICKS_MAX_OFFSETS};
+    xsfm_value values[CLICKS_NUM_FIELDS];
+    xsfm_model model = {0};
+    xsfm_encoder encoder = {0};
+    xsfm_scorer scorer = {0};
+    xsfm_row row;
+    xsfm_error error;
+    float logit;
+
+    xsfm_load(&model, clicks_bytes, CLICKS_BYTES, &error);
+    check("clicks", &error);
+    xsfm_encoder_new(&encoder, &model, &error);
+    check("vocabulary", &error);
+    xsfm_scorer_new(&scorer, &model, clicks_scratch, CLICKS_SCRATCH_BLOCKS, &error);
+    check("scratch", &error);
+    values[CLICKS_FIELD_USER] = xsfm_text_value(user, sizeof user - 1);
+    values[CLICKS_FIELD_GENRES] = xsfm_tokens_value(genres, sizeof genres / sizeof *genres);
+    values[CLICKS_FIELD_PRICE] = xsfm_real_value(7.75);
+    values[CLICKS_FIELD_HOUR] = xsfm_text_value(when, sizeof when - 1);
+    xsfm_encode(&encoder, values, CLICKS_NUM_FIELDS, &room, &row, &error);
+    check("raw row", &error);
+    xsfm_score(&scorer, &row, &logit, &error);
+    check("raw row", &error);
+    print("raw row 0 logit ");
+    print_hexadecimal(bits(logit));
+    print(" probability ");
+    print_hexadecimal(bits(xsfm_probability(logit)));
+    print("\n");
+    /* A wrong value is refused by its field. */
+    values[CLICKS_FIELD_PRICE] = xsfm_text_value(user, sizeof user - 1);
+    if (xsfm_encode(&encoder, values, CLICKS_NUM_FIELDS, &room, &row, &error) != XSFM_STATUS_NOT_A_NUMBER)
+        stop(1);
+}
+
 /* The model in RAM, with room to move it by a byte. */
 static XSFM_ALIGNED(64) uint8_t copy[MODEL_BYTES + 1];
 
@@ -112,9 +154,10 @@ int main(void)
 
     if (is(word, "large"))
         score(model_bytes, MODEL_BYTES, MODEL_SCRATCH_BLOCKS - 1);
-    if (is(word, ""))
+    if (is(word, "")) {
         score(model_bytes, MODEL_BYTES, MODEL_SCRATCH_BLOCKS);
-    else {
+        score_raw();
+    } else {
         for (i = 0; i < MODEL_BYTES; i++)
             copy[i + misplaced] = model_bytes[i];
         if (is(word, "corrupted"))

@@ -2,8 +2,10 @@
  *
  *     linux MODEL.xsfm ROWS.tsv                   the bits of logit and probability of every row
  *     linux MODEL.xsfm ROWS.tsv user,age,… 10     the 10 best rows, as candidates for the context of the first
+ *     linux MODEL.xsfm ROWS.tsv --raw             the same bits of rows of raw values, by the model's vocabulary
  *
- * ROWS.tsv has one row of integer indices per line, a tab between fields, `|` inside a bag.
+ * ROWS.tsv has one row of integer indices per line, a tab between fields, `|` inside a bag; raw values are as the training data have
+ * them, in the model's order of fields.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -104,6 +106,58 @@ static void read_rows(const char *path, size_t num_fields)
     fclose(stream);
 }
 
+static void print_bits(float logit)
+{
+    float probability = xsfm_probability(logit);
+    uint32_t bits[2];
+
+    memcpy(&bits[0], &logit, sizeof bits[0]);
+    memcpy(&bits[1], &probability, sizeof bits[1]);
+    printf("%08lx\t%08lx\n", (unsigned long)bits[0], (unsigned long)bits[1]);
+}
+
+/* Scores lines of raw values, one by one. */
+static void score_raw(const xsfm_model *model, const char *path)
+{
+    static char line[ROW_ROOM];
+    static xsfm_value values[ROW_ROOM];
+    xsfm_row_room room = {indices, ROW_ROOM, offsets, ROW_ROOM};
+    xsfm_encoder encoder = {0};
+    xsfm_scorer scorer = {0};
+    xsfm_row row;
+    xsfm_error error;
+    FILE *stream = fopen(path, "r");
+
+    if (!stream)
+        stop(path, strerror(errno));
+    xsfm_encoder_new(&encoder, model, &error);
+    check("vocabulary", &error);
+    xsfm_scorer_new(&scorer, model, scratch, SCRATCH_BLOCKS, &error);
+    check("scratch", &error);
+    while (fgets(line, sizeof line, stream)) {
+        char *text = line;
+        size_t fields = 0, len;
+        float logit;
+
+        if (!strchr(line, '\n') && !feof(stream))
+            stop(path, "a line is too long");
+        for (;; text += len + 1) {
+            len = strcspn(text, "\t\n");
+            values[fields++] = xsfm_text_value(text, len);
+            if (text[len] != '\t')
+                break;
+        }
+        xsfm_encode(&encoder, values, fields, &room, &row, &error);
+        check(path, &error);
+        xsfm_score(&scorer, &row, &logit, &error);
+        check(path, &error);
+        print_bits(logit);
+    }
+    if (ferror(stream))
+        stop(path, "cannot be read");
+    fclose(stream);
+}
+
 static void score(const xsfm_model *model)
 {
     xsfm_scorer scorer = {0};
@@ -123,13 +177,8 @@ static void score(const xsfm_model *model)
     check("scratch", &error);
     xsfm_score_batch(&scorer, rows, num_rows, logits, &error);
     check("rows", &error);
-    for (r = 0; r < num_rows; r++) {
-        float probability = xsfm_probability(logits[r]);
-        uint32_t bits[2];
-        memcpy(&bits[0], &logits[r], sizeof bits[0]);
-        memcpy(&bits[1], &probability, sizeof bits[1]);
-        printf("%08lx\t%08lx\n", (unsigned long)bits[0], (unsigned long)bits[1]);
-    }
+    for (r = 0; r < num_rows; r++)
+        print_bits(logits[r]);
 }
 
 /* The number of the field of that name; the number of fields where there is none. */
@@ -213,8 +262,8 @@ int main(int argc, char **argv)
     xsfm_error error;
     xsfm_info info;
 
-    if (argc != 3 && argc != 5)
-        stop("usage", "linux MODEL.xsfm ROWS.tsv [CONTEXT,FIELDS MOST]");
+    if ((argc != 3 && argc != 4 && argc != 5) || (argc == 4 && strcmp(argv[3], "--raw") != 0))
+        stop("usage", "linux MODEL.xsfm ROWS.tsv [--raw | CONTEXT,FIELDS MOST]");
     xsfm_load(&model, file, read_file(argv[1]), &error);
     check(argv[1], &error);
     xsfm_get_info(&model, &info, &error);
@@ -222,6 +271,10 @@ int main(int argc, char **argv)
     if (info.prepared_blocks <= TILE_BLOCKS) {
         xsfm_prepare(&model, tiles, TILE_BLOCKS, &model, &error);
         check(argv[1], &error);
+    }
+    if (argc == 4) {
+        score_raw(&model, argv[2]);
+        return EXIT_SUCCESS;
     }
     read_rows(argv[2], info.num_fields);
     if (argc == 3)

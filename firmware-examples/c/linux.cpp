@@ -2,6 +2,7 @@
 //
 //     linux-cpp MODEL.xsfm ROWS.tsv                   the bits of logit and probability of every row
 //     linux-cpp MODEL.xsfm ROWS.tsv user,age,… 10     the 10 best rows, as candidates for the context of the first
+//     linux-cpp MODEL.xsfm ROWS.tsv --raw             the same bits of rows of raw values, by the model's vocabulary
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -135,6 +136,71 @@ std::pair<Rows, Rows> read_rows(const std::string &path, const std::vector<bool>
     return rows;
 }
 
+void print_bits(float logit)
+{
+    const float probability = xsfm_probability(logit);
+    std::uint32_t bits[2];
+    std::memcpy(&bits[0], &logit, sizeof bits[0]);
+    std::memcpy(&bits[1], &probability, sizeof bits[1]);
+    std::printf("%08lx\t%08lx\n", static_cast<unsigned long>(bits[0]), static_cast<unsigned long>(bits[1]));
+}
+
+/// Makes rows of raw values, in memory for the largest.
+class Encoder {
+public:
+    explicit Encoder(const Model &model)
+    {
+        xsfm_error error;
+        xsfm_encoder_new(&encoder, model.get(), &error);
+        check("vocabulary", error);
+        xsfm_encoder_info info;
+        xsfm_encoder_get_info(&encoder, &info, &error);
+        check("vocabulary", error);
+        indices.resize(info.max_indices);
+        offsets.resize(info.max_offsets);
+    }
+
+    /// Valid until the next one.
+    xsfm_row row(const std::vector<xsfm_value> &values)
+    {
+        const xsfm_row_room room{indices.data(), indices.size(), offsets.data(), offsets.size()};
+        xsfm_row row;
+        xsfm_error error;
+        xsfm_encode(&encoder, values.data(), values.size(), &room, &row, &error);
+        check("row", error);
+        return row;
+    }
+
+private:
+    xsfm_encoder encoder{};
+    std::vector<std::uint32_t> indices, offsets;
+};
+
+void score_raw(const Model &model, const std::string &path)
+{
+    Encoder encoder(model);
+    std::vector<xsfm_block> scratch(model.info().scratch_blocks);
+    xsfm_scorer scorer{};
+    xsfm_error error;
+    xsfm_scorer_new(&scorer, model.get(), scratch.data(), scratch.size(), &error);
+    check("scratch", error);
+    std::ifstream stream(path);
+    if (!stream)
+        throw Refused(path + ": cannot be opened");
+    for (std::string line; std::getline(stream, line);) {
+        std::vector<xsfm_value> values;
+        for (std::size_t from = 0, to; from <= line.size(); from = to + 1) {
+            to = std::min(line.find('\t', from), line.size());
+            values.push_back(xsfm_text_value(line.data() + from, to - from));
+        }
+        const xsfm_row row = encoder.row(values);
+        float logit;
+        xsfm_score(&scorer, &row, &logit, &error);
+        check("row", error);
+        print_bits(logit);
+    }
+}
+
 void score(const Model &model, const std::string &path)
 {
     const auto info = model.info();
@@ -148,13 +214,8 @@ void score(const Model &model, const std::string &path)
     check("scratch", error);
     xsfm_score_batch(&scorer, rows.data(), rows.size(), logits.data(), &error);
     check("rows", error);
-    for (const float logit : logits) {
-        const float probability = xsfm_probability(logit);
-        std::uint32_t bits[2];
-        std::memcpy(&bits[0], &logit, sizeof bits[0]);
-        std::memcpy(&bits[1], &probability, sizeof bits[1]);
-        std::printf("%08lx\t%08lx\n", static_cast<unsigned long>(bits[0]), static_cast<unsigned long>(bits[1]));
-    }
+    for (const float logit : logits)
+        print_bits(logit);
 }
 
 void rank(const Model &model, const std::string &path, const std::string &names, std::size_t most)
@@ -191,10 +252,12 @@ void rank(const Model &model, const std::string &path, const std::string &names,
 int main(int argc, char **argv)
 {
     try {
-        if (argc != 3 && argc != 5)
-            throw Refused("usage: linux-cpp MODEL.xsfm ROWS.tsv [CONTEXT,FIELDS MOST]");
+        if (argc < 3 || argc > 5 || (argc == 4 && std::string(argv[3]) != "--raw"))
+            throw Refused("usage: linux-cpp MODEL.xsfm ROWS.tsv [--raw | CONTEXT,FIELDS MOST]");
         const Model model(argv[1]);
-        if (argc == 3)
+        if (argc == 4)
+            score_raw(model, argv[2]);
+        else if (argc == 3)
             score(model, argv[2]);
         else
             rank(model, argv[2], argv[3], std::stoul(argv[4]));

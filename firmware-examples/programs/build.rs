@@ -10,6 +10,8 @@ use xsfm_runtime::{Backend, Model, Ranker};
 
 /// What the student's candidates share.
 const CONTEXT: &str = "user,age,gender,occupation";
+/// A model with a vocabulary.
+const RAW: &str = "../../tests/fixtures/raw-values/model.xsfm";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
@@ -18,6 +20,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let candidates_path = input("XSFM_CANDIDATES", "candidates.tsv")?;
     println!("cargo::rerun-if-env-changed=XSFM_CONTEXT");
     let context = env::var("XSFM_CONTEXT").unwrap_or_else(|_| CONTEXT.to_owned());
+
+    let raw_path = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join(RAW);
+    println!("cargo::rerun-if-changed={}", raw_path.display());
+    let raw_bytes = ModelBytes::read(&raw_path).map_err(|e| format!("{}: {e}", raw_path.display()))?;
+    let raw = Model::from_bytes(&raw_bytes).map_err(|e| format!("{}: {e}", raw_path.display()))?;
+    let raw = raw.with_backend(Backend::Portable).ok_or("the portable back end is always there")?;
+    let encoder = raw.encoder().map_err(|e| format!("{}: {e}", raw_path.display()))?;
+    let encoder = encoder.ok_or_else(|| format!("{}: packed without its vocabulary", raw_path.display()))?;
 
     let bytes = ModelBytes::read(&model_path).map_err(|e| format!("{}: {e}", model_path.display()))?;
     let model = Model::from_bytes(&bytes).map_err(|e| format!("{}: {e}", model_path.display()))?;
@@ -38,6 +48,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         size("Bytes of the model.", "MODEL_BYTES", bytes.len()),
         size("Blocks of scratch that scoring needs.", "SCRATCH_BLOCKS", model.scratch_blocks()),
         size("Blocks of memory that ranking needs.", "RANKER_BLOCKS", Ranker::blocks(&model, &fields)?),
+        size("Bytes of the model with a vocabulary.", "RAW_BYTES", raw_bytes.len()),
+        size("Blocks of scratch that it needs.", "RAW_BLOCKS", raw.scratch_blocks()),
+        size("Its fields.", "RAW_FIELDS", encoder.num_fields()),
+        size("Room for the indices of any of its rows.", "RAW_INDICES", encoder.max_indices()),
         words("The rows to score, as `Table::decode` reads them.", "ROWS", &rows(&rows_path)?.words()),
         words(
             "The candidates to rank, as `Ranking::decode` reads them.",
@@ -46,6 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ),
     ];
     fs::write(out.join("model.xsfm"), &*bytes)?;
+    fs::write(out.join("raw.xsfm"), &*raw_bytes)?;
     fs::write(out.join("constants.rs"), constants.concat())?;
     println!("cargo::rerun-if-changed=build.rs");
     Ok(())

@@ -3,6 +3,7 @@
 mod ahead;
 mod nibbles;
 mod table;
+mod weighted;
 
 use crate::error::ScoreError;
 use crate::format::{FieldRecord, composition, limit};
@@ -14,6 +15,7 @@ pub(crate) use ahead::Ahead;
 pub use table::Composition;
 use table::TableRow;
 pub(crate) use table::{Embedding, Vectors};
+pub(crate) use weighted::check as check_weighted;
 
 impl<W: Copy> Embedding<'_, W> {
     /// e \[num_fields, dim\] and slack: the vectors of a row of single indices, where all fields are full tables and a
@@ -49,7 +51,7 @@ impl<W: Copy> Embedding<'_, W> {
     }
 }
 
-/// Whether the indices of field `field` are what its record allows.
+/// Whether the indices of field `field` are what its record allows, which has no features where they have weights.
 #[inline(always)]
 pub(crate) fn check(record: &FieldRecord, field: usize, indices: &[u32]) -> Result<(), ScoreError> {
     if let &[index] = indices

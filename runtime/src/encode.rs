@@ -3,38 +3,30 @@
 //! ```text
 //! token  ──cut──▶ bytes ──XXH64──▶ bucket ──pilot──▶ slot: fingerprint, index      another fingerprint: index 0
 //! number ──────────────────────▶ the last threshold that is not above it: index
+//! token of a field without a vocabulary ──cut──▶ bytes ──XXH64──▶ bucket: index
 //! ```
 
+mod check;
 mod error;
-
-use zerocopy::FromBytes;
-use zerocopy::little_endian::U32;
+mod texts;
+mod value;
+mod weighted;
+mod writer;
 
 use crate::error::LoadError;
-use crate::format::vocabulary::{
-    EncoderRecord, MAX_FINGERPRINT_BITS, MAX_SEPARATOR, SLOTS_SLACK, Step, kind, order, order_of_integer,
-};
-use crate::format::{FieldRecord, Head, Reader, SectionKind, limit};
+use crate::format::vocabulary::{EncoderRecord, Step, hashed, kind, order, order_of_integer, weights};
+use crate::format::{FieldRecord, Head, Reader, SectionKind};
 use crate::load::{self, Body};
 use crate::row::Row;
+use crate::weight::Weight;
 
 pub use self::error::EncodeError;
+pub use self::value::Value;
+pub use self::writer::RowWriter;
 
-/// A raw value of a field.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Value<'v> {
-    /// None: the empty token, the empty bag, or no number.
-    #[default]
-    Missing,
-    /// As a file of the training data would have it: a token, a number, or a bag's tokens with separators between.
-    Text(&'v str),
-    /// A number; in other fields the token of its decimal digits.
-    Integer(i64),
-    /// A number, finite.
-    Real(f64),
-    /// The tokens of a bag; empty ones are none.
-    Tokens(&'v [&'v str]),
-}
+use self::check::{check, numbers, valid};
+use self::texts::Texts;
+use self::value::{Digits, Parts, cut, integer, is_finite};
 
 /// Encodes raw values as the training data were. Borrowed from the model's file and checked once; made by
 /// [`Model::encoder`](crate::Model::encoder).
@@ -61,45 +53,55 @@ pub enum Value<'v> {
 /// # assert!(likes.logit > Scorer::new(&model, &mut scratch)?.score(row)?.logit);
 /// # Ok(()) }
 /// ```
+///
+/// `SMALL`: see [`SmallEncoder`].
 #[derive(Clone, Copy, Debug)]
-pub struct Encoder<'a> {
+pub struct Encoder<'a, const SMALL: bool = false> {
     fields: &'a [FieldRecord],
     records: &'a [EncoderRecord],
     names: Reader<'a>,
     pilots: &'a [u8],
     slots: &'a [u8],
     steps: &'a [Step],
+    /// Where the file keeps them.
+    texts: Option<Texts<'a>>,
     has_bags: bool,
-    /// The [`order`] of a number's text.
-    parse: fn(&str) -> Option<u64>,
 }
 
-impl<'a> Encoder<'a> {
-    /// Of a file, for programs that must be small, which [`Int8Model`](crate::Int8Model) is for. Texts of numbers are
-    /// integers here: what reads any other number is larger than the rest of such a program. `None` where the file was
-    /// packed without what raw values mean.
+/// An encoder for programs that must be small, which [`Int8Model`](crate::Int8Model) is for. Texts of numbers are
+/// integers here: what reads any other number is larger than the rest of such a program. Nor is a kept text looked at,
+/// and files with weights of indices are refused.
+pub type SmallEncoder<'a> = Encoder<'a, true>;
+
+impl<'a> SmallEncoder<'a> {
+    /// Of a file; `None` where it was packed without what raw values mean.
     ///
     /// # Errors
     /// [`LoadError`], but for the checksum of the body, which nobody looks at.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Option<Self>, LoadError> {
         let (file, head) = load::head(bytes, Body::Trust)?;
-        let fields = load::section(file, &head, SectionKind::Fields).unwrap_or_default();
-        let fields = numbers::<FieldRecord>(SectionKind::Fields, fields)?;
-        Self::new(file, &head, fields, |text| text.parse().ok().map(order_of_integer))
+        Self::of_head(file, &head)
     }
 
+    /// Of a file whose head has been read.
+    pub(crate) fn of_head(file: &'a [u8], head: &Head<'a>) -> Result<Option<Self>, LoadError> {
+        let fields = load::section(file, head, SectionKind::Fields).unwrap_or_default();
+        Self::new(file, head, numbers::<FieldRecord>(SectionKind::Fields, fields)?)
+    }
+}
+
+impl<'a> Encoder<'a> {
     /// Of a file whose fields have been checked.
     pub(crate) fn of_model(file: &'a [u8], fields: &'a [FieldRecord]) -> Result<Option<Self>, LoadError> {
         let (file, head) = load::head(file, Body::Trust)?;
-        Self::new(file, &head, fields, |text| text.parse().ok().filter(|number: &f64| number.is_finite()).map(order))
+        let Some(encoder) = Self::new(file, &head, fields)? else { return Ok(None) };
+        let Some(texts) = load::section(file, &head, SectionKind::Tokens) else { return Ok(Some(encoder)) };
+        Ok(Some(Encoder { texts: Some(Texts::new(texts, encoder.records, fields)?), ..encoder }))
     }
+}
 
-    fn new(
-        file: &'a [u8],
-        head: &Head<'a>,
-        fields: &'a [FieldRecord],
-        parse: fn(&str) -> Option<u64>,
-    ) -> Result<Option<Self>, LoadError> {
+impl<'a, const SMALL: bool> Encoder<'a, SMALL> {
+    fn new(file: &'a [u8], head: &Head<'a>, fields: &'a [FieldRecord]) -> Result<Option<Self>, LoadError> {
         let [records, pilots, slots, steps] =
             [SectionKind::Encoders, SectionKind::Pilots, SectionKind::Slots, SectionKind::Steps]
                 .map(|kind| load::section(file, head, kind));
@@ -113,11 +115,21 @@ impl<'a> Encoder<'a> {
         let (pilots, slots) = (pilots.unwrap_or_default(), slots.unwrap_or_default());
         let steps = numbers::<Step>(SectionKind::Steps, steps.unwrap_or_default())?;
         for (f, (record, field)) in records.iter().zip(fields).enumerate() {
-            check(f as u32, record, field, [pilots.len(), slots.len(), steps.len()])?;
+            check::<SMALL>(f as u32, record, field, [pilots.len(), slots.len(), steps.len()])?;
         }
-        let has_bags = records.iter().any(|record| record.kind == kind::BAG);
+        let has_bags = fields.iter().any(|field| field.bag != 0);
         let names = Reader(head.field_names);
-        Ok(Some(Encoder { fields, records, names, pilots, slots, steps, has_bags, parse }))
+        Ok(Some(Encoder { fields, records, names, pilots, slots, steps, texts: None, has_bags }))
+    }
+
+    /// The [`order`] of a number's text.
+    fn parse(text: &[u8]) -> Option<u64> {
+        // Most are integers, and sooner read as such.
+        match integer(text) {
+            Some(number) => Some(order_of_integer(number)),
+            None if SMALL => None,
+            None => str::from_utf8(text).ok()?.parse().ok().filter(|number: &f64| number.is_finite()).map(order),
+        }
     }
 
     /// Number of fields of a row.
@@ -136,12 +148,64 @@ impl<'a> Encoder<'a> {
         self.records.get(field).is_some_and(|record| record.kind == kind::NUMBER)
     }
 
-    /// Room for the indices of any row.
-    pub fn max_indices(&self) -> usize {
-        self.records.iter().map(|record| if record.kind == kind::BAG { record.max_bag.get().into() } else { 1 }).sum()
+    /// Whether the field's tokens have their indices by a hash, and no vocabulary.
+    pub fn is_hashed(&self, field: usize) -> bool {
+        self.records.get(field).is_some_and(EncoderRecord::is_hashed)
     }
 
-    /// A row: `values` has one for each field, in their order; `indices` has room for the row's (at most
+    /// Whether a value of the field may be one that training has not seen, or too rarely, so that it is index 0.
+    pub fn has_unseen(&self, field: usize) -> bool {
+        self.records.get(field).is_some_and(|record| !record.is_hashed() && !record.is_weighted_number())
+    }
+
+    /// The field's name; `None` where there is no such field.
+    pub fn name(&self, field: usize) -> Option<&'a str> {
+        let mut names = self.names;
+        (0..self.num_fields()).map(|_| names.string()).nth(field).flatten()
+    }
+
+    /// Room for the offsets of any row: one more than there are fields, or 0 where no field is a bag.
+    pub fn max_offsets(&self) -> usize {
+        if self.has_bags { self.num_fields() + 1 } else { 0 }
+    }
+
+    /// Whether the field is a bag.
+    pub fn is_bag(&self, field: usize) -> bool {
+        self.records.get(field).is_some_and(EncoderRecord::is_bag)
+    }
+
+    /// Whether each index has its weight behind it.
+    pub fn is_weighted(&self, field: usize) -> bool {
+        self.records.get(field).is_some_and(EncoderRecord::is_weighted)
+    }
+
+    /// Whether raw values say a weight for each token of the field, a bag.
+    pub fn takes_weights(&self, field: usize) -> bool {
+        self.records.get(field).is_some_and(|record| record.weights.get() == weights::GIVEN)
+    }
+
+    /// Whether the file keeps the tokens' text, so that no unseen token is taken for another.
+    pub fn has_tokens(&self) -> bool {
+        self.texts.is_some()
+    }
+
+    /// The token that has this index, of a number its bucket's; `None` for index 0, which is any other's, and where the
+    /// file does not keep the text.
+    pub fn token(&self, field: usize, index: u32) -> Option<&'a str> {
+        self.text(field, index).and_then(|text| str::from_utf8(text).ok())
+    }
+
+    fn text(&self, field: usize, index: u32) -> Option<&'a [u8]> {
+        let features = self.fields.get(field)?.num_features();
+        self.texts?.get([field, self.records.len()], features, index)
+    }
+
+    /// Room for the indices of any row, and for their weights.
+    pub fn max_indices(&self) -> usize {
+        self.records.iter().map(EncoderRecord::most_words).sum()
+    }
+
+    /// A row: `values` has one for each field, in their order; `indices` has room for the row's, and weights (at most
     /// [`Encoder::max_indices`]), and `offsets` for one more than there are fields, or none where no field is a bag.
     ///
     /// # Errors
@@ -184,115 +248,130 @@ impl<'a> Encoder<'a> {
         indices: &'b mut [u32],
         offsets: &'b mut [u32],
     ) -> Result<Row<'b>, EncodeError> {
-        let (mut found, mut fields) = (0, 0);
-        if self.has_bags {
-            *offsets.first_mut().ok_or(EncodeError::Room { needed: 1, found: 0 })? = 0;
-        }
+        let mut row = self.writer(indices, offsets)?;
         for (field, value) in values {
-            let room = indices.len();
-            let rest = indices.get_mut(found..).unwrap_or_default();
-            found += self.encode_field(field, value, rest).map_err(|error| match error {
-                EncodeError::Room { needed, .. } => EncodeError::Room { needed: found + needed, found: room },
-                other => other,
-            })?;
-            fields += 1;
-            if self.has_bags {
-                let room = offsets.len();
-                let end = offsets.get_mut(fields).ok_or(EncodeError::Room { needed: fields + 1, found: room })?;
-                *end = found as u32;
-            }
+            row.push(|rest| self.encode_field(field, value, rest))?;
         }
-        let indices = indices.get(..found).unwrap_or_default();
-        Ok(match self.has_bags {
-            false => Row::new(indices),
-            true => Row::with_bags(indices, offsets.get(..fields + 1).unwrap_or_default()),
-        })
+        Ok(row.row())
     }
 
-    /// Writes the indices of one field's value to the beginning of `indices`, and says how many there are.
+    /// For a row whose fields come one by one: in the model's order those of the row, a context or a candidate, each by
+    /// [`Encoder::encode_field`] or [`Encoder::encode_tokens`]. The buffers are those of [`Encoder::encode`].
+    ///
+    /// # Errors
+    /// [`EncodeError::Room`].
+    pub fn writer<'b>(&self, indices: &'b mut [u32], offsets: &'b mut [u32]) -> Result<RowWriter<'b>, EncodeError> {
+        RowWriter::new(indices, offsets, self.has_bags)
+    }
+
+    /// Writes the indices of one field's value, where they have weights each with its own behind it, to the beginning
+    /// of `indices`, and says how many numbers that are.
     ///
     /// # Errors
     /// [`EncodeError`].
     pub fn encode_field(&self, field: usize, value: &Value<'_>, indices: &mut [u32]) -> Result<usize, EncodeError> {
-        let (Some(record), Some(FieldRecord { features, .. })) = (self.records.get(field), self.fields.get(field))
-        else {
-            return Err(EncodeError::Field { field });
-        };
-        let features = features.get();
-        if record.kind == kind::BAG {
-            return self.encode_bag(field, record, features, value, indices);
+        let (record, features) = self.record(field)?;
+        if !SMALL && record.is_weighted() {
+            return self.weighted_field(field, value, indices);
         }
-        let missing_cut = EncodeError::Cut { field };
-        let mut digits = Digits::default();
-        let index = match (record.kind, *value) {
-            (_, Value::Tokens(_)) => return Err(EncodeError::Several { field }),
-            // A cut is one of text: of digits too, but no other number has one text.
-            (kind::NUMBER, Value::Integer(number)) if record.cut_to.get() == 0 => {
-                self.step(record, features, order_of_integer(number))
-            }
-            (kind::NUMBER, Value::Real(number)) if record.cut_to.get() == 0 && is_finite(number) => {
-                self.step(record, features, order(number))
-            }
-            (_, Value::Real(_)) => return Err(EncodeError::Number { field }),
-            (_, Value::Missing) => self.uncut(field, record, features, cut(record, "").ok_or(missing_cut)?)?,
-            (_, Value::Text(text)) => self.uncut(field, record, features, cut(record, text).ok_or(missing_cut)?)?,
-            (_, Value::Integer(number)) => {
-                self.uncut(field, record, features, cut(record, digits.of(number)).ok_or(missing_cut)?)?
+        let is_plain_number = record.kind == kind::NUMBER && record.cut_to.get() == 0;
+        // A cut is one of text: of digits too, but no other number has one text.
+        let number = match *value {
+            Value::Tokens(tokens) => return self.encode_tokens(field, tokens.iter().copied(), indices),
+            Value::Weighted(_) if record.is_bag() => return Err(EncodeError::Weight { field }),
+            Value::Weighted(_) => return Err(EncodeError::Several { field }),
+            Value::Integer(number) if is_plain_number => Some(order_of_integer(number)),
+            Value::Real(number) if is_plain_number && is_finite(number) => Some(order(number)),
+            Value::Real(_) => return Err(EncodeError::Number { field }),
+            Value::Missing | Value::Text(_) | Value::Bytes(_) | Value::Integer(_) => None,
+        };
+        let index = match number {
+            Some(number) => self.step(record, features, number),
+            None => {
+                let mut digits = Digits::default();
+                let text = cut(record, value.text(&mut digits)).ok_or(EncodeError::Cut { field })?;
+                if record.is_bag() {
+                    let [len, separator @ ..] = &record.separator;
+                    let separator = separator.get(..usize::from(*len)).unwrap_or_default();
+                    return self.bag(field, record, features, Parts { rest: Some(text), separator }, indices);
+                }
+                self.uncut(field, record, features, text)?
             }
         };
         *indices.first_mut().ok_or(EncodeError::Room { needed: 1, found: 0 })? = index;
         Ok(1)
     }
 
+    /// How a field's values become indices, and the number of its features, which is 0 where they have weights.
+    fn record(&self, field: usize) -> Result<(&'a EncoderRecord, u32), EncodeError> {
+        let of = self.records.get(field).zip(self.fields.get(field));
+        of.map(|(record, of_field)| (record, of_field.features.get())).ok_or(EncodeError::Field { field })
+    }
+
     /// The index of one token, or of a number, as readers of files give them: of a text that was cut already. 0 for an
     /// unseen one.
     ///
     /// # Errors
-    /// [`EncodeError::Field`], and [`EncodeError::Number`] where it should be a number.
+    /// [`EncodeError::Field`]; [`EncodeError::Number`] where it should be a number, and [`EncodeError::Weight`] where a
+    /// number is more than an index.
     pub fn index_of(&self, field: usize, text: &str) -> Result<u32, EncodeError> {
-        let of = self.records.get(field).zip(self.fields.get(field));
-        let (record, FieldRecord { features, .. }) = of.ok_or(EncodeError::Field { field })?;
-        self.uncut(field, record, features.get(), text)
+        let (record, _) = self.record(field)?;
+        let features = self.fields.get(field).map_or(0, FieldRecord::num_features);
+        self.uncut(field, record, features, text.as_bytes())
     }
 
-    fn uncut(&self, field: usize, record: &EncoderRecord, features: u32, text: &str) -> Result<u32, EncodeError> {
+    fn uncut(&self, field: usize, record: &EncoderRecord, features: u32, text: &[u8]) -> Result<u32, EncodeError> {
         Ok(match record.kind {
+            _ if !SMALL && record.is_weighted_number() => return Err(EncodeError::Weight { field }),
             kind::NUMBER if text.is_empty() => valid(record.missing.get(), features),
-            kind::NUMBER => self.step(record, features, (self.parse)(text).ok_or(EncodeError::Number { field })?),
-            _ => self.token(record, features, text.as_bytes()),
+            kind::NUMBER => self.step(record, features, Self::parse(text).ok_or(EncodeError::Number { field })?),
+            _ => self.lookup(field, record, features, text),
         })
     }
 
-    fn encode_bag(
+    /// As [`Encoder::encode_field`] of a bag's tokens, of whatever has them; empty ones are none.
+    ///
+    /// # Errors
+    /// [`EncodeError`]: [`EncodeError::Several`] where the field is no bag.
+    pub fn encode_tokens<'t>(
+        &self,
+        field: usize,
+        tokens: impl Iterator<Item = &'t str> + Clone,
+        indices: &mut [u32],
+    ) -> Result<usize, EncodeError> {
+        let (record, features) = self.record(field)?;
+        match record.is_bag() {
+            true if !SMALL && record.is_weighted() => {
+                self.encode_weighted(field, tokens.map(|token| (token, Weight::ONE)), indices)
+            }
+            true => self.bag(field, record, features, tokens.map(str::as_bytes), indices),
+            false => Err(EncodeError::Several { field }),
+        }
+    }
+
+    fn bag<'t>(
         &self,
         field: usize,
         record: &EncoderRecord,
         features: u32,
-        value: &Value<'_>,
+        tokens: impl Iterator<Item = &'t [u8]> + Clone,
         indices: &mut [u32],
     ) -> Result<usize, EncodeError> {
-        let mut digits = Digits::default();
-        let missing_cut = EncodeError::Cut { field };
-        let (text, tokens): (&[u8], &[&str]) = match *value {
-            Value::Missing => (cut(record, "").ok_or(missing_cut)?.as_bytes(), &[]),
-            Value::Text(text) => (cut(record, text).ok_or(missing_cut)?.as_bytes(), &[]),
-            Value::Integer(number) => (cut(record, digits.of(number)).ok_or(missing_cut)?.as_bytes(), &[]),
-            Value::Tokens(tokens) => (&[], tokens),
-            Value::Real(_) => return Err(EncodeError::Number { field }),
-        };
-        let [len, separator @ ..] = &record.separator;
-        let separator = separator.get(..usize::from(*len)).unwrap_or_default();
-        let all = || {
-            let of_text = Parts { rest: Some(text), separator };
-            of_text.chain(tokens.iter().map(|token| token.as_bytes())).filter(|token| !token.is_empty())
-        };
+        let tokens = tokens.filter(|token| !token.is_empty());
         let most = usize::from(record.max_bag.get());
-        let first = if record.keep_last == 1 { all().count().saturating_sub(most) } else { 0 };
+        let mut left_out = if record.keep_last == 1 { tokens.clone().count().saturating_sub(most) } else { 0 };
         let mut found = 0;
-        for token in all().skip(first).take(most) {
+        for token in tokens {
+            if left_out > 0 {
+                left_out -= 1;
+                continue;
+            }
+            if found == most {
+                break;
+            }
             let room = indices.len();
             let to = indices.get_mut(found).ok_or(EncodeError::Room { needed: found + 1, found: room })?;
-            *to = self.token(record, features, token);
+            *to = self.lookup(field, record, features, token);
             found += 1;
         }
         if found == 0 {
@@ -303,8 +382,17 @@ impl<'a> Encoder<'a> {
     }
 
     /// The index of a token; 0, the out-of-vocabulary row, for one that was not in the vocabulary, but for 2^-bits of
-    /// those, which are taken for another.
-    fn token(&self, record: &EncoderRecord, features: u32, token: &[u8]) -> u32 {
+    /// those, which are taken for another where the file has no texts.
+    fn lookup(&self, field: usize, record: &EncoderRecord, features: u32, token: &[u8]) -> u32 {
+        if record.is_hashed() {
+            return valid(hashed(token, record.seed.get(), features), features);
+        }
+        let index = self.likely(record, features, token);
+        if SMALL || self.texts.is_none() || self.text(field, index) == Some(token) { index } else { 0 }
+    }
+
+    /// The index of a token, by its fingerprint.
+    fn likely(&self, record: &EncoderRecord, features: u32, token: &[u8]) -> u32 {
         if record.buckets.get() == 0 {
             return 0;
         }
@@ -334,126 +422,16 @@ impl<'a> Encoder<'a> {
         index.map_or(0, |index| u32::from_le_bytes(*index))
     }
 
+    /// The thresholds of a field.
+    fn steps(&self, record: &EncoderRecord) -> &'a [Step] {
+        let steps = self.steps.get(record.steps_offset.get() as usize..).unwrap_or_default();
+        steps.get(..record.steps.get() as usize).unwrap_or_default()
+    }
+
     /// The index of a number, given its [`order`]; 0 below the first threshold.
     fn step(&self, record: &EncoderRecord, features: u32, number: u64) -> u32 {
-        let steps = self.steps.get(record.steps_offset.get() as usize..).unwrap_or_default();
-        let steps = steps.get(..record.steps.get() as usize).unwrap_or_default();
+        let steps = self.steps(record);
         let after = steps.partition_point(|step| step.from.get() <= number);
         after.checked_sub(1).and_then(|last| steps.get(last)).map_or(0, |step| valid(step.index.get(), features))
-    }
-}
-
-/// What a damaged file has for an index may be none.
-fn valid(index: u32, features: u32) -> u32 {
-    if index < features { index } else { 0 }
-}
-
-/// Without a library of floats.
-fn is_finite(number: f64) -> bool {
-    number.to_bits() >> 52 & 0x7FF != 0x7FF
-}
-
-/// The bytes of a text that are taken; `None` where it has not so many, or they are not whole characters.
-fn cut<'t>(record: &EncoderRecord, text: &'t str) -> Option<&'t str> {
-    match record.cut_to.get() as usize {
-        0 => Some(text),
-        to => text.get(record.cut_from.get() as usize..to),
-    }
-}
-
-/// What lies between separators, as [`str::split`] has it, in less code.
-struct Parts<'t> {
-    rest: Option<&'t [u8]>,
-    separator: &'t [u8],
-}
-
-impl<'t> Iterator for Parts<'t> {
-    type Item = &'t [u8];
-
-    fn next(&mut self) -> Option<&'t [u8]> {
-        let rest = self.rest?;
-        let end = (0..rest.len()).find(|&at| rest.get(at..).is_some_and(|rest| rest.starts_with(self.separator)));
-        self.rest = end.and_then(|end| rest.get(end + self.separator.len()..));
-        end.map_or(Some(rest), |end| rest.get(..end))
-    }
-}
-
-/// The decimal digits of an integer.
-#[derive(Default)]
-struct Digits([u8; 20]);
-
-impl Digits {
-    fn of(&mut self, number: i64) -> &str {
-        // Divided by parts of 16 bits: a small CPU has no division of 64.
-        let magnitude = number.unsigned_abs();
-        let mut parts = [48, 32, 16, 0].map(|shift| (magnitude >> shift) as u32 & 0xFFFF);
-        let mut first = self.0.len();
-        for digit in self.0.iter_mut().rev() {
-            let mut rest = 0;
-            for part in &mut parts {
-                let dividend = rest << 16 | *part;
-                (*part, rest) = (dividend / 10, dividend % 10);
-            }
-            *digit = b'0' + rest as u8;
-            first -= 1;
-            if parts == [0; 4] {
-                break;
-            }
-        }
-        if number < 0
-            && let Some(sign) = first.checked_sub(1)
-            && let Some(place) = self.0.get_mut(sign)
-        {
-            *place = b'-';
-            first = sign;
-        }
-        self.0.get(first..).and_then(|digits| str::from_utf8(digits).ok()).unwrap_or_default()
-    }
-}
-
-/// A section as records.
-fn numbers<T>(section: SectionKind, bytes: &[u8]) -> Result<&[T], LoadError>
-where
-    T: FromBytes + zerocopy::Immutable + zerocopy::KnownLayout + zerocopy::Unaligned,
-{
-    let found = bytes.len() as u64;
-    let expected = found - found % size_of::<T>() as u64;
-    <[T]>::ref_from_bytes(bytes).map_err(|_| LoadError::SectionSize { section, expected, found })
-}
-
-/// What lookups rely on; indices are compared with the field's features as they are found.
-fn check(
-    f: u32,
-    record: &EncoderRecord,
-    field: &FieldRecord,
-    [pilots, slots, steps]: [usize; 3],
-) -> Result<(), LoadError> {
-    let is_bag = u32::from(field.bag != 0);
-    let has_tokens = record.buckets.get() > 0;
-    let wide = |number: U32| u64::from(number.get());
-    within("kind of raw values of field", f, [0, kind::NUMBER.into()], record.kind.into())?;
-    within("bag of raw values of field", f, [is_bag; 2], u64::from(record.kind == kind::BAG))?;
-    within("kept end of bags of field", f, [0, 1], record.keep_last.into())?;
-    within("fingerprint bits of field", f, [0, MAX_FINGERPRINT_BITS.into()], record.fingerprint_bits.into())?;
-    within("index bits of field", f, [0, 32], record.index_bits.into())?;
-    within("longest bag of field", f, [is_bag, limit::BAG as u32], record.max_bag.get().into())?;
-    let reserved = wide(record.reserved_2) | wide(record.reserved_3) | u64::from(record.reserved.get());
-    within("reserved bytes of encoder", f, [0, 0], reserved)?;
-    within("length of separator of field", f, [is_bag, MAX_SEPARATOR as u32], record.separator[0].into())?;
-    within("slots of field", f, [has_tokens.into(), u32::MAX], wide(record.slots))?;
-    within("end of pilots of field", f, [0, pilots as u32], wide(record.pilots_offset) + wide(record.buckets))?;
-    if has_tokens {
-        let bytes = record.slot_bytes() + 4 * u64::from(record.moved(field.features.get())) + SLOTS_SLACK as u64;
-        within("end of slots of field", f, [0, slots as u32], wide(record.slots_offset) + bytes)?;
-    }
-    within("end of thresholds of field", f, [0, steps as u32], wide(record.steps_offset) + wide(record.steps))
-}
-
-// Out of line: small programs have it once.
-#[inline(never)]
-fn within(what: &'static str, at: u32, [least, most]: [u32; 2], found: u64) -> Result<(), LoadError> {
-    match (u64::from(least)..=u64::from(most)).contains(&found) {
-        true => Ok(()),
-        false => Err(LoadError::Value { what, at, least: least.into(), most: most.into(), found: found.cast_signed() }),
     }
 }

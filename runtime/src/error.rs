@@ -180,6 +180,17 @@ pub enum ScoreError {
         /// Valid indices are below this.
         features: u32,
     },
+    /// An index of a field with weights has none behind it.
+    // Not one variant with a flag: beside the tag, a byte would leave it one, and make small programs larger.
+    MissingWeight {
+        /// The field.
+        field: usize,
+    },
+    /// An index has a weight behind it in a field without weights.
+    UnexpectedWeight {
+        /// The field.
+        field: usize,
+    },
     /// A batch has not one score per row.
     BatchLength {
         /// Rows given.
@@ -199,6 +210,25 @@ pub enum ScoreError {
     NotFinite,
 }
 
+impl ScoreError {
+    /// The field that it is about, by its number, which its message begins with.
+    pub const fn field(self) -> Option<usize> {
+        match self {
+            ScoreError::Offsets { field }
+            | ScoreError::IndexCount { field, .. }
+            | ScoreError::IndexOutOfRange { field, .. }
+            | ScoreError::MissingWeight { field }
+            | ScoreError::UnexpectedWeight { field }
+            | ScoreError::ContextField { field } => Some(field),
+            ScoreError::ScratchTooSmall { .. }
+            | ScoreError::FieldCount { .. }
+            | ScoreError::BatchLength { .. }
+            | ScoreError::NoContext
+            | ScoreError::NotFinite => None,
+        }
+    }
+}
+
 messages! { ScoreError:
     ScoreError::ScratchTooSmall { needed, found } => "scratch too small: {needed} blocks needed, {found} given";
     ScoreError::FieldCount { expected, found } => "the model has {expected} fields, the row {found}";
@@ -207,6 +237,8 @@ messages! { ScoreError:
     ScoreError::IndexCount { field, most, found } => "field {field}: {found} indices, but it takes at most {most}";
     ScoreError::IndexOutOfRange { field, index, features } =>
         "field {field}: index {index}, but the field has {features} features";
+    ScoreError::MissingWeight { field } => "field {field}: each index needs its weight behind it";
+    ScoreError::UnexpectedWeight { field } => "field {field}: its indices have no weights, but the row has some";
     ScoreError::BatchLength { rows, scores } => "{rows} rows, but room for {scores} scores";
     ScoreError::ContextField { field } =>
         "field {field} cannot be in the context: unknown, named twice, or no field is left for candidates";

@@ -239,11 +239,15 @@ pub enum SectionKind {
     Steps = 131,
     /// How files of raw rows are read, as JSON: for programs with files.
     RawInput = 132,
+    /// The text of every token: for each field how many offsets it has, those before included; an offset for each
+    /// [`TEXTS_PER_OFFSET`](vocabulary::TEXTS_PER_OFFSET) tokens of a field, u32 both; then the texts, each after its
+    /// length.
+    Tokens = 133,
 }
 
 impl SectionKind {
     /// All kinds that this version knows.
-    pub const ALL: [SectionKind; 20] = [
+    pub const ALL: [SectionKind; 21] = [
         SectionKind::Fields,
         SectionKind::Tables,
         SectionKind::FeatureWeights,
@@ -264,6 +268,7 @@ impl SectionKind {
         SectionKind::Slots,
         SectionKind::Steps,
         SectionKind::RawInput,
+        SectionKind::Tokens,
     ];
 
     /// The kind with this number.
@@ -296,7 +301,7 @@ pub struct FieldRecord {
     pub bits: u8,
     /// Zero.
     pub reserved: u8,
-    /// Valid indices are `0..features`.
+    /// Valid indices are `0..features`; 0 where indices have weights.
     pub features: U32,
     /// Features that share a quotient row; 0 for a full table.
     pub collisions: U32,
@@ -309,11 +314,23 @@ pub struct FieldRecord {
     pub multiplier: I32,
     /// int8 mode, for people: what one step of the field's vector is worth. The device does not need it.
     pub scale: F32,
-    /// Zero.
-    pub reserved_2: U32,
+    /// The same of a field whose indices have weights; 0 of others.
+    ///
+    /// What scores fields without weights finds no index of such a field valid, and need not ask whether it has any.
+    pub weighted_features: U32,
 }
 
 impl FieldRecord {
+    /// The number of features, with weights or without.
+    pub const fn num_features(&self) -> u32 {
+        self.features.get() | self.weighted_features.get()
+    }
+
+    /// Whether indices have weights.
+    pub const fn is_weighted(&self) -> bool {
+        self.weighted_features.get() != 0
+    }
+
     /// Numbers of a table's row of `columns`; bytes, where two numbers share one.
     pub(crate) const fn row_len(&self, columns: usize) -> usize {
         if self.bits == 0 { columns } else { columns.div_ceil(2) }
@@ -354,6 +371,12 @@ pub mod limit {
     pub const EMBED_DIM: usize = 256;
     /// Indices in a bag: `1024 * 128 * (128 + 128) < 2^31`, two rows of -128 each.
     pub const BAG: usize = 1024;
+    /// Features of a field whose indices have weights: words below are indices. With weights of 16 bits,
+    /// `1024 * 2^15 * 2^15 / 2^12 = 2^28`.
+    pub const WEIGHTED_FEATURES: u32 = 1 << 31;
+    /// Magnitude of what the feature weights of a field with weights add, which no field without them exceeds:
+    /// `1024 * 128 * 2^15`. With 128 fields and a mantissa, `2^39 * 2^23 = 2^62`.
+    pub const FEATURE_WEIGHTS: i64 = 1 << 32;
     /// Inputs of a layer: with [`BIAS`], `32768 * 255 * 128 + 2^30 < 2^31`.
     pub const LAYER_INPUTS: usize = 32_768;
     /// Magnitude of a layer's i32 bias; in strips, without what the layout adds to it, up to

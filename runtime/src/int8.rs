@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use crate::encode::SmallEncoder;
 use crate::error::{LoadError, ScoreError};
-use crate::format::{Layout, Terms};
+use crate::format::{Head, Layout, Terms};
 use crate::kernel::portable::Portable;
 use crate::kernel::vector::Task;
 use crate::load::{self, Body};
@@ -65,9 +66,23 @@ impl<'a> Int8Model<'a> {
         Self::load(bytes, Body::Trust)
     }
 
+    /// As [`Int8Model::from_bytes_skipping_checksum`], with what raw values mean, which
+    /// [`SmallEncoder::from_bytes`] gives too: a program that reads both together is smaller.
+    ///
+    /// # Errors
+    /// [`LoadError`], except `Checksum`.
+    pub fn with_encoder_skipping_checksum(bytes: &'a [u8]) -> Result<(Self, Option<SmallEncoder<'a>>), LoadError> {
+        let (file, head) = load::head(bytes, Body::Trust)?;
+        Ok((Self::new(file, &head)?, SmallEncoder::of_head(file, &head)?))
+    }
+
     fn load(bytes: &'a [u8], body: Body) -> Result<Self, LoadError> {
         let (file, head) = load::head(bytes, body)?;
-        let (fwfm, mlp, bias, terms) = load::load_int8(file, &head)?;
+        Self::new(file, &head)
+    }
+
+    fn new(file: &'a [u8], head: &Head<'a>) -> Result<Self, LoadError> {
+        let (fwfm, mlp, bias, terms) = load::load_int8(file, head)?;
         Ok(Int8Model { fwfm, mlp, bias, terms })
     }
 

@@ -32,7 +32,7 @@
 //! | [`model`] | bytes | [`Model`]: fields, parts, what they cost |
 //! | [`schema`] | | the fields, by name |
 //! | [`encode`](mod@encode) | raw values | indices, as the training data had them |
-//! | [`row`] | indices | [`Row`] |
+//! | [`row`], [`weight`] | indices | [`Row`] |
 //! | [`embedding`] | indices of a field | its vector |
 //! | `linear`, `interaction`, `mlp` | all vectors | one number each |
 //! | [`quant`] | those numbers | the logit; and the one rounding rule of int8 mode |
@@ -77,8 +77,9 @@ pub mod schema;
 pub mod score;
 mod scorer;
 mod scratch;
+pub mod weight;
 
-pub use encode::{EncodeError, Encoder, Value};
+pub use encode::{EncodeError, Encoder, SmallEncoder, Value};
 pub use error::{BatchError, LoadError, ScoreError};
 pub use format::Mode;
 pub use int8::Int8Model;
@@ -91,6 +92,7 @@ pub use row::Row;
 pub use score::Score;
 pub use scorer::Scorer;
 pub use scratch::ScratchBlock;
+pub use weight::Weight;
 
 /// Puts bytes at a multiple of 64: `static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!("m.xsfm"));`
 #[derive(Clone, Copy, Debug)]

@@ -1,11 +1,12 @@
 //! First-order terms: one scalar per feature (`FeatureWeight`, "LW") and one vector per field (`FieldVector`, "FwLW").
 
-use crate::format::FieldRecord;
+use crate::format::{FieldRecord, limit};
 #[cfg(all(xsfm_dsp, not(xsfm_mve)))]
 use crate::kernel::dsp_dots::dot_coefficients_int8;
 #[cfg(not(all(xsfm_dsp, not(xsfm_mve))))]
 use crate::kernel::portable::dot_coefficients_int8;
 use crate::kernel::vector::{LANES, Vector, widen_i8, widen_i16};
+use crate::weight::{FRACTION_BITS, Weight};
 
 /// One scalar per feature: `sum_f lw_f[i_f]`. `W` is i8 with an i16 coefficient per field, or f32 without.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +20,14 @@ impl<W: Copy> FeatureWeight<'_, W> {
     /// The scalars of a field's indices, which are in range.
     #[inline(always)]
     fn of<'i>(&self, record: &FieldRecord, indices: &'i [u32]) -> impl Iterator<Item = W> + use<'i, '_, W> {
-        let weights = self.weights.get(record.feature_offset.get() as usize..).unwrap_or_default();
+        let weights = self.of_field(record);
         indices.iter().filter_map(move |&index| weights.get(index as usize).copied())
+    }
+
+    /// The scalars of a field, and of those behind it.
+    #[inline(always)]
+    fn of_field(&self, record: &FieldRecord) -> &[W] {
+        self.weights.get(record.feature_offset.get() as usize..).unwrap_or_default()
     }
 }
 
@@ -31,6 +38,22 @@ impl FeatureWeight<'_, i8> {
         i64::from(self.coefficients.get(field).copied().unwrap_or(0))
             * self.of(record, indices).map(i64::from).sum::<i64>()
     }
+
+    /// clamp((c_f * sum_i w_i lw_f\[i\] + 2^11) >> 12, ±2^32), where indices have weights
+    pub(crate) fn accumulate_weighted(
+        &self,
+        record: &FieldRecord,
+        field: usize,
+        indices: impl Iterator<Item = (u32, Weight)>,
+    ) -> i64 {
+        let weights = self.of_field(record);
+        let of_index = |(index, weight): (u32, Weight)| {
+            i64::from(i32::from(weights.get(index as usize).copied().unwrap_or(0)) * i32::from(weight.steps()))
+        };
+        let sum = i64::from(self.coefficients.get(field).copied().unwrap_or(0)) * indices.map(of_index).sum::<i64>();
+        let sum = (sum + (1 << (FRACTION_BITS - 1))) >> FRACTION_BITS;
+        sum.clamp(-limit::FEATURE_WEIGHTS, limit::FEATURE_WEIGHTS)
+    }
 }
 
 impl FeatureWeight<'_, f32> {
@@ -38,6 +61,16 @@ impl FeatureWeight<'_, f32> {
     #[inline(always)]
     pub(crate) fn accumulate(&self, record: &FieldRecord, indices: &[u32]) -> f32 {
         self.of(record, indices).sum()
+    }
+
+    /// sum_i w_i lw_f\[i\], where indices have weights
+    pub(crate) fn accumulate_weighted(
+        &self,
+        record: &FieldRecord,
+        indices: impl Iterator<Item = (u32, Weight)>,
+    ) -> f32 {
+        let weights = self.of_field(record);
+        indices.map(|(index, weight)| weight.to_f32() * weights.get(index as usize).copied().unwrap_or(0.0)).sum()
     }
 }
 

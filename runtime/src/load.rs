@@ -189,11 +189,11 @@ pub(crate) fn load<'a>(file: &'a [u8], head: &Head<'a>) -> Loaded<(Network<'a>, 
     let inputs = fields.len() * dim;
     let parts = match head.arithmetic() {
         Arithmetic::F32 { bias } => {
-            let fwfm = fwfm::<f32, f32>(&sections, fields, dim, false)?;
+            let fwfm = fwfm::<f32, f32>(&sections, fields, dim, Takes { int8: false, weights: true })?;
             Network::F32 { fwfm, mlp: mlp::<f32, f32, f32>(&sections, inputs, false)?, bias }
         }
         Arithmetic::Int8 { bias, terms } | Arithmetic::Dynamic { bias, terms } => {
-            let (fwfm, terms) = (integers(&sections, fields, dim)?, checked(terms)?);
+            let (fwfm, terms) = (integers(&sections, fields, dim, true)?, checked(terms)?);
             let layers = if head.mode == Mode::Int8 {
                 static_mlp(&sections, inputs)?.map(Layers::Static)
             } else {
@@ -215,7 +215,7 @@ pub(crate) fn load_int8<'a>(file: &'a [u8], head: &Head<'a>) -> Loaded<Int8Parts
     };
     equal("arithmetic (0: f32, 1: int8, 2: dynamic) of file", 0, 1, number)?;
     let (sections, fields, dim) = fields(file, head)?;
-    let (fwfm, terms) = (integers(&sections, fields, dim)?, checked(head.terms)?);
+    let (fwfm, terms) = (integers(&sections, fields, dim, false)?, checked(head.terms)?);
     Ok((fwfm, static_mlp(&sections, fields.len() * dim)?, head.bias.cast_signed(), terms))
 }
 
@@ -233,8 +233,13 @@ fn fields<'a, 'h>(file: &'a [u8], head: &'h Head<'a>) -> Loaded<(Sections<'a, 'h
 }
 
 /// All parts but the MLP, in integers.
-fn integers<'a>(sections: &Sections<'a, '_>, fields: &'a [FieldRecord], dim: usize) -> Loaded<Fwfm<'a, i8, i16>> {
-    let fwfm = fwfm::<i8, i16>(sections, fields, dim, true)?;
+fn integers<'a>(
+    sections: &Sections<'a, '_>,
+    fields: &'a [FieldRecord],
+    dim: usize,
+    weights: bool,
+) -> Loaded<Fwfm<'a, i8, i16>> {
+    let fwfm = fwfm::<i8, i16>(sections, fields, dim, Takes { int8: true, weights })?;
     check_sums(&fwfm)?;
     Ok(fwfm)
 }
@@ -273,20 +278,30 @@ fn check_names(mut names: Reader<'_>, num_fields: usize) -> Loaded<()> {
     equal("number of field names", 0, num_fields as u64, found as u64)
 }
 
+/// What fields may have.
+#[derive(Clone, Copy)]
+struct Takes {
+    /// Multipliers, and tables of four bits.
+    int8: bool,
+    /// Indices with weights, which [`Int8Model`](crate::Int8Model) has no code for.
+    weights: bool,
+}
+
 /// All parts but the MLP, with W the type of weights and C of coefficients.
 fn fwfm<'a, W: Plain, C: Coefficient + Plain>(
     sections: &Sections<'a, '_>,
     fields: &'a [FieldRecord],
     dim: usize,
-    int8: bool,
+    takes: Takes,
 ) -> Loaded<Fwfm<'a, W, C>> {
     use SectionKind::*;
-    let (table_numbers, features) = check_fields(fields, dim, int8)?;
+    let (table_numbers, features) = check_fields(fields, dim, takes)?;
     let embedding = Embedding::new(fields, sections.exactly::<W>(Tables, true, table_numbers)?, dim);
 
     let has_feature_weight = sections.has(FeatureWeights);
     let weights = sections.exactly::<W>(FeatureWeights, has_feature_weight, features)?;
-    let coefficients = sections.exactly::<i16>(FeatureCoefficients, has_feature_weight && int8, fields.len() as u64)?;
+    let coefficients =
+        sections.exactly::<i16>(FeatureCoefficients, has_feature_weight && takes.int8, fields.len() as u64)?;
     let feature_weight = has_feature_weight.then_some(FeatureWeight { weights, coefficients });
 
     let has_field_vector = sections.has(FieldVectors);
@@ -421,15 +436,22 @@ numbers! {
 }
 
 /// Numbers in all tables, and features of all fields.
-fn check_fields(fields: &[FieldRecord], dim: usize, int8: bool) -> Loaded<(u64, u64)> {
+fn check_fields(fields: &[FieldRecord], dim: usize, Takes { int8, weights }: Takes) -> Loaded<(u64, u64)> {
     let (mut numbers, mut features) = (0_u64, 0_u64);
     for (f, record) in fields.iter().enumerate() {
         let is_qr = record.composition != composition::FULL;
         within("composition of field", f, 0, composition::CONCAT, record.composition)?;
         within("bag flag of field", f, 0, 1, record.bag)?;
-        equal("reserved bytes of field", f, 0, u64::from(record.reserved) + u64::from(record.reserved_2.get()))?;
+        let refused = if weights { 0 } else { record.weighted_features.get().into() };
+        equal("reserved bytes, or features with weights, of field", f, 0, u64::from(record.reserved) + refused)?;
         equal("bits of the tables of field", f, if int8 && record.bits != 0 { 4 } else { 0 }, record.bits)?;
-        within("features of field", f, 1, u32::MAX, record.features.get())?;
+        if weights && record.is_weighted() {
+            within("features with weights of field", f, 1, limit::WEIGHTED_FEATURES, record.weighted_features.get())?;
+            equal("bag flag, for weights in field", f, 1, record.bag)?;
+            equal("features, for weights in field", f, 0, record.features.get())?;
+        } else {
+            within("features of field", f, 1, u32::MAX, record.features.get())?;
+        }
         equal("presence of collisions in field", f, is_qr.into(), record.collisions.get() != 0)?;
         if record.composition == composition::CONCAT {
             equal("embed_dim modulo 2, for concatenation in field", f, 0, dim as u64 % 2)?;
@@ -439,9 +461,10 @@ fn check_fields(fields: &[FieldRecord], dim: usize, int8: bool) -> Loaded<(u64, 
         let composition = Composition::of(record);
         let is_copied = !int8 || (record.bag == 0 && composition.is_copy());
         within("multiplier of field", f, 0, if is_copied { 0 } else { i32::MAX }, record.multiplier.get())?;
-        let (first, second, columns) = composition.tables(record.features.get(), dim);
+        let of_field = if weights { record.num_features() } else { record.features.get() };
+        let (first, second, columns) = composition.tables(of_field, dim);
         numbers += (first as u64 + second as u64) * record.row_len(columns) as u64;
-        features += u64::from(record.features.get());
+        features += u64::from(of_field);
     }
     Ok((numbers, features))
 }

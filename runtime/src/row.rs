@@ -3,7 +3,8 @@
 /// One sample: for every field one index, or for bags several.
 ///
 /// An index is local to its field: `0..features`, where 0 is the out-of-vocabulary row of models that this project
-/// trained.
+/// trained. In a field whose indices have weights, each has its [`Weight`](crate::Weight) as a word behind it, and is
+/// counted with it.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
     indices: &'a [u32],
@@ -17,7 +18,7 @@ impl<'a> Row<'a> {
         Row { indices, offsets: None }
     }
 
-    /// A row with bags: field `f` has `indices[offsets[f]..offsets[f + 1]]`.
+    /// A row with bags, or weights: field `f` has `indices[offsets[f]..offsets[f + 1]]`.
     ///
     /// `offsets` has `num_fields + 1` entries and may be a window of a larger array over many rows.
     pub const fn with_bags(indices: &'a [u32], offsets: &'a [u32]) -> Self {
@@ -39,7 +40,7 @@ impl<'a> Row<'a> {
         if self.offsets.is_none() { Some(self.indices) } else { None }
     }
 
-    /// The indices of field `f`; `None` where the offsets do not fit the indices.
+    /// The indices of field `f`, with their weights where it has them; `None` where the offsets do not fit the indices.
     #[inline]
     pub fn field(&self, f: usize) -> Option<&'a [u32]> {
         let Some(offsets) = self.offsets else {

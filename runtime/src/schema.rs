@@ -12,6 +12,8 @@ pub struct Field<'a> {
     pub features: u32,
     /// Whether a row may have several indices in this field.
     pub bag: bool,
+    /// Whether each index has a [`Weight`](crate::Weight) behind it.
+    pub weighted: bool,
     /// How its vectors are stored.
     pub composition: Composition,
     /// int8 mode: what one step of its vector is worth; 0 in f32 mode.
@@ -37,12 +39,13 @@ impl<'a> Iterator for Fields<'a> {
         let record = self.records.next()?;
         let name = self.names.string()?;
         let composition = Composition::of(record);
-        let features = record.features.get();
+        let features = record.num_features();
         let (first, second, columns) = composition.tables(features, self.dim);
         Some(Field {
             name,
             features,
             bag: record.bag != 0,
+            weighted: record.is_weighted(),
             composition,
             scale: record.scale.get(),
             parameters: (first + second) * columns,

@@ -6,10 +6,10 @@
 
 mod common;
 
-use common::random::{Pairs, Rng, Rows, Sample, Shape, magnitudes, samples};
+use common::random::{Pairs, Rng, Rows, Sample, Shape, magnitudes, samples, with_magnitudes};
 use xsfm_runtime::format::Layout;
 use xsfm_runtime::{
-    Backend, Int8Model, LoadError, Mode, Model, Ranked, Ranker, Score, ScoreError, Scorer, ScratchBlock,
+    Backend, Int8Model, LoadError, Mode, Model, Ranked, Ranker, Score, ScoreError, Scorer, ScratchBlock, Weight,
 };
 use zerocopy::IntoBytes;
 
@@ -69,12 +69,14 @@ fn plain(model: &Model<'_>, rows: &Rows) -> Vec<f32> {
 }
 
 impl Case<'_> {
-    fn expected(&self, rows: &Rows) -> Expected {
-        let scores = plain(&self.reference, rows);
+    fn expected(&self, samples: &[Sample]) -> Expected {
+        let every_field: Vec<usize> = (0..self.shape.num_fields).collect();
+        let scores = plain(&self.reference, &Rows::new(samples, &every_field));
+        let rows = Rows::new(&with_magnitudes(samples), &every_field);
         // 20 roundings for each of the two (`docs/architecture.md`); numbers under the normal ones are rounded more
         // coarsely.
         let tolerance = |magnitude: f32| 40.0 * f32::EPSILON * magnitude + 1e-36;
-        let tolerances = self.magnitudes.map(|model| plain(&model, rows).into_iter().map(tolerance).collect());
+        let tolerances = self.magnitudes.map(|model| plain(&model, &rows).into_iter().map(tolerance).collect());
         Expected { scores, tolerances: tolerances.unwrap_or_default() }
     }
 
@@ -127,6 +129,7 @@ impl Case<'_> {
                 (0..num_fields).map(field).collect()
             });
             let whole: Vec<Sample> = whole.collect();
+            let expected = self.expected(&whole);
             let every_field: Vec<usize> = (0..num_fields).collect();
             let whole = Rows::new(&whole, &every_field);
             let candidates = Rows::new(&self.samples, &of_candidate);
@@ -140,7 +143,7 @@ impl Case<'_> {
             for (rows, scores) in rows.chunks(size).zip(scores.chunks_mut(size)) {
                 ranker.score_batch(rows, scores).unwrap();
             }
-            self.expected(&whole).check(&name, &scores);
+            expected.check(&name, &scores);
             if self.has_same_order(model, &context) {
                 let mut scratch = memory(model.batch_scratch_blocks());
                 let mut together = vec![Score::default(); rows.len()];
@@ -192,7 +195,7 @@ fn check_mode(mode: Mode) {
         let every_field: Vec<usize> = (0..shape.num_fields).collect();
         let all = Rows::new(&samples, &every_field);
         let mut case = Case { shape: &shape, rng: &mut rng, samples, reference, magnitudes };
-        let expected = case.expected(&all);
+        let expected = case.expected(&case.samples);
         rows_in_all += count;
         distinct.extend(expected.scores.iter().map(|score| score.to_bits()));
         for backend in available() {
@@ -272,6 +275,7 @@ fn groups_that_take_turns_have_the_bits_of_single_rows() {
 
 /// One model for all threads, scratch for each: `Model` is `Sync`, and nothing of it changes.
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "no threads there")]
 fn threads_share_a_model() {
     let mut rng = Rng(11);
     let shape = Shape { hidden: Some(vec![33, 16]), extreme: false, ..Shape::random(&mut rng, Mode::Int8) };
@@ -305,6 +309,8 @@ fn which_back_ends_were_compared() {
         &[Backend::Sse41, Backend::Avx2, Backend::AvxVnni, Backend::Avx512Vnni, Backend::Avx512Amx][..]
     } else if cfg!(target_arch = "aarch64") {
         &[Backend::Neon, Backend::NeonDotprod, Backend::NeonI8mm][..]
+    } else if cfg!(target_feature = "simd128") {
+        &[Backend::Simd128][..]
     } else {
         &[][..]
     };
@@ -333,7 +339,8 @@ fn which_back_ends_were_compared() {
 fn small_programs_have_the_same_bits() {
     for seed in 0..cases() {
         let mut rng = Rng(seed * 5 + 1);
-        let file = Shape::random(&mut rng, Mode::Int8).draft(&mut rng).write();
+        let shape = Shape { weights: false, ..Shape::random(&mut rng, Mode::Int8) };
+        let file = shape.draft(&mut rng).write();
         let model = Model::from_bytes(file.as_bytes()).unwrap();
         let every_field: Vec<usize> = (0..model.num_fields()).collect();
         let samples = samples(&model, &mut rng, 5);
@@ -356,4 +363,49 @@ fn small_programs_have_the_same_bits() {
         let error = Int8Model::from_bytes(file.as_bytes()).unwrap_err();
         assert!(matches!(error, LoadError::Value { least: 1, most: 1, found: f, .. } if f == found), "{error}");
     }
+}
+
+/// A field all of whose weights are 1 has the bits of a bag without weights, in every mode.
+#[test]
+fn weights_of_one_change_nothing() {
+    for (seed, mode) in
+        (0..cases() / 3).flat_map(|seed| [Mode::Int8, Mode::Dynamic, Mode::F32].map(|mode| (seed, mode)))
+    {
+        let mut rng = Rng(seed * 7 + 2);
+        let shape = Shape { weights: true, ..Shape::random(&mut rng, mode) };
+        let mut draft = shape.draft(&mut rng);
+        let file = draft.write();
+        let weighted = Model::from_bytes(file.as_bytes()).unwrap();
+        let mut of_weights = samples(&weighted, &mut rng, 5);
+        let has_weights: Vec<bool> = weighted.fields().map(|field| field.weighted).collect();
+        let mut without = of_weights.clone();
+        for (with, without) in of_weights.iter_mut().zip(&mut without) {
+            for (field, _) in has_weights.iter().enumerate().filter(|(_, has)| **has) {
+                without[field] = with[field].iter().copied().step_by(2).collect();
+                with[field] = without[field].iter().flat_map(|&index| [index, Weight::ONE.word()]).collect();
+                let record = draft.field(field);
+                (record.features, record.weighted_features) = (record.num_features().into(), 0.into());
+            }
+        }
+        let file = draft.write();
+        let plain_bags = Model::from_bytes(file.as_bytes()).unwrap();
+        let every_field: Vec<usize> = (0..shape.num_fields).collect();
+        let portable = |model: &Model<'_>, samples: &[Sample]| {
+            plain(&model.with_backend(Backend::Portable).unwrap(), &Rows::new(samples, &every_field))
+        };
+        assert_eq!(portable(&weighted, &of_weights), portable(&plain_bags, &without), "seed {seed}, {shape:?}");
+    }
+}
+
+/// [`Int8Model`] has no code for weights, and says so.
+#[test]
+fn small_programs_refuse_weights() {
+    let mut rng = Rng(3);
+    let shape = Shape { num_fields: 12, weights: true, ..Shape::random(&mut rng, Mode::Int8) };
+    let file = shape.draft(&mut rng).write();
+    let model = Model::from_bytes(file.as_bytes()).unwrap();
+    let field = model.fields().position(|field| field.weighted).unwrap() as u32;
+    let error = Int8Model::from_bytes(file.as_bytes()).unwrap_err();
+    assert!(matches!(error, LoadError::Value { at, most: 0, .. } if at == field), "{error}");
+    assert!(error.to_string().contains("features with weights"), "{error}");
 }

@@ -6,7 +6,9 @@ mod common;
 
 use common::random::{Pairs, Rng, Rows, Sample, Shape, samples};
 use xsfm_runtime::format::Layout;
-use xsfm_runtime::{Backend, BatchError, Mode, Model, Ranked, Ranker, Row, Score, ScoreError, Scorer, ScratchBlock};
+use xsfm_runtime::{
+    Backend, BatchError, Mode, Model, Ranked, Ranker, Row, Score, ScoreError, Scorer, ScratchBlock, Weight,
+};
 use zerocopy::IntoBytes;
 
 /// Five fields, the last ones bags or not as the seed has it.
@@ -14,7 +16,8 @@ fn shape(mode: Mode, layout: Layout) -> Shape {
     let (pairs, hidden) = (Pairs::Dense, Some(vec![20, 17]));
     let parts = (true, true, false);
     let (feature_weight, field_vector, extreme) = parts;
-    Shape { mode, num_fields: 5, dim: 6, hidden, feature_weight, field_vector, pairs, layout, extreme }
+    let (num_fields, dim, weights) = (5, 6, false);
+    Shape { mode, num_fields, dim, hidden, feature_weight, field_vector, pairs, layout, weights, extreme }
 }
 
 /// Calls `check` with the model in rows and in tiles on every back end, and with samples for it.
@@ -165,4 +168,49 @@ fn a_context_has_fields_of_the_model_once_and_not_all() {
             assert_eq!(Ranker::new(model, context, &mut memory).err(), error);
         }
     });
+}
+
+#[test]
+fn words_that_are_no_indices_with_weights_are_named() {
+    let one = Weight::ONE.word();
+    for mode in [Mode::Int8, Mode::Dynamic, Mode::F32] {
+        let mut rng = Rng(1);
+        let mut draft = shape(mode, Layout::Rows).draft(&mut rng);
+        let field = draft.field(1);
+        let before = field.num_features();
+        (field.bag, field.features, field.weighted_features) = (1, 0.into(), before.into());
+        let file = draft.write();
+        let model = Model::from_bytes(file.as_bytes()).unwrap();
+        let missing = ScoreError::MissingWeight { field: 1 };
+        let cases: &[(&[u32], ScoreError)] = &[
+            (&[], ScoreError::IndexCount { field: 1, most: 1024, found: 0 }),
+            (&[0], missing),
+            (&[0, 0], missing),
+            (&[0, one, 0], missing),
+            (&[one], missing),
+            (&[one, one], missing),
+            (&[one, 0], missing),
+            (&[0, one | 1 << 16], missing),
+            (&[0, 1 << 31 | 0x8000], missing),
+            (&[before, one], ScoreError::IndexOutOfRange { field: 1, index: before, features: before }),
+            (&[0, one, before, one], ScoreError::IndexOutOfRange { field: 1, index: before, features: before }),
+        ];
+        let long = [0, one].repeat(1025);
+        let long = (&long[..], ScoreError::IndexCount { field: 1, most: 1024, found: 1025 });
+        let mut scratch = vec![ScratchBlock::ZERO; model.scratch_blocks()];
+        let mut scorer = Scorer::new(&model, &mut scratch).unwrap();
+        let mut score = |words: [&[u32]; 5]| {
+            let mut offsets = vec![0];
+            words.iter().for_each(|words| offsets.push(offsets.last().unwrap() + words.len() as u32));
+            scorer.score(Row::with_bags(&words.concat(), &offsets))
+        };
+        for &(words, error) in cases.iter().chain([&long]) {
+            assert_eq!(score([&[0], words, &[0], &[0], &[0]]), Err(error), "{words:?}");
+        }
+        assert!(score([&[0], &[0, one, 0, one], &[0], &[0], &[0]]).is_ok());
+        let superfluous = ScoreError::UnexpectedWeight { field: 0 };
+        for words in [&[0, one][..], &[one], &[one, 0]] {
+            assert_eq!(score([words, &[0, one], &[0], &[0], &[0]]), Err(superfluous), "{words:?}");
+        }
+    }
 }

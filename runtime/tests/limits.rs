@@ -8,7 +8,9 @@ mod common;
 use common::{Draft, FIRST_SECTION, field, layer};
 use xsfm_runtime::format::{Arithmetic, Layout, SectionKind, Term, Terms, VERSION, composition, limit};
 use xsfm_runtime::quant::requantize;
-use xsfm_runtime::{Backend, Int8Model, LoadError, Mode, Model, Row, ScoreError, Scorer, ScratchBlock, Statistics};
+use xsfm_runtime::{
+    Backend, Int8Model, LoadError, Mode, Model, Row, ScoreError, Scorer, ScratchBlock, Statistics, Weight,
+};
 use zerocopy::IntoBytes;
 
 use SectionKind::*;
@@ -97,6 +99,12 @@ impl Draft {
         terms
     }
 
+    /// Gives the indices of a bag weights.
+    fn weigh(&mut self, field: usize) {
+        let record = self.field(field);
+        (record.features, record.weighted_features) = (0.into(), record.num_features().into());
+    }
+
     /// The pairs of a pruned interaction, and a weight for each.
     fn prune(&mut self, pairs: &[[u8; 2]]) {
         self.put(PairIndices, pairs);
@@ -105,13 +113,22 @@ impl Draft {
 
     /// The logit of the row that reads index 0 everywhere, in bags `in_bag` times.
     fn logit(&self, in_bag: u32) -> Result<f32, ScoreError> {
+        self.weighted_logit(in_bag, Weight::ONE)
+    }
+
+    /// The same, with this weight of every index that has one.
+    fn weighted_logit(&self, in_bag: u32, weight: Weight) -> Result<f32, ScoreError> {
         let bytes = self.write();
         let model = Model::from_bytes(bytes.as_bytes()).unwrap_or_else(|error| panic!("refused: {error}"));
-        let mut offsets = vec![0];
+        let (mut indices, mut offsets) = (vec![], vec![0]);
         for field in model.fields() {
-            offsets.push(offsets.last().unwrap() + if field.bag { in_bag } else { 1 });
+            let count = if field.bag { in_bag } else { 1 } as usize;
+            match field.weighted {
+                true => indices.extend([0, weight.word()].repeat(count)),
+                false => indices.extend(vec![0; count]),
+            }
+            offsets.push(indices.len() as u32);
         }
-        let indices = vec![0; *offsets.last().unwrap() as usize];
         let mut scratch = vec![ScratchBlock::ZERO; model.scratch_blocks()];
         Scorer::new(&model, &mut scratch)?.score(Row::with_bags(&indices, &offsets)).map(|score| score.logit)
     }
@@ -184,7 +201,10 @@ fn shapes_and_fields() {
             value("composition of field", 3, 0, 3, 4),
         ),
         ("bag", |d| d.field(1).bag = 1, |d| d.field(1).bag = 2, value("bag flag of field", 1, 0, 1, 2)),
-        ("reserved", as_is, |d| d.field(2).reserved = 1, value("reserved bytes of field", 2, 0, 0, 1)),
+        (
+            "reserved", as_is, |d| d.field(2).reserved = 1,
+            value("reserved bytes, or features with weights, of field", 2, 0, 0, 1),
+        ),
         (
             "bits", |d| { d.field(3).bits = 4; d.put(Tables, &[1_i8; 28]); }, |d| d.field(3).bits = 8,
             value("bits of the tables of field", 3, 4, 4, 8),
@@ -197,7 +217,6 @@ fn shapes_and_fields() {
             "offset behind four bits", as_is, |d| { d.field(2).bits = 4; d.put(Tables, &[1_i8; 28]); },
             value("table offset of field", 3, 20, 20, 24),
         ),
-        ("reserved_2", as_is, |d| d.field(2).reserved_2 = 7.into(), value("reserved bytes of field", 2, 0, 0, 7)),
         (
             "features",
             |d| { d.field(3).features = 1.into(); d.put(Tables, &[1_i8; 28]); d.put(FeatureWeights, &[1_i8; 7]); },
@@ -233,6 +252,27 @@ fn shapes_and_fields() {
             "composed row", |d| { d.compose(2, 1, 12); d.field(3).multiplier = i32::MAX.into(); },
             |d| { d.compose(2, 1, 12); d.field(3).multiplier = i32::MIN.into(); },
             value("multiplier of field", 3, 0, max, i32::MIN.into()),
+        ),
+    ]);
+    // Not in int8 mode, where a small program takes no weights at all.
+    #[rustfmt::skip]
+    check(Mode::Dynamic, &[
+        (
+            "weights of a single index", |d| d.weigh(0), |d| { d.weigh(0); d.field(0).bag = 0; },
+            value("bag flag, for weights in field", 0, 1, 1, 0),
+        ),
+        (
+            "features of both kinds", |d| d.weigh(0), |d| d.field(0).weighted_features = 2.into(),
+            value("features, for weights in field", 0, 0, 0, 2),
+        ),
+        (
+            "features with weights", |d| d.weigh(0), |d| { d.weigh(0); d.field(0).weighted_features = 3.into(); },
+            value("table offset of field", 1, 12, 12, 8),
+        ),
+        (
+            "features that are words of weights", as_is,
+            |d| { d.weigh(0); d.field(0).weighted_features = ((1 << 31) + 1).into(); },
+            value("features with weights of field", 0, 1, 1 << 31, (1 << 31) + 1),
         ),
     ]);
     #[rustfmt::skip]
@@ -652,6 +692,8 @@ fn sections() {
 struct Extreme {
     shape: (u16, u16, u32),
     bag: u8,
+    /// Of each index, where they have weights.
+    weight: Option<Weight>,
     composition: u8,
     table: i8,
     coefficient: i16,
@@ -682,6 +724,9 @@ impl Extreme {
             record.feature_offset = u32::from(at).into();
             (record.composition, record.multiplier) = (self.composition, multiplier.into());
             record.collisions = u32::from(self.composition != composition::FULL).into();
+            if self.weight.is_some() {
+                draft.weigh(at.into());
+            }
         }
         let vectors = spread(self.coefficient, limit::FIELD_VECTOR_SUM, fields * dim);
         let pairs = spread(self.coefficient, limit::PAIR_SUM, fields * (fields - 1) / 2);
@@ -702,11 +747,15 @@ impl Extreme {
 
         let n = if self.bag == 1 { limit::BAG as i128 } else { 1 };
         let table = i128::from(self.table);
-        let composed = match self.composition {
-            composition::MULT => n * table * table,
-            composition::ADD => n * table * 2,
-            _ => n * table,
+        let of_index = match self.composition {
+            composition::MULT => table * table,
+            composition::ADD => 128 * table * 2,
+            _ => 128 * table,
         };
+        let weighted =
+            |number: i128| self.weight.map_or(number, |weight| (number * i128::from(weight.steps()) + 2048) >> 12);
+        let composed = n * weighted(of_index);
+        let of_features = weighted(n * table * i128::from(self.coefficient));
         let fitted =
             |acc: i128, least, most| i128::from(requantize(i32::try_from(acc).unwrap(), i32::MAX)).clamp(least, most);
         let e = if self.bag == 1 { fitted(composed, -127, 127) } else { table };
@@ -714,7 +763,7 @@ impl Extreme {
         let inputs = (fields * dim) as i128;
         let h = fitted(inputs * e * table + i128::from(limit::BIAS), 0, 255);
         let steps = [
-            (fields as i128 * n * table * i128::from(self.coefficient), terms.feature_weight),
+            (fields as i128 * of_features.clamp(-(1 << 32), 1 << 32), terms.feature_weight),
             (e * total(&vectors), terms.field_vector),
             (e * e * k as i128 * total(&pairs), terms.interaction),
             (i128::from(hidden) * h * i128::from(self.layer) + i128::from(bias), terms.mlp),
@@ -729,26 +778,31 @@ impl Extreme {
 #[test]
 fn extremes_fit_their_integers() {
     let (many_fields, many_channels) = ((128, 256, 1), (4, 4, 32_768));
-    let cases = [
-        (many_fields, 0, composition::FULL),
-        (many_fields, 1, composition::FULL),
-        (many_fields, 1, composition::MULT),
-        (many_fields, 1, composition::ADD),
-        (many_fields, 1, composition::CONCAT),
-        (many_channels, 0, composition::FULL),
-    ];
-    for (shape, bag, composition) in cases {
+    let weights = [Some(Weight::MAX), Weight::of_steps(-i16::MAX)];
+    let compositions = [composition::FULL, composition::MULT, composition::ADD, composition::CONCAT];
+    let bags = compositions.into_iter().flat_map(|composition| {
+        [None].into_iter().chain(weights).map(move |weight| (many_fields, 1, weight, composition))
+    });
+    let singles = [many_fields, many_channels].map(|shape| (shape, 0, None, composition::FULL));
+    for (shape, bag, weight, composition) in bags.chain(singles) {
+        let logit_of = |draft: &Draft| draft.weighted_logit(1024, weight.unwrap_or(Weight::ONE));
         for (table, coefficient, layer) in [-128, 127].into_iter().flat_map(|table| {
             [(table, i16::MIN, -128), (table, i16::MIN, 127), (table, i16::MAX, -128), (table, i16::MAX, 127)]
         }) {
-            let (draft, logit) = Extreme { shape, bag, composition, table, coefficient, layer }.draft([42, 34, 42, 34]);
-            assert_eq!(draft.logit(1024), Ok(logit), "{shape:?}, {composition}: {table} {coefficient} {layer}");
+            let extreme = Extreme { shape, bag, weight, composition, table, coefficient, layer };
+            let (draft, logit) = extreme.draft([42, 34, 42, 34]);
+            assert_eq!(
+                logit_of(&draft),
+                Ok(logit),
+                "{shape:?}, {composition}: {table} {weight:?} {coefficient} {layer}"
+            );
             assert!(logit.abs() < 128.0, "{logit} hides what was summed");
         }
         // With the smallest shifts, the sum of the parts is as large as it gets.
-        let (draft, logit) =
-            Extreme { shape, bag, composition, table: 127, coefficient: i16::MAX, layer: 127 }.draft([1; 4]);
-        assert_eq!((draft.logit(1024), logit), (Ok(128.0), 128.0));
+        let table = if weight.is_some_and(|weight| weight < Weight::ONE) { -127 } else { 127 };
+        let extreme = Extreme { shape, bag, weight, composition, table, coefficient: i16::MAX, layer: 127 };
+        let (draft, logit) = extreme.draft([1; 4]);
+        assert_eq!((logit_of(&draft), logit), (Ok(128.0), 128.0));
     }
 }
 

@@ -47,6 +47,7 @@ fn nothing_is_allocated() {
             field_vector: true,
             pairs: Pairs::Dense,
             layout: Layout::Rows,
+            weights: true,
             extreme: false,
         };
         let blocks = shape.draft(&mut rng).write();

@@ -39,6 +39,7 @@ fn ranker_scores(ranker: &mut Ranker<'_>, films: &[[u32; 3]]) -> Vec<Score> {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "no threads there")]
 fn rankers_of_several_threads_share_a_split_model() {
     let model = Model::from_bytes(&PACKED.0).expect("a model");
     let mut memory = vec![ScratchBlock::ZERO; Ranker::blocks(&model, &CONTEXT_FIELDS).expect("fields")];
@@ -67,6 +68,7 @@ fn rankers_of_several_threads_share_a_split_model() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "no threads there")]
 fn owners_are_shared_swapped_and_dropped() {
     let load = || Arc::new(OwnedModel::new(&PACKED.0, LoadOptions::default()).expect("a model"));
     let model = Model::from_bytes(&PACKED.0).expect("a model");

@@ -12,7 +12,7 @@ use xsfm_interchange::config::{Interaction, ModelConfig};
 use xsfm_runtime::format::{Arithmetic, Layout, Prefix, SectionKind};
 use xsfm_runtime::{Mode, Model};
 
-use crate::{Rows, Shape, dynamic, float_model, quantized, with_factors};
+use crate::{Cell, Rows, Shape, dynamic, float_model, quantized, with_factors};
 
 /// A packed file, and where its numbers are.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ fn of_shape(seed: u64) -> Vec<Base> {
     let float = if rng.random_bool(0.3) { with_factors(float, rng.random_range(1..=3), seed) } else { float };
     let table_bits = if rng.random_bool(0.5) { TableBits::Four } else { TableBits::Eight };
     let float = FloatModel { table_bits, ..float };
-    let fields: Vec<(u32, bool)> = float.config.fields.iter().map(|field| (field.features, field.bag)).collect();
+    let fields = Cell::of_config(&float.config);
     let sizes = [(1, 8), (3, 8), (8, 3), (19, 3), (11, 8), (2, xsfm_runtime::format::limit::BAG)];
     let rows: Vec<Rows> = sizes.iter().map(|&(count, bag)| Rows::with_bags_up_to(&fields, count, bag, seed)).collect();
     let calibration = &rows[3];

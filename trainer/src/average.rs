@@ -88,7 +88,13 @@ mod tests {
     /// One number of a model that goes through given values, against the sum that defines an average.
     #[test]
     fn an_average_is_that_of_its_equation() {
-        let field = FieldConfig { name: "f".to_owned(), features: 1, bag: false, embedding: EmbeddingConfig::Full };
+        let field = FieldConfig {
+            name: "f".to_owned(),
+            features: 1,
+            bag: false,
+            weighted: false,
+            embedding: EmbeddingConfig::Full,
+        };
         let config = ModelConfig {
             version: ModelConfig::VERSION,
             vocabulary: None,

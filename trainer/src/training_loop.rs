@@ -340,7 +340,8 @@ impl TrainingLoop<'_> {
         let (indexer, numberings) = (self.model.layout.indexer().clone(), NumberingPool::default());
         let mean_weight = train.mean_weight()?;
         let batches = train.pass(Order::Shuffled { seed: t.seed, epoch });
-        let unknown = Unknown { share: t.unknown_share, seed: t.seed, epoch };
+        let may_be = Unknown::fields(self.data.schema());
+        let unknown = Unknown { share: t.unknown_share, seed: t.seed, epoch, may_be };
         let prepare = move |batch: Result<Batch, RowsError>| {
             let Batch { rows: mut block, numbers } = batch?;
             unknown.replace(&mut block, &numbers);

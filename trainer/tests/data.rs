@@ -13,7 +13,7 @@ use xsfm_readers::movielens::MovieLens;
 use xsfm_readers::pass::Reading;
 use xsfm_runtime::row::Row;
 use xsfm_trainer::data::batches::{Batch, Batches, Order};
-use xsfm_trainer::data::prepare::prepare;
+use xsfm_trainer::data::prepare::{prepare, prepare_after};
 use xsfm_trainer::data::report::Report;
 use xsfm_trainer::data::split::{Shares, Split};
 
@@ -49,6 +49,12 @@ impl Raw {
     fn prepare(&self, split: &Split, reading: Reading, out: &str) -> Result<Report, String> {
         CsvSource::open(&self.path("rows.csv"), &self.path("schema.toml"))
             .and_then(|source| prepare(&source, split, reading, &self.path(out)))
+            .map_err(|e| e.to_string())
+    }
+
+    fn prepare_after(&self, before: &Schema, out: &str) -> Result<Report, String> {
+        CsvSource::open(&self.path("rows.csv"), &self.path("schema.toml"))
+            .and_then(|source| prepare_after(&source, &random(1), STRICT, Some(before), &self.path(out)))
             .map_err(|e| e.to_string())
     }
 
@@ -344,8 +350,11 @@ fn bad_movielens_files_are_named() {
 /// A file of `rows` rows with one index per row, its number.
 fn numbered(folder: &Path, rows: u32) -> (PathBuf, Bounds) {
     let path = folder.join("rows.arrow");
-    let bounds =
-        Bounds { columns: vec![Column { name: "n".to_owned(), bag: false }], features: vec![rows], vocabulary: None };
+    let bounds = Bounds {
+        columns: vec![Column { name: "n".to_owned(), bag: false, weighted: false }],
+        features: vec![rows],
+        vocabulary: None,
+    };
     let mut writer = RowsWriter::create(&path, &bounds).unwrap();
     (0..rows).for_each(|i| writer.push((i % 2) as u8, &Row::new(&[i])).unwrap());
     writer.commit().unwrap();
@@ -389,7 +398,7 @@ fn every_epoch_has_every_row_in_its_own_order() {
 fn batches_keep_bags() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("rows.arrow");
-    let column = |name: &str, bag| Column { name: name.to_owned(), bag };
+    let column = |name: &str, bag| Column { name: name.to_owned(), bag, weighted: false };
     let bounds =
         Bounds { columns: vec![column("a", false), column("b", true)], features: vec![1000, 1004], vocabulary: None };
     let mut writer = RowsWriter::create(&path, &bounds).unwrap();
@@ -409,4 +418,60 @@ fn batches_keep_bags() {
         }
     }
     assert_eq!(seen.len(), 1000);
+}
+
+/// A day's rows: users from one number on, of whom some have more rows than others, and prices.
+fn day(first_user: u32, last_price: u32) -> Vec<u8> {
+    let mut text = "user,click,price\n".to_owned();
+    for i in 0..400_u32 {
+        let user = first_user + (i * i) % 20;
+        text += &format!("u{user},{},{}\n", i % 3 / 2, f64::from(i % last_price) / 4.0);
+    }
+    text.into_bytes()
+}
+
+#[test]
+fn tokens_of_a_day_before_keep_their_indices() {
+    let schema = |kind: &str| {
+        format!(
+            "label = {{ column = \"click\" }}\nfields = [\n  {{ name = \"user\", {kind} }},\n  \
+             {{ name = \"price\", kind = \"numeric\", quantiles = 4 }},\n]\n"
+        )
+    };
+    let yesterday = Raw::new(&day(100, 40), &schema("kind = \"categorical\", min_count = 2"));
+    yesterday.prepare(&random(1), STRICT, "out").unwrap();
+    let before = Schema::load(&yesterday.path("out/schema.json")).unwrap();
+    let today = Raw::new(&day(110, 90), &schema("kind = \"categorical\""));
+    today.prepare(&random(1), STRICT, "alone").unwrap();
+    today.prepare_after(&before, "out").unwrap();
+    let [alone, now] = ["alone", "out"].map(|out| Schema::load(&today.path(out).join("schema.json")).unwrap());
+    let known = &before.fields[0].vocabulary;
+    let (kept, new) = now.fields[0].vocabulary.split_at(known.len());
+    assert_eq!(kept, known);
+    // In the order of their frequency today, as those of a vocabulary of today alone.
+    let order: Vec<&String> = alone.fields[0].vocabulary.iter().filter(|token| !known.contains(token)).collect();
+    assert!(order.len() > 3, "{order:?}");
+    assert_eq!(new.iter().collect::<Vec<_>>(), order);
+    assert_eq!(now.fields[1].encoding, before.fields[1].encoding);
+    assert_ne!(now.fields[1].encoding, alone.fields[1].encoding);
+    // Rows have those indices: what was yesterday's token is what it was.
+    let text = |schema: &Schema, index: u32| schema.fields[0].vocabulary[index as usize - 1].clone();
+    let of_users = |schema: &Schema, out: &str| -> Vec<String> {
+        rows(&today.path(out).join("train.arrow")).iter().map(|(_, row)| text(schema, row[0][0])).collect()
+    };
+    assert_eq!(of_users(&now, "out"), of_users(&alone, "alone"));
+
+    // The same once more is the same, whatever came in between.
+    let again = Raw::new(&day(100, 40), &schema("kind = \"categorical\", min_count = 2"));
+    again.prepare_after(&before, "out").unwrap();
+    assert_eq!(Schema::load(&again.path("out/schema.json")).unwrap().fields, before.fields);
+
+    for (kind, says) in [
+        ("kind = \"bag\"", "the categorical field \"user\", not the bag field"),
+        ("kind = \"categorical\", buckets = 8", "another hash, of field \"user\""),
+        ("kind = \"categorical\", bytes = [0, 2]", "other rules for the values of field \"user\""),
+    ] {
+        let message = Raw::new(&day(1, 9), &schema(kind)).prepare_after(&before, "out").unwrap_err();
+        assert!(message.contains(says), "{kind}: {message}");
+    }
 }

@@ -65,10 +65,54 @@ fn from_ratings_to_candidates() {
         "1\t2\t1\t2\t2\t2\t3\n1\t0\t1\t2\t2\t1\t0\n1\t0\t1\t2\t2\t0\t3|2\n"
     );
 
+    // The same films as raw values, which the schema makes the same rows.
+    succeed(folder, "candidates movielens --source . --data data --user 1 -o c.jsonl --titles raw.txt");
+    assert_eq!(fs::read(folder.join("raw.txt")).unwrap(), fs::read(folder.join("c.txt")).unwrap());
+    succeed(folder, "encode --schema data/schema.json --input c.jsonl --unlabelled --out c.arrow");
+    succeed(folder, "rows --data c.arrow -o again.tsv");
+    assert_eq!(fs::read(folder.join("again.tsv")).unwrap(), fs::read(folder.join("c.tsv")).unwrap());
+
     succeed(folder, "rows --data data/train.arrow -o rows.tsv");
     assert_eq!(fs::read_to_string(folder.join("rows.tsv")).unwrap(), "1\t1\t1\t2\t2\t1\t1|2\n2\t2\t2\t1\t1\t2\t3\n");
     succeed(folder, "rows --data data/train.arrow --limit 1 -o rows.tsv");
     assert_eq!(fs::read_to_string(folder.join("rows.tsv")).unwrap().lines().count(), 1);
+}
+
+/// Data sets without a description have hashed fields too, by the schema and by `encode`.
+#[test]
+fn fields_of_known_data_sets_are_hashed() {
+    let folder = movielens();
+    let folder = folder.path();
+    let prepare = "prepare movielens --source . --split file --split-file split.txt --out";
+    succeed(folder, &format!("{prepare} data --hash item=5 --hash genres=3"));
+    let schema: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.join("data/schema.json")).unwrap()).unwrap();
+    let of = |f: usize| schema["fields"][f].clone();
+    assert_eq!(
+        (of(1)["encoding"]["hash"]["buckets"].as_u64(), of(1)["vocabulary"].as_array().map(Vec::len)),
+        (Some(5), Some(0))
+    );
+    assert_eq!((of(6)["encoding"]["hash"]["buckets"].as_u64(), of(0)["encoding"].is_null()), (Some(3), true));
+    succeed(folder, "encode --schema data/schema.json --input . --out again.arrow");
+    succeed(folder, "rows --data again.arrow -o again.tsv");
+    let again = fs::read_to_string(folder.join("again.tsv")).unwrap();
+    succeed(folder, "rows --data data/train.arrow -o train.tsv");
+    succeed(folder, "rows --data data/test.arrow -o test.tsv");
+    let parts = ["train.tsv", "test.tsv"].map(|name| fs::read_to_string(folder.join(name)).unwrap());
+    assert_eq!(again, parts.concat());
+    // A film that training has not seen has a bucket, and a user has none.
+    assert!(again.lines().last().unwrap().split('\t').nth(1) != Some("0"), "{again}");
+
+    fail(
+        folder,
+        &format!("{prepare} x --hash year=5"),
+        "field \"year\": there is none of this name; there are user, item",
+    );
+    fail(folder, &format!("{prepare} x --hash user=0"), "buckets 0, 1 to");
+    fail(folder, &format!("{prepare} x --hash user=5 --hash user=6"), "given twice");
+    fail(folder, &format!("{prepare} x --hash user"), "FIELD=BUCKETS expected");
+    fail(folder, "prepare criteo --source split.txt --out x --hash I1=5", "numbers have bounds or quantiles");
+    assert!(!folder.join("x").exists());
 }
 
 #[test]

@@ -69,6 +69,34 @@ fn a_click_log_is_described_so_that_it_can_be_prepared() {
 }
 
 #[test]
+fn json_lines_are_described_by_their_keys() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let csv = log(',', true);
+    let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let names = lines.next().unwrap();
+    let mut text = String::new();
+    for values in lines {
+        let value = |(name, value): (&&str, &&str)| match *name {
+            "genres" => format!("{name:?}: {:?}", value.split('/').collect::<Vec<_>>()),
+            "price" if value.is_empty() => format!("{name:?}: null"),
+            "click" | "price" | "hour" => format!("{name:?}: {value}"),
+            _ => format!("{name:?}: {:?}", value.trim_matches('"')),
+        };
+        writeln!(text, "{{{}}}", names.iter().zip(&values).map(value).collect::<Vec<_>>().join(", ")).unwrap();
+    }
+    fs::write(folder.join("rows"), text + "{\"click\": 1}\nnothing\n").unwrap();
+    succeed(folder, "describe rows --label click --out schema.toml");
+    let text = fs::read_to_string(folder.join("schema.toml")).unwrap();
+    assert!(text.contains("3000 rows were looked at, 2 malformed") && !text.contains("delimiter"), "{text}");
+    succeed(folder, "prepare json --input rows --schema schema.toml --out data");
+    let data = Dataset::open(&folder.join("data")).unwrap();
+    let fields: Vec<_> = data.schema().fields.iter().map(|field| (field.name.as_str(), field.kind)).collect();
+    assert_eq!(fields, [("user", Categorical), ("price", Numeric), ("hour", Categorical), ("genres", Bag)], "{text}");
+    fail(folder, "describe rows --label clock", &["no column \"clock\"", "genres"]);
+}
+
+#[test]
 fn files_without_a_header_and_gzip_are_described_by_places() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
@@ -99,6 +127,7 @@ fn integers_that_name_things_are_categories_and_amounts_are_numbers() {
         ("age", "", Numeric),
         ("price", "", Numeric),
         ("views", "", Numeric),
+        ("score", "Real numbers, not counts", Numeric),
     ];
     let mut text = format!("click,{}\n", columns.map(|(name, ..)| name).join(","));
     for i in 0..8000_u32 {
@@ -106,12 +135,15 @@ fn integers_that_name_things_are_categories_and_amounts_are_numbers() {
         let draw = |n: u32, of: u32| (i.wrapping_mul(2_654_435_761).rotate_left(n) >> 4) % of;
         let (user, film, c3, c4) = (draw(1, 3000), 1_000_000 + 7 * draw(3, 900), draw(5, 400), 97 * draw(7, 400));
         let (age, price, views) = (18 + draw(9, 62), draw(11, 500), draw(13, 200) * draw(15, 200));
-        writeln!(text, "{},{user},{film},{c3},{c4},{age},{price},{views}", u32::from(i % 7 == 0)).unwrap();
+        let score = f64::from(draw(17, 1 << 20)) / 1024.0 - 300.0;
+        writeln!(text, "{},{user},{film},{c3},{c4},{age},{price},{views},{score:?}", u32::from(i % 7 == 0)).unwrap();
     }
     fs::write(folder.join("rows"), text).unwrap();
     succeed(folder, "describe rows --label click --out schema.toml");
     let text = fs::read_to_string(folder.join("schema.toml")).unwrap();
-    let (_, fields) = described(folder, "schema.toml");
+    let (table, fields) = described(folder, "schema.toml");
+    let quantiles: Vec<Option<u32>> = table.fields.iter().map(|field| field.quantiles).collect();
+    assert_eq!(quantiles, [[None; 7].as_slice(), &[Some(32)]].concat());
     assert_eq!(fields, columns.map(|(name, _, kind)| (name.to_owned(), kind)), "{text}");
     for (name, why, _) in columns {
         let at = text.find(&format!("name = \"{name}\"")).unwrap();

@@ -9,6 +9,7 @@ use common::{configurations, random_model, random_rows};
 use tch::{Device, Kind, Tensor};
 use xsfm_interchange::config::{Interaction, ModelConfig};
 use xsfm_interchange::rows::RowBlock;
+use xsfm_runtime::weight;
 use xsfm_trainer::model::{Dropout, Model, pairs};
 use xsfm_trainer::qat::fold_batch_norm;
 use xsfm_trainer::settings::Initialization;
@@ -42,9 +43,11 @@ fn naive_logit(config: &ModelConfig, t: &Named, block: &RowBlock, i: usize) -> f
     let mut logit = t.get("bias")[0];
     if config.feature_weight {
         let row = block.row(i);
-        let of_field = |f: usize| row.field(f).unwrap().iter().map(move |&index| (f, index as usize));
-        let all = (0..config.fields.len()).flat_map(of_field);
-        logit += all.map(|(f, index)| t.get(&format!("feature_weight.{f}"))[index]).sum::<f64>();
+        for (f, field) in config.fields.iter().enumerate() {
+            let entries = weight::entries(row.field(f).unwrap(), field.weighted);
+            let scalars = t.get(&format!("feature_weight.{f}"));
+            logit += entries.map(|(i, weight)| f64::from(weight.to_f32()) * scalars[i as usize]).sum::<f64>();
+        }
     }
     let v = vectors(config, t, block, i);
     for (i, a) in v.iter().enumerate() {

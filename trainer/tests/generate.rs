@@ -17,6 +17,7 @@ fn args(out: &Path) -> Args {
     Args {
         out: out.to_owned(),
         rows: 20_000,
+        csv: false,
         seed: 1,
         numeric: 2,
         numeric_size: 12,
@@ -45,6 +46,17 @@ fn the_seed_decides_everything() {
     assert!(first[..3].iter().zip(&other).all(|(a, b)| a != b) && first[3] == other[3]);
 }
 
+/// In each tenth of the logits, as many clicks as their probabilities say.
+fn are_calibrated(labels: &[u8], logits: &[f64]) {
+    let mut order: Vec<usize> = (0..labels.len()).collect();
+    order.sort_by(|&a, &b| logits[a].total_cmp(&logits[b]));
+    for tenth in order.chunks(labels.len() / 10) {
+        let clicks = tenth.iter().filter(|&&i| labels[i] == 1).count() as f64;
+        let expected: f64 = tenth.iter().map(|&i| 1.0 / (1.0 + (-logits[i]).exp())).sum();
+        assert!((clicks - expected).abs() < 4.0 * expected.sqrt(), "{clicks} clicks, {expected} expected");
+    }
+}
+
 #[test]
 fn labels_follow_the_truth() {
     let folder = TempDir::new().unwrap();
@@ -61,14 +73,7 @@ fn labels_follow_the_truth() {
     let mean = logits.iter().sum::<f64>() / 20_000.0;
     let deviation = (logits.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / 20_000.0).sqrt();
     assert!((deviation - 1.5).abs() < 0.1, "{deviation}");
-    // Calibrated: in each tenth of the logits, as many clicks as their probabilities say.
-    let mut order: Vec<usize> = (0..20_000).collect();
-    order.sort_by(|&a, &b| logits[a].total_cmp(&logits[b]));
-    for tenth in order.chunks(2000) {
-        let clicks = tenth.iter().filter(|&&i| labels[i] == 1).count() as f64;
-        let expected: f64 = tenth.iter().map(|&i| 1.0 / (1.0 + (-logits[i]).exp())).sum();
-        assert!((clicks - expected).abs() < 4.0 * expected.sqrt(), "{clicks} clicks, {expected} expected");
-    }
+    are_calibrated(&labels, &logits);
     // The same row has the same logit: the truth is a function of what is written.
     let tokens = |row: &str| row.split_once('\t').unwrap().1.to_owned();
     let mut known = std::collections::HashMap::new();
@@ -110,6 +115,36 @@ fn criteos_layout_is_criteos() {
     assert!(report.fields[..13].iter().all(|f| (55..=61).contains(&f.features)), "{:?}", report.fields);
     // Zipf's tail: many of the thousand, but not all, have come up.
     assert!(report.fields[13..].iter().all(|f| (300..980).contains(&f.features)), "{:?}", report.fields);
+}
+
+#[test]
+fn a_click_log_has_names_prices_and_times() {
+    let folder = TempDir::new().unwrap();
+    let args = Args { csv: true, ..args(folder.path()) };
+    let generated = |threads| {
+        run(&Args { threads: Some(threads), ..args.clone() }).unwrap();
+        ["clicks.csv", "logits.txt", "truth.json"].map(|name| fs::read_to_string(folder.path().join(name)).unwrap())
+    };
+    let [rows, logits, truth] = generated(1);
+    assert_eq!([&rows, &logits, &truth], generated(3).each_ref());
+    assert!(!folder.path().join("schema.toml").exists() && !truth.contains("categories"));
+    let lines: Vec<Vec<&str>> = rows.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(lines[0], ["time", "user", "item", "genres", "price", "city", "device", "click"]);
+    let labels: Vec<u8> = lines[1..].iter().map(|line| line[7].parse().unwrap()).collect();
+    let logits: Vec<f64> = logits.lines().map(|logit| logit.parse().unwrap()).collect();
+    assert_eq!((labels.len(), logits.len()), (20_000, 20_000));
+    are_calibrated(&labels, &logits);
+    assert!(lines[1..].windows(2).all(|two| two[0][0] <= two[1][0]), "times go forward");
+    // An item has the same genres in every row.
+    let mut genres = std::collections::HashMap::new();
+    assert!(lines[1..].iter().all(|line| *genres.entry(line[2]).or_insert(line[3]) == line[3]));
+    // A price far from the usual one costs clicks, though no user and no item is the reason.
+    let mean = |far: bool| {
+        let is_far = |line: &[&str]| line[4].parse::<f64>().is_ok_and(|price| ((price.ln() - 2.0).abs() > 1.2) == far);
+        let of: Vec<f64> = lines[1..].iter().zip(&logits).filter(|(line, _)| is_far(line)).map(|(_, l)| *l).collect();
+        of.iter().sum::<f64>() / of.len() as f64
+    };
+    assert!(mean(false) - mean(true) > 0.5, "{} {}", mean(false), mean(true));
 }
 
 #[test]

@@ -328,6 +328,10 @@ fn every_parameter_learns() {
             });
         }
         for (name, now, role) in model.parameters.named() {
+            // What it multiplies a neuron by, the BatchNorm behind divides by: its gradient is what rounding leaves.
+            if name == "network.log_norm.bias" {
+                continue;
+            }
             let is_folded_bias = role == Role::Statistic && name.ends_with(".bias");
             let moved = (now.detach() - &before[&name]).abs().max().double_value(&[]) > 0.0;
             assert_eq!(moved, !is_folded_bias, "{network:?}: `{name}`");
@@ -362,10 +366,9 @@ fn a_checkpoint_keeps_every_number_and_the_configuration() {
         let config = with(network.clone());
         let model = random_model(config.clone(), 7);
         let folder = tempfile::tempdir().unwrap();
-        let fields = config.fields.iter().map(|field| Field {
-            name: field.name.clone(),
-            kind: if field.bag { FieldKind::Bag } else { FieldKind::Categorical },
-            vocabulary: (1..field.features).map(|i| i.to_string()).collect(),
+        let fields = config.fields.iter().map(|field| {
+            let kind = if field.bag { FieldKind::Bag } else { FieldKind::Categorical };
+            Field::new(&field.name, kind, (1..field.features).map(|i| i.to_string()).collect())
         });
         let schema = Schema { version: Schema::VERSION, input: None, label: "y".to_owned(), fields: fields.collect() };
         checkpoint::save(folder.path(), &model, None, &schema, &serde_json::json!({})).unwrap();

@@ -15,6 +15,7 @@ use xsfm_interchange::quantization::{
 };
 use xsfm_interchange::rows::RowBlock;
 use xsfm_runtime::quant::requantize;
+use xsfm_runtime::weight::{self, Weight};
 use xsfm_trainer::model::{Dropout, Model};
 use xsfm_trainer::qat::{calibrate, fold_batch_norm};
 use xsfm_trainer::quantized::Quantized;
@@ -43,9 +44,9 @@ fn integer_logit(model: &Model, t: &Named, scales: &Scales, block: &RowBlock, i:
         let s = &scales.tables[f];
         for d in 0..dim {
             let mut acc = 0;
-            for &index in row.field(f).unwrap() {
+            for (index, weight) in weight::entries(row.field(f).unwrap(), field.weighted) {
                 let name = |part| format!("embedding.{f}.{part}");
-                acc += match field.embedding {
+                let t = match field.embedding {
                     EmbeddingConfig::Full => 128 * entry(name("full"), index, d, s[0]),
                     EmbeddingConfig::Hashed { rows } => 128 * entry(name("hashed"), index % rows, d, s[0]),
                     EmbeddingConfig::QuotientRemainder { collisions, operation } => {
@@ -59,6 +60,7 @@ fn integer_logit(model: &Model, t: &Named, scales: &Scales, block: &RowBlock, i:
                         }
                     }
                 };
+                acc += (t * i64::from(weight.steps()) + 2048) >> 12;
             }
             let step = if field.is_product() { s[0] * s[1] } else { s[0] / 128.0 };
             e.push(if field.is_requantized() {
@@ -81,8 +83,10 @@ fn integer_logit(model: &Model, t: &Named, scales: &Scales, block: &RowBlock, i:
         let scale = s.iter().fold(0.0, |m: f64, &s| m.max(s)) / 32_767.0;
         let mut acc = 0;
         for (f, w) in tables.iter().enumerate() {
-            let sum: i32 = row.field(f).unwrap().iter().map(|&i| quantize(w[i as usize], s[f], 127)).sum();
-            acc += i64::from(quantize(s[f], scale, 32_767)) * i64::from(sum);
+            let entries = weight::entries(row.field(f).unwrap(), config.fields[f].weighted);
+            let of_entry = |(i, weight): (u32, Weight)| quantize(w[i as usize], s[f], 127) * i32::from(weight.steps());
+            let sum: i32 = entries.map(of_entry).sum();
+            acc += (i64::from(quantize(s[f], scale, 32_767)) * i64::from(sum) + 2048) >> 12;
         }
         logit += steps(acc, scale);
     }

@@ -220,6 +220,7 @@ fn a_generated_truth_is_recovered() {
     generate::run(&generate::Args {
         out: at("raw"),
         rows: 60_000,
+        csv: false,
         seed: 5,
         numeric: 1,
         numeric_size: 8,

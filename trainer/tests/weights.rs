@@ -1,4 +1,4 @@
-//! Weights of rows: from a column of the raw file to the loss and to every figure.
+//! Weights of rows, from a column of the raw file to the loss and to every figure; and numbers that are weights.
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -157,4 +157,45 @@ fn the_losses_equal_their_formulas() {
     assert!((found - mean(&hard)).abs() < 1e-12);
     let found = distillation_loss(&tensor(&z), &tensor(&y), Some(&weights), &tensor(&t), 0.3, 2.0).double_value(&[]);
     assert!((found - mean(&|i| 0.3 * hard(i) + 0.7 * 4.0 * soft(i))).abs() < 1e-12);
+}
+
+/// A number of -3 to 3, and a label that depends on it smoothly: what a straight line and a curve can learn of it.
+#[test]
+fn smooth_effects_of_numbers_are_learnt() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let rows = 12_000;
+    let draw = |i: u32, salt: u32| {
+        f64::from((i ^ salt).wrapping_mul(2_654_435_761).rotate_left(15).wrapping_mul(0x85EB_CA6B) >> 8)
+            / 2_f64.powi(24)
+    };
+    let straight: &dyn Fn(f64) -> f64 = &|x| 2.0 * x;
+    let curve: &dyn Fn(f64) -> f64 = &|x| 4.0 * (2.0 * x).sin();
+    for (rule, effect) in [
+        ("numbers = \"value\"", straight),
+        ("numbers = \"interpolated\"\nquantiles = 16", curve),
+        ("numbers = \"interpolated\"\nbounds = [-3, -2, -1, 0, 1, 2, 3]", straight),
+    ] {
+        let (mut csv, mut least) = ("click,x\n".to_owned(), 0.0);
+        for i in 0..rows {
+            let x = 6.0 * draw(i, 0) - 3.0;
+            let rate = 1.0 / (1.0 + (-effect(x)).exp());
+            let click = draw(i, 0x5A5A_1234) < rate;
+            writeln!(csv, "{},{x}", u8::from(click)).unwrap();
+            least -= if click { rate.ln() } else { (1.0 - rate).ln() };
+        }
+        least /= f64::from(rows);
+        fs::write(folder.join("rows.csv"), csv).unwrap();
+        let schema = format!("[label]\ncolumn = \"click\"\n[[fields]]\nname = \"x\"\nkind = \"numeric\"\n{rule}\n");
+        fs::write(folder.join("schema.toml"), schema).unwrap();
+        succeed(folder, "prepare csv --input rows.csv --schema schema.toml --out data");
+        // A first-order term alone: no layers that would make a curve of a line.
+        let model = "--hidden none --interaction none --embed-dim 4";
+        let training = "--epochs 12 --batch-size 128 --learning-rate 0.02 --dropout 0 --seed 1";
+        succeed(folder, &format!("train --data data --out out {model} {training}"));
+        let found: Metrics =
+            serde_json::from_str(&succeed(folder, "evaluate --checkpoint out --data data --json")).unwrap();
+        assert!(least < 0.4, "{rule}: {least}");
+        assert!(found.log_loss < least + 0.04, "{rule}: {} where {least} is the least", found.log_loss);
+    }
 }

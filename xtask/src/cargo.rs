@@ -16,6 +16,21 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
 }
 
+/// Features of [`workspace()`] without libtorch.
+pub(crate) const WITHOUT_TORCH: [&str; 3] =
+    ["--no-default-features", "--features", "xsfm-convert/raw,xsfm-runtime/std"];
+
+/// A cargo command for this machine that selects all packages, whatever it builds: cargo chooses the features of other
+/// crates by the selection, and would compile Arrow and Parquet anew for each.
+pub(crate) fn workspace(verb: &str) -> Command {
+    command(&[verb, "--workspace"])
+}
+
+/// Builds `xsfm` as tests run it.
+pub(crate) fn xsfm() -> Result<PathBuf> {
+    built(workspace("build").args(["--bin", "xsfm"]), "xsfm")
+}
+
 /// Runs a `cargo build` and gives the program `name` that it made.
 pub(crate) fn built(build: &mut Command, name: &str) -> Result<PathBuf> {
     built_all(build)?.remove(name).with_context(|| format!("cargo built no program {name:?}"))

@@ -1,8 +1,11 @@
 //! Programs, each printed before it runs, in a form that can be pasted into a shell.
 
+use std::cmp::Reverse;
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
@@ -10,10 +13,61 @@ use xsfm_interchange::output;
 
 use crate::workspace;
 
+/// What the announced commands took.
+static TOOK: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
+
+/// What failing tests printed.
+static FAILURES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// The commands that took the longest until now, of those that took `least` or more; the longest first.
+pub(crate) fn slowest(number: usize, least: Duration) -> Vec<(Duration, String)> {
+    let mut took = TOOK.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    took.retain(|(time, _)| *time >= least);
+    took.sort_by_key(|(time, _)| Reverse(*time));
+    took.truncate(number);
+    took
+}
+
+/// Lines of what the tests that failed until now printed.
+pub(crate) fn failures() -> Vec<String> {
+    FAILURES.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Announces a command, runs it, and remembers what it took.
+fn timed<T>(command: &mut Command, run: impl FnOnce(&mut Command) -> T) -> T {
+    announce(command);
+    let (text, start) = (shown(command), Instant::now());
+    let result = run(command);
+    TOOK.lock().unwrap_or_else(PoisonError::into_inner).push((start.elapsed(), text));
+    result
+}
+
 /// Runs a command; its output goes where ours goes.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    announce(command);
-    finish(command)
+    timed(command, finish)
+}
+
+/// Runs tests, and remembers what those that fail print: of a long run nobody finds it.
+pub(crate) fn run_tests(command: &mut Command) -> Result<()> {
+    timed(command, |command| {
+        let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| cannot_start(command))?;
+        let lines = child.stdout.take().context("no standard output")?;
+        let mut failing = false;
+        for line in BufReader::new(lines).lines() {
+            let line = line?;
+            failing = tells_of_failures(failing, &line);
+            output::line(format_args!("{line}"))?;
+            if failing {
+                FAILURES.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        }
+        succeeded(&shown(command), child.wait()?)
+    })
+}
+
+/// Whether a harness tells of failures in this line, where `before` says so of the line before.
+fn tells_of_failures(before: bool, line: &str) -> bool {
+    (before || line == "failures:") && !line.starts_with("test result:")
 }
 
 /// Runs a command whose standard output is for people: ours is kept for results.
@@ -42,14 +96,12 @@ pub(crate) fn run_named(name: &str, mut command: Command) -> Result<()> {
 
 /// Runs a command and gives its standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    announce(command);
-    quiet_output(command)
+    timed(command, quiet_output)
 }
 
 /// Runs a command that may fail, and gives all that it has to say.
 pub(crate) fn outcome(command: &mut Command) -> Result<Output> {
-    announce(command);
-    command.output().with_context(|| cannot_start(command))
+    timed(command, |command| command.output().with_context(|| cannot_start(command)))
 }
 
 /// As [`output()`], for questions that nobody needs to see.
@@ -155,6 +207,28 @@ mod tests {
     fn a_missing_program_is_named() {
         let error = run(&mut Command::new("no-such-program-here")).expect_err("not there");
         assert!(format!("{error:#}").contains("no-such-program-here"));
+    }
+
+    #[test]
+    fn what_took_long_is_known() {
+        run(Command::new("sleep").arg("0.31")).expect("a command");
+        let slowest = slowest(usize::MAX, Duration::from_millis(300));
+        assert!(slowest.iter().any(|(_, command)| command == "sleep 0.31"), "{slowest:?}");
+        assert!(slowest.is_sorted_by_key(|(time, _)| Reverse(*time)), "{slowest:?}");
+    }
+
+    #[test]
+    fn what_failing_tests_print_is_known() {
+        let lines =
+            ["test a ... FAILED", "", "failures:", "---- a stdout ----", "1 is not 2", "test result: FAILED", "b"];
+        let mut telling = false;
+        let told = lines.map(|line| {
+            telling = tells_of_failures(telling, line);
+            telling
+        });
+        assert_eq!(told, [false, false, true, true, true, false, false]);
+        assert!(run_tests(&mut Command::new("false")).is_err());
+        assert!(run_tests(&mut Command::new("true")).is_ok());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use xsfm_interchange::dataset::Part;
+use xsfm_interchange::dataset::{Part, SCHEMA};
 use xsfm_interchange::output;
 
 use crate::setup::{movielens, torch};
@@ -69,6 +69,8 @@ struct Report {
 struct ModelReport {
     model: String,
     packed_bytes: u64,
+    /// Of them.
+    vocabulary_bytes: u64,
     test_auc: f64,
     test_log_loss: f64,
     test_prauc: f64,
@@ -92,36 +94,64 @@ struct Film {
     probability: f64,
 }
 
+/// What the demo runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    pub(crate) trainer: PathBuf,
+    pub(crate) xsfm: PathBuf,
+}
+
+/// Builds them without libtorch.
+pub(crate) fn programs() -> Result<Programs> {
+    built(|build| Ok(build.args(cargo::WITHOUT_TORCH)))
+}
+
+/// Builds them, with the features that `with` asks for.
+fn built(with: impl FnOnce(&mut Command) -> Result<&mut Command>) -> Result<Programs> {
+    command::heading("build");
+    let mut build = cargo::workspace("build");
+    build.args(["--release", "--bin", "xsfm-train", "--bin", "xsfm"]);
+    let mut programs = cargo::built_all(with(&mut build)?)?;
+    let mut program = |name: &str| programs.remove(name).with_context(|| format!("cargo built no {name}"));
+    Ok(Programs { trainer: program("xsfm-train")?, xsfm: program("xsfm")? })
+}
+
 /// The programs and folders of one run.
 struct Demo<'a> {
     args: &'a Args,
     folder: PathBuf,
     ratings: PathBuf,
-    xsfm: PathBuf,
-    trainer: PathBuf,
+    programs: Programs,
+}
+
+/// Films that a user has not rated, and what ranks them.
+pub(crate) struct Films {
+    /// The repository's student, with the vocabulary of the data.
+    pub(crate) model: PathBuf,
+    /// Raw values as JSON, a film a line.
+    pub(crate) rows: PathBuf,
+    /// In the same order.
+    pub(crate) titles: PathBuf,
+}
+
+/// Makes them in `folder`.
+pub(crate) fn films(programs: &Programs, ratings: &Path, folder: &Path, user: u32) -> Result<Films> {
+    let args = &Args { pretrained: true, device: String::new(), seed: 0, fresh: false, user, json: false };
+    let demo = Demo { args, folder: folder.to_owned(), ratings: ratings.to_owned(), programs: programs.clone() };
+    demo.prepare()?;
+    let Packed { path: model, .. } = demo.pretrained()?;
+    let (rows, titles) = demo.candidates()?;
+    Ok(Films { model, rows, titles })
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let folder = workspace::target().join("demo");
     fs::create_dir_all(&folder)?;
     let ratings = movielens::set_up()?;
-    command::heading("build");
-    let mut build = cargo::command(&["build", "--release", "--package", "xsfm-trainer"]);
-    if args.pretrained {
-        build.arg("--no-default-features");
-    } else {
-        torch::set_up()?.use_in(&mut build);
-    }
-    let trainer = cargo::built(&mut build, "xsfm-train")?;
-    let xsfm = cargo::built(&mut cargo::command(&["build", "--release", "--package", "xsfm-convert"]), "xsfm")?;
-    let demo = Demo { args, folder, ratings, xsfm, trainer };
-
-    command::heading("prepare: ratings become rows of indices");
-    let mut prepare = demo.trainer(&["prepare", "movielens"]);
-    prepare.arg("--source").arg(&demo.ratings).arg("--out").arg(demo.data());
-    command::run_to_stderr(prepare.args(["--split", "random", "--seed", SPLIT_SEED]))?;
-
-    let (models, teachers) = if args.pretrained { (demo.pretrained(), None) } else { demo.trained()? };
+    let programs = if args.pretrained { programs()? } else { built(|build| Ok(torch::set_up()?.use_in(build)))? };
+    let demo = Demo { args, folder, ratings, programs };
+    demo.prepare()?;
+    let (models, teachers) = if args.pretrained { (vec![demo.pretrained()?], None) } else { demo.trained()? };
     let films = demo.rank(&models)?;
     let mut reports = Vec::new();
     for model in models {
@@ -155,13 +185,13 @@ struct Packed {
 
 impl Demo<'_> {
     fn trainer(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(&self.trainer);
+        let mut command = Command::new(&self.programs.trainer);
         command.args(words).current_dir(workspace::root());
         command
     }
 
     fn xsfm(&self, word: &str) -> Command {
-        let mut command = Command::new(&self.xsfm);
+        let mut command = Command::new(&self.programs.xsfm);
         command.arg(word).current_dir(workspace::root());
         command
     }
@@ -174,8 +204,20 @@ impl Demo<'_> {
         self.data().join(Part::Test.file())
     }
 
-    fn pretrained(&self) -> Vec<Packed> {
-        vec![Packed { name: STUDENT, path: workspace::pretrained().join("model.xsfm") }]
+    fn prepare(&self) -> Result<()> {
+        command::heading("prepare: ratings become rows of indices");
+        let mut prepare = self.trainer(&["prepare", "movielens"]);
+        prepare.arg("--source").arg(&self.ratings).arg("--out").arg(self.data());
+        command::run_to_stderr(prepare.args(["--split", "random", "--seed", SPLIT_SEED]))
+    }
+
+    /// The repository's student takes indices; here it gets the vocabulary of the data.
+    fn pretrained(&self) -> Result<Packed> {
+        let path = self.folder.join("pretrained.xsfm");
+        let mut vocabulary = self.xsfm("vocabulary");
+        vocabulary.arg(workspace::pretrained().join("model.xsfm")).arg("--schema").arg(self.data().join(SCHEMA));
+        command::run_to_stderr(vocabulary.arg("--output").arg(&path))?;
+        Ok(Packed { name: STUDENT, path })
     }
 
     /// Trains the teachers and their two students, packs them, and checks each packed file against its checkpoint.
@@ -244,25 +286,30 @@ impl Demo<'_> {
         let checkpoint = self.checkpoint(checkpoint, self.args.seed);
         let path = checkpoint.with_extension("xsfm");
         let mut pack = self.xsfm("pack");
-        // Rows are indices here, and bytes the model's.
-        pack.arg(&checkpoint).args(["--without-vocabulary", "--mode", mode]);
+        pack.arg(&checkpoint).args(["--mode", mode]);
         command::run_to_stderr(pack.arg("--output").arg(&path))?;
         let mut validate = self.xsfm("validate");
         command::run_to_stderr(validate.arg(&path).arg(&checkpoint).arg("--rows").arg(self.test_rows()))?;
         Ok(Packed { name, path })
     }
 
-    /// The last and smallest model ranks all films that the user has not rated.
-    fn rank(&self, models: &[Packed]) -> Result<Vec<Film>> {
-        command::heading("rank films");
-        let (rows, titles) = (self.folder.join("candidates.tsv"), self.folder.join("titles.txt"));
+    /// All films that the user has not rated, as raw values, and their titles.
+    fn candidates(&self) -> Result<(PathBuf, PathBuf)> {
+        let (rows, titles) = (self.folder.join("candidates.jsonl"), self.folder.join("titles.txt"));
         let mut candidates = self.trainer(&["candidates", "movielens"]);
         candidates.arg("--source").arg(&self.ratings).arg("--data").arg(self.data());
         candidates.args(["--user", &self.args.user.to_string()]).arg("--output").arg(&rows);
         command::run_to_stderr(candidates.arg("--titles").arg(&titles))?;
+        Ok((rows, titles))
+    }
+
+    /// The last and smallest model ranks them.
+    fn rank(&self, models: &[Packed]) -> Result<Vec<Film>> {
+        command::heading("rank films, of raw values");
+        let (rows, titles) = self.candidates()?;
         let model = models.last().context("no model to rank with")?;
         let mut rank = self.xsfm("rank");
-        rank.arg(&model.path).arg("--indices").arg(&rows).arg("--names").arg(&titles);
+        rank.arg(&model.path).arg("--raw").arg(&rows).arg("--names").arg(&titles);
         // One user's fields are the same for all films.
         rank.args(["--context", "user,age,gender,occupation"]);
         let ranked = command::output(rank.args(["--top", TOP, "--json"]))?;
@@ -271,18 +318,25 @@ impl Demo<'_> {
 
     fn measured(&self, model: Packed) -> Result<ModelReport> {
         command::heading(&format!("measure the {}", model.name));
-        let json = |word: &str| -> Result<Value> {
-            let mut measure = self.xsfm(word);
-            let text = command::output(measure.arg(&model.path).arg("--rows").arg(self.test_rows()).arg("--json"))?;
-            serde_json::from_str(&text).with_context(|| format!("the output of xsfm {word} --json"))
+        let answer = |mut command: Command| -> Result<Value> {
+            let text = command::output(command.arg(&model.path).arg("--json"))?;
+            serde_json::from_str(&text).with_context(|| format!("what {command:?} prints"))
         };
+        let json = |word: &str| {
+            let mut measure = self.xsfm(word);
+            measure.arg("--rows").arg(self.test_rows());
+            answer(measure)
+        };
+        let inspected = answer(self.xsfm("inspect"))?;
         let (metrics, bench) = (json("evaluate")?, json("bench")?);
+        let fields = inspected["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
         let figure = |report: &Value, name: &str| {
             report[name].as_f64().with_context(|| format!("{}: no figure {name:?} in {report}", model.name))
         };
         let file = fs::metadata(&model.path)?;
         Ok(ModelReport {
             packed_bytes: file.len(),
+            vocabulary_bytes: fields.iter().filter_map(|field| field["vocabulary_bytes"].as_u64()).sum(),
             test_auc: figure(&metrics, "auc")?,
             test_log_loss: figure(&metrics, "log_loss")?,
             test_prauc: figure(&metrics, "prauc")?,
@@ -297,14 +351,21 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<26}  {:>12}  {:>8}  {:>7}  {:>6}  {:>6}  {:>13}",
-            "model", "packed bytes", "test AUC", "LogLoss", "PRAUC", "RCE %", "ns per sample"
+            "{:<26}  {:>12}  {:>10}  {:>8}  {:>7}  {:>6}  {:>6}  {:>13}",
+            "model", "packed bytes", "vocabulary", "test AUC", "LogLoss", "PRAUC", "RCE %", "ns per sample"
         )?;
         for m in &self.models {
             writeln!(
                 f,
-                "{:<26}  {:>12}  {:>8.4}  {:>7.4}  {:>6.4}  {:>6.2}  {:>13.0}",
-                m.model, m.packed_bytes, m.test_auc, m.test_log_loss, m.test_prauc, m.test_rce, m.ns_per_sample
+                "{:<26}  {:>12}  {:>10}  {:>8.4}  {:>7.4}  {:>6.4}  {:>6.2}  {:>13.0}",
+                m.model,
+                m.packed_bytes,
+                m.vocabulary_bytes,
+                m.test_auc,
+                m.test_log_loss,
+                m.test_prauc,
+                m.test_rce,
+                m.ns_per_sample
             )?;
         }
         if let Some(teachers) = &self.teachers {

@@ -41,13 +41,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => cargo_home()?,
     };
     let profile = if args.debug { &[][..] } else { &["--release"] };
-    let build = |package: &str| cargo::command(&[&["build", "--package", package], profile].concat());
+    let build = |program: &str| {
+        let mut build = cargo::workspace("build");
+        build.args(profile).args(["--bin", program]);
+        build
+    };
     let folder = root.join("bin");
     let mut installed = vec![folder.join("xsfm")];
-    place(&cargo::built(&mut build("xsfm-convert"), "xsfm")?, &installed[0])?;
+    place(&cargo::built(&mut build("xsfm"), "xsfm")?, &installed[0])?;
     if !args.without_trainer {
         let torch = torch::set_up()?;
-        let built = cargo::built(torch.use_in(&mut build("xsfm-trainer")), "xsfm-train")?;
+        let built = cargo::built(torch.use_in(&mut build("xsfm-train")), "xsfm-train")?;
         let (program, launcher) = (root.join("lib/xsfm/xsfm-train"), folder.join("xsfm-train"));
         place(&built, &program)?;
         write(&launcher, |file| Ok(file.write_all(text(&program, &torch.library()).as_bytes())?))?;
@@ -64,13 +68,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// The programs that tests run, under `root`: nothing is built for this where tests ran before.
+pub(crate) fn quickly_into(root: &Path) -> Result<()> {
+    run(&Args { root: Some(root.to_owned()), debug: true, ..Args::default() })
+}
+
 /// `cargo xtask test docs`: what the README says first. An install works from anywhere, whatever the environment,
 /// and says what to do where libtorch is gone.
 pub(crate) fn test() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let root = folder.path().join("a user's own");
-    // The programs that the commands in the README were looked up in: nothing is built for this.
-    run(&Args { root: Some(root.clone()), debug: true, ..Args::default() })?;
+    quickly_into(&root)?;
     let launcher = root.join("bin/xsfm-train");
     let gone = folder.path().join("no/libtorch.so");
     write(&launcher, |file| Ok(file.write_all(text(&root.join("lib/xsfm/xsfm-train"), &gone).as_bytes())?))?;

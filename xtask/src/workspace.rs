@@ -28,6 +28,16 @@ pub(crate) fn with_products() -> PathBuf {
     root().join("tests/fixtures/movielens-student-qr")
 }
 
+/// A student whose file has what raw values mean.
+pub(crate) fn with_vocabulary() -> PathBuf {
+    root().join("tests/fixtures/raw-values")
+}
+
+/// Rows for it, a tab between fields, and the names of their columns in its training data.
+pub(crate) fn raw_rows() -> (PathBuf, &'static str) {
+    (root().join("firmware-examples/programs/raw.tsv"), "user,genres,price,when")
+}
+
 /// The folder of models that lie beside the project on some machines; `None`, said aloud, elsewhere.
 pub(crate) fn golden_models() -> Result<Vec<PathBuf>> {
     let folder = root().join("../shared/golden");

@@ -58,6 +58,9 @@ pub struct FieldConfig {
     pub features: u32,
     /// Whether a sample has several indices in this field; their vectors are summed.
     pub bag: bool,
+    /// Whether each index has a weight; a field that has them is a bag.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub weighted: bool,
     /// How the field's vectors are stored.
     pub embedding: EmbeddingConfig,
 }

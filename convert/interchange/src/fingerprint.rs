@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 use zerocopy::IntoBytes;
 
+use crate::encoding::{Encoding, Hashing};
 use crate::part::Part;
 use crate::schema::{Field, Schema};
 
-/// The fingerprint of a vocabulary: of its fields' names, kinds and tokens, and of the order of both.
+/// The fingerprint of a vocabulary: of its fields' names, kinds, bounds, hashes and tokens, and of the order of both.
 ///
 /// As bytes (in a packed file) and as text (in hexadecimal digits): eight bytes for the whole, then one for each field,
 /// by which the first field that differs is named.
@@ -29,7 +30,12 @@ pub struct Vocabulary {
 impl Vocabulary {
     /// That of a schema. The text of its label is no part of it.
     pub fn of(schema: &Schema) -> Self {
-        let fields: Vec<u64> = schema.fields.iter().map(of_field).collect();
+        Self::of_fields(&schema.fields)
+    }
+
+    /// That of a schema's fields.
+    pub fn of_fields(fields: &[Field]) -> Self {
+        let fields: Vec<u64> = fields.iter().map(of_field).collect();
         Vocabulary {
             whole: xxh3_64(&fields.iter().flat_map(|digest| digest.to_le_bytes()).collect::<Vec<_>>()),
             fields: fields.iter().map(|digest| digest.to_le_bytes()[0]).collect(),
@@ -56,14 +62,41 @@ impl Vocabulary {
 /// Lengths stand before texts, so that no two vocabularies are the same bytes.
 fn of_field(field: &Field) -> u64 {
     let mut hash = Xxh3Default::new();
-    let mut text = |text: &str| {
-        hash.update(&(text.len() as u64).to_le_bytes());
-        hash.update(text.as_bytes());
+    let mut bytes = |bytes: &[u8]| {
+        hash.update(&(bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
     };
-    text(&field.name);
-    text(field.kind.name());
-    field.vocabulary.iter().for_each(|token| text(token));
+    bytes(field.name.as_bytes());
+    match &field.encoding {
+        Encoding::Tokens => bytes(field.kind.name().as_bytes()),
+        Encoding::Bounds(bounds) => {
+            bytes(b"numeric, bounds");
+            bytes(&bits(bounds.as_slice()));
+        }
+        Encoding::Value(scale) => {
+            bytes(b"numeric, value");
+            bytes(&bits(&scale.numbers()));
+        }
+        Encoding::Interpolated(bounds) => {
+            bytes(b"numeric, interpolated");
+            bytes(&bits(bounds.as_slice()));
+        }
+        Encoding::Hash(Hashing { buckets, seed }) => {
+            bytes(format!("{}, hashed", field.kind.name()).as_bytes());
+            bytes(&[buckets.to_le_bytes(), seed.to_le_bytes()].concat());
+        }
+    }
+    // Fields without weights have the fingerprint that they had before there were weights.
+    if let Some(weights) = field.weights {
+        bytes(b"weights");
+        bytes(weights.name().as_bytes());
+    }
+    field.vocabulary.iter().for_each(|token| bytes(token.as_bytes()));
     hash.digest()
+}
+
+fn bits(numbers: &[f64]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_bits().to_le_bytes()).collect()
 }
 
 impl fmt::Display for Vocabulary {

@@ -3,7 +3,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::Bounds;
+use crate::encoding::{Hashing, Rule};
 use crate::kind::FieldKind;
+use crate::quantiles::MAX_QUANTILES;
+use crate::scale::Scale;
+
+/// Tokens that bags of the RecSys Challenge keep: longer lists of hashtags, media, links or domains are cut, and
+/// counted.
+pub const RECSYS_MAX_BAG: usize = 32;
 
 /// What raw rows are read from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +26,11 @@ pub enum Input {
     },
     /// Ratings of MovieLens, whose users and films are joined from other files.
     Movielens,
+    /// Lines of libffm.
+    Libffm {
+        /// The fields, in the order of a row.
+        fields: Vec<String>,
+    },
     /// Columns of a CSV, a TSV or a Parquet file.
     Table(Box<Table>),
 }
@@ -59,6 +72,23 @@ pub struct Table {
     pub label: TableLabel,
     /// The fields, in the order of a row.
     pub fields: Vec<TableField>,
+}
+
+impl Table {
+    /// Columns with names, without times and weights.
+    pub fn new(label: &str, fields: Vec<TableField>) -> Self {
+        let label = TableLabel { column: ColumnName::Name(label.to_owned()), at_least: None, equals: None };
+        Table {
+            delimiter: comma(),
+            header: yes(),
+            quoting: None,
+            min_count: one(),
+            time: None,
+            weight: None,
+            label,
+            fields,
+        }
+    }
 }
 
 fn comma() -> char {
@@ -114,6 +144,9 @@ pub struct TableField {
     /// Bytes of the value that are taken, `[from, to)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<[usize; 2]>,
+    /// Categories: the value is a time, of which this is the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Clock>,
     /// Between the tokens of a bag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separator: Option<String>,
@@ -123,6 +156,135 @@ pub struct TableField {
     /// Which of a longer bag are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<Keep>,
+    /// Numbers: where buckets begin, but for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<Bounds>,
+    /// Numbers: so many buckets with equally many training rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantiles: Option<u32>,
+    /// Tokens: so many buckets by their hash, in place of a vocabulary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buckets: Option<u32>,
+    /// What that hash begins with; 0 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u32>,
+    /// What the vectors of a bag's tokens become.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub combine: Option<Combine>,
+    /// Numbers: how they are weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<Numbers>,
+    /// Numbers that are weights by their value: `[centre, width]`; by default those of the training rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<Scale>,
+}
+
+impl TableField {
+    /// A field whose column has its name, and of which nothing is said but the kind.
+    pub fn new(name: &str, kind: FieldKind) -> Self {
+        TableField {
+            name: name.to_owned(),
+            column: None,
+            kind,
+            min_count: None,
+            bytes: None,
+            time: None,
+            separator: None,
+            max_bag: None,
+            keep: None,
+            bounds: None,
+            quantiles: None,
+            buckets: None,
+            seed: None,
+            combine: None,
+            numbers: None,
+            scale: None,
+        }
+    }
+
+    /// How its values become indices.
+    ///
+    /// # Errors
+    /// What does not go together, or is no number of buckets.
+    pub fn rule(&self) -> Result<Rule, String> {
+        let is_number = self.kind == FieldKind::Numeric;
+        if !is_number && (self.bounds.is_some() || self.quantiles.is_some()) {
+            return Err("bounds and quantiles are for numbers".to_owned());
+        }
+        if is_number && (self.buckets.is_some() || self.seed.is_some()) {
+            return Err("buckets and seed are those of a hash, for tokens; numbers have bounds or quantiles".to_owned());
+        }
+        if !is_number && self.numbers.is_some() {
+            return Err("numbers is for a field of numbers".to_owned());
+        }
+        if self.scale.is_some() && self.numbers != Some(Numbers::Value) {
+            return Err("scale is for numbers = \"value\"".to_owned());
+        }
+        if self.numbers.is_some() && self.min_count.is_some() {
+            return Err("min_count is for vocabularies: numbers that are weights have none".to_owned());
+        }
+        let places = match (&self.bounds, self.quantiles, self.buckets) {
+            (Some(_), Some(_), _) => Err("bounds and quantiles exclude each other".to_owned()),
+            (Some(bounds), None, _) if bounds.as_slice().is_empty() => Err("no bounds".to_owned()),
+            (Some(bounds), None, _) => Ok(Rule::Bounds(bounds.clone())),
+            (None, Some(quantiles), _) if !(2..=MAX_QUANTILES).contains(&quantiles) => {
+                Err(format!("quantiles {quantiles}, 2 to {MAX_QUANTILES} expected"))
+            }
+            (None, Some(quantiles), _) => Ok(Rule::Quantiles(quantiles)),
+            (None, None, Some(_)) if self.min_count.is_some() => {
+                Err("min_count is for vocabularies: every token has one of the buckets".to_owned())
+            }
+            (None, None, Some(buckets)) if !(1..u32::MAX).contains(&buckets) => {
+                Err(format!("buckets {buckets}, 1 to {} expected", u32::MAX - 1))
+            }
+            (None, None, Some(buckets)) => Ok(Rule::Hash(Hashing { buckets, seed: self.seed.unwrap_or(0) })),
+            (None, None, None) if self.seed.is_some() => Err("seed is for a field that has buckets".to_owned()),
+            (None, None, None) => Ok(Rule::Tokens),
+        };
+        match (self.numbers, places?) {
+            (None, places) => Ok(places),
+            (Some(Numbers::Value), Rule::Tokens) => Ok(Rule::Value(self.scale)),
+            (Some(Numbers::Value), _) => Err("bounds and quantiles are for numbers = \"interpolated\"".to_owned()),
+            (Some(Numbers::Interpolated), Rule::Bounds(bounds)) => Ok(Rule::Interpolated(bounds)),
+            (Some(Numbers::Interpolated), Rule::Quantiles(quantiles)) => Ok(Rule::InterpolatedQuantiles(quantiles)),
+            (Some(Numbers::Interpolated), _) => {
+                Err("numbers = \"interpolated\" needs bounds or quantiles, between which they lie".to_owned())
+            }
+        }
+    }
+}
+
+/// What of a time is a token: in UTC, decimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// The hour of the day, 0 to 23.
+    Hour,
+    /// The day of the week, 0 to 6 from Monday on.
+    Weekday,
+}
+
+/// What the vectors of a bag's tokens become.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Combine {
+    /// Their sum.
+    #[default]
+    Sum,
+    /// Their mean: each has a weight of 1 over their number.
+    Mean,
+    /// Their sum, each times the weight that the data say.
+    Weighted,
+}
+
+/// How numbers are weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Numbers {
+    /// One vector, times the number's distance from a centre.
+    Value,
+    /// The weighted mean of the vectors of the two bounds, or quantiles, between which the number lies.
+    Interpolated,
 }
 
 /// Which tokens of a bag stay where it is longer than allowed; their order stays too.

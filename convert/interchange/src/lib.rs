@@ -4,7 +4,9 @@
 //! |---|---|
 //! | [`schema`] | `schema.json`: the fields, and how raw values become indices |
 //! | [`input`], `kind` | in it: how the columns of raw files are read; kinds of fields |
-//! | [`bucket`], [`tokens`] | the token of a number; a fast map from tokens |
+//! | [`encoding`] | in it: whether indices are by a vocabulary, by bounds or by a hash |
+//! | [`bucket`], [`bounds`], [`quantiles`] | the token of a number: Criteo's, by bounds; bounds of equally many rows |
+//! | [`tokens`] | a fast map from tokens |
 //! | [`rows`] | `*.arrow`, `*.tsv`: encoded rows, streamed in blocks |
 //! | [`dataset`] | a folder of them: the parts, and what tells it from others |
 //! | [`fingerprint`] | which vocabulary, which rows |
@@ -23,10 +25,12 @@
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic; `output` does not")]
 
 pub mod atomic;
+pub mod bounds;
 pub mod bucket;
 pub mod checkpoint;
 pub mod config;
 pub mod dataset;
+pub mod encoding;
 #[cfg(feature = "figures")]
 pub mod figure;
 pub mod fingerprint;
@@ -36,8 +40,11 @@ pub mod metrics;
 pub mod network;
 pub mod output;
 mod part;
+pub mod quantiles;
 pub mod quantization;
 pub mod rows;
+pub mod scale;
 pub mod schema;
 pub mod size;
 pub mod tokens;
+mod weights;

@@ -5,6 +5,9 @@
 //! | Arrow: `label` UInt8, `sample_weight` Float32, then UInt32, or List of UInt32 | [`RowsReader`] | [`RowsWriter`] |
 //! | TSV: one row per line, a tab between fields, a bar inside a bag, no label | [`TsvReader`] | [`write_tsv_row`] |
 //!
+//! Where the indices of a field have weights, its lists have the word of a [`Weight`](xsfm_runtime::Weight) behind each
+//! index (the column says so: `xsfm.weights` in its metadata); a TSV has `index:weight`.
+//!
 //! An Arrow file has label and weight where rows have them, then a column for each field, lists for a bag. It says
 //! which vocabulary its indices mean (`xsfm.vocabulary` in the metadata of its schema), and which rows they are
 //! (`xsfm.rows` in the metadata of its footer): [`fingerprint`](crate::fingerprint).
@@ -20,12 +23,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use xsfm_runtime::row::Row;
+use xsfm_runtime::weight;
 
 pub use self::arrow::{Beside, RowsReader, RowsWriter};
 pub use self::tsv::{TsvReader, write_tsv_row};
-use crate::config::ModelConfig;
+use crate::config::{FieldConfig, ModelConfig};
 use crate::fingerprint::Vocabulary;
-use crate::schema::{FieldKind, Schema};
+use crate::schema::Schema;
 
 /// Most rows in a block.
 pub const BLOCK_ROWS: usize = 65_536;
@@ -46,6 +50,8 @@ pub struct Column {
     pub name: String,
     /// Whether a row has several indices in it.
     pub bag: bool,
+    /// Whether each index has a weight; a column that has them is a bag.
+    pub weighted: bool,
 }
 
 /// What a model or a schema expects of a file of rows: its columns, and the number of features of each.
@@ -59,10 +65,32 @@ pub struct Bounds {
     pub vocabulary: Option<Vocabulary>,
 }
 
+impl From<&FieldConfig> for Column {
+    fn from(field: &FieldConfig) -> Self {
+        Column { name: field.name.clone(), bag: field.bag, weighted: field.weighted }
+    }
+}
+
+impl Column {
+    /// How many indices a row has of these words.
+    fn count(&self, words: &[u32]) -> usize {
+        if self.weighted { words.len().div_ceil(2) } else { words.len() }
+    }
+
+    /// What a row has in it, for messages.
+    fn kind(&self) -> &'static str {
+        match (self.bag, self.weighted) {
+            (_, true) => "a bag with weights",
+            (true, false) => "a bag",
+            (false, false) => "one index per row",
+        }
+    }
+}
+
 impl From<&ModelConfig> for Bounds {
     fn from(config: &ModelConfig) -> Self {
         Bounds {
-            columns: config.fields.iter().map(|f| Column { name: f.name.clone(), bag: f.bag }).collect(),
+            columns: config.fields.iter().map(Column::from).collect(),
             features: config.fields.iter().map(|f| f.features).collect(),
             vocabulary: config.vocabulary.clone(),
         }
@@ -71,7 +99,8 @@ impl From<&ModelConfig> for Bounds {
 
 impl From<&Schema> for Bounds {
     fn from(schema: &Schema) -> Self {
-        let column = |f: &crate::schema::Field| Column { name: f.name.clone(), bag: f.kind == FieldKind::Bag };
+        let column =
+            |f: &crate::schema::Field| Column { name: f.name.clone(), bag: f.has_several(), weighted: f.is_weighted() };
         Bounds {
             columns: schema.fields.iter().map(column).collect(),
             features: schema.fields.iter().map(crate::schema::Field::features).collect(),
@@ -90,13 +119,12 @@ impl Bounds {
         if columns.len() != self.columns.len() {
             return differ(format!("has {} fields, {} expected", columns.len(), self.columns.len()));
         }
-        let kind = |bag| if bag { "a bag" } else { "one index per row" };
         for (f, (found, wanted)) in columns.iter().zip(&self.columns).enumerate() {
             if found.name != wanted.name {
                 return differ(format!("field {f} is {:?}, {:?} expected", found.name, wanted.name));
             }
-            if found.bag != wanted.bag {
-                return differ(format!("field {:?} is {}, {} expected", found.name, kind(found.bag), kind(wanted.bag)));
+            if found.kind() != wanted.kind() {
+                return differ(format!("field {:?} is {}, {} expected", found.name, found.kind(), wanted.kind()));
             }
         }
         Ok(())
@@ -126,8 +154,9 @@ impl Bounds {
         for i in 0..block.len() {
             let row = block.row(i);
             for f in 0..num_fields {
-                let indices = row.field(f).unwrap_or_default();
-                if let Some(&index) = indices.iter().find(|&&index| index >= self.features[f]) {
+                let words = row.field(f).unwrap_or_default();
+                let mut indices = weight::entries(words, self.columns[f].weighted).map(|(index, _)| index);
+                if let Some(index) = indices.find(|&index| index >= self.features[f]) {
                     return Err(RowsError::Index {
                         path: path.to_owned(),
                         row: first_row + i as u64,
@@ -363,8 +392,20 @@ impl RowsError {
     }
 }
 
+/// Refuses a bag that is empty or longer than [`MAX_BAG`], several indices where one belongs, and words that are no
+/// indices with weights.
+fn cell_problem(column: &Column, words: &[u32]) -> Option<String> {
+    let count = column.count(words);
+    if let Some(what) = count_problem(column.bag, count) {
+        return Some(what);
+    }
+    let at = column.weighted.then(|| weight::pairs(words).position(|pair| pair.is_none())).flatten()?;
+    let words = &words[2 * at..words.len().min(2 * at + 2)];
+    Some(format!("{words:?} in place of index {at} and its weight"))
+}
+
 /// Refuses a bag that is empty or longer than [`MAX_BAG`], and several indices where one belongs.
-fn cell_problem(bag: bool, count: usize) -> Option<String> {
+fn count_problem(bag: bool, count: usize) -> Option<String> {
     match (bag, count) {
         (true, 1..=MAX_BAG) | (false, 1) => None,
         (true, 0) => Some("an empty bag; write 0, the out-of-vocabulary row, for a bag without features".to_owned()),

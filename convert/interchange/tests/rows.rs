@@ -8,10 +8,10 @@ use tempfile::TempDir;
 use xsfm_interchange::rows::{
     BLOCK_ROWS, Beside, Bounds, Column, MAX_BAG, RowBlock, RowsError, RowsReader, RowsWriter, TsvReader, write_tsv_row,
 };
-use xsfm_runtime::row::Row;
+use xsfm_runtime::{Row, Weight};
 
 fn bounds(bags: &[bool], features: u32) -> Bounds {
-    let column = |(f, &bag): (usize, &bool)| Column { name: format!("f{f}"), bag };
+    let column = |(f, &bag): (usize, &bool)| Column { name: format!("f{f}"), bag, weighted: false };
     Bounds {
         columns: bags.iter().enumerate().map(column).collect(),
         features: vec![features; bags.len()],
@@ -275,6 +275,7 @@ fn text_is_read_back() {
         assert_eq!(row, &cells(&sample(i, &bags).1.row(0)));
     }
     assert_eq!(read_tsv(b"1\t2|3\r\n4\t5", &[false, true]).unwrap(), [[vec![1], vec![2, 3]], [vec![4], vec![5]]]);
+    assert_eq!(read_tsv(b"1\t\n4\t\n", &[false, true]).unwrap(), [[vec![1], vec![0]], [vec![4], vec![0]]]);
     assert!(read_tsv(b"", &[false]).unwrap().is_empty());
 }
 
@@ -286,7 +287,7 @@ fn bad_text_names_line_and_field() {
         (b"1\t2\n1\n", "rows.tsv:2: 1 fields, 2 expected"),
         (b"1\t2\n\n1\t2\n", "rows.tsv:2: 1 fields"),
         (b"1\tx\n", "rows.tsv:1: field \"f1\": \"x\" is not an index"),
-        (b"1\t\n", "field \"f1\": \"\" is not an index"),
+        (b"\t1\n", "field \"f0\": \"\" is not an index"),
         (b"-1\t1\n", "field \"f0\": \"-1\""),
         (b"1|2\t1\n", "field \"f0\": 2 indices"),
         (b"1\t2|100\n", "index 100, but the field has 100 features"),
@@ -386,4 +387,92 @@ fn weights_that_no_row_may_have_are_refused() {
     writer.commit().unwrap();
     let error = RowsReader::open(&path).unwrap().mean_weight().unwrap_err().to_string();
     assert!(error.contains("all 9 rows have weight 0"), "{error}");
+}
+
+/// A field of one index, and one whose indices have weights.
+fn bounds_of_weights() -> Bounds {
+    let mut bounds = bounds(&[false, true], 100);
+    bounds.columns[1].weighted = true;
+    bounds
+}
+
+fn words(entries: &[(u32, f64)]) -> Vec<u32> {
+    entries.iter().flat_map(|&(index, number)| [index, Weight::nearest(number).unwrap().word()]).collect()
+}
+
+#[test]
+fn weights_of_indices_are_read_back_from_arrow_and_text() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("rows.arrow");
+    let many: Vec<(u32, f64)> = (0..MAX_BAG as u32).map(|i| (i % 100, f64::from(i) / 128.0 - 4.0)).collect();
+    let rows = [words(&[(7, 0.5), (99, -1.25)]), words(&[(0, 0.0)]), words(&many)];
+    let block = |rows: &[Vec<u32>]| {
+        let mut block = RowBlock::new(2, true);
+        for words in rows {
+            block.push_field(&[3]);
+            block.push_field(words);
+            block.labels.push(1);
+        }
+        block
+    };
+    let all = block(&rows);
+    let written = |block: &RowBlock| {
+        let mut writer = RowsWriter::create(&path, &bounds_of_weights()).unwrap();
+        writer.push_block(block).unwrap();
+        writer.commit().unwrap()
+    };
+    let fingerprint = written(&all);
+    let mut reader = RowsReader::open(&path).unwrap().expecting(bounds_of_weights()).unwrap();
+    assert_eq!(reader.columns(), bounds_of_weights().columns);
+    assert_eq!(reader.read_block(0).unwrap(), all);
+    let error = RowsReader::open(&path).unwrap().expecting(bounds(&[false, true], 100)).unwrap_err().to_string();
+    assert!(error.contains("\"f1\" is a bag with weights, a bag expected"), "{error}");
+    let mut small = bounds_of_weights();
+    small.features[1] = 99;
+    let error = RowsReader::open(&path).unwrap().expecting(small).unwrap().read_block(0).unwrap_err().to_string();
+    assert!(error.contains("row 0") && error.contains("index 99"), "{error}");
+    let other = [words(&[(7, 0.5), (99, -1.5)]), rows[1].clone(), rows[2].clone()];
+    assert_ne!(written(&block(&other)), fingerprint, "the fingerprint counts weights");
+
+    let mut text = Vec::new();
+    (0..all.len()).for_each(|i| write_tsv_row(&mut text, &all.row(i)).unwrap());
+    assert!(text.starts_with(b"3\t7:0.5|99:-1.25\n3\t0:0\n"), "{}", String::from_utf8_lossy(&text[..40]));
+    let mut reader = TsvReader::new(&text[..], Path::new("t.tsv"), bounds_of_weights());
+    let read = reader.next().unwrap().unwrap();
+    assert_eq!((read.indices, read.offsets), (all.indices, all.offsets));
+}
+
+#[test]
+fn words_that_are_no_indices_with_weights_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let mut writer = RowsWriter::create(&folder.path().join("rows.arrow"), &bounds_of_weights()).unwrap();
+    let one = Weight::ONE.word();
+    let long = [0, one].repeat(MAX_BAG + 1);
+    for (words, expected) in [
+        (&[][..], "empty bag"),
+        (&[5], "[5] in place of index 0 and its weight"),
+        (&[5, one, 6], "[6] in place of index 1"),
+        (&[5, 6], "[5, 6] in place of index 0"),
+        (&[one, one], "in place of index 0"),
+        (&long, "1025"),
+    ] {
+        let (indices, offsets) = ([&[3], words].concat(), [0, 1, 1 + words.len() as u32]);
+        let row = Row::with_bags(&indices, &offsets);
+        let error = writer.push(1, &row).unwrap_err();
+        let RowsError::Value { row, field, what, .. } = &error else { panic!("{error}") };
+        assert!((*row, field.as_str()) == (0, "f1") && what.contains(expected), "{words:?}: {error}");
+    }
+    for (line, expected) in [
+        ("3\t5", "\"5\" has no weight"),
+        ("3\t5:x", "\"x\" is not a weight"),
+        ("3\t5:8", "weight 8, -7.9997"),
+        ("3\t5:nan", "weight nan"),
+        ("3\t100:1", "index 100"),
+        ("3:1\t5:1", "\"3:1\" is not an index"),
+        ("3\t:1", "is not an index"),
+    ] {
+        let mut reader = TsvReader::new(line.as_bytes(), Path::new("t.tsv"), bounds_of_weights());
+        let error = reader.next().unwrap().unwrap_err().to_string();
+        assert!(error.contains("t.tsv:1") && error.contains(expected), "{line:?}: {error}");
+    }
 }

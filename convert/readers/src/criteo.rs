@@ -4,6 +4,7 @@
 
 use indicatif::ProgressBar;
 use xsfm_interchange::bucket::bucket;
+use xsfm_interchange::encoding::Rule;
 use xsfm_interchange::input::{Input, Keep};
 use xsfm_interchange::rows::LABEL_COLUMN;
 use xsfm_interchange::schema::FieldKind;
@@ -30,7 +31,15 @@ pub struct Criteo {
 impl Criteo {
     /// Files whose tokens are kept from `min_count` training rows on.
     pub fn new(files: impl Into<Files>, min_count: u64) -> Self {
-        let field = |name, kind| RawField { name, kind, min_count, max_bag: 1, keep: Keep::First };
+        let field = |name, kind| RawField {
+            name,
+            kind,
+            rule: Rule::Tokens,
+            weights: None,
+            min_count,
+            max_bag: 1,
+            keep: Keep::First,
+        };
         let numeric = (1..=NUMERIC_FIELDS).map(|i| field(format!("I{i}"), FieldKind::Numeric));
         let categorical = (1..=CATEGORICAL_FIELDS).map(|i| field(format!("C{i}"), FieldKind::Categorical));
         Criteo { files: files.into(), fields: numeric.chain(categorical).collect(), labels: true }

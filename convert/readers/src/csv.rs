@@ -24,6 +24,7 @@ pub struct CsvSource {
     schema: Option<PathBuf>,
     description: Description,
     columns: Columns,
+    unread: Vec<String>,
 }
 
 impl CsvSource {
@@ -66,7 +67,8 @@ impl CsvSource {
         if description.header {
             others.iter().try_for_each(|header| header.check_same(first))?;
         }
-        Ok(CsvSource { files, schema: schema.map(Path::to_owned), description, columns })
+        let unread = first.unread(&description, &columns);
+        Ok(CsvSource { files, schema: schema.map(Path::to_owned), description, columns, unread })
     }
 }
 
@@ -163,6 +165,10 @@ impl Source for CsvSource {
 
     fn has_weights(&self) -> bool {
         self.columns.weight.is_some()
+    }
+
+    fn unread(&self) -> &[String] {
+        &self.unread
     }
 
     fn blocks(&self, progress: &ProgressBar) -> Blocks<'_> {

@@ -4,15 +4,18 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 
+use xsfm_interchange::bounds::number;
 use xsfm_interchange::bucket::bucket;
-use xsfm_interchange::input::{ColumnName, Input, Table, TableField};
+use xsfm_interchange::encoding::Rule;
+use xsfm_interchange::input::{Clock, ColumnName, Combine, Input, Table, TableField};
 use xsfm_interchange::rows::{LABEL_COLUMN, MAX_BAG, WEIGHT_COLUMN};
-use xsfm_interchange::schema::FieldKind;
+use xsfm_interchange::schema::{FieldKind, Weights};
+use xsfm_runtime::Weight;
 
 use crate::error::DataError;
 use crate::label::LabelRule;
 use crate::open::read_to_string;
-use crate::raw::{RawField, RawRow};
+use crate::raw::{RawField, RawRow, weight};
 use crate::records::Dialect;
 use crate::time::Time;
 
@@ -40,19 +43,55 @@ pub const SCHEMA_HELP: &str = r#"The schema file:
   bytes = [6, 8]         # optional: these bytes of the value, from 0, for example the hour of 14102100
 
   [[fields]]
+  name = "hour"
+  column = "timestamp"
+  kind = "categorical"
+  time = "hour"          # or "weekday": in UTC, of a time as above, a number of seconds since 1970. 0 to 23, or 0 to 6
+                         # from Monday on; an empty value stays empty, and what is no time makes its row malformed
+
+  [[fields]]
   name = "tags"
   column = 7
   kind = "bag"           # several tokens; empty ones are dropped
   separator = " "        # default "|"
   max_bag = 20           # default 1024, which is the most: longer bags are cut, and counted
+  combine = "mean"       # default "sum": what becomes of the tokens' vectors. "weighted": each is multiplied by a
+                         # number behind its token, a:0.5|b:2, in JSON {"a": 0.5, "b": 2}; without one by 1
   keep = "last"          # default "first": which tokens of a longer bag stay; "last" for histories whose
                          # oldest come first
 
   [[fields]]
+  name = "session"
+  kind = "categorical"   # or "bag"
+  buckets = 100000       # in place of a vocabulary: every token has one of so many buckets, by its hash (XXH64).
+                         # Nothing is unseen, and tokens take no bytes on a device; index 0 is an empty value or bag
+  seed = 1               # default 0: fields of the same tokens need not have the same collisions
+
+  [[fields]]
+  name = "price"
+  kind = "numeric"
+  quantiles = 32         # at most so many buckets (2 to 4096) with equally many training rows each
+  # bounds = [0, 9.99]   # or buckets with these bounds: below 0, from 0 up to below 9.99, from 9.99 on
+
+  [[fields]]
+  name = "age"
+  kind = "numeric"
+  numbers = "value"      # the number times one vector: its distance from a centre in widths, up to 7.9998 of them
+  # scale = [40, 15]     # centre and width; without them the median of the training rows, and half of what lies
+                         # between their first tenth and their last one
+  # numbers = "interpolated"  # beside bounds or quantiles: the weighted mean of the vectors of the two between which
+                         # the number lies; below the first and above the last the vector of that one
+
+  [[fields]]
   name = "views"
-  kind = "numeric"       # Criteo log bucketing, for counts: v <= 2 has the token floor(v), so that all of
-                         # [0, 1) are one token; v > 2 has that of floor(ln(v)^2); empty is a token of its own
+  kind = "numeric"       # without bounds or quantiles Criteo log bucketing, for counts: v <= 2 has the token
+                         # floor(v), so that all of [0, 1) are one token; v > 2 has that of floor(ln(v)^2).
+                         # In all of them an empty value has a vector of its own, and what is no finite number
+                         # makes its row malformed
 "#;
+
+/// What is told of an object that is no value of its field.
+pub(crate) const AN_OBJECT: &str = "an object: neither text, a number, nor a list of them";
 
 /// The columns of a file, and what becomes of them.
 #[derive(Debug)]
@@ -80,6 +119,8 @@ pub enum Cell<'a> {
     Text(Cow<'a, str>),
     /// Only in files that know lists.
     List(Vec<Cow<'a, str>>),
+    /// Tokens, and the numbers behind them: an object of JSON.
+    Weights(Vec<(Cow<'a, str>, Cow<'a, str>)>),
 }
 
 /// What of a value is taken.
@@ -88,6 +129,8 @@ struct Cut {
     /// Between the tokens of a bag.
     separator: String,
     bytes: Option<[usize; 2]>,
+    /// Of a time.
+    clock: Option<Clock>,
 }
 
 impl Description {
@@ -176,9 +219,14 @@ impl Description {
     }
 
     fn add(&mut self, field: TableField, min_count: u64) -> Result<(), String> {
-        let TableField { name, kind, separator, bytes, .. } = field;
-        if kind != FieldKind::Bag && (separator.is_some() || field.max_bag.is_some() || field.keep.is_some()) {
-            return Err(format!("field {name:?}: separator, max_bag and keep are for bags"));
+        let rule = field.rule().map_err(|what| format!("field {:?}: {what}", field.name))?;
+        let TableField { name, kind, separator, bytes, time: clock, .. } = field;
+        if clock.is_some() && (kind != FieldKind::Categorical || bytes.is_some()) {
+            return Err(format!("field {name:?}: time is for a category, and for a whole value"));
+        }
+        let of_bags = [separator.is_some(), field.max_bag.is_some(), field.keep.is_some(), field.combine.is_some()];
+        if kind != FieldKind::Bag && of_bags.contains(&true) {
+            return Err(format!("field {name:?}: separator, max_bag, keep and combine are for bags"));
         }
         if separator.as_ref().is_some_and(String::is_empty) {
             return Err(format!("field {name:?}: an empty separator"));
@@ -194,9 +242,19 @@ impl Description {
         }
         self.field_columns.push(field.column.unwrap_or_else(|| ColumnName::Name(name.clone())));
         let (min_count, keep) = (field.min_count.unwrap_or(min_count), field.keep.unwrap_or_default());
-        self.fields.push(RawField { name, kind, min_count, max_bag, keep });
-        self.cuts.push(Cut { separator: separator.unwrap_or_else(|| "|".to_owned()), bytes });
+        let weights = match field.combine.unwrap_or_default() {
+            Combine::Sum => None,
+            Combine::Mean => Some(Weights::Mean),
+            Combine::Weighted => Some(Weights::Given),
+        };
+        self.fields.push(RawField { name, kind, rule, weights, min_count, max_bag, keep });
+        self.cuts.push(Cut { separator: separator.unwrap_or_else(|| "|".to_owned()), bytes, clock });
         Ok(())
+    }
+
+    /// Whether field `f` is the hour or the weekday of a time.
+    pub(crate) fn is_clock(&self, f: usize) -> bool {
+        self.cuts[f].clock.is_some()
     }
 
     /// For `schema.json`: read by it, other rows become the same tokens.
@@ -224,8 +282,7 @@ impl Description {
                     "field {name:?} is the label's column: a model would be told what it is to predict"
                 ));
             }
-            let same =
-                |&g: &usize| places[g] == *place && self.fields[g].kind == field.kind && self.cuts[g] == self.cuts[f];
+            let same = |&g: &usize| places[g] == *place && self.is_alike(g, f);
             if let Some(g) = (0..f).find(same) {
                 let earlier = &self.fields[g].name;
                 return Err(format!(
@@ -234,6 +291,15 @@ impl Description {
             }
         }
         Ok(())
+    }
+
+    /// Whether two fields make the same of a value.
+    fn is_alike(&self, g: usize, f: usize) -> bool {
+        let of = |f: usize| {
+            let RawField { kind, rule, weights, .. } = &self.fields[f];
+            (kind, rule, weights, &self.cuts[f])
+        };
+        of(g) == of(f)
     }
 
     /// Fills an empty `row` from the cells of the label, the time, the weight, and field `f`.
@@ -274,7 +340,14 @@ impl Description {
             let name = &field.name;
             let value = match (field.kind, cell(f).map_err(|what| format!("field {name:?}: {what}"))?) {
                 (FieldKind::Bag, Cell::List(tokens)) => {
-                    tokens.iter().filter(|token| !token.is_empty()).for_each(|token| row.push_token(token));
+                    tokens.iter().filter(|token| !token.is_empty()).for_each(|token| push(row, field, token));
+                    row.end_bag(field);
+                    continue;
+                }
+                (FieldKind::Bag, Cell::Weights(tokens)) if field.weights == Some(Weights::Given) => {
+                    for (token, value) in tokens.iter().filter(|(token, _)| !token.is_empty()) {
+                        push_with(row, field, token, value)?;
+                    }
                     row.end_bag(field);
                     continue;
                 }
@@ -287,14 +360,36 @@ impl Description {
                     .ok_or_else(|| format!("field {name:?}: {value:?} has no bytes {from} to {to}"))?,
             };
             match field.kind {
-                FieldKind::Categorical => row.push_field(value),
+                FieldKind::Categorical => match cut.clock {
+                    Some(clock) if !value.is_empty() => {
+                        let time = Time::parse(value).and_then(|time| time.clock(clock));
+                        let bad = || {
+                            format!("field {name:?}: {value:?} is neither seconds since 1970 nor a time of ISO 8601")
+                        };
+                        row.push_field(&time.ok_or_else(bad)?.to_string());
+                    }
+                    _ => row.push_field(value),
+                },
                 FieldKind::Numeric => {
-                    let token = bucket(value).ok_or_else(|| format!("field {name:?}: {value:?} is not a number"))?;
-                    row.push_number(value, &token);
+                    let bad = || format!("field {name:?}: {value:?} is not a number");
+                    match field.rule {
+                        Rule::Tokens => row.push_number(value, &bucket(value).ok_or_else(bad)?),
+                        _ if value.is_empty() || number(value).is_some() => row.push_field(value),
+                        _ => return Err(bad()),
+                    }
                 }
                 FieldKind::Bag => {
-                    let tokens = value.split(cut.separator.as_str()).filter(|token| !token.is_empty());
-                    tokens.for_each(|token| row.push_token(token));
+                    for token in value.split(cut.separator.as_str()) {
+                        let (token, value) = match token.rsplit_once(':') {
+                            Some((token, value)) if field.weights == Some(Weights::Given) => (token, Some(value)),
+                            _ => (token, None),
+                        };
+                        match value {
+                            _ if token.is_empty() => {}
+                            None => push(row, field, token),
+                            Some(value) => push_with(row, field, token, value)?,
+                        }
+                    }
                     row.end_bag(field);
                 }
             }
@@ -303,10 +398,25 @@ impl Description {
     }
 }
 
+/// Adds a token to a bag; one whose weight nobody says has the weight 1.
+fn push(row: &mut RawRow, field: &RawField, token: &str) {
+    match field.weights {
+        Some(Weights::Given) => row.push_weighted(token, Weight::ONE),
+        Some(Weights::Mean) | None => row.push_token(token),
+    }
+}
+
+/// Adds a token to a bag with the weight that a text is.
+fn push_with(row: &mut RawRow, field: &RawField, token: &str, text: &str) -> Result<(), String> {
+    row.push_weighted(token, weight(text).map_err(|what| format!("field {:?}: {what}", field.name))?);
+    Ok(())
+}
+
 fn text<'a>(cell: Result<Cell<'a>, String>, name: &str) -> Result<Cow<'a, str>, String> {
     match cell {
         Ok(Cell::Text(text)) => Ok(text),
         Ok(Cell::List(_)) => Err(format!("field {name:?}: a list, one value expected")),
+        Ok(Cell::Weights(_)) => Err(format!("field {name:?}: {AN_OBJECT}")),
         Err(what) => Err(format!("field {name:?}: {what}")),
     }
 }

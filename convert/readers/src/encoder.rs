@@ -1,7 +1,8 @@
 //! From the tokens of a raw row to indices, by a schema.
 
 use xsfm_interchange::rows::{Bounds, RowBlock};
-use xsfm_interchange::schema::{Encoder, Field, Schema};
+use xsfm_interchange::schema::{Encoder, Field, Schema, Weights};
+use xsfm_runtime::Weight;
 
 use crate::pass::Rows;
 use crate::raw::RawRow;
@@ -10,6 +11,8 @@ use crate::raw::RawRow;
 #[derive(Debug)]
 pub struct RowEncoder {
     encoders: Vec<Encoder>,
+    /// By field: where its indices have their weights from.
+    weights: Vec<Option<Weights>>,
     has_bag: bool,
     /// Whether rows have labels.
     labels: bool,
@@ -43,6 +46,7 @@ impl RowEncoder {
     pub fn new(schema: &Schema, labels: bool) -> Self {
         RowEncoder {
             encoders: schema.fields.iter().map(Field::encoder).collect(),
+            weights: schema.fields.iter().map(|field| field.weights).collect(),
             has_bag: Bounds::from(schema).columns.iter().any(|column| column.bag),
             labels,
         }
@@ -64,11 +68,25 @@ impl RowEncoder {
     pub fn push(&self, row: &RawRow, block: &mut RowBlock, told: &mut Told, indices: &mut Vec<u32>) {
         for (f, encoder) in self.encoders.iter().enumerate() {
             indices.clear();
+            if let Some((first, second)) = row.field(f).next().and_then(|number| encoder.weighted(number)) {
+                let words = [first].into_iter().chain(second).flat_map(|(index, weight)| [index, weight.word()]);
+                indices.extend(words);
+                block.push_field(indices);
+                continue;
+            }
             indices.extend(row.field(f).map(|token| encoder.index_of(token)));
-            told.unseen[f] += indices.iter().filter(|&&index| index == 0).count() as u64;
+            if encoder.has_unseen() {
+                told.unseen[f] += indices.iter().filter(|&&index| index == 0).count() as u64;
+            }
             // A bag without tokens.
             if indices.is_empty() {
                 indices.push(0);
+            }
+            match self.weights[f] {
+                None => (),
+                Some(Weights::Mean) => weigh(indices, [Weight::of_mean(indices.len())].into_iter().cycle()),
+                // What is not there adds nothing.
+                Some(Weights::Given) => weigh(indices, row.token_weights(f).iter().copied().chain([Weight::ZERO])),
             }
             block.push_field(indices);
         }
@@ -78,4 +96,9 @@ impl RowEncoder {
         }
         block.weights.extend(row.weight);
     }
+}
+
+/// Lays the weights behind their indices.
+fn weigh(indices: &mut Vec<u32>, weights: impl Iterator<Item = Weight>) {
+    *indices = indices.iter().zip(weights).flat_map(|(&index, weight)| [index, weight.word()]).collect();
 }

@@ -102,6 +102,14 @@ impl Header {
         Ok(Columns { label, time, weight, fields, width })
     }
 
+    /// The names of columns that nobody reads.
+    pub(crate) fn unread(&self, description: &Description, columns: &Columns) -> Vec<String> {
+        let Columns { label, time, weight, fields, .. } = columns;
+        let is_read = |place| [label, time, weight].contains(&&Some(place)) || fields.contains(&place);
+        let others = self.names.iter().enumerate().filter(|(place, _)| description.header && !is_read(*place));
+        others.map(|(_, name)| name.clone()).collect()
+    }
+
     /// Checks that this file's header is that of the first file.
     ///
     /// # Errors
@@ -157,7 +165,9 @@ impl Header {
         let start = text.trim_start().to_lowercase();
         match likely.map(|delimiter| (delimiter, split(delimiter).len())) {
             _ if start.starts_with("<!doctype") || start.starts_with("<html") => "; this is a page of HTML".to_owned(),
-            _ if start.starts_with('{') || start.starts_with('[') => "; this looks like JSON".to_owned(),
+            _ if start.starts_with('{') || start.starts_with('[') => {
+                "; this looks like JSON, of which lines of objects are read".to_owned()
+            }
             Some((delimiter, columns)) if self.names.len() == 1 && columns > 1 => {
                 format!("; with delimiter = {} it has {columns}", shown_delimiter(delimiter))
             }

@@ -1,11 +1,13 @@
-//! Raw rows of click logs: text and Parquet of any columns, and the files of public data sets, read on all cores.
+//! Raw rows of click logs: text, Parquet and JSON lines of any columns, and the files of public data sets, read on all
+//! cores.
 //!
 //! | module | does |
 //! |---|---|
 //! | [`by_schema`] | opens new rows as a schema says: where to begin |
 //! | [`source`], [`raw`], [`error`] | a raw data set: its fields, blocks of rows, why it cannot be read |
 //! | [`files`] | which files the rows come from: one, a folder's, a pattern's |
-//! | [`criteo`], [`recsys`], [`movielens`], [`csv`], [`parquet`] | the data sets |
+//! | [`criteo`], [`recsys`], [`movielens`], [`libffm`], [`csv`], [`parquet`], [`json`] | the data sets |
+//! | [`mod@hashed`] | one of the first three with hashed fields |
 //! | [`open`], `magic`, [`lines`], [`records`], `header` | text and what is none, lines, records and columns of a CSV |
 //! | [`description`], `label`, [`time`] | what columns are; labels; times |
 //! | [`pass`], [`parallel`] | all rows, on all cores, in order; the policy for malformed ones |
@@ -24,8 +26,11 @@ pub mod description;
 pub mod encoder;
 pub mod error;
 pub mod files;
+pub mod hashed;
 mod header;
+pub mod json;
 mod label;
+pub mod libffm;
 pub mod lines;
 mod magic;
 pub mod movielens;

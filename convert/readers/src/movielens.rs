@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
+use xsfm_interchange::encoding::Rule;
 use xsfm_interchange::input::{Input, Keep};
 use xsfm_interchange::rows::MAX_BAG;
 use xsfm_interchange::schema::FieldKind;
@@ -150,7 +151,9 @@ impl MovieLens {
         let field = |name: &str| RawField {
             name: name.to_owned(),
             kind: kind(name),
+            rule: Rule::Tokens,
             min_count: 1,
+            weights: None,
             max_bag: MAX_BAG,
             keep: Keep::First,
         };

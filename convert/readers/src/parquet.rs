@@ -3,6 +3,8 @@
 //! A value that does not fit its field makes its row malformed. What contradicts the file's own types makes the file
 //! damaged.
 
+mod time_unit;
+
 use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io;
@@ -18,6 +20,7 @@ use parquet::record::{Field, Row};
 use parquet::schema::types::{SchemaDescriptor, Type};
 use xsfm_interchange::input::{ColumnName, Input, Table};
 
+use self::time_unit::TimeUnit;
 use crate::description::{Cell, Description};
 use crate::error::DataError;
 use crate::files::Files;
@@ -49,6 +52,10 @@ struct Layout {
     time: Option<usize>,
     weight: Option<usize>,
     fields: Vec<usize>,
+    /// Of each field that is the hour or the weekday of a time whose type says its unit.
+    units: Vec<Option<TimeUnit>>,
+    /// Columns that are not read.
+    unread: Vec<String>,
 }
 
 impl ParquetSource {
@@ -106,13 +113,18 @@ impl Layout {
         let fields = description.field_columns.iter().map(name).collect::<Result<Vec<_>, _>>()?;
         let read = || label.iter().chain(&time).chain(&weight).chain(&fields);
         let is_read = |name: &str| read().any(|read| read == name);
-        let columns: Vec<_> = root.get_fields().iter().filter(|f| is_read(f.name())).cloned().collect();
+        let (columns, others): (Vec<_>, Vec<_>) = root.get_fields().iter().cloned().partition(|f| is_read(f.name()));
         let place = |name: &String| columns.iter().position(|c| c.name() == name).unwrap_or_default();
         let (label, time, weight) = (label.as_ref().map(place), time.as_ref().map(place), weight.as_ref().map(place));
-        let fields = fields.iter().map(place).collect();
+        let fields: Vec<usize> = fields.iter().map(place).collect();
+        let unit = |(f, &place): (usize, &usize)| {
+            if description.is_clock(f) { TimeUnit::of(&columns[place]) } else { None }
+        };
+        let units = fields.iter().enumerate().map(unit).collect();
         let projection = Type::group_type_builder(root.name()).with_fields(columns).build();
         let projection = projection.map_err(|e| DataError::file(path, e.to_string()))?;
-        Ok(Layout { projection, label, time, weight, fields })
+        let unread = others.iter().map(|other| other.name().to_owned()).collect();
+        Ok(Layout { projection, label, time, weight, fields, units, unread })
     }
 
     /// Checks that the columns have the types that they have in the first file: a time in other units would be another
@@ -288,9 +300,14 @@ impl Block for ParquetBlock<'_> {
 
     fn fill(&self, i: usize, row: &mut RawRow) -> Result<(), String> {
         let cells: Vec<&Field> = self.rows[i].get_column_iter().map(|(_, field)| field).collect();
-        let Layout { label, time, weight, fields, .. } = self.layout;
+        let Layout { label, time, weight, fields, units, .. } = self.layout;
         let optional = |place: &Option<usize>| place.map(|place| cell(cells[place]));
-        self.description.fill(row, optional(label), optional(time), optional(weight), |f| cell(cells[fields[f]]))
+        let of_field = |f: usize| {
+            let field = cells[fields[f]];
+            let seconds = units[f].and_then(|unit| unit.seconds(field));
+            seconds.map_or_else(|| cell(field), |seconds| Ok(Cell::Text(Cow::Owned(seconds.to_string()))))
+        };
+        self.description.fill(row, optional(label), optional(time), optional(weight), of_field)
     }
 }
 
@@ -330,7 +347,7 @@ pub fn cell(field: &Field) -> Result<Cell<'_>, String> {
         Field::ListInternal(list) => {
             let tokens = list.elements().iter().map(|element| match cell(element)? {
                 Cell::Text(text) => Ok(text),
-                Cell::List(_) => Err("a list of lists".to_owned()),
+                Cell::List(_) | Cell::Weights(_) => Err("a list of lists".to_owned()),
             });
             Ok(Cell::List(tokens.collect::<Result<_, String>>()?))
         }
@@ -369,6 +386,10 @@ impl Source for ParquetSource {
 
     fn has_weights(&self) -> bool {
         self.description.weight_column.is_some()
+    }
+
+    fn unread(&self) -> &[String] {
+        self.layouts.first().map_or(&[], |first| &first.unread)
     }
 
     fn blocks(&self, progress: &ProgressBar) -> Blocks<'_> {

@@ -184,6 +184,30 @@ pub fn pass<A: Assign, R, E: From<DataError> + Send>(
     Ok(walk)
 }
 
+/// The rows of these numbers, from 0 and in ascending order, with numbers as they are written. No other is taken apart.
+///
+/// # Errors
+/// Files that cannot be read; a row that is malformed, or not there.
+pub fn pick(source: &dyn Source, numbers: &[u64]) -> Result<Vec<RawRow>, DataError> {
+    let (mut first, mut picked) = (0, Vec::with_capacity(numbers.len()));
+    let mut blocks = source.blocks(&ProgressBar::hidden());
+    while let Some(&wanted) = numbers.get(picked.len()) {
+        let Some(block) = blocks.next().transpose()? else {
+            return Err(DataError::file(source.path(), format!("no row {}", wanted + 1)));
+        };
+        let end = first + block.rows() as u64;
+        for &number in numbers[picked.len()..].iter().take_while(|number| **number < end) {
+            let i = (number - first) as usize;
+            let mut row = RawRow::default();
+            (row.number, row.plain_numbers) = (number, true);
+            block.fill(i, &mut row).map_err(|what| DataError::row(block.path(), block.line(i), what))?;
+            picked.push(row);
+        }
+        first = end;
+    }
+    Ok(picked)
+}
+
 impl Walk {
     fn check(&self, path: &Path, max_bad: f64) -> Result<(), DataError> {
         let &Walk { rows, malformed, .. } = self;

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use xsfm_interchange::encoding::Rule;
 use xsfm_interchange::input::Keep;
-use xsfm_interchange::schema::FieldKind;
+use xsfm_interchange::schema::{FieldKind, Weights};
+use xsfm_runtime::Weight;
 
 use crate::error::DataError;
 use crate::time::Time;
@@ -36,6 +38,10 @@ pub struct RawField {
     pub name: String,
     /// How values become tokens.
     pub kind: FieldKind,
+    /// How those become indices. A row has numbers as they are written where there are bounds, else their tokens.
+    pub rule: Rule,
+    /// Where the weights of tokens come from, where they have some.
+    pub weights: Option<Weights>,
     /// A token that occurs less often in the training rows shares the out-of-vocabulary row.
     pub min_count: u64,
     /// A longer bag is cut.
@@ -64,6 +70,8 @@ pub struct RawRow {
     text: String,
     /// End of each token in `text`.
     tokens: Vec<usize>,
+    /// Of each token up to the last that was given one.
+    weights: Vec<Weight>,
     /// End of each field in `tokens`.
     fields: Vec<usize>,
     cut_fields: Vec<usize>,
@@ -77,6 +85,7 @@ impl RawRow {
         self.label_text.clear();
         self.text.clear();
         self.tokens.clear();
+        self.weights.clear();
         self.fields.clear();
         self.cut_fields.clear();
     }
@@ -85,6 +94,19 @@ impl RawRow {
     pub fn push_token(&mut self, token: &str) {
         self.text.push_str(token);
         self.tokens.push(self.text.len());
+    }
+
+    /// Adds a token with its weight to the current field, each of whose tokens has one.
+    pub fn push_weighted(&mut self, token: &str, weight: Weight) {
+        // Of fields before that have none.
+        self.weights.resize(self.tokens.len(), Weight::ONE);
+        self.push_token(token);
+        self.weights.push(weight);
+    }
+
+    /// Ends the current field, of as many tokens as there are.
+    pub(crate) fn end_field(&mut self) {
+        self.fields.push(self.tokens.len());
     }
 
     /// Ends the current field, a bag, of which no more is kept than `field` allows.
@@ -100,12 +122,14 @@ impl RawRow {
                     let bytes = self.tokens[start + others - 1] - text_start;
                     self.text.drain(text_start..text_start + bytes);
                     self.tokens.drain(start..start + others);
+                    self.weights.drain(start.min(self.weights.len())..(start + others).min(self.weights.len()));
                     self.tokens[start..].iter_mut().for_each(|end| *end -= bytes);
                 }
             }
             self.text.truncate(self.tokens.last().copied().unwrap_or(0));
+            self.weights.truncate(self.tokens.len());
         }
-        self.fields.push(self.tokens.len());
+        self.end_field();
     }
 
     /// Adds a field of one token.
@@ -120,14 +144,30 @@ impl RawRow {
     }
 
     /// The tokens of field `f`.
-    pub fn field(&self, f: usize) -> impl Iterator<Item = &str> {
+    pub fn field(&self, f: usize) -> impl Iterator<Item = &str> + Clone {
         let end_before = |ends: &[usize], i: usize| if i == 0 { 0 } else { ends[i - 1] };
         (end_before(&self.fields, f)..self.fields[f])
             .map(move |t| &self.text[end_before(&self.tokens, t)..self.tokens[t]])
+    }
+
+    /// The weights of the tokens of field `f`; none where rows do not say them.
+    pub fn token_weights(&self, f: usize) -> &[Weight] {
+        let start = if f == 0 { 0 } else { self.fields[f - 1] };
+        self.weights.get(start..self.fields[f]).unwrap_or_default()
     }
 
     /// The fields whose bags were cut.
     pub fn cut_fields(&self) -> &[usize] {
         &self.cut_fields
     }
+}
+
+/// The weight that a text means: the nearest to its number.
+///
+/// # Errors
+/// It is no number, or none that a weight can have.
+pub(crate) fn weight(text: &str) -> Result<Weight, String> {
+    let number: f64 = text.parse().map_err(|_| format!("value {text:?} is not a number"))?;
+    let most = Weight::MAX;
+    Weight::nearest(number).ok_or_else(|| format!("value {text}, -{most} to {most} allowed"))
 }

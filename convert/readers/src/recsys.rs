@@ -4,7 +4,8 @@
 
 use indicatif::ProgressBar;
 use xsfm_interchange::bucket::bucket;
-use xsfm_interchange::input::{Input, Keep};
+use xsfm_interchange::encoding;
+use xsfm_interchange::input::{Clock, Input, Keep, RECSYS_MAX_BAG};
 use xsfm_interchange::schema::FieldKind;
 
 use crate::files::Files;
@@ -15,6 +16,8 @@ use crate::time::Time;
 
 /// Separates columns.
 const SEPARATOR: char = '\u{1}';
+/// Separates the tokens of a list.
+pub(crate) const LIST_SEPARATOR: &str = "\t";
 const COLUMNS: usize = 24;
 /// Columns of files without engagements, which are there to be scored.
 const UNLABELLED_COLUMNS: usize = 20;
@@ -22,8 +25,6 @@ const TIMESTAMP: usize = 8;
 /// First column of the tweet's author, then of its reader: id, followers, following, verified, created.
 const PEOPLE: [(&str, usize); 2] = [("author", 9), ("reader", 14)];
 const SECONDS_OF_DAY: i64 = 86_400;
-/// Longer lists of hashtags, media, links or domains are cut, and counted.
-pub const MAX_BAG: usize = 32;
 
 /// What a reader may do with a tweet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -62,10 +63,8 @@ enum Rule {
     Count,
     /// `true` or `false`.
     Flag,
-    /// Hour of the day in UTC, 0 to 23.
-    Hour,
-    /// Day of the week in UTC, 0 is Monday.
-    Weekday,
+    /// Hour or weekday of the tweet.
+    Clock(Clock),
     /// Days from this time to the tweet.
     Age,
 }
@@ -78,23 +77,27 @@ pub struct RecSys {
     fields: Vec<RawField>,
     /// Column and rule of each field.
     rules: Vec<(usize, Rule)>,
+    labels: bool,
 }
 
 impl RecSys {
     /// Files whose tokens are kept from `min_count` training rows on.
     pub fn new(files: impl Into<Files>, engagement: Engagement, min_count: u64) -> Self {
-        let mut source = RecSys { files: files.into(), engagement, fields: Vec::new(), rules: Vec::new() };
+        let mut source =
+            RecSys { files: files.into(), engagement, fields: Vec::new(), rules: Vec::new(), labels: true };
         let mut add = |name: &str, column, rule| {
             let kind = match rule {
                 Rule::Bag => FieldKind::Bag,
                 Rule::Count | Rule::Age => FieldKind::Numeric,
-                Rule::Text | Rule::Flag | Rule::Hour | Rule::Weekday => FieldKind::Categorical,
+                Rule::Text | Rule::Flag | Rule::Clock(_) => FieldKind::Categorical,
             };
             source.fields.push(RawField {
                 name: name.to_owned(),
                 kind,
+                rule: encoding::Rule::Tokens,
                 min_count,
-                max_bag: MAX_BAG,
+                weights: None,
+                max_bag: RECSYS_MAX_BAG,
                 keep: Keep::First,
             });
             source.rules.push((column, rule));
@@ -105,8 +108,8 @@ impl RecSys {
         add("domains", 5, Rule::Bag);
         add("tweet_type", 6, Rule::Text);
         add("language", 7, Rule::Text);
-        add("hour", TIMESTAMP, Rule::Hour);
-        add("weekday", TIMESTAMP, Rule::Weekday);
+        add("hour", TIMESTAMP, Rule::Clock(Clock::Hour));
+        add("weekday", TIMESTAMP, Rule::Clock(Clock::Weekday));
         for (person, column) in PEOPLE {
             add(person, column, Rule::Text);
             add(&format!("{person}_followers"), column + 1, Rule::Count);
@@ -118,6 +121,11 @@ impl RecSys {
         // engagement?" (Belli et al. 2020, arXiv:2004.13715)
         add("author_follows_reader", 19, Rule::Flag);
         source
+    }
+
+    /// The same of lines without engagements, as those of the challenge's test sets; engagements are not looked at.
+    pub fn unlabelled(self) -> Self {
+        RecSys { labels: false, ..self }
     }
 }
 
@@ -133,11 +141,14 @@ impl LineParser for RecSys {
             }
             columns += 1;
         }
-        if columns == UNLABELLED_COLUMNS {
-            return Err(format!("{columns} columns, {COLUMNS} expected: a file without engagements has no labels"));
-        }
-        if columns != COLUMNS {
-            return Err(format!("{columns} columns, {COLUMNS} expected"));
+        match columns {
+            COLUMNS => {}
+            UNLABELLED_COLUMNS if !self.labels => {}
+            UNLABELLED_COLUMNS => {
+                return Err(format!("{columns} columns, {COLUMNS} expected: a file without engagements has no labels"));
+            }
+            _ if self.labels => return Err(format!("{columns} columns, {COLUMNS} expected")),
+            _ => return Err(format!("{columns} columns, {UNLABELLED_COLUMNS} or {COLUMNS} expected")),
         }
         let time = |name: &str, column: usize| {
             let value = cells[column].parse::<u32>();
@@ -146,6 +157,7 @@ impl LineParser for RecSys {
         let now = time("timestamp", TIMESTAMP)?;
         let engaged = UNLABELLED_COLUMNS + self.engagement as usize;
         row.label = match cells[engaged] {
+            _ if !self.labels => 0,
             "" => 0,
             _ => time(self.engagement.name(), engaged).map(|_| 1)?,
         };
@@ -156,7 +168,10 @@ impl LineParser for RecSys {
             match rule {
                 Rule::Text => row.push_field(value),
                 Rule::Bag => {
-                    value.split('\t').filter(|token| !token.is_empty()).for_each(|token| row.push_token(token));
+                    value
+                        .split(LIST_SEPARATOR)
+                        .filter(|token| !token.is_empty())
+                        .for_each(|token| row.push_token(token));
                     row.end_bag(field);
                 }
                 Rule::Count => {
@@ -165,9 +180,8 @@ impl LineParser for RecSys {
                 }
                 Rule::Flag if matches!(value, "true" | "false") => row.push_field(value),
                 Rule::Flag => return Err(expected("true or false")),
-                Rule::Hour => row.push_field(&(now % SECONDS_OF_DAY / 3600).to_string()),
-                // The first of January 1970 was a Thursday.
-                Rule::Weekday => row.push_field(&((now / SECONDS_OF_DAY + 3) % 7).to_string()),
+                // Seconds of 32 bits are in the calendar.
+                Rule::Clock(clock) => row.push_field(&Time::whole(now).clock(clock).unwrap_or(0).to_string()),
                 Rule::Age => {
                     let days = (now - time(name, column)?).div_euclid(SECONDS_OF_DAY);
                     let days = days.to_string();
@@ -198,6 +212,10 @@ impl Source for RecSys {
 
     fn has_time(&self) -> bool {
         true
+    }
+
+    fn has_labels(&self) -> bool {
+        self.labels
     }
 
     fn blocks(&self, progress: &ProgressBar) -> Blocks<'_> {

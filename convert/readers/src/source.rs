@@ -47,6 +47,11 @@ pub trait Source: Sync {
         false
     }
 
+    /// Columns of the first row that nobody reads, where they have names.
+    fn unread(&self) -> &[String] {
+        &[]
+    }
+
     /// Begins a pass over the rows in the order of the files. `progress` counts bytes of [`files`](Self::files).
     fn blocks(&self, progress: &ProgressBar) -> Blocks<'_>;
 }

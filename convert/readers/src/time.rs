@@ -1,8 +1,11 @@
 //! When a row happened: a number, or a time of ISO 8601.
 
+use std::ops::RangeInclusive;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use xsfm_interchange::input::Clock;
 
 /// A point in time that is compared with others: a number of any unit, or seconds since 1970-01-01 UTC where it was
 /// written as ISO 8601.
@@ -15,6 +18,9 @@ pub struct Time(i128);
 /// 1, as a [`Time`].
 const ONE: i128 = 1 << 64;
 const NANOSECONDS: i128 = 1_000_000_000;
+const SECONDS_OF_DAY: i64 = 86_400;
+/// The first and the last second of the years 1 to 9999, since 1970.
+const CALENDAR: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 impl Time {
     /// A whole number.
@@ -79,6 +85,17 @@ impl Time {
         Some(Time(seconds * ONE + behind * ONE / NANOSECONDS))
     }
 
+    /// The hour of the day or the day of the week in UTC, of a time in seconds since 1970. `None` before the year 1 and
+    /// behind 9999: such numbers are in another unit.
+    pub fn clock(self, clock: Clock) -> Option<i64> {
+        let seconds = i64::try_from(self.0 >> 64).ok().filter(|seconds| CALENDAR.contains(seconds))?;
+        Some(match clock {
+            Clock::Hour => seconds.rem_euclid(SECONDS_OF_DAY) / 3600,
+            // The first of January 1970 was a Thursday.
+            Clock::Weekday => (seconds.div_euclid(SECONDS_OF_DAY) + 3).rem_euclid(7),
+        })
+    }
+
     /// An integer in the same order.
     pub fn key(self) -> u128 {
         self.0.cast_unsigned() ^ 1 << 127
@@ -108,7 +125,7 @@ impl std::fmt::Display for Time {
 
 #[cfg(test)]
 mod tests {
-    use super::Time;
+    use super::{Clock, Time};
 
     fn time(text: &str) -> Time {
         Time::parse(text).unwrap_or_else(|| panic!("{text}"))
@@ -139,6 +156,30 @@ mod tests {
             [("1e9", "1000000000"), ("+7", "7"), ("-0", "0"), (".5", "0.5"), ("5.", "5"), ("1E-1", ".1")]
         {
             assert_eq!(time(number).to_string(), time(same).to_string(), "{number}");
+        }
+    }
+
+    #[test]
+    fn hours_and_weekdays_are_those_of_the_calendar() {
+        for (text, hour, weekday) in [
+            ("1970-01-01", 0, 3),
+            ("0", 0, 3),
+            ("-1", 23, 2),
+            ("-0.001", 23, 2),
+            ("3599.999", 0, 3),
+            ("2026-03-05T21:59:59.999", 21, 3),
+            ("2026-03-08T23:30:00-01:00", 0, 0),
+            ("2026-03-09T00:30:00+01:00", 23, 6),
+            ("1900-01-01", 0, 0),
+            ("0001-01-01T01:00:00Z", 1, 0),
+            ("253402300799", 23, 4),
+        ] {
+            let found = [Clock::Hour, Clock::Weekday].map(|clock| time(text).clock(clock));
+            assert_eq!(found, [Some(hour), Some(weekday)], "{text}");
+        }
+        // Milliseconds, and more.
+        for text in ["253402300800", "1700000000000", "1700000000000000000", "-62135596801", "1e300", "-1e300"] {
+            assert_eq!(time(text).clock(Clock::Hour), None, "{text}");
         }
     }
 

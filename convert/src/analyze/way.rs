@@ -69,7 +69,7 @@ struct Program<'c> {
     costs: Option<&'c Costs>,
 }
 
-/// From the largest and fastest program to the smallest; `Int8Model` where the model is one.
+/// From the largest and fastest program to the smallest; `Int8Model` where it can score the model.
 pub(super) fn all(
     model: &Model<'_>,
     file: &[u8],
@@ -86,7 +86,7 @@ pub(super) fn all(
         costs: target.modes.get(inspect::mode_name(model.mode())),
     };
     let mut ways = vec![way("Model and Scorer".to_owned(), &whole)];
-    if model.mode() == Mode::Int8 {
+    if model.mode() == Mode::Int8 && !model.fields().any(|field| field.weighted) {
         let scratch = Int8Model::from_bytes_skipping_checksum(file)?.scratch_blocks() * ScratchBlock::LEN;
         for level in OPT_LEVELS {
             let Some(alone) = target.int8_model.get(level) else { continue };

@@ -53,6 +53,8 @@ impl Work {
                 halves += count * rows * dim;
             }
             match field.composition {
+                // A weight multiplies as the second row of a product does.
+                _ if field.weighted => products += count * dim,
                 Composition::Mult { .. } => products += count * dim,
                 Composition::Full | Composition::Concat { .. } if count == 1 => copied += dim,
                 _ => sums += dim,

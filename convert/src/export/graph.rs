@@ -104,6 +104,6 @@ impl Builder {
 }
 
 /// ONNX counts with i64; whatever is counted lies in memory, so it fits.
-pub(super) fn signed(count: usize) -> i64 {
+pub(crate) fn signed(count: usize) -> i64 {
     count.cast_signed() as i64
 }

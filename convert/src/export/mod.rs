@@ -11,9 +11,10 @@ mod proto;
 use crate::error::Error;
 use crate::model::FloatModel;
 use embedding::Vectors;
-use graph::{Builder, Value, signed};
+use graph::{Builder, Value};
 
 pub use graph::INDICES;
+pub(crate) use graph::signed;
 
 /// Name of the output that every export has, f32 `[batch]`.
 pub const LOGIT: &str = "logit";

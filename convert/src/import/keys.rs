@@ -8,7 +8,7 @@ use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::Value;
 
-use crate::checkpoint::read_json;
+use crate::checkpoint::parse_json;
 use crate::error::Error;
 
 /// The keys of a file. Those that nobody asks for say nothing that scoring needs.
@@ -18,13 +18,9 @@ pub(super) struct Keys<'p> {
 }
 
 impl<'p> Keys<'p> {
-    pub(super) fn read(path: &'p Path) -> Result<Self, Error> {
-        let Unique(values) = read_json(path)?;
+    pub(super) fn parse(path: &'p Path, text: &[u8]) -> Result<Self, Error> {
+        let Unique(values) = parse_json(path, text)?;
         Ok(Keys { path, values })
-    }
-
-    pub(super) fn path(&self) -> &'p Path {
-        self.path
     }
 
     /// What a key has; nothing where it is missing or `null`.

@@ -10,23 +10,23 @@
 //! | `fwfm.field_cov.weight` | `[num_fields, num_fields]` | FwFM, DeepFwFM |
 //! | `mlp.mlp.N.*` | the modules of a `Sequential` | MLP, DeepFM, DeepFwFM |
 //!
-//! Not all that a state dict has is added: see [`Described::biases`] and [`Described::unused`].
+//! Not all that a state dict has is added: see [`Parts::biases`] and [`Parts::unused`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, MlpConfig, ModelConfig, Operation};
+use xsfm_interchange::checkpoint::BATCH_NORM_EPSILON;
+use xsfm_interchange::config::Operation;
 
+use super::builder::{Builder, Embedding, Field, Layers, PairWeights};
+use super::described::{Described, First};
 use super::keys::Keys;
-use super::sequential;
-use crate::checkpoint::check_config;
+use super::layers::LayerReader;
+use super::sequential::Stack;
+use super::tables::{own, shared};
+use crate::checkpoint::in_range;
 use crate::error::Error;
-use crate::fold::{pairs_of_matrix, unit_pairs};
-use crate::model::{FloatField, FloatModel, Table, TableBits};
 use crate::tensors::Tensors;
-
-/// What `library` starts with.
-pub(super) const LIBRARY: &str = "xsDeepFwFM";
 
 const BIAS: &str = "bias";
 const LINEAR: &str = "linear.fc.weight";
@@ -44,16 +44,6 @@ enum Architecture {
     Mlp,
     DeepFm,
     DeepFwFm,
-}
-
-/// The first-order term.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Linear {
-    None,
-    /// A scalar for each feature: `use_lw`.
-    FeatureWeight,
-    /// A vector for each field: `use_fwlw`, which wins where both are on.
-    FieldVector,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -84,12 +74,8 @@ impl Architecture {
         })
     }
 
-    fn interaction(self) -> Interaction {
-        match self {
-            Architecture::Lr | Architecture::Mlp => Interaction::None,
-            Architecture::Fm | Architecture::DeepFm => Interaction::Unit,
-            Architecture::FwFm | Architecture::DeepFwFm => Interaction::FieldWeighted,
-        }
+    fn has_matrix(self) -> bool {
+        matches!(self, Architecture::FwFm | Architecture::DeepFwFm)
     }
 
     fn has_layers(self) -> bool {
@@ -97,317 +83,187 @@ impl Architecture {
     }
 
     /// The first-order terms that the class can have.
-    fn linear(self) -> &'static [Linear] {
+    fn linear(self) -> &'static [First] {
         match self {
-            Architecture::Lr | Architecture::DeepFm => &[Linear::FeatureWeight],
-            Architecture::Mlp => &[Linear::None],
-            Architecture::Fm => &[Linear::None, Linear::FeatureWeight],
-            Architecture::FwFm | Architecture::DeepFwFm => &[Linear::None, Linear::FeatureWeight, Linear::FieldVector],
+            Architecture::Lr | Architecture::DeepFm => &[First::FeatureWeight],
+            Architecture::Mlp => &[First::None],
+            Architecture::Fm => &[First::None, First::FeatureWeight],
+            Architecture::FwFm | Architecture::DeepFwFm => &[First::None, First::FeatureWeight, First::FieldVector],
+        }
+    }
+
+    /// Where its tables are.
+    fn tables(self) -> Option<&'static str> {
+        match self {
+            Architecture::Lr => None,
+            Architecture::Fm | Architecture::DeepFm => Some("embedding.embeddings"),
+            Architecture::FwFm | Architecture::Mlp | Architecture::DeepFwFm => Some("embeddings.embeddings"),
         }
     }
 }
 
-impl Linear {
-    /// The word of `config.json`, which a remark in brackets may follow: "field_vector (fwfm_linear)".
-    fn parse(text: &str) -> Option<Self> {
-        Some(match text.split_whitespace().next().unwrap_or_default() {
-            "none" => Linear::None,
-            "field_vector" | "fwfm_linear" | "fwlw" => Linear::FieldVector,
-            "feature_weight" | "feature_weights" | "linear" | "lw" => Linear::FeatureWeight,
-            _ => return None,
-        })
-    }
+/// The class, and the kind of its first-order term.
+#[derive(Clone, Copy)]
+struct Parts {
+    architecture: Architecture,
+    linear: First,
+}
 
-    fn word(self) -> &'static str {
-        match self {
-            Linear::None => "none",
-            Linear::FeatureWeight => "feature_weight",
-            Linear::FieldVector => "field_vector",
-        }
-    }
-
-    /// The kind of the model, by `linear` and by the constructor's `options`; they must agree.
-    fn of(architecture: Architecture, keys: &Keys<'_>) -> Result<Self, Error> {
+impl Parts {
+    /// By `linear` and by the constructor's `options`, where use_fwlw wins; they must agree.
+    fn of(keys: &Keys<'_>) -> Result<Self, Error> {
+        let architecture = Architecture::of(keys)?;
         let possible = architecture.linear();
-        let words = || possible.iter().map(|kind| kind.word()).collect::<Vec<_>>().join(", ");
-        let kind = match keys.optional::<String>("linear")? {
-            Some(text) => Linear::parse(&text).filter(|kind| possible.contains(kind)).ok_or_else(|| {
-                let message = format!("first-order term `{text}` is not one of this architecture's: {}", words());
-                keys.error("linear", message)
-            })?,
-            // Where there is no choice, nobody has to say it.
-            None if possible.len() == 1 => possible[0],
-            None => return Err(keys.error("linear", format!("is missing; this architecture has one of {}", words()))),
-        };
-        if let Some(options) = keys.optional::<BTreeMap<String, serde_json::Value>>("options")?
-            && possible.len() > 1
-        {
-            let on = |name: &str| options.get(name).and_then(serde_json::Value::as_bool) == Some(true);
-            let constructed = match (on("use_fwlw"), on("use_lw")) {
-                (true, _) => Linear::FieldVector,
-                (false, true) => Linear::FeatureWeight,
-                (false, false) => Linear::None,
+        if possible.len() > 1 && keys.optional::<String>("linear")?.is_none() {
+            let words: Vec<&str> = possible.iter().map(|kind| kind.word()).collect();
+            let message = format!("is missing; this architecture has one of {}", words.join(", "));
+            return Err(keys.error("linear", message));
+        }
+        let linear = keys.first_order(possible)?;
+        if keys.optional::<BTreeMap<String, serde_json::Value>>("options")?.is_some() && possible.len() > 1 {
+            let on = |name: &str| Ok::<_, Error>(keys.switch(name)?.unwrap_or(false));
+            let constructed = match (on("use_fwlw")?, on("use_lw")?) {
+                (true, _) => First::FieldVector,
+                (false, true) => First::FeatureWeight,
+                (false, false) => First::None,
             };
-            if constructed != kind {
+            if constructed != linear {
                 let message =
-                    format!("is {}, but use_lw and use_fwlw in `options` make {}", kind.word(), constructed.word());
+                    format!("is {}, but use_lw and use_fwlw in `options` make {}", linear.word(), constructed.word());
                 return Err(keys.error("linear", message));
             }
         }
-        Ok(kind)
-    }
-}
-
-/// What `config.json` says.
-pub(super) struct Described {
-    architecture: Architecture,
-    linear: Linear,
-    config: ModelConfig,
-}
-
-impl Described {
-    /// The model that `config.json` describes, its keys compared with each other.
-    pub(super) fn read(keys: &Keys<'_>) -> Result<Self, Error> {
-        let architecture = Architecture::of(keys)?;
-        let linear = Linear::of(architecture, keys)?;
-        // A model without vectors may leave their length out.
-        let embed_dim = match architecture {
-            Architecture::Lr => keys.optional("embed_dim")?.unwrap_or(1),
-            _ => keys.required("embed_dim", "every model but lr")?,
-        };
-        let config = ModelConfig {
-            version: ModelConfig::VERSION,
-            vocabulary: None,
-            fields: fields(keys)?,
-            embed_dim,
-            feature_weight: linear == Linear::FeatureWeight,
-            field_vector: linear == Linear::FieldVector,
-            interaction: architecture.interaction(),
-            mlp: layers(architecture, keys)?,
-            compressed: Vec::new(),
-            network: None,
-            quantization: None,
-        };
-        check_config(&config, keys.path())?;
-        let described = Described { architecture, linear, config };
-        described.compare("bias_tensors", &described.biases(), keys)?;
-        described.compare("unused_tensors", &described.unused(), keys)?;
-        Ok(described)
+        Ok(Parts { architecture, linear })
     }
 
     /// The numbers that `forward` adds beside the layers' own. DeepFwFM leaves its `bias` out where it adds `linear`;
     /// FwFM does not.
-    fn biases(&self) -> Vec<&'static str> {
-        let of_features = self.linear == Linear::FeatureWeight;
+    fn biases(self) -> Vec<String> {
+        let of_features = self.linear == First::FeatureWeight;
         let own = match self.architecture {
             Architecture::FwFm => true,
             Architecture::DeepFwFm => !of_features,
             _ => false,
         };
-        let all = [(LINEAR_BIAS, of_features), (BIAS, own)];
-        all.into_iter().filter_map(|(name, added)| added.then_some(name)).collect()
+        named([(LINEAR_BIAS, of_features), (BIAS, own)])
     }
 
     /// What lies in the state dict of the class without influence on a score: of FM, FwFM and DeepFwFM, whatever
     /// first-order term is off.
-    fn unused(&self) -> Vec<&'static str> {
-        let (of_features, of_fields) = (self.linear == Linear::FeatureWeight, self.linear == Linear::FieldVector);
-        let weighted = self.config.interaction == Interaction::FieldWeighted;
-        let all = [
-            (LINEAR, self.architecture != Architecture::Mlp && !of_features),
-            (LINEAR_BIAS, self.architecture != Architecture::Mlp && !of_features),
-            (FIELD_VECTORS, weighted && !of_fields),
-            (BIAS, weighted && !self.biases().contains(&BIAS)),
-        ];
-        all.into_iter().filter_map(|(name, unused)| unused.then_some(name)).collect()
-    }
-
-    /// What the exporter says of the tensors, where it says it, must be what is done with them.
-    fn compare(&self, key: &str, ours: &[&str], keys: &Keys<'_>) -> Result<(), Error> {
-        let Some(said) = keys.optional::<BTreeSet<String>>(key)? else { return Ok(()) };
-        if said.iter().map(String::as_str).eq(ours.iter().copied().collect::<BTreeSet<_>>()) {
-            return Ok(());
-        }
-        let said: Vec<&str> = said.iter().map(String::as_str).collect();
-        Err(keys.error(
-            key,
-            format!(
-                "names [{}], but {:?} with a first-order term of kind {} has [{}]",
-                said.join(", "),
-                self.architecture,
-                self.linear.word(),
-                ours.join(", ")
-            ),
-        ))
-    }
-
-    /// The model with its numbers.
-    pub(super) fn load(self, keys: &Keys<'_>, tensors: &Tensors<'_>) -> Result<FloatModel, Error> {
-        let config = &self.config;
-        let num_fields = config.fields.len();
-        let mut bias = 0.0;
-        for name in self.biases() {
-            bias += tensors.scalar(name)?;
-        }
-        self.unused().into_iter().for_each(|name| tensors.leave_out(name));
-        let fields = self.load_fields(tensors)?;
-        let field_vectors =
-            config.field_vector.then(|| tensors.f32(FIELD_VECTORS, &[num_fields, config.embed_dim])).transpose()?;
-        let pairs = match config.interaction {
-            Interaction::None | Interaction::LowRank { .. } => None,
-            Interaction::Unit => unit_pairs(num_fields),
-            Interaction::FieldWeighted => {
-                pairs_of_matrix(num_fields, &tensors.f32(FIELD_MATRIX, &[num_fields, num_fields])?)
-            }
-        };
-        let layers = match &config.mlp {
-            None => Vec::new(),
-            Some(mlp) => sequential::load(LAYERS, num_fields * config.embed_dim, mlp, tensors)?,
-        };
-        tensors.all_are_read(&format!(
-            "a model of architecture {:?} in {}",
-            self.architecture,
-            keys.path().display()
-        ))?;
-        Ok(FloatModel {
-            config: self.config,
-            label: String::new(),
-            bias,
-            fields,
-            field_vectors,
-            pairs,
-            low_rank: None,
-            table_bits: TableBits::Eight,
-            layers,
-        })
-    }
-
-    fn load_fields(&self, tensors: &Tensors<'_>) -> Result<Vec<FloatField>, Error> {
-        let config = &self.config;
-        let all_features: usize = config.fields.iter().map(|f| f.features as usize).sum();
-        let feature_weights = config.feature_weight.then(|| tensors.f32(LINEAR, &[all_features, 1])).transpose()?;
-        let mut first_feature = 0;
-        let mut fields = Vec::with_capacity(config.fields.len());
-        for (f, field) in config.fields.iter().enumerate() {
-            let features = first_feature..first_feature + field.features as usize;
-            first_feature = features.end;
-            fields.push(FloatField {
-                tables: self.load_tables(f, field, tensors)?,
-                feature_weights: feature_weights.as_ref().map(|w| w[features].to_vec()),
-            });
-        }
-        Ok(fields)
-    }
-
-    fn load_tables(&self, f: usize, field: &FieldConfig, tensors: &Tensors<'_>) -> Result<Vec<Table<f32>>, Error> {
-        let shapes = field.embedding.table_shapes(field.features, self.config.embed_dim);
-        let prefix = match self.architecture {
-            Architecture::Lr => {
-                let zeros = |(rows, columns)| Table { rows, columns, values: vec![0.0; rows * columns] };
-                return Ok(shapes.into_iter().map(zeros).collect());
-            }
-            Architecture::Fm | Architecture::DeepFm => format!("embedding.embeddings.{f}"),
-            Architecture::FwFm | Architecture::Mlp | Architecture::DeepFwFm => format!("embeddings.embeddings.{f}"),
-        };
-        Ok(match (field.embedding, shapes.as_slice()) {
-            (EmbeddingConfig::QuotientRemainder { collisions, .. }, &[quotient, remainder]) => {
-                let mut remainders = tensors.table(&format!("{prefix}.weight_r"), collisions as usize, remainder.1)?;
-                // A field with fewer features than collisions never reads the rows beyond them.
-                remainders.values.truncate(remainder.0 * remainder.1);
-                remainders.rows = remainder.0;
-                vec![tensors.table(&format!("{prefix}.weight_q"), quotient.0, quotient.1)?, remainders]
-            }
-            _ => vec![tensors.table(&format!("{prefix}.weight"), field.features as usize, self.config.embed_dim)?],
-        })
+    fn unused(self) -> Vec<String> {
+        let has_linear = self.architecture != Architecture::Mlp && self.linear != First::FeatureWeight;
+        let weighted = self.architecture.has_matrix();
+        named([
+            (LINEAR, has_linear),
+            (LINEAR_BIAS, has_linear),
+            (FIELD_VECTORS, weighted && self.linear != First::FieldVector),
+            (BIAS, weighted && !self.biases().iter().any(|name| name == BIAS)),
+        ])
     }
 }
 
-/// The fields, by position where they have no names.
-fn fields(keys: &Keys<'_>) -> Result<Vec<FieldConfig>, Error> {
-    let dims: Vec<u32> = keys.required("field_dims", "every model")?;
-    let counted = |key: &str, found: usize| {
-        let expected = dims.len();
-        if found == expected {
-            return Ok(());
-        }
-        Err(keys.error(key, format!("has {found} entries, but `field_dims` has {expected}")))
-    };
-    let names: Option<Vec<String>> = keys.optional("field_names")?;
-    if let Some(names) = &names {
-        counted("field_names", names.len())?;
-        let mut seen = BTreeSet::new();
-        if let Some(twice) = names.iter().find(|&name| !seen.insert(name)) {
-            return Err(keys.error("field_names", format!("`{twice}` is there twice")));
-        }
-    }
-    if let Some(types) = keys.optional::<Vec<String>>("field_types")? {
-        counted("field_types", types.len())?;
-        if let Some((f, other)) = types.iter().enumerate().find(|(_, kind)| *kind != "categorical") {
-            let message = format!("field {f} is `{other}`, but all fields of the original are `categorical`");
-            return Err(keys.error("field_types", message));
-        }
-    }
-    if let Some(offsets) = keys.optional::<Vec<u64>>("linear_offsets")? {
-        counted("linear_offsets", offsets.len())?;
-        let mut first = 0;
-        for (f, (&offset, &features)) in offsets.iter().zip(&dims).enumerate() {
-            if offset != first {
-                let message = format!("field {f} begins at {offset}, but `field_dims` before it add up to {first}");
-                return Err(keys.error("linear_offsets", message));
-            }
-            first += u64::from(features);
-        }
-    }
-    if let Some(index) = keys.optional::<u64>("padding_index")? {
-        return Err(keys.error("padding_index", format!("is {index}, but the original has no padding")));
-    }
-    let qr: Option<QuotientRemainder> = keys.optional("qr")?;
-    let field = |(f, &features): (usize, &u32)| FieldConfig {
-        name: names.as_ref().map_or_else(|| format!("field_{f}"), |names| names[f].clone()),
-        features,
-        bag: false,
-        embedding: match qr {
-            Some(qr) if features > qr.threshold => {
-                EmbeddingConfig::QuotientRemainder { collisions: qr.collisions, operation: qr.operation }
-            }
-            _ => EmbeddingConfig::Full,
-        },
-    };
-    Ok(dims.iter().enumerate().map(field).collect())
+fn named<const N: usize>(all: [(&str, bool); N]) -> Vec<String> {
+    all.into_iter().filter(|(_, is_one)| *is_one).map(|(name, _)| name.to_owned()).collect()
 }
 
-/// The hidden layers, where the architecture has them.
-fn layers(architecture: Architecture, keys: &Keys<'_>) -> Result<Option<MlpConfig>, Error> {
-    let dims: Option<Vec<usize>> = keys.optional("mlp_dims")?;
-    let hidden: Option<Vec<usize>> = keys.optional("hidden")?;
-    if let (Some(dims), Some(hidden)) = (&dims, &hidden)
-        && dims != hidden
-    {
-        return Err(keys.error("hidden", format!("is {hidden:?}, but `mlp_dims` is {dims:?}")));
+/// The model that `config.json` describes, with its numbers.
+pub(super) fn read(keys: &Keys<'_>, tensors: &Tensors<'_>) -> Result<Builder, Error> {
+    let parts = Parts::of(keys)?;
+    let Parts { architecture, linear } = parts;
+    let described = keys.fields()?;
+    keys.no_bags(&described, "the original")?;
+    keys.offsets_agree("linear_offsets", &described)?;
+    let hidden = keys.hidden(architecture.has_layers(), "this architecture")?;
+    let epsilon = keys.epsilon()?;
+    if epsilon != BATCH_NORM_EPSILON {
+        let message = format!("is {epsilon}, but BatchNorm of the original has {BATCH_NORM_EPSILON}");
+        return Err(keys.error("bn_eps", message));
     }
-    let widths = dims.or(hidden);
-    if !architecture.has_layers() {
-        return match widths {
-            Some(widths) if !widths.is_empty() => {
-                Err(keys.error("mlp_dims", format!("is {widths:?}, but this architecture has no hidden layers")))
-            }
-            _ => Ok(None),
-        };
-    }
-    let Some(hidden) = widths else {
-        return Err(keys.error("mlp_dims", "is missing; an architecture with hidden layers needs it"));
+    let what = format!("{architecture:?} with a first-order term of kind {}", linear.word());
+    let (biases, unused) = (parts.biases(), parts.unused());
+    keys.names_agree("bias_tensors", &biases, &what)?;
+    keys.names_agree("unused_tensors", &unused, &what)?;
+    unused.iter().for_each(|name| tensors.leave_out(name));
+    let dim = if architecture.tables().is_some() { keys.embed_dim()? } else { 0 };
+    let qr = quotient_remainder(keys, &described, dim)?;
+
+    let num_fields = described.len();
+    let mut weights = match linear == First::FeatureWeight {
+        true => shared(tensors, LINEAR, &described, 1)?,
+        false => vec![None; num_fields],
     };
-    if let Some(activation) = keys.optional::<String>("activation")?
-        && !activation.eq_ignore_ascii_case("relu")
-    {
-        return Err(keys.error("activation", format!("is `{activation}`, but layers of the original have `relu`")));
+    let mut fields = Vec::with_capacity(num_fields);
+    for (f, field) in described.iter().enumerate() {
+        let name = |prefix: &str| format!("{prefix}.{f}");
+        fields.push(Field {
+            name: field.name.clone(),
+            features: field.features,
+            bag: false,
+            embedding: architecture
+                .tables()
+                .map(|prefix| embedding(&name(prefix), field.features, dim, qr, tensors))
+                .transpose()?,
+            weights: weights[f].take().map(|table| table.values),
+        });
     }
-    if let Some(epsilon) = keys.optional::<f64>("bn_eps")?
-        && epsilon != xsfm_interchange::checkpoint::BATCH_NORM_EPSILON
-    {
-        let ours = xsfm_interchange::checkpoint::BATCH_NORM_EPSILON;
-        return Err(keys.error("bn_eps", format!("is {epsilon}, but BatchNorm of the original has {ours}")));
+    let mut bias = 0.0;
+    for name in biases {
+        bias += f64::from(tensors.real(&name, &[1])?[0]);
     }
-    let batch_norm = keys.optional("batch_norm")?.unwrap_or(false);
-    Ok(Some(MlpConfig { hidden, batch_norm }))
+    let field_vectors =
+        (linear == First::FieldVector).then(|| tensors.real(FIELD_VECTORS, &[num_fields, dim])).transpose()?;
+    let pairs = match architecture {
+        Architecture::Lr | Architecture::Mlp => PairWeights::None,
+        Architecture::Fm | Architecture::DeepFm => PairWeights::Unit,
+        Architecture::FwFm | Architecture::DeepFwFm => {
+            PairWeights::Matrix(tensors.real(FIELD_MATRIX, &[num_fields, num_fields])?)
+        }
+    };
+    let layers = match architecture.has_layers() {
+        false => None,
+        true => {
+            let stack = Stack {
+                prefix: LAYERS,
+                inputs: num_fields * dim,
+                hidden: &hidden,
+                batch_norm: keys.optional("batch_norm")?.unwrap_or(false),
+                norm_of_inputs: false,
+                output: true,
+            };
+            let (norm, linears) = stack.load(LayerReader { tensors, epsilon })?;
+            Some(Layers { order: None, norm, linears })
+        }
+    };
+    Ok(Builder { fields, field_vectors, pairs, layers, bias })
+}
+
+/// What `qr` says, where some field is large enough for it.
+fn quotient_remainder(keys: &Keys<'_>, fields: &[Described], dim: usize) -> Result<Option<QuotientRemainder>, Error> {
+    let Some(qr) = keys.optional::<QuotientRemainder>("qr")? else { return Ok(None) };
+    let Some(field) = fields.iter().find(|field| field.features > qr.threshold) else { return Ok(None) };
+    in_range(&format!("field `{}`: collisions", field.name), qr.collisions as usize, u32::MAX as usize)
+        .map_err(|message| keys.error("qr", message))?;
+    if qr.operation == Operation::Concat && !dim.is_multiple_of(2) {
+        return Err(keys.error("qr", format!("`concat` halves embed_dim, which is odd: {dim}")));
+    }
+    Ok(Some(qr))
+}
+
+fn embedding(
+    prefix: &str,
+    features: u32,
+    dim: usize,
+    qr: Option<QuotientRemainder>,
+    tensors: &Tensors<'_>,
+) -> Result<Embedding, Error> {
+    let Some(QuotientRemainder { collisions, operation, .. }) = qr.filter(|qr| features > qr.threshold) else {
+        return Ok(Embedding::Full(own(tensors, &format!("{prefix}.weight"), features, dim)?));
+    };
+    let columns = if operation == Operation::Concat { dim / 2 } else { dim };
+    let mut remainder = own(tensors, &format!("{prefix}.weight_r"), collisions, columns)?;
+    // A field with fewer features than collisions never reads the rows beyond them.
+    remainder.rows = collisions.min(features) as usize;
+    remainder.values.truncate(remainder.rows * columns);
+    let quotient = own(tensors, &format!("{prefix}.weight_q"), features.div_ceil(collisions), columns)?;
+    Ok(Embedding::QuotientRemainder { collisions, operation, quotient, remainder })
 }

@@ -1,15 +1,28 @@
-//! Hidden layers in a `Sequential` of PyTorch: Linear, BatchNorm1d, ReLU, Dropout in turn, then the output's Linear.
+//! Layers in a `Sequential` of PyTorch: Linear, BatchNorm1d, ReLU, Dropout in turn, then the output's Linear.
 
 use std::collections::BTreeMap;
 
 use xsfm_interchange::checkpoint::file;
-use xsfm_interchange::config::MlpConfig;
 
-use crate::checkpoint::fold;
+use super::builder::{BatchNorm, Linear};
+use super::layers::LayerReader;
 use crate::error::Error;
-use crate::fold::{BatchNorm, Linear};
-use crate::model::FloatLayer;
 use crate::tensors::Tensors;
+
+/// What lies among `{prefix}N.*`.
+pub(super) struct Stack<'a> {
+    pub(super) prefix: &'a str,
+    /// Numbers that the first layer reads.
+    pub(super) inputs: usize,
+    /// Widths of the hidden layers.
+    pub(super) hidden: &'a [usize],
+    /// Whether each hidden layer has a BatchNorm.
+    pub(super) batch_norm: bool,
+    /// Whether there may be one BatchNorm in their place, of what the first layer reads.
+    pub(super) norm_of_inputs: bool,
+    /// Whether the output's Linear is the last module.
+    pub(super) output: bool,
+}
 
 /// A Linear module's number, and that of its BatchNorm.
 #[derive(Clone, Copy)]
@@ -18,64 +31,53 @@ struct Modules {
     norm: Option<usize>,
 }
 
-/// The layers among `{prefix}N.*`, told apart by their tensors: a running mean belongs to a BatchNorm.
-///
-/// Modules without parameters (ReLU, Dropout) are only gaps between numbers, and each layer needs one for its ReLU: two
-/// Linear in a row, or a BatchNorm behind the ReLU, would be another model.
-pub(super) fn load(
-    prefix: &str,
-    first_inputs: usize,
-    mlp: &MlpConfig,
-    tensors: &Tensors<'_>,
-) -> Result<Vec<FloatLayer>, Error> {
-    let disagreement = |message: String| Error::config(tensors.path(), message);
-    let found = modules(prefix, tensors)?;
-    let expected = mlp.hidden.len() + 1;
-    if found.len() != expected {
-        return Err(disagreement(format!(
-            "{} Linear layers under `{prefix}`, but mlp_dims in {} asks for {expected}, the output layer included",
-            found.len(),
-            file::CONFIG
-        )));
-    }
-    let mut inputs = first_inputs;
-    let mut layers = Vec::with_capacity(expected);
-    for (layer, (&Modules { linear: n, norm: norm_module }, &outputs)) in
-        found.iter().zip(mlp.hidden.iter().chain([&1])).enumerate()
-    {
-        let expects_norm = mlp.batch_norm && layer < mlp.hidden.len();
-        if norm_module.is_some() != expects_norm {
-            let (found, says) = if norm_module.is_some() { ("has", "none") } else { ("lacks", "one") };
+impl Stack<'_> {
+    /// The layers, told apart by their tensors: a running mean belongs to a BatchNorm. Before them that of the inputs.
+    ///
+    /// Modules without parameters (ReLU, Dropout) are only gaps between numbers, and each layer needs one for its ReLU:
+    /// two Linear in a row, or a BatchNorm behind the ReLU, would be another model.
+    pub(super) fn load(&self, reader: LayerReader<'_>) -> Result<(Option<BatchNorm>, Vec<Linear>), Error> {
+        let prefix = self.prefix;
+        let disagreement = |message: String| Error::config(reader.tensors.path(), message);
+        let (of_inputs, found) = modules(prefix, self.norm_of_inputs, reader.tensors)?;
+        let expected = self.hidden.len() + usize::from(self.output);
+        if found.len() != expected {
+            let with_output = if self.output { ", the output layer included" } else { "" };
             return Err(disagreement(format!(
-                "Linear `{prefix}{n}` {found} a BatchNorm, but batch_norm in {} asks for {says}",
+                "{} Linear layers under `{prefix}`, but mlp_dims in {} asks for {expected}{with_output}",
+                found.len(),
                 file::CONFIG
             )));
         }
-        let vector = |n: usize, name: &str| tensors.f32(&format!("{prefix}{n}.{name}"), &[outputs]);
-        let weight = tensors.f32(&format!("{prefix}{n}.weight"), &[outputs, inputs])?;
-        let norm = match norm_module {
-            None => None,
-            Some(m) => {
-                // How many batches training saw: of no influence afterwards.
-                tensors.leave_out(&format!("{prefix}{m}.num_batches_tracked"));
-                Some(BatchNorm {
-                    gamma: vector(m, "weight")?,
-                    beta: vector(m, "bias")?,
-                    mean: vector(m, "running_mean")?,
-                    var: vector(m, "running_var")?,
-                })
+        if of_inputs.is_some() && !self.batch_norm {
+            let message = format!("`{prefix}0` is a BatchNorm, but batch_norm in {} asks for none", file::CONFIG);
+            return Err(disagreement(message));
+        }
+        let mut inputs = self.inputs;
+        let mut layers = Vec::with_capacity(expected);
+        for (layer, (&Modules { linear: n, norm }, &outputs)) in
+            found.iter().zip(self.hidden.iter().chain([&1])).enumerate()
+        {
+            let expects_norm = self.batch_norm && of_inputs.is_none() && layer < self.hidden.len();
+            if norm.is_some() != expects_norm {
+                let (found, says) = if norm.is_some() { ("has", "none") } else { ("lacks", "one") };
+                return Err(disagreement(format!(
+                    "Linear `{prefix}{n}` {found} a BatchNorm, but batch_norm in {} asks for {says}",
+                    file::CONFIG
+                )));
             }
-        };
-        let linear = Linear { inputs, outputs, weight, bias: vector(n, "bias")?, norm };
-        let variance = format!("{prefix}{}.running_var", norm_module.unwrap_or(n));
-        layers.push(fold(&linear, tensors, &variance)?);
-        inputs = outputs;
+            let linear = reader.linear(&format!("{prefix}{n}"), inputs, outputs, true)?;
+            let norm = norm.map(|m| reader.norm(&format!("{prefix}{m}"), outputs)).transpose()?;
+            layers.push(Linear { norm, ..linear });
+            inputs = outputs;
+        }
+        let of_inputs = of_inputs.map(|n| reader.norm(&format!("{prefix}{n}"), self.inputs)).transpose()?;
+        Ok((of_inputs, layers))
     }
-    Ok(layers)
 }
 
-/// The Linear modules in their order.
-fn modules(prefix: &str, tensors: &Tensors<'_>) -> Result<Vec<Modules>, Error> {
+/// The Linear modules in their order, and before them a BatchNorm of the inputs.
+fn modules(prefix: &str, norm_of_inputs: bool, tensors: &Tensors<'_>) -> Result<(Option<usize>, Vec<Modules>), Error> {
     let disagreement = |message: String| Error::config(tensors.path(), message);
     let mut numbered: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
     for name in tensors.names() {
@@ -84,25 +86,31 @@ fn modules(prefix: &str, tensors: &Tensors<'_>) -> Result<Vec<Modules>, Error> {
             numbered.entry(n).or_default().push(tensor);
         }
     }
-    let mut found: Vec<Modules> = Vec::new();
+    let (mut of_inputs, mut found): (_, Vec<Modules>) = (None, Vec::new());
     for (&n, names) in &numbered {
         if names.contains(&"running_mean") {
             match found.last_mut() {
                 Some(Modules { linear, norm: norm @ None }) if *linear + 1 == n => *norm = Some(n),
+                None if norm_of_inputs && of_inputs.is_none() => of_inputs = Some(n),
                 _ => {
                     return Err(disagreement(format!(
                         "BatchNorm `{prefix}{n}` does not directly follow a Linear layer"
                     )));
                 }
             }
-        } else {
-            if let Some(&Modules { linear, norm }) = found.last()
-                && norm.unwrap_or(linear) + 1 == n
-            {
-                return Err(disagreement(format!("no ReLU between Linear `{prefix}{linear}` and `{prefix}{n}`")));
-            }
-            found.push(Modules { linear: n, norm: None });
+            continue;
         }
+        let weight = format!("{prefix}{n}.weight");
+        if let Some([_]) = tensors.shape(&weight).as_deref() {
+            let message = format!("tensor `{weight}` is of no Linear layer: PReLU and LayerNorm have no place");
+            return Err(disagreement(message));
+        }
+        if let Some(&Modules { linear, norm }) = found.last()
+            && norm.unwrap_or(linear) + 1 == n
+        {
+            return Err(disagreement(format!("no ReLU between Linear `{prefix}{linear}` and `{prefix}{n}`")));
+        }
+        found.push(Modules { linear: n, norm: None });
     }
-    Ok(found)
+    Ok((of_inputs, found))
 }

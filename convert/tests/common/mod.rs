@@ -68,6 +68,7 @@ pub(crate) fn config_with_everything() -> ModelConfig {
         name: name.to_owned(),
         features,
         bag,
+        weighted: false,
         embedding: operation
             .map_or(EmbeddingConfig::Full, |operation| EmbeddingConfig::QuotientRemainder { collisions: 4, operation }),
     };

@@ -1,10 +1,12 @@
 use std::fmt;
 use std::format;
-use std::string::String;
+use std::string::{String, ToString};
 use std::vec;
 use std::vec::Vec;
 
-use xsfm_runtime::Row;
+use xsfm_runtime::{Encoder, Row, Weight};
+
+use crate::encode_line;
 
 /// Rows of indices in the two arrays that [`Row::with_bags`] borrows from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +41,8 @@ impl Rows {
         Rows { indices: Vec::new(), offsets: vec![0], num_fields }
     }
 
-    /// Reads rows of `num_fields` fields: one row per line, a tab between fields, `|` inside a bag.
+    /// Reads rows of `num_fields` fields: one row per line, a tab between fields, `|` inside a bag;
+    /// `index:weight` where indices have weights.
     ///
     /// Whether the indices fit the model is the scorer's to say.
     ///
@@ -54,12 +57,40 @@ impl Rows {
                 return Err(bad(format!("{found} fields, but the model has {num_fields}")));
             }
             for cell in line.split('\t') {
-                for index in cell.split('|') {
+                for part in cell.split('|') {
+                    let (index, weight) = part.split_once(':').map_or((part, None), |(index, w)| (index, Some(w)));
                     rows.indices.push(index.parse().map_err(|e| bad(format!("{index:?} is not an index: {e}")))?);
+                    if let Some(text) = weight {
+                        let weight = text.parse().ok().and_then(Weight::nearest);
+                        rows.indices.push(weight.ok_or_else(|| bad(format!("{text:?} is not a weight")))?.word());
+                    }
                 }
                 let end = rows.indices.len();
                 rows.offsets.push(u32::try_from(end).map_err(|_| bad(format!("{end} indices are too many")))?);
             }
+        }
+        Ok(rows)
+    }
+
+    /// Reads rows of raw values: one row per line, a tab between fields.
+    ///
+    /// # Errors
+    /// [`BadLine`] for the first line that is not a row; it names the field.
+    pub fn encode(text: &str, encoder: &Encoder<'_>) -> Result<Self, BadLine> {
+        let num_fields = encoder.num_fields();
+        let mut rows = Rows::empty(num_fields);
+        let (mut indices, mut offsets) = (vec![0; encoder.max_indices()], vec![0; num_fields + 1]);
+        for (number, line) in text.lines().enumerate() {
+            let bad = |what| BadLine { line: number + 1, what };
+            let found = line.split('\t').count();
+            if found != num_fields {
+                return Err(bad(format!("{found} fields, but the model has {num_fields}")));
+            }
+            let row = encode_line(encoder, line, &mut indices, &mut offsets).map_err(|why| {
+                let name = why.field().and_then(|field| encoder.name(field));
+                bad(name.map_or_else(|| why.to_string(), |name| format!("{name:?}: {why}")))
+            })?;
+            (0..num_fields).for_each(|field| rows.push(row.field(field).unwrap_or_default()));
         }
         Ok(rows)
     }
@@ -137,6 +168,28 @@ mod tests {
         assert!(what("1\tx").starts_with("line 1: \"x\" is not an index"));
         assert!(what("1\t").starts_with("line 1: \"\" is not an index"));
         assert!(what("1\t4294967296").starts_with("line 1: \"4294967296\" is not an index"));
+    }
+
+    #[test]
+    fn raw_rows_have_their_indices_and_bad_ones_their_field() {
+        let packed = xsfm_runtime::Aligned(*include_bytes!("../../../tests/fixtures/raw-values/model.xsfm"));
+        let model = xsfm_runtime::Model::from_bytes(&packed.0).expect("a model");
+        let encoder = model.encoder().expect("no damage").expect("with a vocabulary");
+        let good = "ada\tcomedy|drama\t4\t2026-03-05T21:00:00";
+        let rows = Rows::encode(&format!("{good}\nnobody\t\t\t2026-03-05T21:00:00\n"), &encoder).expect("two rows");
+        assert_eq!((rows.iter().count(), rows.offsets.len()), (2, 9));
+        assert_eq!(
+            rows.indices[..3],
+            [("ada", 0), ("comedy", 1), ("drama", 1)].map(|(token, field)| {
+                let index = encoder.index_of(field, token).expect("a token");
+                assert!(index > 0, "{token}");
+                index
+            })
+        );
+        let what = |text: &str| format!("{}", Rows::encode(text, &encoder).expect_err("not rows"));
+        assert_eq!(what(&format!("{good}\nada\n")), "line 2: 1 fields, but the model has 4");
+        assert_eq!(what(&good.replace('4', "four")), "line 1: \"price\": field 2: not a number that it can have");
+        assert!(what("ada\t\t4\t2026").starts_with("line 1: \"hour\": field 3: "));
     }
 
     fn fields(table: Table<'_>, num_fields: usize) -> Vec<Vec<&[u32]>> {

@@ -15,11 +15,12 @@ use example_input::{ModelBytes, Rows};
 use xsfm_runtime::{Backend, LoadOptions, Model, Row, Scorer, ScratchBlock};
 
 const USAGE: &str = "\
-usage: scorer MODEL.xsfm ROWS.tsv [--bits | --bench] [--backend NAME]
+usage: scorer MODEL.xsfm ROWS.tsv [--raw] [--bits | --bench] [--backend NAME]
 
 Prints `logit<TAB>probability` of every row; with --bits, the bits of both f32 in hexadecimal; with --bench, percentiles
 of the time that scoring one row takes. --backend names the instructions, the fastest that this CPU has by default.
-ROWS.tsv has one row of integer indices per line, a tab between fields, `|` inside a bag.";
+ROWS.tsv has one row of integer indices per line, a tab between fields, `|` inside a bag; with --raw, raw values as the
+training data have them, in the model's order of fields: the file must have its vocabulary.";
 
 /// What is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ enum Output {
 struct Options<'a> {
     model: &'a str,
     rows: &'a str,
+    /// Whether they are raw values.
+    raw: bool,
     output: Output,
     backend: Backend,
 }
@@ -60,12 +63,13 @@ fn main() -> ExitCode {
 impl<'a> Options<'a> {
     fn parse(arguments: &'a [String]) -> Result<Self, Box<dyn Error>> {
         let [model, rows, flags @ ..] = arguments else { return Err(USAGE.into()) };
-        let mut options = Options { model, rows, output: Output::Text, backend: Backend::detect() };
+        let mut options = Options { model, rows, raw: false, output: Output::Text, backend: Backend::detect() };
         let mut flags = flags.iter().map(String::as_str);
         while let Some(flag) = flags.next() {
             match flag {
                 "--bits" if options.output == Output::Text => options.output = Output::Bits,
                 "--bench" if options.output == Output::Text => options.output = Output::Bench,
+                "--raw" => options.raw = true,
                 "--backend" => options.backend = backend(flags.next().ok_or(USAGE)?)?,
                 _ => return Err(USAGE.into()),
             }
@@ -92,7 +96,14 @@ fn run(options: &Options<'_>) -> Result<(), Box<dyn Error>> {
     // A copy of the layers as vector instructions want them; nothing where the file has them so.
     let mut memory = vec![ScratchBlock::ZERO; model.prepared_blocks()];
     let model = model.prepare(&mut memory)?;
-    let rows = Rows::parse(&text, model.num_fields()).map_err(|e| at(options.rows, &e))?;
+    let rows = if options.raw {
+        let encoder = model.encoder().map_err(|e| at(options.model, &e))?;
+        let encoder = encoder.ok_or_else(|| format!("{}: packed without its vocabulary", options.model))?;
+        Rows::encode(&text, &encoder)
+    } else {
+        Rows::parse(&text, model.num_fields())
+    };
+    let rows = rows.map_err(|e| at(options.rows, &e))?;
     let mut scratch = vec![ScratchBlock::ZERO; model.scratch_blocks()];
     let mut scorer = Scorer::new(&model, &mut scratch)?;
 

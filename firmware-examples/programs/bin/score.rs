@@ -1,4 +1,4 @@
-//! Scores rows from flash.
+//! Scores rows from flash, of indices and of raw values.
 
 #![no_std]
 #![no_main]
@@ -6,5 +6,6 @@
 #[programs::machine::entry]
 fn main() -> ! {
     programs::score::main();
+    programs::raw::main();
     programs::done()
 }

@@ -3,20 +3,22 @@
 //! The host strips a model of its parts, one by one: what a part takes is the difference. It gives candidates too,
 //! which are scored as whole rows, alone and in batches, and with their context computed once.
 
+use core::hint::black_box;
+
 use defmt::info;
-use example_input::Ranking;
-use xsfm_runtime::{Model, Ranked, Ranker, Row, Score, Scorer, ScratchBlock};
+use example_input::{Ranking, encode_line};
+use xsfm_runtime::{Encoder, Model, Ranked, Ranker, Row, Score, Scorer, ScratchBlock, Value};
 
 use crate::host::{Room, Words};
 use crate::machine::Counter;
 use crate::rank::ContextFields;
-use crate::stop;
+use crate::{flash, raw, stop};
 
-/// `bench RANKING MODEL…`; the first model is ranked too.
+/// `bench RANKING MODEL…`; the first model is ranked too. `bench` alone counts what raw values take.
 pub fn main() {
     let (mut room, words, mut counter) = (Room::take(), Words::get(), Counter::start());
     words.expect("the program's name");
-    let ranking = words.expect("a file of candidates");
+    let Some(ranking) = words.next() else { return encode(&mut counter) };
     let mut is_first = true;
     while let Some(path) = words.next() {
         let (bytes, ranking, memory) = room.read(path, ranking);
@@ -35,6 +37,45 @@ pub fn main() {
         }
         is_first = false;
     }
+}
+
+/// Instructions of raw values becoming indices: of a field, and of the rows in flash.
+fn encode(counter: &mut Counter) {
+    let model = Model::from_bytes(&flash::RAW_MODEL.0).unwrap_or_else(|why| stop("the model of raw values", why));
+    let encoder = raw::encoder(&model);
+    let field = |name| encoder.field(name).unwrap_or_else(|| stop("no field", name));
+    let (user, price) = (field("user"), field("price"));
+    for (what, field, value) in [
+        ("token of 8 bytes", user, Value::Text("68fd1e64")),
+        ("token of 64 bytes", user, Value::Text("68fd1e6468fd1e6468fd1e6468fd1e6468fd1e6468fd1e6468fd1e6468fd1e64")),
+        ("integer", price, Value::Integer(12)),
+        ("real", price, Value::Real(7.75)),
+        ("text of a number", price, Value::Text("7.75")),
+    ] {
+        info!("figure raw {} {}", what, of_value(&encoder, field, value, counter));
+    }
+    let (mut indices, mut offsets) = ([0; flash::RAW_INDICES], [0; flash::RAW_FIELDS + 1]);
+    let (mut total, mut rows) = (0, 0);
+    for line in flash::RAW_ROWS.lines() {
+        let (instructions, row) = counter.count(|| encode_line(&encoder, line, &mut indices, &mut offsets).is_ok());
+        if !row {
+            stop("a row", line);
+        }
+        (total, rows) = (total + instructions, rows + 1);
+    }
+    info!("figure raw row {}", per(total, rows));
+}
+
+/// Instructions of one value. A tick of the clock is many: it is encoded again and again.
+fn of_value(encoder: &Encoder<'_>, field: usize, value: Value<'_>, counter: &mut Counter) -> u32 {
+    const TIMES: u64 = 256;
+    let mut indices = [0];
+    let (instructions, all) = counter
+        .count(|| (0..TIMES).all(|_| encoder.encode_field(black_box(field), &black_box(value), &mut indices).is_ok()));
+    if !all {
+        stop("a value", field);
+    }
+    per(instructions, TIMES as usize)
 }
 
 /// Instructions per whole row, and the highest logit.

@@ -12,14 +12,17 @@ use static_cell::ConstStaticCell;
 use xsfm_runtime::{Model, Row, Score, Scorer, ScratchBlock};
 use zerocopy::IntoBytes;
 
-use crate::{score, stop};
+use crate::{raw, score, stop};
 
-/// `files MODEL ROWS`: as `score`, with files.
+/// `files MODEL ROWS`: as `score`, with files. `files MODEL LINES raw`: as `raw`.
 pub fn main() {
     let words = Words::get();
     words.expect("the program's name");
     let (model, rows) = (words.expect("a model"), words.expect("a file of rows"));
     let mut room = Room::take();
+    if let Some(word) = words.next() {
+        return if word == "raw" { room.score_raw(model, rows) } else { stop("not a word for rows", word) };
+    }
     let (bytes, words, memory) = room.read(model, rows);
     let Some((rows, [])) = Table::decode(words) else { stop(rows, "not a table") };
     score::run(bytes, rows, memory);
@@ -83,6 +86,16 @@ impl Room {
         let bytes = read(model, self.model.as_mut_bytes());
         let words = read(rows, self.rows.as_mut_bytes()) / size_of::<u32>();
         (&self.model.as_bytes()[..bytes], &self.rows[..words], self.memory)
+    }
+
+    /// Scores lines of raw values.
+    fn score_raw(self, model: &str, lines: &str) {
+        static INDICES: ConstStaticCell<[u32; 1 << 12]> = ConstStaticCell::new([0; _]);
+        static OFFSETS: ConstStaticCell<[u32; 1 << 8]> = ConstStaticCell::new([0; _]);
+        let bytes = read(model, self.model.as_mut_bytes());
+        let len = read(lines, self.rows.as_mut_bytes());
+        let Ok(text) = str::from_utf8(&self.rows.as_bytes()[..len]) else { stop(lines, "not UTF-8") };
+        raw::run(&self.model.as_bytes()[..bytes], text, self.memory, [INDICES.take(), OFFSETS.take()], "row");
     }
 }
 

@@ -3,6 +3,7 @@
 //! | module | does |
 //! |---|---|
 //! | [`score`] | scores rows and logs every bit |
+//! | [`raw`] | the same with rows of raw values |
 //! | [`refuse`] | feeds damaged models and wrong rows, which must be refused by name |
 //! | [`rank`] | computes a context once, and finds the best of many candidates |
 //! | `stack` | measures the stack that loading, scoring and ranking take |
@@ -31,6 +32,7 @@ pub mod machine;
 #[cfg(feature = "emulator")]
 mod paint;
 pub mod rank;
+pub mod raw;
 pub mod refuse;
 pub mod score;
 #[cfg(feature = "emulator")]

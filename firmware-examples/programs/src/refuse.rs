@@ -1,14 +1,16 @@
-//! Damages a copy of the model and feeds it wrong rows: each must be refused with the right name, and nothing may
-//! panic.
+//! Damages a copy of the model and feeds it wrong rows and raw values: each must be refused with the right name, and
+//! nothing may panic.
 
 use defmt::info;
+use example_input::encode_line;
 use static_cell::ConstStaticCell;
 use xsfm_runtime::format::{Prefix, VERSION};
-use xsfm_runtime::{Aligned, LoadError, Model, Ranker, Row, ScoreError, Scorer, ScratchBlock};
+use xsfm_runtime::{Aligned, EncodeError, LoadError, Model, Ranker, Row, ScoreError, Scorer, ScratchBlock, Value};
 use zerocopy::FromBytes;
 
-use crate::flash::{MODEL, MODEL_BYTES, SCRATCH, rows};
-use crate::stop;
+use crate::flash::{MODEL, MODEL_BYTES, RAW_FIELDS, RAW_INDICES, RAW_MODEL, SCRATCH, rows};
+use crate::raw::Named as OfField;
+use crate::{raw, stop};
 
 /// The model in RAM with room to move it by one byte.
 static COPY: ConstStaticCell<Aligned<[u8; MODEL_BYTES + 1]>> = ConstStaticCell::new(Aligned([0; MODEL_BYTES + 1]));
@@ -17,6 +19,7 @@ static COPY: ConstStaticCell<Aligned<[u8; MODEL_BYTES + 1]>> = ConstStaticCell::
 pub fn main() {
     loading(&mut COPY.take().0);
     scoring(SCRATCH.take());
+    encoding();
 }
 
 fn loading(copy: &mut [u8; MODEL_BYTES + 1]) {
@@ -85,6 +88,28 @@ fn scoring(scratch: &mut [ScratchBlock]) {
         Ok(score) => info!("a good row after them: logit {:08x}", score.logit.to_bits()),
         Err(why) => stop("a good row after them", why),
     }
+}
+
+/// Raw values that their fields cannot have.
+fn encoding() {
+    let model = Model::from_bytes(&RAW_MODEL.0).unwrap_or_else(|why| stop("the model of raw values", why));
+    let encoder = raw::encoder(&model);
+    let of_field = |why| OfField { encoder: &encoder, why };
+    let (mut indices, mut offsets) = ([0; RAW_INDICES], [0; RAW_FIELDS + 1]);
+    let mut refused = |what, line, room: usize, right: fn(&EncodeError) -> bool| {
+        let why = encode_line(&encoder, line, &mut indices[..room], &mut offsets).err();
+        expect(what, why.map(of_field), |e| right(&e.why));
+    };
+    let (price, hour) = ("ada\t\tseven\t2026-03-05T21:00:00", "ada\t\t7\t2026");
+    let (bag, long) = ("ada\tnoir|drama\t7\t2026-03-05T21:00:00", "ada\t\t7\t2026-03-05T21:00:00\t");
+    refused("a price that is no number", price, RAW_INDICES, |e| matches!(e, EncodeError::Number { .. }));
+    refused("a time without its hour", hour, RAW_INDICES, |e| matches!(e, EncodeError::Cut { .. }));
+    refused("a value too many", long, RAW_INDICES, |e| matches!(e, EncodeError::Field { .. }));
+    refused("room for two of five indices", bag, 2, |e| matches!(e, EncodeError::Room { .. }));
+    let fraction = encoder.encode_field(0, &Value::Real(0.5), &mut [0]).err();
+    expect("a user that is a fraction", fraction.map(of_field), |e| matches!(e.why, EncodeError::Number { .. }));
+    let several = encoder.encode_field(2, &Value::Tokens(&["1", "2"]), &mut [0]).err();
+    expect("two prices", several.map(of_field), |e| matches!(e.why, EncodeError::Several { .. }));
 }
 
 /// Fields of the rows made here.

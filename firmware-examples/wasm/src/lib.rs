@@ -7,8 +7,8 @@
 use std::cell::RefCell;
 use std::error::Error;
 
-use example_input::Table;
-use xsfm_runtime::{Model, Scorer, ScratchBlock};
+use example_input::{Rows, Table};
+use xsfm_runtime::{Model, Row, Scorer, ScratchBlock};
 use zerocopy::IntoBytes;
 
 thread_local! {
@@ -39,7 +39,22 @@ pub extern "C" fn rows_room(words: usize) -> *mut u32 {
 /// Scores the rows: gives how many, or -1, of which `message` then tells the reason.
 #[unsafe(no_mangle)]
 pub extern "C" fn score() -> i32 {
-    let scores = MODEL.with_borrow(|model| ROWS.with_borrow(|rows| scores(model.as_bytes(), rows)));
+    answer(MODEL.with_borrow(|model| ROWS.with_borrow(|rows| scores(model.as_bytes(), rows))))
+}
+
+/// Scores rows of raw values, as `score` does: the room for rows begins with `len` bytes of text, a row per line, a tab
+/// between fields.
+#[unsafe(no_mangle)]
+pub extern "C" fn score_raw(len: usize) -> i32 {
+    let scores = |model: &[u8], rows: &[u8]| {
+        let text = rows.get(..len).ok_or("more text than room")?;
+        raw_scores(model, std::str::from_utf8(text)?)
+    };
+    answer(MODEL.with_borrow(|model| ROWS.with_borrow(|rows| scores(model.as_bytes(), rows.as_bytes()))))
+}
+
+/// Keeps scores, or the reason why there are none, for JavaScript to ask for.
+fn answer(scores: Result<Vec<u32>, Box<dyn Error>>) -> i32 {
     match scores {
         Ok(scores) => {
             let count = i32::try_from(scores.len() / 2).unwrap_or(i32::MAX);
@@ -74,10 +89,20 @@ pub extern "C" fn message_len() -> usize {
 fn scores(model: &[u8], rows: &[u32]) -> Result<Vec<u32>, Box<dyn Error>> {
     let model = Model::from_bytes(model)?;
     let Some((rows, [])) = Table::decode(rows) else { return Err("the rows are not a table".into()) };
+    score_each(&model, rows.rows())
+}
+
+fn raw_scores(model: &[u8], rows: &str) -> Result<Vec<u32>, Box<dyn Error>> {
+    let model = Model::from_bytes(model)?;
+    let encoder = model.encoder()?.ok_or("the model was packed without its vocabulary")?;
+    score_each(&model, Rows::encode(rows, &encoder)?.iter())
+}
+
+fn score_each<'r>(model: &Model<'_>, rows: impl Iterator<Item = Row<'r>>) -> Result<Vec<u32>, Box<dyn Error>> {
     let mut scratch = vec![ScratchBlock::ZERO; model.scratch_blocks()];
-    let mut scorer = Scorer::new(&model, &mut scratch)?;
-    let mut scores = Vec::with_capacity(2 * rows.rows().len());
-    for (number, row) in rows.rows().enumerate() {
+    let mut scorer = Scorer::new(model, &mut scratch)?;
+    let mut scores = Vec::new();
+    for (number, row) in rows.enumerate() {
         let score = scorer.score(row).map_err(|error| format!("row {number}: {error}"))?;
         scores.extend([score.logit.to_bits(), score.probability().to_bits()]);
     }

@@ -32,8 +32,18 @@
 #define XSFM_ALIGNED(n) _Alignas(n)
 #endif
 
+#if defined(XSFM_32_BIT)
+// Numbers of 64 bits in an `xsfm_encoder`.
+#define XSFM_ENCODER_WORDS 14
+#endif
+
+#if defined(XSFM_64_BIT)
+// Numbers of 64 bits in an `xsfm_encoder`.
+#define XSFM_ENCODER_WORDS 24
+#endif
+
 // Numbers of 64 bits in an `xsfm_error`.
-#define XSFM_ERROR_WORDS 9
+#define XSFM_ERROR_WORDS 10
 
 #if defined(XSFM_32_BIT)
 // Numbers of 64 bits in an `xsfm_model`.
@@ -83,6 +93,10 @@ enum xsfm_status
     XSFM_STATUS_NOT_READY = 4,
     // The model has no field of that number.
     XSFM_STATUS_NO_SUCH_FIELD = 5,
+    // A value's kind is none of XSFM_VALUE_KIND_...
+    XSFM_STATUS_NO_SUCH_KIND = 6,
+    // A text is not UTF-8.
+    XSFM_STATUS_NOT_UTF8 = 7,
     // Fewer bytes than the model's file states.
     XSFM_STATUS_TRUNCATED = 16,
     // The bytes are not an .xsfm file.
@@ -129,8 +143,26 @@ enum xsfm_status
     XSFM_STATUS_NO_CONTEXT = 55,
     // f32 mode: the logit is infinite or not a number.
     XSFM_STATUS_NOT_FINITE = 56,
+    // An index of a field with weights has none behind it.
+    XSFM_STATUS_MISSING_WEIGHT = 57,
+    // An index has a weight behind it in a field without weights.
+    XSFM_STATUS_UNEXPECTED_WEIGHT = 58,
     // Another reason why a row has no score.
     XSFM_STATUS_SCORE_FAILED = 79,
+    // The model was packed without what raw values mean.
+    XSFM_STATUS_NO_VOCABULARY = 80,
+    // A field of numbers was given what is no finite number, or a field of tokens a fraction.
+    XSFM_STATUS_NOT_A_NUMBER = 81,
+    // Tokens were given to a field that takes one value.
+    XSFM_STATUS_SEVERAL_VALUES = 82,
+    // A text is shorter than what is taken of it, or that begins or ends inside a character.
+    XSFM_STATUS_CUT = 83,
+    // Fewer indices or offsets than a row needs.
+    XSFM_STATUS_ROOM_TOO_SMALL = 84,
+    // A weight is none, or was given to tokens whose weights are not the data's to say.
+    XSFM_STATUS_NOT_A_WEIGHT = 85,
+    // Another reason why raw values are no row.
+    XSFM_STATUS_ENCODE_FAILED = 111,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -194,6 +226,8 @@ enum xsfm_backend
     XSFM_BACKEND_NEON_DOTPROD = 9,
     // AArch64 with NEON, the dot product and i8mm.
     XSFM_BACKEND_NEON_I8MM = 10,
+    // WebAssembly that was compiled for SIMD128.
+    XSFM_BACKEND_SIMD128 = 11,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -202,6 +236,44 @@ typedef enum xsfm_backend xsfm_backend;
 typedef int32_t xsfm_backend;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
+
+// What a raw value is. Codes keep their numbers; later versions may add some.
+enum xsfm_value_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // None: the empty token, the empty bag, or no number. What zeros are.
+    XSFM_VALUE_KIND_MISSING = 0,
+    // As a file of the training data would have it: a token, a number, or a bag's tokens with separators between.
+    XSFM_VALUE_KIND_TEXT = 1,
+    // A number; in other fields the token of its decimal digits.
+    XSFM_VALUE_KIND_INTEGER = 2,
+    // A number, finite.
+    XSFM_VALUE_KIND_REAL = 3,
+    // The tokens of a bag; empty ones are none.
+    XSFM_VALUE_KIND_TOKENS = 4,
+    // The same with a weight for each, of a bag whose data say them.
+    XSFM_VALUE_KIND_WEIGHTED = 5,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum xsfm_value_kind xsfm_value_kind;
+#else
+typedef int32_t xsfm_value_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Makes rows of raw values: tokens and numbers, as the training data have them. May be copied, and read by several
+// threads.
+typedef struct xsfm_encoder {
+    uint64_t opaque[XSFM_ENCODER_WORDS];
+} xsfm_encoder;
+
+// A model: views into its file, which stays where it is. May be copied, and read by several threads.
+typedef struct xsfm_model {
+    uint64_t opaque[XSFM_MODEL_WORDS];
+} xsfm_model;
 
 // What went wrong. Every function writes it where its last argument is not NULL; xsfm_error_message has words for it.
 typedef struct xsfm_error {
@@ -212,18 +284,15 @@ typedef struct xsfm_error {
     xsfm_status status;
 } xsfm_error;
 
-// A model: views into its file, which stays where it is. May be copied, and read by several threads.
-typedef struct xsfm_model {
-    uint64_t opaque[XSFM_MODEL_WORDS];
-} xsfm_model;
-
-// How xsfm_load_with loads a model; all zeros: as xsfm_load.
-typedef struct xsfm_load_options {
-    // One of the codes XSFM_BACKEND_...
-    int32_t backend;
-    // Other than 0: not to read all bytes for their checksum.
-    int32_t skip_checksum;
-} xsfm_load_options;
+// What rows of raw values need.
+typedef struct xsfm_encoder_info {
+    // Values of a row.
+    size_t num_fields;
+    // Room for the indices of any row.
+    size_t max_indices;
+    // Room for its offsets: one more than fields; 0 where no field is a bag.
+    size_t max_offsets;
+} xsfm_encoder_info;
 
 // Text that is not ended by a zero byte: printf("%.*s", (int)text.len, text.start). Lies in the model's file or in the
 // program.
@@ -233,6 +302,89 @@ typedef struct xsfm_text {
     // Its bytes.
     size_t len;
 } xsfm_text;
+
+// Tokens of a bag.
+typedef struct xsfm_tokens {
+    // The first of them, UTF-8.
+    const struct xsfm_text *start;
+    // How many there are.
+    size_t len;
+} xsfm_tokens;
+
+// A token, and what its vector is multiplied by.
+typedef struct xsfm_weighted_token {
+    // UTF-8.
+    struct xsfm_text text;
+    // From -7.9998 to 7.9998; the nearest multiple of 1/4096 is taken.
+    double weight;
+} xsfm_weighted_token;
+
+// Tokens of a bag with their weights.
+typedef struct xsfm_weighted_tokens {
+    // The first of them.
+    const struct xsfm_weighted_token *start;
+    // How many there are.
+    size_t len;
+} xsfm_weighted_tokens;
+
+// The value itself, as its kind says.
+typedef union xsfm_content {
+    // XSFM_VALUE_KIND_TEXT: UTF-8.
+    struct xsfm_text text;
+    // XSFM_VALUE_KIND_INTEGER.
+    int64_t integer;
+    // XSFM_VALUE_KIND_REAL.
+    double real;
+    // XSFM_VALUE_KIND_TOKENS.
+    struct xsfm_tokens tokens;
+    // XSFM_VALUE_KIND_WEIGHTED.
+    struct xsfm_weighted_tokens weighted;
+} xsfm_content;
+
+// A raw value of a field; xsfm_text_value and its like make one. What it points to stays until it was encoded.
+typedef struct xsfm_value {
+    // One of the codes XSFM_VALUE_KIND_...
+    int32_t kind;
+    // The member that the kind says.
+    union xsfm_content content;
+} xsfm_value;
+
+// The caller's memory for a row.
+typedef struct xsfm_row_room {
+    // Room for indices: max_indices of the encoder's info are enough for any row.
+    uint32_t *indices;
+    // How many.
+    size_t num_indices;
+    // Room for offsets; may be NULL where no field is a bag.
+    uint32_t *offsets;
+    // How many.
+    size_t num_offsets;
+} xsfm_row_room;
+
+// One sample: the indices of its features, field by field, in the model's order.
+//
+// An index counts from 0 within its field; in models that this project trained, 0 stands for features that are not in
+// the vocabulary. In a field that xsfm_get_field says to be weighted each has its xsfm_weight behind it, and is
+// counted with it.
+typedef struct xsfm_row {
+    // The indices of all fields.
+    const uint32_t *indices;
+    // How many there are; with offsets, how many may be reached.
+    size_t num_indices;
+    // NULL where every field has one index. Otherwise field f has the indices from `offsets[f]` to before
+    // `offsets[f + 1]`.
+    const uint32_t *offsets;
+    // Number of offsets: one more than fields; 0 where offsets is NULL.
+    size_t num_offsets;
+} xsfm_row;
+
+// How xsfm_load_with loads a model; all zeros: as xsfm_load.
+typedef struct xsfm_load_options {
+    // One of the codes XSFM_BACKEND_...
+    int32_t backend;
+    // Other than 0: not to read all bytes for their checksum.
+    int32_t skip_checksum;
+} xsfm_load_options;
 
 // What a model is and costs.
 typedef struct xsfm_info {
@@ -266,6 +418,8 @@ typedef struct xsfm_field {
     uint32_t features;
     // Whether a row may have several indices in this field.
     bool bag;
+    // Whether each index has the word of its weight behind it.
+    bool weighted;
 } xsfm_field;
 
 // 64 bytes of memory for scores, aligned for every vector register.
@@ -279,22 +433,6 @@ typedef struct XSFM_ALIGNED(64) xsfm_block {
 typedef struct xsfm_ranker {
     uint64_t opaque[XSFM_RANKER_WORDS];
 } xsfm_ranker;
-
-// One sample: the indices of its features, field by field, in the model's order.
-//
-// An index counts from 0 within its field; in models that this project trained, 0 stands for features that are not in
-// the vocabulary.
-typedef struct xsfm_row {
-    // The indices of all fields.
-    const uint32_t *indices;
-    // How many there are; with offsets, how many may be reached.
-    size_t num_indices;
-    // NULL where every field has one index. Otherwise field f has the indices from `offsets[f]` to before
-    // `offsets[f + 1]`.
-    const uint32_t *offsets;
-    // Number of offsets: one more than fields; 0 where offsets is NULL.
-    size_t num_offsets;
-} xsfm_row;
 
 // A candidate among the best.
 typedef struct xsfm_ranked {
@@ -312,6 +450,70 @@ typedef struct xsfm_scorer {
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+// Makes an encoder for `model`, whose struct need not stay. A model that was packed without what raw values mean is
+// XSFM_STATUS_NO_VOCABULARY.
+//
+// # Safety
+// `model` is one that xsfm_load or xsfm_prepare made, or zeros. The bytes of the model stay as long as the encoder and
+// its copies are used.
+xsfm_status xsfm_encoder_new(struct xsfm_encoder *encoder, const struct xsfm_model *model, struct xsfm_error *error);
+
+// Tells how many values a row has, and what room it needs.
+//
+// # Safety
+// `encoder` is one that xsfm_encoder_new made, or zeros.
+xsfm_status xsfm_encoder_get_info(const struct xsfm_encoder *encoder,
+                                  struct xsfm_encoder_info *info,
+                                  struct xsfm_error *error);
+
+// Finds a field by its name of `len` bytes, and writes its number: where its value is in a row.
+//
+// # Safety
+// `encoder` is one that xsfm_encoder_new made, or zeros; `name` has `len` bytes.
+xsfm_status xsfm_encoder_find_field(const struct xsfm_encoder *encoder,
+                                    const char *name,
+                                    size_t len,
+                                    size_t *number,
+                                    struct xsfm_error *error);
+
+// Makes a row of `num_values` values, one for each field, in the model's order. `row` then points into `room`. Tokens
+// that training has not seen have the index 0. xsfm_error_message tells the field of a wrong value by its number.
+//
+// # Safety
+// `encoder` is one that xsfm_encoder_new made, or zeros; `values` and what they point to, and `room`, have as many
+// elements as stated. Memory of `room` has been written before, as static memory has.
+xsfm_status xsfm_encode(const struct xsfm_encoder *encoder,
+                        const struct xsfm_value *values,
+                        size_t num_values,
+                        const struct xsfm_row_room *room,
+                        struct xsfm_row *row,
+                        struct xsfm_error *error);
+
+// Makes a row of some fields alone, as a ranker takes those of a context or of a candidate: `fields` has their numbers
+// in the model's order, `values` a value for each.
+//
+// # Safety
+// As xsfm_encode.
+xsfm_status xsfm_encode_fields(const struct xsfm_encoder *encoder,
+                               const size_t *fields,
+                               const struct xsfm_value *values,
+                               size_t num_values,
+                               const struct xsfm_row_room *room,
+                               struct xsfm_row *row,
+                               struct xsfm_error *error);
+
+// Writes the indices of one field's value to `indices`, which has room for `len`, and to `found` how many they are.
+//
+// # Safety
+// As xsfm_encode.
+xsfm_status xsfm_encode_field(const struct xsfm_encoder *encoder,
+                              size_t field,
+                              const struct xsfm_value *value,
+                              uint32_t *indices,
+                              size_t len,
+                              size_t *found,
+                              struct xsfm_error *error);
 
 // Writes what went wrong in words, with the two values that disagree, to `buffer` of `len` bytes, and ends it with a
 // zero byte: as much as there is room for. 128 bytes are enough for most. Gives the length of the whole text without
@@ -445,6 +647,10 @@ xsfm_status xsfm_ranker_top_k(struct xsfm_ranker *ranker,
                               size_t *found,
                               struct xsfm_error *error);
 
+// What stands behind an index of a field with weights: the word of the nearest multiple of 1/4096. 0, which is the
+// word of none and refused by scores, where `weight` is not a number from -7.9998 to 7.9998.
+uint32_t xsfm_weight(double weight);
+
 // Makes a scorer for `model` that works in `blocks` blocks of `scratch`: scratch_blocks of the model's info, or
 // batch_scratch_blocks. The model's struct is copied, and need not stay.
 //
@@ -480,6 +686,24 @@ float xsfm_probability(float logit);
 // The name of a code, such as "XSFM_STATUS_CHECKSUM", which lives as long as the program; "unknown status" for other
 // numbers.
 const char *xsfm_status_name(int32_t status);
+
+// No value.
+struct xsfm_value xsfm_missing_value(void);
+
+// A text of `len` bytes at `start`, UTF-8: a token, a number, or a bag's tokens with separators between.
+struct xsfm_value xsfm_text_value(const char *start, size_t len);
+
+// An integer.
+struct xsfm_value xsfm_integer_value(int64_t integer);
+
+// A number, finite.
+struct xsfm_value xsfm_real_value(double real);
+
+// The `len` tokens of a bag.
+struct xsfm_value xsfm_tokens_value(const struct xsfm_text *start, size_t len);
+
+// The `len` tokens of a bag whose data say a weight for each.
+struct xsfm_value xsfm_weighted_value(const struct xsfm_weighted_token *start, size_t len);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -10,7 +10,7 @@ use crate::pointer;
 use crate::status::XsfmStatus;
 
 /// Numbers of 64 bits in an `xsfm_error`.
-pub const XSFM_ERROR_WORDS: usize = 9;
+pub const XSFM_ERROR_WORDS: usize = 10;
 
 /// What went wrong. Every function writes it where its last argument is not NULL; xsfm_error_message has words for it.
 #[repr(C)]

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use xsfm_runtime::{BatchError, LoadError, ScoreError};
+use xsfm_runtime::{BatchError, EncodeError, LoadError, ScoreError};
 
 use crate::status::XsfmStatus;
 
@@ -17,6 +17,8 @@ pub(crate) struct Error {
 #[derive(Clone, Copy, Debug)]
 enum Cause {
     Argument { name: &'static str, problem: Problem },
+    Value { field: usize, member: &'static str, problem: Problem },
+    Encode(EncodeError),
     Load(LoadError),
     Score(ScoreError),
 }
@@ -30,6 +32,10 @@ pub(crate) enum Problem {
     NotReady,
     NoSuchBackend { number: i32 },
     NoSuchField { field: usize, num_fields: usize },
+    NoSuchName { num_fields: usize },
+    NoVocabulary,
+    NoSuchKind { number: i32 },
+    NotUtf8 { valid: usize },
 }
 
 impl Error {
@@ -42,16 +48,28 @@ impl Error {
         Error { row: Some(row), ..self }
     }
 
+    /// The same error, of a field's value.
+    pub(crate) fn of_field(self, field: usize) -> Self {
+        match self.cause {
+            Cause::Argument { name, problem } => Error { cause: Cause::Value { field, member: name, problem }, ..self },
+            _ => self,
+        }
+    }
+
     pub(crate) fn status(&self) -> XsfmStatus {
         match &self.cause {
-            Cause::Argument { problem, .. } => match problem {
+            Cause::Argument { problem, .. } | Cause::Value { problem, .. } => match problem {
                 Problem::Null => XsfmStatus::Null,
                 Problem::Misaligned { .. } => XsfmStatus::MisalignedPointer,
                 Problem::TooLong { .. } => XsfmStatus::TooLong,
                 Problem::NotReady => XsfmStatus::NotReady,
                 Problem::NoSuchBackend { .. } => XsfmStatus::Backend,
-                Problem::NoSuchField { .. } => XsfmStatus::NoSuchField,
+                Problem::NoSuchField { .. } | Problem::NoSuchName { .. } => XsfmStatus::NoSuchField,
+                Problem::NoVocabulary => XsfmStatus::NoVocabulary,
+                Problem::NoSuchKind { .. } => XsfmStatus::NoSuchKind,
+                Problem::NotUtf8 { .. } => XsfmStatus::NotUtf8,
             },
+            Cause::Encode(error) => error.into(),
             Cause::Load(error) => error.into(),
             Cause::Score(error) => error.into(),
         }
@@ -61,6 +79,12 @@ impl Error {
 impl From<LoadError> for Error {
     fn from(error: LoadError) -> Self {
         Error { row: None, cause: Cause::Load(error) }
+    }
+}
+
+impl From<EncodeError> for Error {
+    fn from(error: EncodeError) -> Self {
+        Error { row: None, cause: Cause::Encode(error) }
     }
 }
 
@@ -83,6 +107,8 @@ impl fmt::Display for Error {
         }
         match &self.cause {
             Cause::Argument { name, problem } => write!(f, "argument {name}: {problem}"),
+            Cause::Value { field, member, problem } => write!(f, "field {field}: value.{member}: {problem}"),
+            Cause::Encode(error) => write!(f, "{error}"),
             Cause::Load(error) => write!(f, "{error}"),
             Cause::Score(error) => write!(f, "{error}"),
         }
@@ -98,6 +124,10 @@ impl fmt::Display for Problem {
             Problem::NotReady => write!(f, "not made by its function, or that function failed"),
             Problem::NoSuchBackend { number } => write!(f, "there is no back end of number {number}"),
             Problem::NoSuchField { field, num_fields } => write!(f, "{field}, but the model has {num_fields} fields"),
+            Problem::NoSuchName { num_fields } => write!(f, "none of the model's {num_fields} fields has that name"),
+            Problem::NoVocabulary => write!(f, "packed without what raw values mean"),
+            Problem::NoSuchKind { number } => write!(f, "there is no kind of number {number}"),
+            Problem::NotUtf8 { valid } => write!(f, "not UTF-8 after {valid} bytes"),
         }
     }
 }

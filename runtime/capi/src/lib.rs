@@ -12,6 +12,8 @@
 //! | `pointer` | pointers and lengths, checked |
 //! | `handle` | Rust values in the caller's structs |
 //! | [`model`] | loading, looking in, preparing |
+//! | [`value`] | raw values |
+//! | [`encoder`] | rows of them |
 //! | [`row`] | rows |
 //! | [`scorer`] | scores |
 //! | [`ranker`] | a context computed once, candidates, the best of them |
@@ -24,6 +26,7 @@
 #[cfg(not(target_os = "none"))]
 extern crate std;
 
+pub mod encoder;
 pub mod error;
 mod failure;
 mod handle;
@@ -33,6 +36,7 @@ pub mod ranker;
 pub mod row;
 pub mod scorer;
 pub mod status;
+pub mod value;
 
 /// The runtime does not panic, whatever it is given; the compiler wants to know what if. C's `abort` is what a firmware
 /// defines for such cases.

@@ -121,11 +121,13 @@ pub enum XsfmBackend {
     NeonDotprod = 9,
     /// AArch64 with NEON, the dot product and i8mm.
     NeonI8mm = 10,
+    /// WebAssembly that was compiled for SIMD128.
+    Simd128 = 11,
 }
 
 impl XsfmBackend {
     /// Those that have a name in the runtime.
-    const NAMED: [(XsfmBackend, Backend); 9] = [
+    const NAMED: [(XsfmBackend, Backend); 10] = [
         (XsfmBackend::Portable, Backend::Portable),
         (XsfmBackend::Sse41, Backend::Sse41),
         (XsfmBackend::Avx2, Backend::Avx2),
@@ -135,6 +137,7 @@ impl XsfmBackend {
         (XsfmBackend::Neon, Backend::Neon),
         (XsfmBackend::NeonDotprod, Backend::NeonDotprod),
         (XsfmBackend::NeonI8mm, Backend::NeonI8mm),
+        (XsfmBackend::Simd128, Backend::Simd128),
     ];
 
     /// What the runtime is told for a number.
@@ -196,6 +199,8 @@ pub struct XsfmField {
     pub features: u32,
     /// Whether a row may have several indices in this field.
     pub bag: bool,
+    /// Whether each index has the word of its weight behind it.
+    pub weighted: bool,
 }
 
 /// The newest version of the file's format that this library reads.
@@ -345,7 +350,8 @@ pub unsafe extern "C" fn xsfm_get_field(
         let (model, field) = unsafe { (handle::shared("model", model)?, pointer::place("field", field)?) };
         let problem = Problem::NoSuchField { field: number, num_fields: model.num_fields() };
         let found = model.fields().nth(number).ok_or(Error::argument("number", problem))?;
-        field.write(XsfmField { name: found.name.into(), features: found.features, bag: found.bag });
+        let xsfm_runtime::schema::Field { features, bag, weighted, .. } = found;
+        field.write(XsfmField { name: found.name.into(), features, bag, weighted });
         Ok(())
     };
     // SAFETY: the caller's promise.

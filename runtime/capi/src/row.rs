@@ -1,6 +1,6 @@
 //! Rows of indices.
 
-use xsfm_runtime::Row;
+use xsfm_runtime::{Row, Weight};
 
 use crate::failure::Error;
 use crate::pointer;
@@ -8,7 +8,8 @@ use crate::pointer;
 /// One sample: the indices of its features, field by field, in the model's order.
 ///
 /// An index counts from 0 within its field; in models that this project trained, 0 stands for features that are not in
-/// the vocabulary.
+/// the vocabulary. In a field that xsfm_get_field says to be weighted each has its xsfm_weight behind it, and is
+/// counted with it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct XsfmRow {
@@ -38,4 +39,11 @@ impl XsfmRow {
         let offsets = unsafe { pointer::array("row.offsets", self.offsets, self.num_offsets) }?;
         Ok(Row::with_bags(indices, offsets))
     }
+}
+
+/// What stands behind an index of a field with weights: the word of the nearest multiple of 1/4096. 0, which is the
+/// word of none and refused by scores, where `weight` is not a number from -7.9998 to 7.9998.
+#[unsafe(no_mangle)]
+pub extern "C" fn xsfm_weight(weight: f64) -> u32 {
+    Weight::nearest(weight).map_or(0, Weight::word)
 }

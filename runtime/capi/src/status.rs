@@ -2,7 +2,7 @@
 
 use core::ffi::{CStr, c_char};
 
-use xsfm_runtime::{LoadError, ScoreError};
+use xsfm_runtime::{EncodeError, LoadError, ScoreError};
 
 /// What a function has to say. Codes keep their numbers; later versions may add some.
 #[repr(i32)]
@@ -20,6 +20,10 @@ pub enum XsfmStatus {
     NotReady = 4,
     /// The model has no field of that number.
     NoSuchField = 5,
+    /// A value's kind is none of XSFM_VALUE_KIND_...
+    NoSuchKind = 6,
+    /// A text is not UTF-8.
+    NotUtf8 = 7,
     /// Fewer bytes than the model's file states.
     Truncated = 16,
     /// The bytes are not an .xsfm file.
@@ -66,19 +70,39 @@ pub enum XsfmStatus {
     NoContext = 55,
     /// f32 mode: the logit is infinite or not a number.
     NotFinite = 56,
+    /// An index of a field with weights has none behind it.
+    MissingWeight = 57,
+    /// An index has a weight behind it in a field without weights.
+    UnexpectedWeight = 58,
     /// Another reason why a row has no score.
     ScoreFailed = 79,
+    /// The model was packed without what raw values mean.
+    NoVocabulary = 80,
+    /// A field of numbers was given what is no finite number, or a field of tokens a fraction.
+    NotANumber = 81,
+    /// Tokens were given to a field that takes one value.
+    SeveralValues = 82,
+    /// A text is shorter than what is taken of it, or that begins or ends inside a character.
+    Cut = 83,
+    /// Fewer indices or offsets than a row needs.
+    RoomTooSmall = 84,
+    /// A weight is none, or was given to tokens whose weights are not the data's to say.
+    NotAWeight = 85,
+    /// Another reason why raw values are no row.
+    EncodeFailed = 111,
 }
 
 impl XsfmStatus {
     /// All codes with their names.
-    pub const NAMES: [(XsfmStatus, &'static CStr); 30] = [
+    pub const NAMES: [(XsfmStatus, &'static CStr); 41] = [
         (XsfmStatus::Ok, c"XSFM_STATUS_OK"),
         (XsfmStatus::Null, c"XSFM_STATUS_NULL"),
         (XsfmStatus::MisalignedPointer, c"XSFM_STATUS_MISALIGNED_POINTER"),
         (XsfmStatus::TooLong, c"XSFM_STATUS_TOO_LONG"),
         (XsfmStatus::NotReady, c"XSFM_STATUS_NOT_READY"),
         (XsfmStatus::NoSuchField, c"XSFM_STATUS_NO_SUCH_FIELD"),
+        (XsfmStatus::NoSuchKind, c"XSFM_STATUS_NO_SUCH_KIND"),
+        (XsfmStatus::NotUtf8, c"XSFM_STATUS_NOT_UTF8"),
         (XsfmStatus::Truncated, c"XSFM_STATUS_TRUNCATED"),
         (XsfmStatus::NotXsfm, c"XSFM_STATUS_NOT_XSFM"),
         (XsfmStatus::Version, c"XSFM_STATUS_VERSION"),
@@ -102,7 +126,16 @@ impl XsfmStatus {
         (XsfmStatus::ContextField, c"XSFM_STATUS_CONTEXT_FIELD"),
         (XsfmStatus::NoContext, c"XSFM_STATUS_NO_CONTEXT"),
         (XsfmStatus::NotFinite, c"XSFM_STATUS_NOT_FINITE"),
+        (XsfmStatus::MissingWeight, c"XSFM_STATUS_MISSING_WEIGHT"),
+        (XsfmStatus::UnexpectedWeight, c"XSFM_STATUS_UNEXPECTED_WEIGHT"),
         (XsfmStatus::ScoreFailed, c"XSFM_STATUS_SCORE_FAILED"),
+        (XsfmStatus::NoVocabulary, c"XSFM_STATUS_NO_VOCABULARY"),
+        (XsfmStatus::NotANumber, c"XSFM_STATUS_NOT_A_NUMBER"),
+        (XsfmStatus::SeveralValues, c"XSFM_STATUS_SEVERAL_VALUES"),
+        (XsfmStatus::Cut, c"XSFM_STATUS_CUT"),
+        (XsfmStatus::RoomTooSmall, c"XSFM_STATUS_ROOM_TOO_SMALL"),
+        (XsfmStatus::NotAWeight, c"XSFM_STATUS_NOT_A_WEIGHT"),
+        (XsfmStatus::EncodeFailed, c"XSFM_STATUS_ENCODE_FAILED"),
     ];
 }
 
@@ -127,6 +160,21 @@ impl From<&LoadError> for XsfmStatus {
     }
 }
 
+impl From<&EncodeError> for XsfmStatus {
+    fn from(error: &EncodeError) -> Self {
+        match error {
+            EncodeError::FieldCount { .. } => XsfmStatus::FieldCount,
+            EncodeError::Field { .. } => XsfmStatus::NoSuchField,
+            EncodeError::Number { .. } => XsfmStatus::NotANumber,
+            EncodeError::Several { .. } => XsfmStatus::SeveralValues,
+            EncodeError::Cut { .. } => XsfmStatus::Cut,
+            EncodeError::Room { .. } => XsfmStatus::RoomTooSmall,
+            EncodeError::Weight { .. } => XsfmStatus::NotAWeight,
+            _ => XsfmStatus::EncodeFailed,
+        }
+    }
+}
+
 impl From<&ScoreError> for XsfmStatus {
     fn from(error: &ScoreError) -> Self {
         match error {
@@ -139,6 +187,8 @@ impl From<&ScoreError> for XsfmStatus {
             ScoreError::ContextField { .. } => XsfmStatus::ContextField,
             ScoreError::NoContext => XsfmStatus::NoContext,
             ScoreError::NotFinite => XsfmStatus::NotFinite,
+            ScoreError::MissingWeight { .. } => XsfmStatus::MissingWeight,
+            ScoreError::UnexpectedWeight { .. } => XsfmStatus::UnexpectedWeight,
             _ => XsfmStatus::ScoreFailed,
         }
     }

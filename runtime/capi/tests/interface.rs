@@ -334,6 +334,7 @@ fn instructions_are_chosen_before_a_model_is_loaded() {
         XsfmBackend::Neon,
         XsfmBackend::NeonDotprod,
         XsfmBackend::NeonI8mm,
+        XsfmBackend::Simd128,
     ];
     assert_eq!(numbers.len(), Backend::ALL.len());
     for (number, backend) in numbers.into_iter().zip(Backend::ALL) {
@@ -347,7 +348,7 @@ fn instructions_are_chosen_before_a_model_is_loaded() {
     }
     assert_eq!(load(0, 0), (XsfmStatus::Ok, Backend::detect().name().to_owned()));
     assert_eq!(load(1, 0), (XsfmStatus::Ok, Backend::detect_without_amx().name().to_owned()));
-    for number in [-1, 11, i32::MAX] {
+    for number in [-1, 12, i32::MAX] {
         let words = format!("argument options.backend: there is no back end of number {number}");
         assert_eq!(load(number, 0), (XsfmStatus::Backend, words));
     }

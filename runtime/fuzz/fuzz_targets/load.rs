@@ -7,7 +7,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use xsfm_runtime::format::{Arithmetic, CRC, Prefix};
-use xsfm_runtime::{Backend, Int8Model, Mode, Model, Row, Score, Scorer, ScratchBlock};
+use xsfm_runtime::{Backend, Int8Model, Mode, Model, Row, Score, Scorer, ScratchBlock, Weight};
 use zerocopy::{FromBytes, IntoBytes};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -25,10 +25,22 @@ fuzz_target!(|bytes: &[u8]| {
     // What is wrong with names alone is nothing to a small program.
     let Ok(model) = Model::from_bytes(file) else { return };
     let is_int8 = model.manifest().is_ok_and(|manifest| matches!(manifest.arithmetic, Arithmetic::Int8 { .. }));
-    assert_eq!(small.is_ok(), is_int8);
-    let first = vec![0; model.num_fields()];
-    let last: Vec<u32> = model.fields().map(|field| field.features - 1).collect();
-    let rows = [Row::new(&first), Row::new(&last), Row::new(&first)];
+    let has_weights = model.fields().any(|field| field.weighted);
+    assert_eq!(small.is_ok(), is_int8 && !has_weights);
+    let words = |index: fn(u32) -> u32| {
+        let (mut indices, mut offsets) = (Vec::new(), vec![0]);
+        for field in model.fields() {
+            indices.push(index(field.features));
+            indices.extend(field.weighted.then(|| Weight::MAX.word()));
+            offsets.push(indices.len() as u32);
+        }
+        (indices, offsets)
+    };
+    let (first, last) = (words(|_| 0), words(|features| features - 1));
+    let rows = [&first, &last, &first].map(|(indices, offsets)| match has_weights {
+        true => Row::with_bags(indices, offsets),
+        false => Row::new(indices),
+    });
     let mut expected = None;
     for model in Backend::ALL.into_iter().filter_map(|backend| model.with_backend(backend)) {
         let mut tiles = vec![ScratchBlock::ZERO; model.prepared_blocks()];

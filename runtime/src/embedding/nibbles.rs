@@ -77,7 +77,7 @@ fn add_product(acc: &mut [i32], q: &[i8], r: &[i8]) {
 
 /// Number `d` of a row; 0 where there is none.
 #[inline(always)]
-fn number(row: &[i8], d: usize) -> i8 {
+pub(super) fn number(row: &[i8], d: usize) -> i8 {
     let two = row.get(d / 2).copied().unwrap_or(0);
     if d.is_multiple_of(2) { two << 4 } else { two & !0x0F }
 }

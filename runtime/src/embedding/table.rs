@@ -144,7 +144,7 @@ impl<W> Embedding<'_, W> {
     /// Numbers in all tables.
     pub(crate) fn numbers(&self) -> usize {
         let of_field = |record: &FieldRecord| {
-            let (first, second, columns) = Composition::of(record).tables(record.features.get(), self.dim);
+            let (first, second, columns) = Composition::of(record).tables(record.num_features(), self.dim);
             (first + second) * columns
         };
         self.fields.iter().map(of_field).sum()
@@ -153,7 +153,13 @@ impl<W> Embedding<'_, W> {
     /// The rows of feature `index`, which [`check`](super::check) has found in range.
     #[inline]
     pub(super) fn rows(&self, record: &FieldRecord, composition: Composition, index: u32) -> Rows {
-        let (quotients, _, columns) = composition.tables(record.features.get(), self.dim);
+        self.rows_among(record.features.get(), record, composition, index)
+    }
+
+    /// The rows of one of so many features.
+    #[inline(always)]
+    fn rows_among(&self, features: u32, record: &FieldRecord, composition: Composition, index: u32) -> Rows {
+        let (quotients, _, columns) = composition.tables(features, self.dim);
         let len = record.row_len(columns);
         let row = |number: usize| TableRow { at: record.table_offset.get() as usize + number * len, len };
         match composition {
@@ -170,6 +176,13 @@ impl<W> Embedding<'_, W> {
     #[inline]
     pub(super) fn slices(&self, record: &FieldRecord, composition: Composition, index: u32) -> (&[W], &[W]) {
         let Rows { first, second } = self.rows(record, composition, index);
+        (first.of(self.tables), second.of(self.tables))
+    }
+
+    /// The same in a field whose indices have weights.
+    #[inline]
+    pub(super) fn weighted_slices(&self, record: &FieldRecord, composition: Composition, index: u32) -> (&[W], &[W]) {
+        let Rows { first, second } = self.rows_among(record.weighted_features.get(), record, composition, index);
         (first.of(self.tables), second.of(self.tables))
     }
 }

@@ -29,6 +29,11 @@ pub enum EncodeError {
         /// The field.
         field: usize,
     },
+    /// A weight is none, or was given to tokens whose weights are not the data's to say.
+    Weight {
+        /// The field.
+        field: usize,
+    },
     /// The text is shorter than what is taken of it, or that begins or ends inside a character.
     Cut {
         /// The field.
@@ -43,6 +48,21 @@ pub enum EncodeError {
     },
 }
 
+impl EncodeError {
+    /// The field whose value it is, for [`Encoder::name`](super::Encoder::name); `None` where it is the row, or a
+    /// buffer.
+    pub fn field(&self) -> Option<usize> {
+        match *self {
+            EncodeError::Field { field }
+            | EncodeError::Number { field }
+            | EncodeError::Several { field }
+            | EncodeError::Weight { field }
+            | EncodeError::Cut { field } => Some(field),
+            EncodeError::FieldCount { .. } | EncodeError::Room { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -50,6 +70,7 @@ impl fmt::Display for EncodeError {
             EncodeError::Field { field } => write!(f, "field {field}: the model has no such field"),
             EncodeError::Number { field } => write!(f, "field {field}: not a number that it can have"),
             EncodeError::Several { field } => write!(f, "field {field}: several values, but it takes one"),
+            EncodeError::Weight { field } => write!(f, "field {field}: a weight that it cannot have"),
             EncodeError::Cut { field } => write!(f, "field {field}: the text has not the bytes that are taken of it"),
             EncodeError::Room { needed, found } => write!(f, "room for {found} numbers, at least {needed} needed"),
         }

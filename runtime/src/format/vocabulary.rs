@@ -17,6 +17,23 @@ pub const MAX_FINGERPRINT_BITS: u8 = 24;
 /// Zeros after the last slot, so that a slot is read as eight bytes wherever it lies.
 pub const SLOTS_SLACK: usize = 8;
 
+/// Tokens whose texts lie one after another from an offset on, where texts are kept.
+pub const TEXTS_PER_OFFSET: u32 = 8;
+
+/// Where the weights of a field's indices come from, as a number in [`EncoderRecord::weights`].
+pub mod weights {
+    /// They have none.
+    pub const NONE: u16 = 0;
+    /// Bags: each is 1 over the number of the bag's indices.
+    pub const MEAN: u16 = 1;
+    /// Bags: the data say one for each token.
+    pub const GIVEN: u16 = 2;
+    /// Numbers: the index 1 has the number's distance from a centre, in widths.
+    pub const VALUE: u16 = 3;
+    /// Numbers: each bound has an index, and a number between two of them is their weighted mean.
+    pub const INTERPOLATED: u16 = 4;
+}
+
 /// What a field's raw values are, as a number in [`EncoderRecord::kind`].
 pub mod kind {
     /// One token.
@@ -25,6 +42,10 @@ pub mod kind {
     pub const BAG: u8 = 1;
     /// A number, whose index is that of the last threshold that is not above it.
     pub const NUMBER: u8 = 2;
+    /// One token, whose index is by its hash alone.
+    pub const HASHED: u8 = 3;
+    /// Several tokens of that sort.
+    pub const HASHED_BAG: u8 = 4;
 }
 
 /// How one field's raw values become indices: 64 bytes.
@@ -42,8 +63,8 @@ pub struct EncoderRecord {
     pub index_bits: u8,
     /// Bags: the most tokens that are kept.
     pub max_bag: U16,
-    /// Zero.
-    pub reserved: U16,
+    /// One of [`weights`].
+    pub weights: U16,
     /// Text: the first byte that is taken.
     pub cut_from: U32,
     /// Text: the end of what is taken; 0 where all of it is.
@@ -72,7 +93,7 @@ pub struct EncoderRecord {
     pub reserved_3: U32,
 }
 
-/// Numbers from a threshold on have an index: 12 bytes.
+/// Numbers from a threshold on have an index; or a bound, a centre or a width of weights: 12 bytes.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct Step {
@@ -97,6 +118,43 @@ impl EncoderRecord {
     /// Bits of one slot: fingerprint, then index.
     pub fn slot_bits(&self) -> u64 {
         u64::from(self.fingerprint_bits) + u64::from(self.index_bits)
+    }
+
+    /// Whether a value may be several tokens.
+    pub fn is_bag(&self) -> bool {
+        matches!(self.kind, kind::BAG | kind::HASHED_BAG)
+    }
+
+    /// Whether indices have weights.
+    pub fn is_weighted(&self) -> bool {
+        self.weights.get() != weights::NONE
+    }
+
+    /// Whether they are those of numbers.
+    pub fn is_weighted_number(&self) -> bool {
+        matches!(self.weights.get(), weights::VALUE | weights::INTERPOLATED)
+    }
+
+    /// Room for the indices of any value, and for their weights.
+    pub fn most_words(&self) -> usize {
+        let bag: usize = self.max_bag.get().into();
+        match self.weights.get() {
+            weights::NONE => {
+                if self.is_bag() {
+                    bag
+                } else {
+                    1
+                }
+            }
+            weights::VALUE => 2,
+            weights::INTERPOLATED => 4,
+            _ => 2 * bag,
+        }
+    }
+
+    /// Whether tokens have indices by their hash, and no vocabulary.
+    pub fn is_hashed(&self) -> bool {
+        matches!(self.kind, kind::HASHED | kind::HASHED_BAG)
     }
 
     /// Where a token would be.
@@ -128,6 +186,15 @@ impl TokenHash {
     }
 }
 
+/// The index of a token in a field of so many `features` that has a hash for a vocabulary: 0 for the empty one, which
+/// is a missing value, and 1 + one of `features` - 1 buckets for any other.
+pub fn hashed(token: &[u8], seed: u32, features: u32) -> u32 {
+    match token {
+        [] => 0,
+        token => 1 + TokenHash(xxh64(token, seed.into())).bucket(features.saturating_sub(1)),
+    }
+}
+
 /// A number below `count` (Lemire 2019, arXiv:1805.10941).
 fn reduce(hash: u32, count: u32) -> u32 {
     ((u64::from(hash) * u64::from(count)) >> 32) as u32
@@ -140,6 +207,11 @@ pub fn order(number: f64) -> u64 {
         bits if bits & NEGATIVE == 0 => bits | NEGATIVE,
         bits => !bits,
     }
+}
+
+/// The number of an [`order`].
+pub fn of_order(order: u64) -> f64 {
+    f64::from_bits(if order & NEGATIVE == 0 { !order } else { order ^ NEGATIVE })
 }
 
 /// [`order`] of the number nearest to an integer, ties to even, as `as f64` has it: without a library of floats.
@@ -161,13 +233,14 @@ const NEGATIVE: u64 = 1 << 63;
 
 #[cfg(test)]
 mod tests {
-    use super::{order, order_of_integer};
+    use super::{of_order, order, order_of_integer};
 
     #[test]
     fn bits_are_in_the_order_of_numbers() {
         let numbers = [f64::MIN, -1e9, -2.5, -2.0, -1e-310, 0.0, 1e-310, 0.5, 1.0, 2.0, 2.0_f64.next_up(), 1e300];
         assert!(numbers.map(order).is_sorted_by(|a, b| a < b));
         assert_eq!(order(-0.0), order(0.0));
+        assert_eq!(numbers.map(|number| of_order(order(number))), numbers);
         let near = |n: i64| [n.wrapping_sub(1), n, n.wrapping_add(1), -n];
         for n in (0..63).flat_map(|bit| near(1 << bit)).chain(near(i64::MAX)).chain(near((1 << 53) + 1)).chain(near(9))
         {

@@ -43,10 +43,9 @@ fn of_stripes(stripes: &[[u8; 32]], seed: u64) -> u64 {
             *lane = round(*lane, u64::from_le_bytes(*eight));
         }
     }
-    let [a, b, c, d] = lanes;
-    let turned = a.rotate_left(1).wrapping_add(b.rotate_left(7)).wrapping_add(c.rotate_left(12));
-    let mut hash = turned.wrapping_add(d.rotate_left(18));
-    for lane in lanes {
+    let turned = |hash: u64, (lane, by): (&u64, u32)| hash.wrapping_add(lane.rotate_left(by));
+    let mut hash = lanes.iter().zip([1, 7, 12, 18]).fold(0, turned);
+    for &lane in &lanes {
         hash = (hash ^ round(0, lane)).wrapping_mul(P1).wrapping_add(P4);
     }
     hash

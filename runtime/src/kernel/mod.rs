@@ -24,7 +24,7 @@ macro_rules! operations {
 
 /// The same instruction for each of several registers, four where it is not said. Written out: `array::map` is not
 /// always inlined, and then the closure is compiled without the extension.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128"))]
 macro_rules! each {
     ($i:ident in [$($n:literal)*] => $call:expr) => {
         [$({
@@ -38,7 +38,7 @@ macro_rules! each {
 }
 
 /// Operations that fill several registers, each with so many numbers: `$at` is where they are.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128"))]
 macro_rules! loads {
     ($registers:tt => $($name:ident($from:ty, $count:literal) -> $lanes:ty = $at:ident => $load:expr;)*) => {$(
         #[inline(always)]
@@ -53,7 +53,7 @@ macro_rules! loads {
 }
 
 /// Operations that give the numbers of several registers, so many of each.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128"))]
 macro_rules! stores {
     ($registers:tt => $($name:ident($lanes:ty) -> $to:ty, $count:literal = $store:ident;)*) => {$(
         #[inline(always)]
@@ -91,7 +91,10 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(target_feature = "simd128")]
+mod simd128;
 
+#[cfg(any(feature = "std", not(target_feature = "simd128")))]
 use portable::Portable;
 use vector::{Task, Vector};
 
@@ -126,11 +129,13 @@ pub enum Backend {
     NeonDotprod,
     /// AArch64 with NEON, the dot product and i8mm (`smmla`).
     NeonI8mm,
+    /// WebAssembly that was compiled with `-C target-feature=+simd128`; without `std` the only one there.
+    Simd128,
 }
 
 impl Backend {
     /// All, from the plainest to the fastest of each architecture.
-    pub const ALL: [Backend; 9] = [
+    pub const ALL: [Backend; 10] = [
         Backend::Portable,
         Backend::Sse41,
         Backend::Avx2,
@@ -140,6 +145,7 @@ impl Backend {
         Backend::Neon,
         Backend::NeonDotprod,
         Backend::NeonI8mm,
+        Backend::Simd128,
     ];
 
     /// The fastest that this CPU has, found once in a process; without `std`, that the compiler was told to assume.
@@ -169,6 +175,7 @@ impl Backend {
             Backend::Neon => "neon",
             Backend::NeonDotprod => "neon-dotprod",
             Backend::NeonI8mm => "neon-i8mm",
+            Backend::Simd128 => "simd128",
         }
     }
 }
@@ -211,7 +218,8 @@ macro_rules! tokens {
 }
 
 tokens! {
-    all(): Portable(Portable);
+    // Where SIMD128 is, it is on every CPU: a page would load the other for nothing. With `std` it can be chosen.
+    any(feature = "std", not(target_feature = "simd128")): Portable(Portable);
     target_arch = "x86_64":
         Sse41(sse41::Sse41),
         Avx2(avx2::Avx2<false>),
@@ -222,9 +230,16 @@ tokens! {
         Neon(neon::Neon<{ neon::BASE }>),
         NeonDotprod(neon::Neon<{ neon::DOTPROD }>),
         NeonI8mm(neon::Neon<{ neon::I8MM }>);
+    target_feature = "simd128":
+        Simd128(simd128::Simd128);
 }
 
 impl BackendToken {
+    #[cfg(any(feature = "std", not(target_feature = "simd128")))]
+    const PLAINEST: Self = BackendToken::Portable(Portable);
+    #[cfg(all(not(feature = "std"), target_feature = "simd128"))]
+    const PLAINEST: Self = BackendToken::Simd128(simd128::Simd128::ALWAYS);
+
     /// The fastest that this CPU has.
     pub(crate) fn detect() -> Self {
         #[cfg(feature = "std")]
@@ -238,6 +253,6 @@ impl BackendToken {
 
     fn fastest_but(unwanted: Option<Backend>) -> Self {
         let wanted = Backend::ALL.into_iter().rev().filter(|&backend| Some(backend) != unwanted);
-        wanted.filter_map(Self::new).next().unwrap_or(BackendToken::Portable(Portable))
+        wanted.filter_map(Self::new).next().unwrap_or(Self::PLAINEST)
     }
 }

@@ -18,6 +18,10 @@ use crate::run::{rows, run};
 pub(crate) struct Portable;
 
 impl Portable {
+    #[cfg_attr(
+        all(not(feature = "std"), target_feature = "simd128"),
+        expect(dead_code, reason = "the other back end is always there")
+    )]
     pub(crate) fn new() -> Option<Self> {
         Some(Portable)
     }

@@ -58,6 +58,9 @@ pub(crate) trait Vector: Copy {
 
     /// Whether there is more than one lane: otherwise the plain loops of [`super::portable`] serve better.
     const WIDE: bool = true;
+    /// Whether rows of a batch go through the layers in groups, which are a second copy of a score: worth it where they
+    /// gain by it.
+    const GROUPED: bool = Self::WIDE;
     /// Whether [`Vector::dot`] takes u8 inputs; i8 otherwise. The other kind is shifted by 128, which the bias makes up
     /// for.
     const UNSIGNED: bool;
@@ -184,7 +187,7 @@ pub(super) fn dot_rows<V: Vector, const R: usize, const N: usize>(
 }
 
 /// Both weights of [`Vector::dot_pairs`] as the instructions read them: halves of a word.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128"))]
 #[inline(always)]
 pub(super) fn both([low, high]: [i16; 2]) -> i32 {
     i32::from(low.cast_unsigned()) | i32::from(high) << 16

@@ -26,7 +26,7 @@ impl Layers<'_> {
     pub(crate) fn rows_together<V: Vector>(&self) -> usize {
         match self {
             _ if V::MATRIX && self.widest() >= MATRIX_OUTPUTS => WIDE_GROUP,
-            _ if V::WIDE => GROUP,
+            _ if V::GROUPED => GROUP,
             Layers::Static(mlp) if mlp.layout() == Layout::Dsp => TWINS,
             _ => 1,
         }

@@ -79,7 +79,8 @@ impl Task for SetContext<'_, '_, '_> {
                 let Sides { context, cross_weights, .. } = sides;
                 let (inputs, dim) = (context.embedding.inputs(), context.embedding.dim);
                 let (acc, e) = context.carve_vectors(&mut memory, 1)?;
-                let feature_weight = v.run(GatherIntegers { fwfm: context, row, acc, e, small: false })?;
+                let gathered = v.run(GatherIntegers { fwfm: context, row, acc, e, small: false });
+                let feature_weight = gathered.or_else(|_| context.gather_weighted(&row, acc, e))?;
                 let field_vector = context.field_vectors(v, e);
                 let pairs = context.carve_pairs::<V>(&mut memory, 1)?;
                 let of_pairs = context.interaction.begin(v, context.embedding.vectors(e), pairs, begun);

@@ -4,6 +4,7 @@ use super::{Batch, Score, in_batches};
 use crate::embedding::{self, Ahead, Vectors};
 use crate::error::{BatchError, ScoreError, Scored};
 use crate::format::Terms;
+use crate::kernel::portable::Portable;
 use crate::kernel::vector::{FieldPair, GROUP, HAS_TWINS, TWINS, Task, Vector, WIDE_GROUP};
 use crate::mlp::{Input, Layers};
 use crate::network::Fwfm;
@@ -64,12 +65,12 @@ impl Task for Integers<'_, '_> {
         in_batches(
             rows,
             scores,
-            if in_groups && (V::WIDE || HAS_TWINS) { model.layers.rows_together::<V>() } else { 1 },
+            if in_groups && (V::GROUPED || HAS_TWINS) { model.layers.rows_together::<V>() } else { 1 },
             &mut scratch,
             #[inline(always)]
             |scratch, batch, scores| integers::<V, 1>(v, model, batch, scores, scratch),
             #[inline(always)]
-            |scratch, batch, scores| match V::WIDE {
+            |scratch, batch, scores| match V::GROUPED {
                 true if V::MATRIX && batch.rows.len() > GROUP => {
                     integers::<V, WIDE_GROUP>(v, model, batch, scores, scratch)
                 }
@@ -107,6 +108,7 @@ fn integers<V: Vector, const R: usize>(
     let mut sums = [[0_i64; 3]; R];
     for (r, (row, e)) in rows.iter().zip(e.chunks_exact_mut(stride)).enumerate() {
         let gathered = v.run(GatherIntegers { fwfm, row: *row, acc, e, small: false });
+        let gathered = gathered.or_else(|_| fwfm.gather_weighted(row, acc, e));
         sums[r][0] = gathered.map_err(|error| BatchError { row: r, error })?;
         sums[r][1] = fwfm.field_vectors(v, e);
         if let Some(context) = &context {
@@ -161,6 +163,34 @@ impl Fwfm<'_, i8, i16> {
     ) -> Scored<&'m mut [FieldPair]> {
         let (num_fields, dim) = (self.embedding.fields.len(), self.embedding.dim);
         memory.for_now(self.interaction.scratch_len::<V>(num_fields, dim, rows))
+    }
+
+    /// A row that [`GatherIntegers`] has refused: one with weights, or what is wrong with it. From its beginning, and
+    /// called where that one was: inside of it, what it would be given took an instruction for each field of all rows.
+    /// So did the row itself, as a copy in memory that the loop would read.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn gather_weighted(&self, row: &Row<'_>, acc: &mut [i32], e: &mut [i8]) -> Scored<i64> {
+        let (expected, found) = (self.embedding.fields.len(), row.num_fields());
+        if found != expected {
+            return Err(ScoreError::FieldCount { expected, found });
+        }
+        let (mut feature_weight, mut to) = (0, 0);
+        let weights = self.feature_weight.as_ref();
+        for (field, record) in self.embedding.fields.iter().enumerate() {
+            let words = row.field(field).ok_or(ScoreError::Offsets { field })?;
+            let out = e.get_mut(to..).unwrap_or_default();
+            feature_weight += if embedding::check(record, field, words).is_ok() {
+                self.embedding.gather(Portable, record, words, acc, out, true);
+                weights.map_or(0, |weights| weights.accumulate(record, field, words))
+            } else {
+                let indices = embedding::check_weighted(record, field, words)?;
+                self.embedding.gather_weighted(record, indices.clone(), acc, out);
+                weights.map_or(0, |weights| weights.accumulate_weighted(record, field, indices))
+            };
+            to += self.embedding.dim;
+        }
+        Ok(feature_weight)
     }
 
     /// e \[num_fields, dim\]: the sum of the field vectors' products

@@ -3,6 +3,7 @@
 use super::{Batch, Score, in_batches};
 use crate::embedding::{self, Ahead, Vectors};
 use crate::error::{BatchError, ScoreError, Scored};
+use crate::kernel::portable::Portable;
 use crate::kernel::vector::{GROUP, GROUPS, LANES, Task, Vector, WIDE_GROUP};
 use crate::linear::FirstOrder;
 use crate::mlp::{Mlp, interleave_rows};
@@ -54,12 +55,12 @@ impl Task for Reals<'_, '_> {
         in_batches(
             rows,
             scores,
-            if V::WIDE && in_groups { groups * WIDE_GROUP } else { 1 },
+            if V::GROUPED && in_groups { groups * WIDE_GROUP } else { 1 },
             &mut scratch,
             #[inline(always)]
             |scratch, batch, scores| reals::<V, 1, 1>(v, model, batch, scores, scratch),
             #[inline(always)]
-            |scratch, batch, scores| match (V::WIDE, batch.rows.len() > GROUP) {
+            |scratch, batch, scores| match (V::GROUPED, batch.rows.len() > GROUP) {
                 (true, true) => reals::<V, WIDE_GROUP, GROUPS>(v, model, batch, scores, scratch),
                 (true, false) => reals::<V, GROUP, 1>(v, model, batch, scores, scratch),
                 // Never called, and not in the program.
@@ -134,6 +135,35 @@ fn reals<V: Vector, const R: usize, const G: usize>(
     Ok(())
 }
 
+impl Fwfm<'_, f32, f32> {
+    /// The rest of [`GatherReals`], from field `first` on, whose words are not indices alone: with weights, or what is
+    /// wrong with it. What rows without weights go through keeps nothing for it.
+    #[cold]
+    #[inline(never)]
+    fn gather_rest(&self, row: Row<'_>, first: usize, mut sum: f32, e: &mut [f32]) -> Scored<f32> {
+        let mut to = first * self.embedding.dim;
+        let weights = self.feature_weight.as_ref();
+        for (field, record) in self.embedding.fields.iter().enumerate().skip(first) {
+            let words = row.field(field).ok_or(ScoreError::Offsets { field })?;
+            let out = &mut e[to..];
+            if embedding::check(record, field, words).is_ok() {
+                self.embedding.gather(Portable, record, words, out);
+                if let Some(weights) = weights {
+                    sum += weights.accumulate(record, words);
+                }
+            } else {
+                let indices = embedding::check_weighted(record, field, words)?;
+                self.embedding.gather_weighted(record, indices.clone(), out);
+                if let Some(weights) = weights {
+                    sum += weights.accumulate_weighted(record, indices);
+                }
+            }
+            to += self.embedding.dim;
+        }
+        Ok(sum)
+    }
+}
+
 /// e \[num_fields, dim\] and slack: the vectors of a row; gives `sum` and its feature weights
 pub(crate) struct GatherReals<'t, 'm, 'r> {
     pub(crate) fwfm: &'t Fwfm<'m, f32, f32>,
@@ -160,7 +190,9 @@ impl Task for GatherReals<'_, '_, '_> {
         let mut to = 0;
         for (field, record) in records.iter().enumerate() {
             let indices = row.field(field).ok_or(ScoreError::Offsets { field })?;
-            embedding::check(record, field, indices)?;
+            if embedding::check(record, field, indices).is_err() {
+                return fwfm.gather_rest(row, field, sum, e);
+            }
             fwfm.embedding.gather(v, record, indices, &mut e[to..]);
             if let Some(weights) = &fwfm.feature_weight {
                 sum += weights.accumulate(record, indices);
@@ -220,7 +252,7 @@ fn carve<'s, V: Vector>(
 /// Blocks that [`reals`] takes for single rows or groups.
 #[inline(always)]
 pub(crate) fn real_blocks<V: Vector>(fwfm: &Fwfm<'_, f32, f32>, mlp: Option<&RealMlp<'_>>, in_groups: bool) -> usize {
-    let rows = if V::WIDE && in_groups { WIDE_GROUP } else { 1 };
+    let rows = if V::GROUPED && in_groups { WIDE_GROUP } else { 1 };
     let groups = if rows > 1 { mlp.map_or(1, |mlp| mlp.groups::<V>()) } else { 1 };
     Measure::of(
         #[inline(always)]

@@ -38,7 +38,7 @@ pub(crate) fn field(number: u32, bag: u8, features: u32, dim: u32) -> FieldRecor
         feature_offset: (number * features).into(),
         multiplier: 0.into(),
         scale: 1.0.into(),
-        reserved_2: 0.into(),
+        weighted_features: 0.into(),
     }
 }
 

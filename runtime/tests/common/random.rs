@@ -1,10 +1,10 @@
 //! Random models of every shape, and rows for them.
 
-use xsfm_runtime::format::layout::{Bias, Weight};
+use xsfm_runtime::format::layout::{self, Bias};
 use xsfm_runtime::format::{
     Arithmetic, FieldRecord, LayerRecord, Layout, SectionKind, Term, Terms, composition, limit,
 };
-use xsfm_runtime::{Mode, Model, Row};
+use xsfm_runtime::{Mode, Model, Row, Weight};
 use zerocopy::{Immutable, IntoBytes};
 
 use super::{Draft, layer};
@@ -66,6 +66,8 @@ pub(crate) struct Shape {
     pub(crate) pairs: Pairs,
     /// How the file's layers lie. Coupled weights are not -128.
     pub(crate) layout: Layout,
+    /// Whether the indices of some fields have weights.
+    pub(crate) weights: bool,
     /// Whether numbers lie at the ends of their ranges.
     pub(crate) extreme: bool,
 }
@@ -92,6 +94,7 @@ impl Shape {
                 3 if mode == Mode::Int8 => Layout::Mve,
                 _ => Layout::Rows,
             },
+            weights: rng.one_in(2),
             extreme: rng.one_in(4),
         }
     }
@@ -180,7 +183,8 @@ impl Shape {
         for _ in 0..self.num_fields {
             let kinds = if self.dim.is_multiple_of(2) { 4 } else { 3 };
             let composition = if rng.one_in(2) { composition::FULL } else { rng.below(kinds) as u8 };
-            let (bag, features) = (u8::from(rng.one_in(5)), 1 + rng.below(40));
+            let (bag, features) = (u8::from(rng.one_in(if self.weights { 2 } else { 5 })), 1 + rng.below(40));
+            let weighted = self.weights && bag == 1 && !rng.one_in(3);
             let collisions = if composition == composition::FULL { 0 } else { 1 + rng.below(6) };
             let halves = self.mode != Mode::F32 && rng.one_in(4);
             let is_copied = bag == 0 && matches!(composition, composition::FULL | composition::CONCAT);
@@ -196,13 +200,13 @@ impl Shape {
                 bag,
                 bits: if halves { 4 } else { 0 },
                 reserved: 0,
-                features: (features as u32).into(),
+                features: if weighted { 0 } else { features as u32 }.into(),
                 collisions: (collisions as u32).into(),
                 table_offset: (numbers as u32).into(),
                 feature_offset: (features_before as u32).into(),
                 multiplier: multiplier.into(),
                 scale: 1.0.into(),
-                reserved_2: 0.into(),
+                weighted_features: if weighted { features as u32 } else { 0 }.into(),
             });
             let rows =
                 if collisions == 0 { features } else { features.div_ceil(collisions) + collisions.min(features) };
@@ -336,7 +340,7 @@ fn put_laid<W, B, M>(
     layout: Layout,
     mut numbers: impl FnMut(usize, usize) -> Numbers<W, B, M>,
 ) where
-    W: Weight + IntoBytes + Immutable,
+    W: layout::Weight + IntoBytes + Immutable,
     B: Bias + IntoBytes + Immutable,
     M: Copy + Default + IntoBytes + Immutable,
 {
@@ -397,25 +401,44 @@ pub(crate) fn magnitudes(mut draft: Draft) -> Draft {
     draft
 }
 
-/// The indices of each field.
+/// The words of each field.
 pub(crate) type Sample = Vec<Vec<u32>>;
+
+fn weight(rng: &mut Rng) -> Weight {
+    let ends = [Weight::ONE, Weight::MAX, Weight::of_steps(-i16::MAX).unwrap(), Weight::of_steps(0).unwrap()];
+    if rng.one_in(3) { rng.pick(&ends) } else { Weight::of_steps(rng.integer(8192) as i16).unwrap() }
+}
 
 /// Random samples; bags have 1 to 8 indices, one of them as many as it may.
 pub(crate) fn samples(model: &Model<'_>, rng: &mut Rng, count: usize) -> Vec<Sample> {
     let most = if rng.one_in(8) { limit::BAG } else { 8 };
     let mut samples: Vec<Sample> = Vec::new();
     for n in 0..count {
-        let mut indices = |features: u32, bag: bool| {
+        let mut words = |features: u32, bag: bool, weighted: bool| {
             let several = match (bag, n) {
                 (false, _) => 1,
                 (true, 0) => most,
                 (true, _) => 1 + rng.below(8),
             };
-            (0..several).map(|_| rng.below(features as usize) as u32).collect()
+            let mut words = Vec::new();
+            for _ in 0..several {
+                words.push(rng.below(features as usize) as u32);
+                words.extend(weighted.then(|| weight(rng).word()));
+            }
+            words
         };
-        samples.push(model.fields().map(|field| indices(field.features, field.bag)).collect());
+        samples.push(model.fields().map(|field| words(field.features, field.bag, field.weighted)).collect());
     }
     samples
+}
+
+/// The same with weights that are not negative.
+pub(crate) fn with_magnitudes(samples: &[Sample]) -> Vec<Sample> {
+    let magnitude = |&word: &u32| match Weight::of_word(word) {
+        Some(weight) => Weight::of_steps(weight.steps().abs()).unwrap().word(),
+        None => word,
+    };
+    samples.iter().map(|sample| sample.iter().map(|words| words.iter().map(magnitude).collect()).collect()).collect()
 }
 
 /// Samples as rows of some fields.

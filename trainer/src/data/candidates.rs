@@ -1,4 +1,4 @@
-//! `xsfm-train candidates`: the films that a user might be shown, as rows to rank.
+//! `xsfm-train candidates`: the films that a user might be shown, as rows to rank: of indices, or of raw values.
 //!
 //! A film that training knows has an index of its own, by which it is found among the user's training rows. All that
 //! training does not know share index 0, and one that the user has rated says nothing of the others: which of them it
@@ -12,17 +12,18 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use indicatif::ProgressBar;
+use serde_json::Value;
 use xsfm_interchange::atomic::Pending;
 use xsfm_interchange::dataset::{Dataset, Part, SCHEMA};
 use xsfm_interchange::rows::{RowBlock, write_tsv_row};
-use xsfm_interchange::schema::{Encoder, Field};
+use xsfm_interchange::schema::{Encoder, Field, FieldKind};
 use xsfm_readers::movielens::{Film, ITEM, MovieLens, USER};
-use xsfm_readers::raw::RawRow;
+use xsfm_readers::raw::{RawField, RawRow};
 use xsfm_readers::source::Source;
 
 use super::dataset;
 
-/// Writes what a user has not seen in training as rows of indices, with a title for each.
+/// Writes what a user has not seen in training as rows, with a title for each.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -46,8 +47,8 @@ struct MovieLensArgs {
     /// The user's number in the raw files
     #[arg(long, value_name = "ID")]
     user: String,
-    /// Rows of indices, one film per line
-    #[arg(short, long, value_name = "FILE.tsv")]
+    /// One film per line: a TSV of indices; or of any name that ends with .jsonl, raw values, as JSON
+    #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Titles, one film per line, in the same order
     #[arg(long, value_name = "FILE.txt")]
@@ -76,6 +77,7 @@ pub fn run(args: &Args) -> Result<()> {
     let seen = Seen::read(&data, user)?;
     let rated = seen.films(&source, &args.user, &encoders)?;
 
+    let raw_values = args.output.extension().is_some_and(|extension| extension == "jsonl");
     let context = |path: &PathBuf| format!("cannot write {}", path.display());
     let mut rows = Pending::create(&args.output).with_context(|| context(&args.output))?;
     let mut titles = Pending::create(&args.titles).with_context(|| context(&args.titles))?;
@@ -87,13 +89,28 @@ pub fn run(args: &Args) -> Result<()> {
         if !source.fill(&mut raw, &args.user, film) {
             bail!("user {:?} is not in {}", args.user, args.source.display());
         }
-        encoded.clear();
-        encode(&raw, &encoders).iter().for_each(|indices| encoded.push_field(indices));
-        write_tsv_row(&mut rows, &encoded.row(0)).with_context(|| context(&args.output))?;
+        if raw_values {
+            let line = serde_json::to_string(&json(&raw, source.fields()))?;
+            writeln!(rows, "{line}").with_context(|| context(&args.output))?;
+        } else {
+            encoded.clear();
+            encode(&raw, &encoders).iter().for_each(|indices| encoded.push_field(indices));
+            write_tsv_row(&mut rows, &encoded.row(0)).with_context(|| context(&args.output))?;
+        }
         writeln!(titles, "{}", film.title).with_context(|| context(&args.titles))?;
     }
     rows.commit().with_context(|| context(&args.output))?;
     titles.commit().with_context(|| context(&args.titles))
+}
+
+/// A row's tokens by the names of its fields; of a bag a list.
+fn json(row: &RawRow, fields: &[RawField]) -> Value {
+    let value = |(f, field): (usize, &RawField)| {
+        let mut tokens: Vec<Value> = row.field(f).map(Value::from).collect();
+        let value = if field.kind == FieldKind::Bag { Value::from(tokens) } else { tokens.pop().unwrap_or_default() };
+        (field.name.clone(), value)
+    };
+    Value::Object(fields.iter().enumerate().map(value).collect())
 }
 
 /// A row's indices, by field.

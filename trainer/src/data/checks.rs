@@ -5,10 +5,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use xsfm_interchange::bucket::bucket;
+use xsfm_interchange::encoding::Rule;
 use xsfm_interchange::schema::FieldKind;
 use xsfm_interchange::tokens::TokenMap;
 use xsfm_readers::error::DataError;
 use xsfm_readers::pass::{All, Reading, Rows, pass};
+use xsfm_readers::raw::RawField;
 use xsfm_readers::source::Source;
 
 use super::report::PartReport;
@@ -105,7 +107,13 @@ pub(super) fn numbers_of_one_token(
     };
     pass(source, reading, "numbers", All, compare, |()| Ok::<(), DataError>(()))?;
     let warning = |suspect: &Suspect| {
-        let name = &source.fields()[suspect.field].name;
+        let RawField { name, rule, .. } = &source.fields()[suspect.field];
+        if *rule != Rule::Tokens {
+            return format!(
+                "field {name:?}: its values differ, but those of training rows have one bucket ({rule}): choose other \
+                 bounds, or leave it out"
+            );
+        }
         let token = suspect.first.get().and_then(|first| bucket(&first.to_string())).unwrap_or_default();
         format!(
             "field {name:?}: its values differ, but all have one token, {token:?} (a number is floored up to 2, and \

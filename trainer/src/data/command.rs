@@ -4,18 +4,23 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Subcommand;
+use xsfm_interchange::dataset::SCHEMA;
 use xsfm_interchange::output;
+use xsfm_interchange::schema::Schema;
 use xsfm_readers::criteo::Criteo;
 use xsfm_readers::csv::CsvSource;
 use xsfm_readers::description::SCHEMA_HELP;
 use xsfm_readers::files::Files;
+use xsfm_readers::hashed::Hashed;
+use xsfm_readers::json::JsonSource;
+use xsfm_readers::libffm::Libffm;
 use xsfm_readers::movielens::MovieLens;
 use xsfm_readers::parquet::ParquetSource;
 use xsfm_readers::reading::ReadingArgs;
 use xsfm_readers::recsys::{Engagement, RecSys};
 use xsfm_readers::source::Source;
 
-use super::prepare::prepare;
+use super::prepare::prepare_after;
 use super::report::Report;
 use super::split::{Shares, SplitArgs, SplitKind};
 
@@ -51,6 +56,8 @@ enum SourceArgs {
         #[arg(long, default_value_t = 10)]
         min_count: u64,
         #[command(flatten)]
+        hash: HashArgs,
+        #[command(flatten)]
         common: CommonArgs,
     },
     /// RecSys Challenge 2020: tweets of Twitter, also gzip
@@ -70,6 +77,8 @@ enum SourceArgs {
         /// A value that is in fewer training rows shares its field's out-of-vocabulary row
         #[arg(long, default_value_t = 10)]
         min_count: u64,
+        #[command(flatten)]
+        hash: HashArgs,
         #[command(flatten)]
         common: CommonArgs,
     },
@@ -94,6 +103,23 @@ enum SourceArgs {
         /// Folder of the raw files
         #[arg(long, value_name = "DIR")]
         source: PathBuf,
+        #[command(flatten)]
+        hash: HashArgs,
+        #[command(flatten)]
+        common: CommonArgs,
+    },
+    /// Lines of libffm: label field:feature:value …, also gzip
+    ///
+    /// The label is 1, or 0 or -1. A field is a bag of features, each with its value as a weight, from -7.9998 to
+    /// 7.9998 in steps of 2^-12; what a line does not have adds nothing. The files are read once more, for their
+    /// fields.
+    Libffm {
+        /// The rows: a file; or its parts: several files, a folder, or a pattern ('day_*.gz')
+        #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+        source: Vec<PathBuf>,
+        /// A feature that is in fewer training rows shares its field's out-of-vocabulary row
+        #[arg(long, default_value_t = 1)]
+        min_count: u64,
         #[command(flatten)]
         common: CommonArgs,
     },
@@ -121,6 +147,18 @@ enum SourceArgs {
         #[command(flatten)]
         common: CommonArgs,
     },
+    /// Any JSON lines (an object a line), described by a small TOML file: columns by name, lists as bags; also gzip
+    #[command(after_long_help = SCHEMA_HELP)]
+    Json {
+        /// The rows: a file; or its parts: several files, a folder, or a pattern ('day_*.gz')
+        #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+        input: Vec<PathBuf>,
+        /// What the columns are; `--help` shows one
+        #[arg(long, value_name = "SCHEMA.toml")]
+        schema: PathBuf,
+        #[command(flatten)]
+        common: CommonArgs,
+    },
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -133,10 +171,29 @@ enum Label {
 }
 
 #[derive(Debug, clap::Args)]
+struct HashArgs {
+    /// Hash the tokens of a field to so many buckets, in place of a vocabulary; may be given several times. In a
+    /// description it is `buckets`
+    #[arg(long, value_name = "FIELD=BUCKETS", value_parser = buckets)]
+    hash: Vec<(String, u32)>,
+}
+
+fn buckets(text: &str) -> Result<(String, u32), String> {
+    let (field, buckets) = text.split_once('=').ok_or("FIELD=BUCKETS expected")?;
+    let buckets = buckets.parse().map_err(|_| format!("{buckets:?} is no number of buckets"))?;
+    Ok((field.to_owned(), buckets))
+}
+
+#[derive(Debug, clap::Args)]
 struct CommonArgs {
     /// Folder to write to
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Folder of a data set that was prepared before, of the same fields: its tokens keep their indices, whether
+    /// these rows have them or not, new ones come behind, and numbers keep their bounds. A model of it goes on with
+    /// `train --from CHECKPOINT --map-tokens`
+    #[arg(long, value_name = "DIR")]
+    extend: Option<PathBuf>,
     #[command(flatten)]
     split: SplitArgs,
     #[command(flatten)]
@@ -153,15 +210,17 @@ struct CommonArgs {
 pub fn run(args: &Args) -> Result<()> {
     let eight_one_one = (SplitKind::Random, Shares::default());
     match &args.source {
-        SourceArgs::Criteo { source, min_count, common } => {
+        SourceArgs::Criteo { source, min_count, hash, common } => {
             let usual = (SplitKind::Chronological, Shares { valid: 75, test: 75 });
-            common.prepare(&Criteo::new(Files::find(source)?, *min_count), usual, &common.out)
+            let criteo = Criteo::new(Files::find(source)?, *min_count);
+            common.prepare(&Hashed::new(criteo, &hash.hash)?, usual, &common.out)
         }
-        SourceArgs::Recsys { source, label, min_count, common } => {
+        SourceArgs::Recsys { source, label, min_count, hash, common } => {
             let files = Files::find(source)?;
             let prepare = |engagement, out: &Path| {
                 let usual = (SplitKind::Chronological, Shares::default());
-                common.prepare(&RecSys::new(files.clone(), engagement, *min_count), usual, out)
+                let rows = RecSys::new(files.clone(), engagement, *min_count);
+                common.prepare(&Hashed::new(rows, &hash.hash)?, usual, out)
             };
             let engagement = match label {
                 Label::Reply => Engagement::Reply,
@@ -177,8 +236,11 @@ pub fn run(args: &Args) -> Result<()> {
         SourceArgs::Avazu { source, min_count, common } => {
             common.prepare(&CsvSource::avazu(Files::find(source)?, *min_count)?, eight_one_one, &common.out)
         }
-        SourceArgs::Movielens { source, common } => {
-            common.prepare(&MovieLens::open(source)?, eight_one_one, &common.out)
+        SourceArgs::Movielens { source, hash, common } => {
+            common.prepare(&Hashed::new(MovieLens::open(source)?, &hash.hash)?, eight_one_one, &common.out)
+        }
+        SourceArgs::Libffm { source, min_count, common } => {
+            common.prepare(&Libffm::open(Files::find(source)?, *min_count)?, eight_one_one, &common.out)
         }
         SourceArgs::Csv { input, schema, common } => {
             common.prepare(&CsvSource::open(Files::find(input)?, schema)?, eight_one_one, &common.out)
@@ -186,13 +248,17 @@ pub fn run(args: &Args) -> Result<()> {
         SourceArgs::Parquet { input, schema, common } => {
             common.prepare(&ParquetSource::open(Files::find(input)?, schema)?, eight_one_one, &common.out)
         }
+        SourceArgs::Json { input, schema, common } => {
+            common.prepare(&JsonSource::open(Files::find(input)?, schema)?, eight_one_one, &common.out)
+        }
     }
 }
 
 impl CommonArgs {
     fn prepare(&self, source: &dyn Source, (kind, shares): (SplitKind, Shares), out: &Path) -> Result<()> {
         let split = self.split.split(kind, shares)?;
-        let report = prepare(source, &split, self.reading.reading(), out)?;
+        let before = self.extend.as_deref().map(|folder| Schema::load(&folder.join(SCHEMA))).transpose()?;
+        let report = prepare_after(source, &split, self.reading.reading(), before.as_ref(), out)?;
         self.show(&report)
     }
 

@@ -29,8 +29,8 @@ pub struct Args {
     /// schema.json of the prepared data, or of a checkpoint
     #[arg(long, value_name = "FILE")]
     schema: PathBuf,
-    /// The rows, of the kind that was prepared: a file; or its parts: several files, a folder, or a pattern; of
-    /// MovieLens the folder
+    /// The rows, of the kind that was prepared, or JSON lines of the fields: a file; or its parts: several files, a
+    /// folder, or a pattern; of MovieLens the folder
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     input: Vec<PathBuf>,
     /// Arrow file to write
@@ -73,6 +73,10 @@ pub fn run(args: &Args) -> Result<()> {
     }
     for example in &report.malformed_examples {
         output::say(format_args!("malformed: {example}"));
+    }
+    let unknown = schema.input.as_ref().map(|input| by_schema::unknown_columns(input, &*source)).unwrap_or_default();
+    if !unknown.is_empty() {
+        output::say(format_args!("note: columns that the training data did not have: {}", unknown.join(", ")));
     }
     Ok(())
 }

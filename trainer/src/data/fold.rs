@@ -15,6 +15,7 @@ use xsfm_interchange::fingerprint::{self, Fingerprint, Vocabulary};
 use xsfm_interchange::output;
 use xsfm_interchange::rows::{Bounds, RowBlock, RowsReader, RowsWriter};
 use xsfm_interchange::schema::{Field, Schema};
+use xsfm_runtime::Weight;
 
 use super::dataset;
 use crate::lock::lock;
@@ -102,7 +103,8 @@ pub fn fold(data: &Path, min_count: u64, out: &Path) -> Result<Report> {
     }
     let schema = data.schema();
     let counts = count(&data)?;
-    let is_kept = |f: usize, index: usize| counts[f][index] >= min_count;
+    // Buckets of a hash are there for any tokens, seen or not, and so are the bounds of numbers that are weights.
+    let is_kept = |f: usize, index: usize| counts[f][index] >= min_count || !schema.fields[f].encoding.has_unseen();
     // By field: the new index of each old one.
     let new_indices: Vec<Vec<u32>> = (0..counts.len())
         .map(|f| {
@@ -166,7 +168,8 @@ fn count(data: &Dataset) -> Result<Vec<Vec<u64>>> {
         for i in 0..block.len() {
             let row = block.row(i);
             for (f, counts) in counts.iter_mut().enumerate() {
-                row.field(f).unwrap_or_default().iter().for_each(|&index| counts[index as usize] += 1);
+                let indices = row.field(f).unwrap_or_default().iter().filter(|word| Weight::of_word(**word).is_none());
+                indices.for_each(|&index| counts[index as usize] += 1);
             }
         }
         bar.inc(block.len() as u64);
@@ -197,7 +200,8 @@ fn encode(
             let row = block.row(i);
             for (f, new) in new_indices.iter().enumerate() {
                 indices.clear();
-                indices.extend(row.field(f).unwrap_or_default().iter().map(|&index| new[index as usize]));
+                let folded_word = |&word: &u32| if Weight::of_word(word).is_some() { word } else { new[word as usize] };
+                indices.extend(row.field(f).unwrap_or_default().iter().map(folded_word));
                 folded.push_field(&indices);
             }
         }

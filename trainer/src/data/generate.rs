@@ -1,4 +1,4 @@
-//! `xsfm-train generate`: raw rows in Criteo's layout whose truth is known.
+//! `xsfm-train generate`: raw rows whose truth is known, in Criteo's layout or as a click log.
 
 use std::io::Write;
 use std::ops::Range;
@@ -18,6 +18,7 @@ use xsfm_readers::parallel::in_order;
 use xsfm_readers::pass::Reading;
 use xxhash_rust::xxh3::Xxh3Default;
 
+use super::clicks::{Clicks, HEADER};
 use super::planted::{Planted, probability};
 
 /// Features of C1 to C26 in Criteo's rows, those of ten rows and more; with 13 fields of about 60 they add up to
@@ -35,6 +36,8 @@ const SMALL_VALUES: [&str; 5] = ["", "0", "1", "2", "-1"];
 pub mod file {
     /// The rows: label, numbers, categories, separated by tabs.
     pub const ROWS: &str = "rows.tsv";
+    /// The rows of a click log, with a header.
+    pub const CLICKS: &str = "clicks.csv";
     /// The truth's logit of each row, a line each.
     pub const LOGITS: &str = "logits.txt";
     /// What the columns are, for `prepare csv`.
@@ -49,14 +52,20 @@ pub mod file {
 /// layout (label, numbers, categories as hexadecimal digits), logits.txt with the truth's logit of each row, truth.json
 /// with its AUC and LogLoss, and schema.toml for `prepare csv`. `prepare criteo` reads rows.tsv where the numbers of
 /// fields are Criteo's, as they are by default. The same seed gives the same files.
+///
+/// With --csv the rows are a click log to learn with, clicks.csv: time, user, item, genres, price, city, device, click.
+/// `describe` writes its schema.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Folder to write to
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Number of rows; about 250 bytes each with Criteo's fields
+    /// Number of rows; about 250 bytes each with Criteo's fields, 80 of a click log
     #[arg(long, value_name = "N")]
     pub rows: u64,
+    /// A click log: names, genres, prices, and times of four weeks
+    #[arg(long, conflicts_with_all = ["numeric", "numeric_size", "categories"])]
+    pub csv: bool,
     /// Seed of truth, rows and labels
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -85,15 +94,28 @@ pub struct Args {
 #[derive(Serialize)]
 struct Truth<'a> {
     seed: u64,
-    numeric: usize,
-    numeric_size: u32,
-    categories: &'a [u32],
+    /// Of rows in Criteo's layout.
+    #[serde(flatten)]
+    sizes: Option<Sizes<'a>>,
     strength: f64,
     click_rate: f64,
     /// Of the truth's logits on all rows.
     metrics: Metrics,
-    /// XXH3 (64 bits) of the bytes of rows.tsv: which rows the logits belong to.
+    /// XXH3 (64 bits) of the bytes of the rows' file: which rows the logits belong to.
     rows: String,
+}
+
+#[derive(Serialize)]
+struct Sizes<'a> {
+    numeric: usize,
+    numeric_size: u32,
+    categories: &'a [u32],
+}
+
+/// What rows are drawn from.
+enum Source {
+    Criteo(Planted),
+    Clicks(Clicks),
 }
 
 /// Rows of one block.
@@ -125,16 +147,46 @@ impl Args {
         Ok(())
     }
 
+    fn source(&self) -> Source {
+        if self.csv {
+            return Source::Clicks(Clicks::new(self.seed, self.strength, self.click_rate));
+        }
+        let numeric = std::iter::repeat_n(self.numeric_size, self.numeric);
+        let sizes = numeric.chain(self.categories.iter().copied()).collect();
+        Source::Criteo(Planted::new(self.seed, sizes, self.strength, self.click_rate))
+    }
+
     /// The rows `numbers`, whose random numbers are those of block `block`.
-    fn block(&self, planted: &Planted, block: u64, numbers: Range<u64>) -> Block {
+    fn block(&self, source: &Source, block: u64, numbers: Range<u64>) -> Block {
+        match source {
+            Source::Criteo(planted) => self.criteo(planted, block, numbers),
+            Source::Clicks(clicks) => self.clicks(clicks, block, numbers),
+        }
+    }
+
+    fn clicks(&self, clicks: &Clicks, block: u64, numbers: Range<u64>) -> Block {
+        let mut random = clicks.random(block);
+        let mut made = Block::default();
+        for number in numbers {
+            let (text, logit) = clicks.draw(&mut random, number, self.rows);
+            // As it is written: with the precision of an f32.
+            let logit = f64::from(logit as f32);
+            let label = u8::from(random.random::<f64>() < probability(logit));
+            made.text.extend(text.bytes().chain([b',', b'0' + label, b'\n']));
+            made.labels.push(label);
+            made.logits.push(logit);
+        }
+        made
+    }
+
+    fn criteo(&self, planted: &Planted, block: u64, numbers: Range<u64>) -> Block {
         let mut random = planted.random(block);
         let mut indices = vec![0; planted.num_fields()];
         let mut made = Block::default();
         for _ in numbers {
             planted.draw(&mut random, &mut indices);
-            // As it is written: with the precision of an f32.
-            let logit = planted.logit(&indices) as f32;
-            let label = u8::from(random.random::<f64>() < probability(f64::from(logit)));
+            let logit = f64::from(planted.logit(&indices) as f32);
+            let label = u8::from(random.random::<f64>() < probability(logit));
             made.text.push(b'0' + label);
             for (f, &index) in indices.iter().enumerate() {
                 made.text.push(b'\t');
@@ -146,7 +198,7 @@ impl Args {
             }
             made.text.push(b'\n');
             made.labels.push(label);
-            made.logits.push(f64::from(logit));
+            made.logits.push(logit);
         }
         made
     }
@@ -186,11 +238,11 @@ fn push_category(text: &mut Vec<u8>, field: u32, index: u32) {
 /// Settings out of range; files that cannot be written.
 pub fn run(args: &Args) -> Result<()> {
     args.check()?;
-    let sizes = std::iter::repeat_n(args.numeric_size, args.numeric).chain(args.categories.iter().copied()).collect();
-    let planted = Planted::new(args.seed, sizes, args.strength, args.click_rate);
+    let source = args.source();
     let context = |path: &Path| format!("cannot write {}", path.display());
+    let rows_name = if args.csv { file::CLICKS } else { file::ROWS };
     let [rows_path, logits_path, schema_path, truth_path] =
-        [file::ROWS, file::LOGITS, file::SCHEMA, file::TRUTH].map(|name| args.out.join(name));
+        [rows_name, file::LOGITS, file::SCHEMA, file::TRUTH].map(|name| args.out.join(name));
     let mut hash = Xxh3Default::new();
     let mut rows = Pending::create(&rows_path).with_context(|| context(&rows_path))?;
     let mut logits_file = Pending::create(&logits_path).with_context(|| context(&logits_path))?;
@@ -199,9 +251,14 @@ pub fn run(args: &Args) -> Result<()> {
     if let Ok(style) = ProgressStyle::with_template("generating {bar:30} {human_pos}/{human_len} rows, {eta} left") {
         bar.set_style(style);
     }
+    if args.csv {
+        let header = format!("{HEADER}\n");
+        hash.update(header.as_bytes());
+        rows.write_all(header.as_bytes()).with_context(|| context(&rows_path))?;
+    }
     let (mut labels, mut logits) = (Vec::new(), Vec::new());
     let blocks = (0..args.rows.div_ceil(BLOCK_ROWS)).map(Ok);
-    let make = |block| args.block(&planted, block, block * BLOCK_ROWS..args.rows.min((block + 1) * BLOCK_ROWS));
+    let make = |block| args.block(&source, block, block * BLOCK_ROWS..args.rows.min((block + 1) * BLOCK_ROWS));
     in_order(args.threads.unwrap_or(Reading::default().threads), blocks, make, |block| {
         hash.update(&block.text);
         rows.write_all(&block.text).with_context(|| context(&rows_path))?;
@@ -217,21 +274,15 @@ pub fn run(args: &Args) -> Result<()> {
 
     let metrics = Metrics::from_logits(&labels, &logits)?;
     let &Args { seed, numeric, numeric_size, ref categories, strength, click_rate, .. } = args;
-    let truth = Truth {
-        seed,
-        numeric,
-        numeric_size,
-        categories,
-        strength,
-        click_rate,
-        metrics,
-        rows: format!("{:016x}", hash.digest()),
-    };
+    let sizes = (!args.csv).then_some(Sizes { numeric, numeric_size, categories });
+    let truth = Truth { seed, sizes, strength, click_rate, metrics, rows: format!("{:016x}", hash.digest()) };
     let truth = serde_json::to_string_pretty(&truth)? + "\n";
     rows.commit().with_context(|| context(&rows_path))?;
     logits_file.commit().with_context(|| context(&logits_path))?;
-    atomic::write(&schema_path, |output| output.write_all(args.schema().as_bytes()))
-        .with_context(|| context(&schema_path))?;
+    if !args.csv {
+        atomic::write(&schema_path, |output| output.write_all(args.schema().as_bytes()))
+            .with_context(|| context(&schema_path))?;
+    }
     atomic::write(&truth_path, |output| output.write_all(truth.as_bytes())).with_context(|| context(&truth_path))?;
     let auc = metrics.auc.map_or("undefined".to_owned(), |auc| format!("{auc:.5}"));
     output::line(format_args!(

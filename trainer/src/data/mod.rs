@@ -5,12 +5,14 @@
 //! | [`describe`] | what columns probably are |
 //! | [`split`], `plan` | which rows are for training, validation and test |
 //! | `checks` | what makes rows useless though each is well: one class, one bucket |
+//! | `count` | tokens and numbers of training rows |
+//! | `extend` | vocabularies that go on from those of a day before |
 //! | [`prepare`], [`report`], [`command`] | vocabularies of the training rows, `schema.json`, three files of rows |
 //! | [`mod@encode`] | new rows by an old schema |
 //! | [`dataset`] | opens a folder of encoded rows |
 //! | [`same`] | whether two folders have the same rows |
 //! | [`fold`] | the same rows with smaller vocabularies |
-//! | [`generate`] | rows of a planted truth |
+//! | [`generate`], `planted`, `clicks` | rows of a planted truth; as a click log |
 //! | [`classes`] | whether there are rows of both classes |
 //! | [`batches`] | encoded rows, shuffled in a bounded window |
 //! | [`unknown`] | tokens that are taken for unknown ones in training |
@@ -24,11 +26,14 @@ pub mod batches;
 pub mod candidates;
 mod checks;
 pub mod classes;
+mod clicks;
 pub mod command;
+mod count;
 pub mod dataset;
 pub mod describe;
 pub mod encode;
 pub mod export;
+mod extend;
 pub mod fold;
 pub mod generate;
 mod plan;

@@ -33,14 +33,14 @@ pub(super) struct Planted {
 }
 
 /// SplitMix64's output function: neighbouring inputs give unrelated outputs.
-fn mix(mut z: u64) -> u64 {
+pub(super) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
 
 /// Two numbers of mean 0 and variance 1, uniform from -sqrt 3 to sqrt 3, from 64 random bits.
-fn uniform(bits: u64) -> [f32; 2] {
+pub(super) fn uniform(bits: u64) -> [f32; 2] {
     const SQRT_3: f32 = 1.732_050_8;
     [bits >> 40, bits >> 8 & 0xff_ffff].map(|bits| (bits as f32 / 8_388_608.0 - 1.0) * SQRT_3)
 }

@@ -5,11 +5,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use xsfm_interchange::atomic;
 use xsfm_interchange::dataset::SCHEMA;
+use xsfm_interchange::encoding::{Encoding, Rule};
 use xsfm_interchange::fingerprint::{Fingerprint, Vocabulary};
 use xsfm_interchange::output;
 use xsfm_interchange::rows::{Beside, Bounds, RowBlock, RowsWriter};
@@ -24,6 +25,8 @@ use xsfm_readers::report::FieldReport;
 use xsfm_readers::source::Source;
 
 use super::checks;
+use super::count::FieldCounts;
+use super::extend;
 use super::plan::Plan;
 use super::report::{PartReport, Report};
 use super::split::{Assigner, Part, Split};
@@ -53,7 +56,24 @@ struct Counted {
 /// The source cannot be read, has more malformed rows than allowed, or no row for training; the outputs cannot be
 /// written.
 pub fn prepare(source: &dyn Source, split: &Split, reading: Reading, out: &Path) -> Result<Report, DataError> {
-    let of = identity(source, split)?;
+    prepare_after(source, split, reading, None, out)
+}
+
+/// The same with the vocabularies of `before`, a folder's that was prepared before, and new tokens behind theirs: what
+/// its tokens' indices are they stay, whether today's rows have them or not, and so do the bounds of numbers.
+///
+/// # Errors
+/// Those of [`prepare`]; fields that are not those of `before`.
+pub fn prepare_after(
+    source: &dyn Source,
+    split: &Split,
+    reading: Reading,
+    before: Option<&Schema>,
+    out: &Path,
+) -> Result<Report, DataError> {
+    let before = before.map(|schema| extend::known(source, schema)).transpose()?;
+    let before = before.as_deref();
+    let of = identity(source, split, before)?;
     let counted_path = out.join(file::COUNTED);
     let kept = fs::read(&counted_path).ok().and_then(|text| serde_json::from_slice::<Counted>(&text).ok());
     let counted = match kept.filter(|counted| counted.of == of) {
@@ -63,14 +83,18 @@ pub fn prepare(source: &dyn Source, split: &Split, reading: Reading, out: &Path)
         }
         None => {
             let plan = Plan::new(split, source, reading)?;
-            let (vocabularies, warnings) = count(source, reading, &plan)?;
+            let (vocabularies, warnings) = count(source, reading, &plan, before)?;
             let fields = source.fields().iter().zip(vocabularies);
             let schema = Schema {
                 version: Schema::VERSION,
                 label: source.label().to_owned(),
                 input: Some(source.input()),
                 fields: fields
-                    .map(|(f, vocabulary)| Field { name: f.name.clone(), kind: f.kind, vocabulary })
+                    .map(|(f, (encoding, vocabulary))| Field {
+                        encoding,
+                        weights: f.weights,
+                        ..Field::new(&f.name, f.kind, vocabulary)
+                    })
                     .collect(),
             };
             let counted = Counted { of, plan, schema, warnings };
@@ -85,12 +109,15 @@ pub fn prepare(source: &dyn Source, split: &Split, reading: Reading, out: &Path)
 }
 
 /// Everything that vocabularies depend on; input files by size and time of the last change.
-fn identity(source: &dyn Source, split: &Split) -> Result<String, DataError> {
+fn identity(source: &dyn Source, split: &Split, before: Option<&[Field]>) -> Result<String, DataError> {
     let mut inputs = source.inputs();
     if let Split::File(path) = split {
         inputs.push(path.clone());
     }
     let mut of = format!("{} {:?} {} {split:?}", env!("CARGO_PKG_VERSION"), source.fields(), source.label());
+    if let Some(fields) = before {
+        of += &format!(" {:?}", Vocabulary::of_fields(fields));
+    }
     for path in inputs {
         let metadata = fs::metadata(&path).map_err(DataError::io(&path))?;
         let changed = metadata.modified().map_err(DataError::io(&path))?;
@@ -113,14 +140,24 @@ impl Tokens {
     }
 }
 
+/// By field: how texts become indices, and the vocabulary.
+type Vocabularies = Vec<(Encoding, Vec<String>)>;
+
 /// First pass: the vocabulary of each field, frequent tokens first, equally frequent ones in alphabetical order; and
-/// warnings.
+/// warnings. Behind those of `before` where there are some.
 ///
 /// There is one map for each field, whatever the number of threads: a thread gathers the tokens of a block, and counts
 /// a field at a time. Maps of its own would multiply the memory by the number of threads.
-fn count(source: &dyn Source, reading: Reading, plan: &Plan) -> Result<(Vec<Vec<String>>, Vec<String>), DataError> {
+fn count(
+    source: &dyn Source,
+    reading: Reading,
+    plan: &Plan,
+    before: Option<&[Field]>,
+) -> Result<(Vocabularies, Vec<String>), DataError> {
     let fields = source.fields();
-    let counts: Vec<Mutex<TokenMap<u64>>> = fields.iter().map(|_| Mutex::default()).collect();
+    let rule = |(f, field): (usize, &RawField)| before.map_or(field.rule.clone(), |before| before[f].encoding.rule());
+    let counts: Vec<Mutex<FieldCounts>> =
+        fields.iter().enumerate().map(rule).map(|rule| Mutex::new(FieldCounts::new(&rule))).collect();
     let (mut train_rows, mut labels) = (0_u64, [0_u64; 2]);
     let work = |rows: &mut Rows<'_, Assigner>| {
         let (mut train_rows, mut labels) = (0, [0; 2]);
@@ -131,7 +168,8 @@ fn count(source: &dyn Source, reading: Reading, plan: &Plan) -> Result<(Vec<Vec<
                 return;
             }
             train_rows += 1;
-            for (f, tokens) in gathered.iter_mut().enumerate() {
+            let is_counted = |f: &usize| !matches!(fields[*f].rule, Rule::Hash(_));
+            for (f, tokens) in gathered.iter_mut().enumerate().filter(|(f, _)| is_counted(f)) {
                 for token in row.field(f) {
                     tokens.text.push_str(token);
                     tokens.ends.push(tokens.text.len());
@@ -140,7 +178,7 @@ fn count(source: &dyn Source, reading: Reading, plan: &Plan) -> Result<(Vec<Vec<
         });
         for (counts, tokens) in counts.iter().zip(&gathered) {
             let mut counts = lock(counts);
-            tokens.iter().for_each(|token| counts.update(token, |count| *count += 1));
+            tokens.iter().for_each(|token| counts.add(token));
         }
         (train_rows, labels)
     };
@@ -161,14 +199,20 @@ fn count(source: &dyn Source, reading: Reading, plan: &Plan) -> Result<(Vec<Vec<
         return Err(DataError::file(source.path(), what));
     }
     checks::labels(source, reading, labels)?;
-    let counts: Vec<TokenMap<u64>> = counts.into_iter().map(|counts| std::mem::take(&mut *lock(&counts))).collect();
+    let counts = counts.into_iter().map(|counts| counts.into_inner().unwrap_or_else(PoisonError::into_inner));
+    let (encodings, counts): (Vec<Encoding>, Vec<TokenMap<u64>>) = counts.map(FieldCounts::finish).unzip();
     let warnings = checks::numbers_of_one_token(source, reading, &counts)?;
-    let vocabulary = |(field, counts): (&RawField, TokenMap<u64>)| {
+    let vocabulary = |(f, (field, counts)): (usize, (&RawField, TokenMap<u64>))| {
         let mut kept = counts.filtered(|count| count >= field.min_count);
         kept.sort_unstable_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then_with(|| a.cmp(b)));
-        kept.into_iter().map(|(token, _)| token).collect()
+        let kept = kept.into_iter().map(|(token, _)| token);
+        match before {
+            Some(before) => extend::extended(&before[f].vocabulary, kept),
+            None => kept.collect(),
+        }
     };
-    Ok((fields.iter().zip(counts).map(vocabulary).collect(), warnings))
+    let vocabularies = fields.iter().zip(counts).enumerate().map(vocabulary);
+    Ok((encodings.into_iter().zip(vocabularies).collect(), warnings))
 }
 
 /// The rows of a block, encoded, by part.

@@ -4,9 +4,11 @@
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use xsfm_interchange::rows::RowBlock;
+use xsfm_interchange::schema::Schema;
+use xsfm_runtime::Weight;
 
 /// Which tokens of an epoch are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Unknown {
     /// The share of them.
     pub share: f64,
@@ -14,9 +16,17 @@ pub struct Unknown {
     pub seed: u64,
     /// The epoch's number.
     pub epoch: u64,
+    /// By field: whether a token may be unknown. In a hashed field none is, and index 0 is what is missing; so it is
+    /// where numbers are weights.
+    pub may_be: Vec<bool>,
 }
 
 impl Unknown {
+    /// In which fields of a schema a token may be unknown.
+    pub fn fields(schema: &Schema) -> Vec<bool> {
+        schema.fields.iter().map(|field| field.encoding.has_unseen()).collect()
+    }
+
     /// Replaces indices of a batch by 0. `numbers`: the rows' in the file, of which the first seeds the batch's draws.
     pub fn replace(&self, block: &mut RowBlock, numbers: &[u64]) {
         if self.share == 0.0 {
@@ -26,9 +36,19 @@ impl Unknown {
         let first = numbers.first().copied().unwrap_or(0);
         let seed = self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ self.epoch.rotate_left(40) ^ first;
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-        for index in &mut block.indices {
-            if random.random_bool(self.share) {
-                *index = 0;
+        let cells = if block.offsets.is_empty() { block.indices.len() } else { block.offsets.len() - 1 };
+        for (cell, may_be) in (0..cells).zip(self.may_be.iter().cycle()) {
+            let indices = match block.offsets.get(cell..cell + 2) {
+                Some(ends) => ends[0] as usize..ends[1] as usize,
+                None => cell..cell + 1,
+            };
+            // Drawn for each index, so that the others' draws do not depend on hashed fields. One that is replaced
+            // keeps its weight.
+            let words = block.indices[indices].iter_mut();
+            for index in words.filter(|word| Weight::of_word(**word).is_none()) {
+                if random.random_bool(self.share) && *may_be {
+                    *index = 0;
+                }
             }
         }
     }
@@ -48,8 +68,18 @@ mod tests {
         };
         let replaced = |share: f64, epoch: u64| {
             let mut block = block(7);
-            Unknown { share, seed: 3, epoch }.replace(&mut block, &numbers);
+            Unknown { share, seed: 3, epoch, may_be: vec![true; 5] }.replace(&mut block, &numbers);
             assert!(block.indices.iter().all(|&index| index == 0 || index == 7));
+            // Where the second field is hashed it stays, and the others are as they were. Bags of one and four.
+            let mut hashed = RowBlock::new(2, true);
+            hashed.indices.clone_from(&block.indices);
+            hashed.indices.fill(7);
+            hashed.offsets = (0..=block.indices.len() as u32).filter(|place| place % 5 < 2).collect();
+            let of_hashed = Unknown { share, seed: 3, epoch, may_be: vec![true, false] };
+            of_hashed.replace(&mut hashed, &numbers);
+            for (place, (&index, &all)) in hashed.indices.iter().zip(&block.indices).enumerate() {
+                assert_eq!(index, if place % 5 == 0 { all } else { 7 }, "{place}");
+            }
             block.indices
         };
         let zeros = |indices: &[u32]| indices.iter().filter(|&&index| index == 0).count();

@@ -61,9 +61,9 @@ pub fn measure(experiments: &Experiments, plan: &Plan, tools: &Tools) -> Result<
         if Outcome::made(experiments, &experiments.rows[name], &folder)?.is_none() {
             continue;
         }
-        let min_count = experiments.rows[name].min_count;
-        tools.fold(min_count)?;
-        let rows = tools.data(min_count).join(Part::Test.file());
+        let reads = experiments.rows[name].reads();
+        tools.fold(&reads)?;
+        let rows = tools.data(&reads)?.join(Part::Test.file());
         let mut latency = Latency { host: host(), ..Latency::default() };
         if folder.join(PACKED).exists() {
             measure_packed(unit, tools, &folder, &rows, &mut latency)?;

@@ -29,6 +29,9 @@ pub struct Outcome {
     /// On which data; absent in outcomes of older programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Fingerprint>,
+    /// In which other encoding, where its row names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Fingerprint>,
     /// Figures on the validation rows: of the packed model, or of the checkpoints where there is none.
     pub valid: Metrics,
     /// Figures on the test rows.
@@ -47,13 +50,31 @@ pub struct Outcome {
     pub origin: Origin,
 }
 
+/// Bytes of a packed model.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sizes {
+    /// Those of the file without its vocabulary: of a device that is given indices.
+    pub bytes: u64,
+    /// Those of the file with what raw values mean, which a device stores. Absent in files of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployed_bytes: Option<u64>,
+}
+
+impl Sizes {
+    /// Those that are asked for.
+    pub fn counted(self, without_vocabulary: bool) -> u64 {
+        if without_vocabulary { self.bytes } else { self.deployed_bytes.unwrap_or(self.bytes) }
+    }
+}
+
 /// A packed model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Packed {
     /// `f32`, `int8` or `dynamic`.
     pub mode: String,
-    /// Bytes of the file.
-    pub bytes: u64,
+    /// How large it is.
+    #[serde(flatten)]
+    pub sizes: Sizes,
     /// Bytes of scratch on a microcontroller.
     pub microcontroller_ram: u64,
     /// Instructions of one score on a Cortex-M4F, as `xsfm analyze` predicts them.
@@ -117,6 +138,9 @@ pub struct Divergence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Fingerprint>,
     /// As that of an [`Outcome`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Fingerprint>,
+    /// As that of an [`Outcome`].
     pub definition: Value,
     /// As that of an [`Outcome`].
     pub origin: Origin,
@@ -162,15 +186,30 @@ impl Made {
         Ok(Divergence::made(experiments, row, folder)?.map(|divergence| Made::Diverged(Box::new(divergence))))
     }
 
-    /// The same, of these data.
+    /// The same, of these data in this encoding, where the row names one; `None` also where an older program packed it
+    /// without its vocabulary.
     ///
     /// # Errors
     /// Those of [`read`](Self::read); what `row` came to on other data.
-    pub fn read_of(data: &Dataset, experiments: &Experiments, row: &Row, folder: &Path) -> Result<Option<Self>> {
+    pub fn read_of(
+        data: &Dataset,
+        encoding: Option<&Dataset>,
+        experiments: &Experiments,
+        row: &Row,
+        folder: &Path,
+    ) -> Result<Option<Self>> {
         let Some(made) = Self::read(experiments, row, folder)? else { return Ok(None) };
-        let (recorded, path) = match &made {
-            Made::Outcome(outcome) => (&outcome.data, folder.join(FILE)),
-            Made::Diverged(divergence) => (&divergence.data, folder.join(DIVERGED_FILE)),
+        let packed = if let Made::Outcome(outcome) = &made { outcome.packed.as_ref() } else { None };
+        if packed.is_some_and(|packed| packed.sizes.deployed_bytes.is_none()) {
+            output::say(format_args!(
+                "NOTE: {}: an older program packed it without its vocabulary; it is packed and measured again",
+                folder.display()
+            ));
+            return Ok(None);
+        }
+        let (recorded, encoded, path) = match &made {
+            Made::Outcome(outcome) => (&outcome.data, &outcome.encoding, folder.join(FILE)),
+            Made::Diverged(divergence) => (&divergence.data, &divergence.encoding, folder.join(DIVERGED_FILE)),
         };
         match recorded {
             None => output::say(format_args!(
@@ -178,7 +217,8 @@ impl Made {
                 path.display()
             )),
             Some(recorded) => {
-                if let Some(problem) = data.problem(recorded, &path) {
+                let of_encoding = || encoding?.problem(encoded.as_ref()?, &path);
+                if let Some(problem) = data.problem(recorded, &path).or_else(of_encoding) {
                     bail!("{problem}: these are results of other data; choose another --out, or delete that folder");
                 }
             }

@@ -1,8 +1,8 @@
 //! Rows of a table, as their files say.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,7 @@ Everything but the title is optional:
   hidden_from_report = true       # a row that others need, and no table shows
   seeds = [1, 2, 3]               # those of defaults.toml, where it is absent
   min_count = 5                   # what fewer training rows have shares the out-of-vocabulary row: `xsfm-train fold`
+  encoding = "hashed"             # reads the same rows as --encoding hashed=DIR has them; teachers keep theirs
 
   [train]                         # flags of `xsfm-train train` or `distill`
   embed_dim = 32
@@ -41,6 +42,30 @@ same, but not what needs it. It is not tried again with the same settings.
 defaults.toml beside them has `dataset`, `prepare` (the command that makes the data), `seeds`, and flags for every
 [train].
 "#;
+
+/// Which indices of the rows a model reads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reads {
+    /// Name of another encoding than the data's own.
+    pub encoding: Option<String>,
+    /// Minimum count of its vocabularies; 1: those of the encoding.
+    pub min_count: u64,
+}
+
+impl Default for Reads {
+    fn default() -> Self {
+        Reads { encoding: None, min_count: 1 }
+    }
+}
+
+impl fmt::Display for Reads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.encoding {
+            None => write!(f, "`min_count` {}", self.min_count),
+            Some(encoding) => write!(f, "`encoding` {encoding}, `min_count` {}", self.min_count),
+        }
+    }
+}
 
 /// One row of a table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,6 +102,9 @@ pub struct Row {
     /// Minimum count of its vocabularies; 1: those of the data.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub min_count: u64,
+    /// Name of the encoding that it reads; the data's own, where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
     /// Flags of the training.
     #[serde(default)]
     pub train: toml::Table,
@@ -199,26 +227,26 @@ impl Experiments {
     fn check_vocabularies(&self, row: &Row) -> Result<()> {
         let same = resolve(row.ensemble.iter().chain(&row.from).chain(&row.model), 1)?;
         if let Some((name, other)) =
-            same.iter().map(|(name, _)| (name, self.rows[name].min_count)).find(|(_, other)| *other != row.min_count)
+            same.iter().map(|(name, _)| (name, self.rows[name].reads())).find(|(_, other)| *other != row.reads())
         {
-            bail!("`min_count` is {}, that of row `{name}` {other}", row.min_count);
+            bail!("it reads {}, row `{name}` {other}", row.reads());
         }
-        self.teachers_min_count(row)?;
+        self.teachers_read(row)?;
         Ok(())
     }
 
-    /// The minimum count of a row's teachers; its own, where it has none.
+    /// What a row's teachers read; the same as itself, where it has none.
     ///
     /// # Errors
-    /// They have several.
-    pub fn teachers_min_count(&self, row: &Row) -> Result<u64> {
+    /// They read several.
+    pub fn teachers_read(&self, row: &Row) -> Result<Reads> {
         let teachers = resolve(&row.teacher, 1)?;
-        let mut counts = teachers.iter().map(|(name, _)| (name, self.rows[name].min_count));
-        let Some((first, count)) = counts.next() else { return Ok(row.min_count) };
-        if let Some((name, other)) = counts.find(|(_, other)| *other != count) {
-            bail!("`min_count` of teacher `{first}` is {count}, of `{name}` {other}");
+        let mut all = teachers.iter().map(|(name, _)| (name, self.rows[name].reads()));
+        let Some((first, reads)) = all.next() else { return Ok(row.reads()) };
+        if let Some((name, other)) = all.find(|(_, other)| *other != reads) {
+            bail!("teacher `{first}` reads {reads}, `{name}` {other}");
         }
-        Ok(count)
+        Ok(reads)
     }
 
     fn read_row(&self, path: &Path, name: &str) -> Result<Row> {
@@ -254,6 +282,11 @@ impl Experiments {
 }
 
 impl Row {
+    /// What it reads.
+    pub fn reads(&self) -> Reads {
+        Reads { encoding: self.encoding.clone(), min_count: self.min_count }
+    }
+
     /// Whether it has a training of its own.
     pub fn is_trained(&self) -> bool {
         self.model.is_none() && self.ensemble.is_empty()
@@ -363,8 +396,8 @@ mod tests {
             ("title = \"S\"\nmodel = \"nowhere\"\n", "no file of a row `nowhere`"),
             ("title = \"S\"\n[pack]\nmode = \"int3\"\n", "int3"),
             ("title = \"S\"\nmin_count = 0\n", "at least 1"),
-            ("title = \"S\"\nfrom = \"t5\"\n", "`min_count` is 1, that of row `t5` 5"),
-            ("title = \"S\"\nteacher = [\"t5\", \"t1\"]\n", "of teacher `t5` is 5, of `t1` 1"),
+            ("title = \"S\"\nfrom = \"t5\"\n", "it reads `min_count` 1, row `t5` `min_count` 5"),
+            ("title = \"S\"\nteacher = [\"t5\", \"t1\"]\n", "teacher `t5` reads `min_count` 5, `t1` `min_count` 1"),
         ] {
             let others = [("t5.toml", "title = \"T\"\nmin_count = 5\n"), ("t1.toml", "title = \"T\"\n")];
             let folder = folder(&[DEFAULT, ("s.toml", text), others[0], others[1]]);

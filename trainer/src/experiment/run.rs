@@ -12,8 +12,8 @@ use xsfm_interchange::output;
 use super::latency;
 use super::outcome::{Divergence, Made, Outcome};
 use super::plan::{Plan, Unit};
-use super::row::Experiments;
-use super::tools::{Means, Tools};
+use super::row::{Experiments, Reads};
+use super::tools::{Encodings, Means, Tools};
 use crate::data::classes;
 
 /// Trains, packs and measures the rows of a table: what is missing of them, and of those that they need.
@@ -25,6 +25,8 @@ pub struct Args {
     rows: Vec<PathBuf>,
     #[command(flatten)]
     means: Means,
+    #[command(flatten)]
+    encodings: Encodings,
     /// These seeds instead of those in the files
     #[arg(long, value_name = "S,…", value_delimiter = ',')]
     seeds: Vec<u64>,
@@ -46,11 +48,13 @@ pub fn run(args: &Args) -> Result<()> {
     args.means.check_device()?;
     let experiments = Experiments::load(&args.rows)?;
     let plan = Plan::new(&experiments, &args.seeds)?;
-    let tools = Tools::find(&args.means)?;
+    let mut tools = Tools::find(&args.means)?;
+    tools.encodings = args.encodings.open(&tools.data)?;
     if args.dry_run {
         for unit in &plan.units {
             let row = &experiments.rows[&unit.row];
-            if Made::read_of(&tools.data, &experiments, row, &tools.folder(unit))?.is_none() {
+            let encoding = tools.other_encoding(row)?;
+            if Made::read_of(&tools.data, encoding, &experiments, row, &tools.folder(unit))?.is_none() {
                 output::line(format_args!("{} seed {}", unit.row, unit.seed))?;
             }
         }
@@ -89,7 +93,8 @@ struct Progress {
 pub fn make_all(experiments: &Experiments, plan: &Plan, tools: &Tools, jobs: usize) -> Result<Vec<Divergence>> {
     let (mut there, mut diverged) = (BTreeSet::new(), Vec::new());
     for unit in &plan.units {
-        match Made::read_of(&tools.data, experiments, &experiments.rows[&unit.row], &tools.folder(unit))? {
+        let row = &experiments.rows[&unit.row];
+        match Made::read_of(&tools.data, tools.other_encoding(row)?, experiments, row, &tools.folder(unit))? {
             Some(Made::Outcome(_)) => drop(there.insert(unit.clone())),
             Some(Made::Diverged(divergence)) => {
                 output::say(format_args!("{}", line_of_divergence(&divergence)));
@@ -101,8 +106,8 @@ pub fn make_all(experiments: &Experiments, plan: &Plan, tools: &Tools, jobs: usi
     let mut begun = there.clone();
     begun.extend(diverged.iter().map(|divergence| Unit { row: divergence.row.clone(), seed: divergence.seed }));
     let missing = plan.units.iter().filter(|unit| !begun.contains(*unit));
-    let min_counts: BTreeSet<u64> = missing.map(|unit| experiments.rows[&unit.row].min_count).collect();
-    min_counts.into_iter().try_for_each(|min_count| tools.fold(min_count))?;
+    let reads: BTreeSet<Reads> = missing.map(|unit| experiments.rows[&unit.row].reads()).collect();
+    reads.iter().try_for_each(|reads| tools.fold(reads))?;
     if !there.is_empty() {
         output::say(format_args!("{} of {} are there already", there.len(), plan.units.len()));
     }
@@ -178,7 +183,8 @@ fn names(units: &BTreeSet<Unit>) -> String {
 fn line(outcome: &Outcome) -> String {
     let auc = |metrics: &xsfm_interchange::metrics::Metrics| metrics.auc.unwrap_or(f64::NAN);
     let test = outcome.test.as_ref().map(|test| format!("  test {:.5}", auc(test))).unwrap_or_default();
-    let bytes = outcome.packed.as_ref().map(|packed| format!("  {} bytes", packed.bytes)).unwrap_or_default();
+    let bytes = outcome.packed.as_ref();
+    let bytes = bytes.map(|packed| format!("  {} bytes", packed.sizes.counted(false))).unwrap_or_default();
     format!("{} seed {}: AUC valid {:.5}{test}{bytes}", outcome.row, outcome.seed, auc(&outcome.valid))
 }
 

@@ -1,13 +1,14 @@
 //! The commands that make one row: those that a user would type, each in a process of its own, so that rows train side
 //! by side and random numbers of one do not depend on another.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tch::Device;
 use xsfm_interchange::atomic;
@@ -16,11 +17,11 @@ use xsfm_interchange::dataset::{Dataset, Part};
 use xsfm_interchange::metrics::Metrics;
 use xsfm_interchange::output;
 
-use super::outcome::{Divergence, Made, Origin, Outcome, Packed, Training, definition};
+use super::outcome::{Divergence, Made, Origin, Outcome, Packed, Sizes, Training, definition};
 use super::plan::Unit;
 use super::predictions::Predictions;
-use super::row::{Experiments, Mode, Row, resolve};
-use crate::data::{dataset, fold};
+use super::row::{Experiments, Mode, Reads, Row, resolve};
+use crate::data::{dataset, fold, same};
 use crate::device;
 use crate::divergence;
 
@@ -55,6 +56,47 @@ pub struct Means {
     /// The program `xsfm`; by default the one beside this program, or on the path
     #[arg(long, value_name = "PATH")]
     pub xsfm: Option<PathBuf>,
+}
+
+/// What the encoding of --data is called beside others.
+pub const OWN: &str = "own";
+
+/// Other indices of the same rows.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Encodings {
+    /// The rows of --data in the same order, prepared otherwise: hashed fields, other bounds; may be given several
+    /// times
+    #[arg(long, value_name = "NAME=DIR", value_parser = named)]
+    encoding: Vec<(String, PathBuf)>,
+}
+
+/// `hashed=DIR`; the name becomes a part of folders' names.
+fn named(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, folder) = text.split_once('=').ok_or("NAME=DIR expected")?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    match name {
+        OWN => Err(format!("{OWN:?} is that of --data; choose another name")),
+        _ if !name.is_empty() && name.chars().all(is_plain) => Ok((name.to_owned(), folder.into())),
+        _ => Err(format!("{name:?}: letters, digits and - make a name")),
+    }
+}
+
+impl Encodings {
+    /// Opens them, and compares every part with that of `data`.
+    ///
+    /// # Errors
+    /// One that cannot be read, has other rows, or the name of another.
+    pub fn open(&self, data: &Dataset) -> Result<BTreeMap<String, Dataset>> {
+        let mut opened = BTreeMap::new();
+        for (name, folder) in &self.encoding {
+            let encoding = dataset::open(folder)?;
+            for part in [Part::Train, Part::Valid, Part::Test] {
+                same::check_part(data, &encoding, part)?;
+            }
+            ensure!(opened.insert(name.clone(), encoding).is_none(), "--encoding {name} is given twice");
+        }
+        Ok(opened)
+    }
 }
 
 impl Means {
@@ -94,6 +136,8 @@ pub struct Tools {
     pub xsfm: PathBuf,
     /// The rows.
     pub data: Dataset,
+    /// The same rows in other encodings, by their names.
+    pub encodings: BTreeMap<String, Dataset>,
     /// Folder of all units.
     pub out: PathBuf,
     /// `cpu`, `cuda:0`, …
@@ -129,7 +173,8 @@ impl Tools {
         let origin = Origin { commit: commit(), host: host(), command: String::new() };
         let data = dataset::open(&means.data)?;
         let Means { out, device, threads, .. } = means.clone();
-        Ok(Tools { trainer, xsfm, data, out, device, threads, teachers: Vec::new(), origin })
+        let (encodings, teachers) = (BTreeMap::new(), Vec::new());
+        Ok(Tools { trainer, xsfm, data, encodings, out, device, threads, teachers, origin })
     }
 
     /// A unit's folder.
@@ -137,21 +182,41 @@ impl Tools {
         self.out.join(&unit.row).join(format!("seed-{}", unit.seed))
     }
 
-    /// The folder of the encoded rows whose vocabularies have a minimum count.
-    pub fn data(&self, min_count: u64) -> PathBuf {
-        match min_count {
-            1 => self.data.folder().to_owned(),
-            _ => self.out.join(format!("min-count-{min_count}")),
-        }
+    /// The rows in the encoding of this name; in their own, where none is named.
+    fn encoding(&self, name: Option<&str>) -> Result<&Dataset> {
+        let Some(name) = name else { return Ok(&self.data) };
+        self.encodings.get(name).with_context(|| format!("no encoding {name:?}: give --encoding {name}=DIR"))
+    }
+
+    /// The rows in the encoding that a row names, if it does.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn other_encoding(&self, row: &Row) -> Result<Option<&Dataset>> {
+        row.encoding.as_deref().map(|name| self.encoding(Some(name))).transpose()
+    }
+
+    /// The folder of the rows as some models read them.
+    ///
+    /// # Errors
+    /// There is no such encoding.
+    pub fn data(&self, reads: &Reads) -> Result<PathBuf> {
+        let encoding = self.encoding(reads.encoding.as_deref())?;
+        let name = reads.encoding.iter().map(|name| format!("{name}-")).collect::<String>();
+        Ok(match reads.min_count {
+            1 => encoding.folder().to_owned(),
+            count => self.out.join(format!("{name}min-count-{count}")),
+        })
     }
 
     /// Makes that folder, where it is not there.
     ///
     /// # Errors
     /// Rows cannot be read or written.
-    pub fn fold(&self, min_count: u64) -> Result<()> {
-        if min_count > 1 {
-            fold::fold(self.data.folder(), min_count, &self.data(min_count))?;
+    pub fn fold(&self, reads: &Reads) -> Result<()> {
+        if reads.min_count > 1 {
+            let encoding = self.encoding(reads.encoding.as_deref())?;
+            fold::fold(encoding.folder(), reads.min_count, &self.data(reads)?)?;
         }
         Ok(())
     }
@@ -173,12 +238,14 @@ impl Tools {
             Ok(outcome) => return Ok(Made::Outcome(Box::new(outcome))),
             Err(error) => error.downcast::<TrainingDiverged>()?,
         };
+        let row = &experiments.rows[&unit.row];
         let divergence = Divergence {
             row: unit.row.clone(),
             seed: unit.seed,
             what: error.what,
             data: Some(self.data.fingerprint().clone()),
-            definition: definition(experiments, &experiments.rows[&unit.row])?,
+            encoding: self.other_encoding(row)?.map(|encoding| encoding.fingerprint().clone()),
+            definition: definition(experiments, row)?,
             origin: Origin { command: error.command, ..self.origin.clone() },
         };
         divergence.write(&self.folder(unit))?;
@@ -189,7 +256,7 @@ impl Tools {
         let row = &experiments.rows[&unit.row];
         let folder = self.folder(unit);
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-        let data = self.data(row.min_count);
+        let data = self.data(&row.reads())?;
         let command = if row.is_trained() { self.train(experiments, row, unit)? } else { String::new() };
         let checkpoints: Vec<PathBuf> =
             if row.is_trained() { vec![self.checkpoint(unit)] } else { self.checkpoints(row.needs(unit.seed)?) };
@@ -229,6 +296,7 @@ impl Tools {
             row: row.name.clone(),
             seed: unit.seed,
             data: Some(self.data.fingerprint().clone()),
+            encoding: self.other_encoding(row)?.map(|encoding| encoding.fingerprint().clone()),
             valid: measure(Part::Valid, !test)?,
             test: test.then(|| measure(Part::Test, true)).transpose()?,
             parameters,
@@ -244,7 +312,7 @@ impl Tools {
 
     /// Gives the command.
     fn train(&self, experiments: &Experiments, row: &Row, unit: &Unit) -> Result<String> {
-        let (folder, data) = (self.folder(unit), self.data(row.min_count));
+        let (folder, data) = (self.folder(unit), self.data(&row.reads())?);
         let settings = folder.join("settings.toml");
         let text = toml::to_string(&row.train)?;
         atomic::write(&settings, |output| output.write_all(text.as_bytes()))
@@ -261,9 +329,9 @@ impl Tools {
             }
         }
         // Teachers that no row names read the rows as they are.
-        let teachers = if self.teachers.is_empty() { experiments.teachers_min_count(row)? } else { 1 };
-        if is_taught && teachers != row.min_count {
-            train.arg("--teacher-data").arg(self.data(teachers));
+        let teachers = if self.teachers.is_empty() { experiments.teachers_read(row)? } else { Reads::default() };
+        if is_taught && teachers != row.reads() {
+            train.arg("--teacher-data").arg(self.data(&teachers)?);
         }
         train.arg("--config").arg(settings).arg("--data").arg(data).arg("--out").arg(self.checkpoint(unit));
         train.args(["--seed", &unit.seed.to_string(), "--threads", &self.threads.to_string()]);
@@ -276,23 +344,19 @@ impl Tools {
         let file = folder.join(PACKED);
         let mut pack = self.pack_command(row, checkpoint, &file, &data.join(Part::Valid.file()));
         let report = self.json(&mut pack, folder)?;
-        let bytes = |name: &str| report[name].as_u64().with_context(|| format!("xsfm pack --json has no {name}"));
         let packed = Packed {
             mode: row.pack.mode.name().to_owned(),
-            bytes: bytes("file_bytes")?,
-            microcontroller_ram: bytes("ram_bytes_microcontroller")?,
+            sizes: sizes(&report)?,
+            microcontroller_ram: bytes(&report, "ram_bytes_microcontroller")?,
             cortex_m4f_instructions: self.instructions(&file, folder)?,
         };
         Ok((packed, shown(&pack)))
     }
 
-    /// The command that packs a checkpoint as a row says; `rows` choose its scales.
+    /// The command that packs a checkpoint as a row says, with its vocabulary; `rows` choose its scales.
     pub fn pack_command(&self, row: &Row, checkpoint: &Path, output: &Path, rows: &Path) -> Command {
         let mut pack = Command::new(&self.xsfm);
-        pack.arg("pack")
-            .arg(checkpoint)
-            .args(["--without-vocabulary", "--mode", row.pack.mode.name(), "--json", "--output"])
-            .arg(output);
+        pack.arg("pack").arg(checkpoint).args(["--mode", row.pack.mode.name(), "--json", "--output"]).arg(output);
         if row.pack.calibrate {
             pack.arg("--rows").arg(rows);
         }
@@ -393,6 +457,19 @@ fn training(report: &Value) -> Training {
         best_epoch: report["best_epoch"].as_u64().unwrap_or(0),
         valid_log_loss: epochs.iter().filter_map(|epoch| epoch["valid_log_loss"].as_f64()).collect(),
     }
+}
+
+/// How large a file is by what `xsfm pack --json` prints.
+///
+/// # Errors
+/// It does not say, as an older program's.
+pub fn sizes(report: &Value) -> Result<Sizes> {
+    let (bytes, deployed) = (bytes(report, "file_bytes_without_vocabulary")?, bytes(report, "file_bytes")?);
+    Ok(Sizes { bytes, deployed_bytes: Some(deployed) })
+}
+
+fn bytes(report: &Value, name: &str) -> Result<u64> {
+    report[name].as_u64().with_context(|| format!("xsfm pack --json has no {name}"))
 }
 
 /// A command as it would be typed.

@@ -55,6 +55,7 @@ impl Layout {
             let has_second = rows.len() == 2;
             fields.push(FieldLayout {
                 features: field.features,
+                weighted: field.weighted,
                 embedding: field.embedding,
                 first,
                 second: if has_second { second } else { 0 },
@@ -89,6 +90,7 @@ impl Layout {
             concat,
             indexer: Indexer {
                 has_bag: config.fields.iter().any(|f| f.bag),
+                has_weights: config.fields.iter().any(|f| f.weighted),
                 has_second: second > 1,
                 with_features: config.feature_weight,
                 fields,

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use tch::{Device, Kind, Tensor, no_grad};
 use xsfm_interchange::config::{EmbeddingConfig, Operation};
 use xsfm_interchange::rows::RowBlock;
+use xsfm_runtime::weight::{self, FRACTION_BITS, Weight};
 
 use crate::cuda::upload;
 use crate::tensors::size;
@@ -19,6 +20,8 @@ use crate::tensors::size;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FieldLayout {
     pub(super) features: u32,
+    /// Whether each index has a weight.
+    pub(super) weighted: bool,
     pub(super) embedding: EmbeddingConfig,
     pub(super) first: i64,
     /// Row 0 of the second tensor is neutral: that of fields with a full table.
@@ -49,6 +52,8 @@ impl FieldLayout {
 pub struct Indexer {
     pub(super) fields: Vec<FieldLayout>,
     pub(super) has_bag: bool,
+    /// Whether the indices of some field have weights.
+    pub(super) has_weights: bool,
     pub(super) has_second: bool,
     /// Whether features have weights of their own.
     pub(super) with_features: bool,
@@ -67,6 +72,8 @@ pub struct Rows {
     feature: Vec<i64>,
     /// `[E]`: sample * num_fields + field; empty where no field is a bag.
     segment: Vec<i64>,
+    /// `[E]`: steps of the weights, those of 1 in fields without weights; empty where no field has them.
+    weight: Vec<i16>,
 }
 
 impl Indexer {
@@ -90,15 +97,19 @@ impl Indexer {
             second: room(self.has_second),
             feature: room(self.with_features),
             segment: room(self.has_bag),
+            weight: Vec::with_capacity(if self.has_weights { block.indices.len() } else { 0 }),
         };
         for i in 0..block.len() {
             let row = block.row(i);
             for (f, field) in self.fields.iter().enumerate() {
-                let indices = row.field(f).unwrap_or_default();
-                if indices.is_empty() || (!self.has_bag && indices.len() != 1) {
-                    bail!("row {i} of a batch has {} indices in field {f}", indices.len());
+                let words = row.field(f).unwrap_or_default();
+                if words.is_empty() || (!self.has_bag && words.len() != 1) {
+                    bail!("row {i} of a batch has {} indices in field {f}", words.len());
                 }
-                for &index in indices {
+                if field.weighted && weight::pairs(words).any(|pair| pair.is_none()) {
+                    bail!("row {i} of a batch: field {f} has {words:?}, each index needs its weight behind it");
+                }
+                for (index, weight) in weight::entries(words, field.weighted) {
                     if index >= field.features {
                         bail!("row {i} of a batch: field {f} has index {index}, valid are 0..{}", field.features);
                     }
@@ -112,6 +123,9 @@ impl Indexer {
                     }
                     if self.has_bag {
                         rows.segment.push(size(i * num_fields + f));
+                    }
+                    if self.has_weights {
+                        rows.weight.push(weight.steps());
                     }
                 }
             }
@@ -154,6 +168,7 @@ pub struct DistinctRows {
     samples: usize,
     num_fields: usize,
     segment: Vec<i64>,
+    weight: Vec<i16>,
     /// Of the first tensor, of the second, and of the features' weights.
     tables: [Option<Arc<Uses>>; 3],
 }
@@ -247,11 +262,11 @@ impl Uses {
 impl Numberings {
     /// Each row once, and the batch's places among them.
     pub fn distinct(&mut self, rows: Rows) -> DistinctRows {
-        let Rows { samples, num_fields, first, second, feature, segment } = rows;
+        let Rows { samples, num_fields, first, second, feature, segment, weight } = rows;
         let [of_first, of_second, of_feature] = &mut self.0;
         let uses = |numbering: &mut Numbering, rows: &[i64]| (!rows.is_empty()).then(|| Arc::new(numbering.uses(rows)));
         let tables = [uses(of_first, &first), uses(of_second, &second), uses(of_feature, &feature)];
-        DistinctRows { samples, num_fields, segment, tables }
+        DistinctRows { samples, num_fields, segment, weight, tables }
     }
 }
 
@@ -270,6 +285,8 @@ pub struct Entries {
     pub feature: Option<Lookup>,
     /// `[E]`: sample * num_fields + field, where a field is a bag; otherwise entry e has segment e.
     pub segment: Option<Tensor>,
+    /// `[E, 1]`, f32: what each entry's vector is multiplied by, where a field has weights. Exact: steps of 2^-12.
+    pub weight: Option<Tensor>,
 }
 
 /// Where a batch's entries lie in a table.
@@ -318,6 +335,16 @@ impl Entries {
         let all = Tensor::arange(self.first.at.size()[0], (Kind::Int64, device));
         self.segment.as_ref().unwrap_or(&all).remainder(self.num_fields)
     }
+
+    /// `[E, 1]`, int64: steps of the weights, where a field has some.
+    pub fn weight_steps(&self) -> Option<Tensor> {
+        self.weight.as_ref().map(|weight| (weight * f64::from(1 << FRACTION_BITS)).to_kind(Kind::Int64))
+    }
+
+    /// v `[E, columns]` -> `[E, columns]`: each times its weight
+    pub fn weigh(&self, v: &Tensor) -> Tensor {
+        self.weight.as_ref().map_or_else(|| v.shallow_clone(), |weight| v * weight.to_kind(v.kind()))
+    }
 }
 
 impl Lookup {
@@ -345,6 +372,7 @@ impl Rows {
             second: optional(&self.second)?,
             feature: optional(&self.feature)?,
             segment: segment(&self.segment, device)?,
+            weight: weights(&self.weight, device)?,
         })
     }
 }
@@ -353,12 +381,18 @@ fn segment(numbers: &[i64], device: Device) -> Result<Option<Tensor>> {
     (!numbers.is_empty()).then(|| upload(numbers, device)).transpose()
 }
 
+fn weights(steps: &[i16], device: Device) -> Result<Option<Tensor>> {
+    let numbers = || steps.iter().filter_map(|&steps| Weight::of_steps(steps)).map(Weight::to_f32);
+    (!steps.is_empty()).then(|| Ok(upload(&numbers().collect::<Vec<f32>>(), device)?.view([-1, 1]))).transpose()
+}
+
 /// A batch's places among the distinct rows that it uses, on the device that trains.
 #[derive(Debug)]
 pub struct Uploaded {
     samples: i64,
     num_fields: i64,
     segment: Option<Tensor>,
+    weight: Option<Tensor>,
     tables: [Option<Places>; 3],
 }
 
@@ -398,6 +432,7 @@ impl Uploaded {
             second: lookups.next().flatten(),
             feature: lookups.next().flatten(),
             segment: self.segment,
+            weight: self.weight,
         })
     }
 }
@@ -414,6 +449,7 @@ impl DistinctRows {
             samples: size(self.samples),
             num_fields: size(self.num_fields),
             segment: segment(&self.segment, device)?,
+            weight: weights(&self.weight, device)?,
             tables: [places(first)?, places(second)?, places(feature)?],
         })
     }

@@ -154,7 +154,8 @@ impl Model {
         let p = &self.parameters;
         let a = entries.first.gather(&p.first);
         let b = p.second.as_ref().zip(entries.second.as_ref()).map(|(table, lookup)| lookup.gather(table));
-        let mut vectors = self.layout.sum_bags(&self.layout.compose(&a, b.as_ref(), entries, 1.0), entries);
+        let of_entries = entries.weigh(&self.layout.compose(&a, b.as_ref(), entries, 1.0));
+        let mut vectors = self.layout.sum_bags(&of_entries, entries);
         if let Some(trace) = &mut trace {
             trace.vectors = Some(vectors.shallow_clone());
         }
@@ -165,8 +166,8 @@ impl Model {
         let mut used: Vec<Tensor> = [Some(a), b].into_iter().flatten().collect();
         if let (Some(weights), Some(lookup)) = (&p.feature_weight, &entries.feature) {
             let weights = lookup.gather(weights).view([-1, 1]);
-            logits = &logits
-                + self.layout.sum_bags(&weights, entries).sum_dim_intlist([1, 2].as_slice(), false, Kind::Float);
+            let of_fields = self.layout.sum_bags(&entries.weigh(&weights), entries);
+            logits = &logits + of_fields.sum_dim_intlist([1, 2].as_slice(), false, Kind::Float);
             used.push(weights);
         }
         match (&p.field_vector, self.pair_matrix()) {

@@ -20,7 +20,7 @@ use xsfm_interchange::config::Scales;
 use xsfm_interchange::quantization::{LOGIT_STEP, WEIGHT_MAX, limit, logit_bias};
 
 use self::parts::{FeatureWeight, Layer, Part, feature_weight, field_vector, layers, pairs, requantize_vectors};
-use self::straight_through::{Requantize, Way, column, integers, straight_through, to_host};
+use self::straight_through::{Requantize, Way, column, integers, straight_through, to_host, weighted};
 use crate::model::lookup::{Entries, Lookup};
 use crate::model::{Dropout, Model, Output};
 use crate::tensors::size;
@@ -109,7 +109,8 @@ impl<'a> Quantized<'a> {
         let a = gather(&p.first, &entries.first, &self.table_scales[0]);
         let second = p.second.as_ref().zip(entries.second.as_ref());
         let b = second.map(|(t, lookup)| gather(t, lookup, &self.table_scales[1]));
-        let acc = layout.sum_bags(&layout.compose(&a, b.as_ref(), entries, 128.0), entries);
+        let of_entries = layout.compose(&a, b.as_ref(), entries, 128.0);
+        let acc = layout.sum_bags(&weighted(&of_entries, entries, Tensor::shallow_clone), entries);
         let mut vectors = self.vector.apply(&acc);
         if dropout.embedding > 0.0 {
             vectors = vectors.dropout(dropout.embedding, true);
@@ -118,7 +119,8 @@ impl<'a> Quantized<'a> {
         if let (Some(part), Some(weights), Some(lookup)) = (&self.feature_weight, &p.feature_weight, &entries.feature) {
             let weights = lookup.gather(weights).view([-1, 1]);
             let integers = integers(&weights, &part.scales.index_select(0, &field), WEIGHT_MAX, self.kind);
-            let acc = layout.sum_bags(&(integers * part.coefficients.index_select(0, &field)), entries);
+            let of_entries = integers * part.coefficients.index_select(0, &field);
+            let acc = weighted(&of_entries, entries, |t| layout.sum_bags(t, entries));
             steps = &steps + part.way.steps(&acc.sum_dim_intlist([1, 2].as_slice(), false, self.kind));
             used.push(weights);
         }

@@ -9,9 +9,11 @@
 use anyhow::Result;
 use tch::{Device, Kind, Tensor};
 use xsfm_interchange::quantization::parts::{Ratio, part_term};
-use xsfm_interchange::quantization::{LOGIT_STEP, Term};
+use xsfm_interchange::quantization::{LOGIT_STEP, Term, limit};
+use xsfm_runtime::weight::FRACTION_BITS;
 
 use crate::model::Model;
+use crate::model::lookup::Entries;
 
 /// `clamp(requantize(acc, m), min, max)`
 #[derive(Debug)]
@@ -44,6 +46,17 @@ pub(super) fn integers(values: &Tensor, scales: &Tensor, max: i32, kind: Kind) -
     let exact = real.detach().round().clamp(-max, max);
     // The largest magnitude, `max` by the choice of its scale, may come out a hair above it, and must go on learning.
     straight_through(&exact.to_kind(kind), &real.clamp(-max - 0.5, max + 0.5).to_kind(kind))
+}
+
+/// t, integers of entries -> (sum w t + 2^11) >> 12 of `docs/quantization.md`, "Weights", in int64 tensors; sums of t
+/// where no field has weights
+pub(super) fn weighted(t: &Tensor, entries: &Entries, sum: impl Fn(&Tensor) -> Tensor) -> Tensor {
+    let Some(steps) = entries.weight_steps() else { return sum(t) };
+    let bits = i64::from(FRACTION_BITS);
+    let exact = sum(&(t.detach().to_kind(Kind::Int64) * steps)) + (1_i64 << (bits - 1));
+    // Vectors are far below it.
+    let exact = exact.bitwise_right_shift_tensor_scalar(bits).clamp(-limit::FEATURE_WEIGHTS, limit::FEATURE_WEIGHTS);
+    straight_through(&exact.to_kind(t.kind()), &sum(&entries.weigh(t)))
 }
 
 impl Requantize {

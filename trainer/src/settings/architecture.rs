@@ -6,7 +6,7 @@ use serde::Serialize;
 use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, MlpConfig, ModelConfig, Operation};
 use xsfm_interchange::fingerprint::Vocabulary;
 use xsfm_interchange::network::Network;
-use xsfm_interchange::schema::{FieldKind, Schema};
+use xsfm_interchange::schema::Schema;
 
 use super::widths::Widths;
 use super::{NetworkFlags, is_default};
@@ -152,7 +152,8 @@ impl Architecture {
         let field = |f: &xsfm_interchange::schema::Field| FieldConfig {
             name: f.name.clone(),
             features: f.features(),
-            bag: f.kind == FieldKind::Bag,
+            bag: f.has_several(),
+            weighted: f.is_weighted(),
             embedding: embedding(f.features()),
         };
         let hidden = MlpConfig { hidden: self.hidden.0.clone(), batch_norm: self.batch_norm };

@@ -11,7 +11,7 @@ use tch::{Device, Tensor, no_grad};
 use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, Interaction, MlpConfig, ModelConfig, Operation};
 use xsfm_interchange::rows::{Bounds, RowBlock, RowsWriter};
 use xsfm_interchange::schema::{Field, FieldKind, Schema};
-use xsfm_runtime::row::Row;
+use xsfm_runtime::{Row, Weight};
 use xsfm_trainer::model::Model;
 use xsfm_trainer::settings::Initialization;
 
@@ -24,7 +24,7 @@ pub(crate) fn qr(collisions: u32, operation: Operation) -> EmbeddingConfig {
 }
 
 pub(crate) fn field(name: &str, features: u32, bag: bool, embedding: EmbeddingConfig) -> FieldConfig {
-    FieldConfig { name: name.to_owned(), features, bag, embedding }
+    FieldConfig { name: name.to_owned(), features, bag, weighted: false, embedding }
 }
 
 /// Every way of storing a field, in bags and out of them.
@@ -42,6 +42,13 @@ pub(crate) fn all_kinds() -> Vec<FieldConfig> {
         field("hashed", 14, false, EmbeddingConfig::Hashed { rows: 5 }),
         field("bag_hashed", 8, true, EmbeddingConfig::Hashed { rows: 3 }),
     ]
+}
+
+/// The same, and bags whose indices have weights.
+pub(crate) fn with_weights() -> Vec<FieldConfig> {
+    let bags = all_kinds().into_iter().filter(|field| field.bag);
+    let weighted = |f: FieldConfig| FieldConfig { name: format!("weighted_{}", f.name), weighted: true, ..f };
+    all_kinds().into_iter().chain(bags.map(weighted)).collect()
 }
 
 pub(crate) fn config(fields: Vec<FieldConfig>, embed_dim: usize) -> ModelConfig {
@@ -84,6 +91,7 @@ pub(crate) fn configurations() -> Vec<(&'static str, ModelConfig)> {
         ("FM", fm),
         ("first order", linear),
         ("no hidden layer", one_layer),
+        ("weights", config(with_weights(), 6)),
     ]
 }
 
@@ -111,8 +119,12 @@ pub(crate) fn random_rows(config: &ModelConfig, rows: usize, seed: u64) -> RowBl
         block.labels.push(rng.random_range(0..2));
         for field in &config.fields {
             let count = if field.bag { rng.random_range(1..6) } else { 1 };
-            let indices: Vec<u32> = (0..count).map(|_| rng.random_range(0..field.features)).collect();
-            block.push_field(&indices);
+            let mut words = Vec::new();
+            for _ in 0..count {
+                words.push(rng.random_range(0..field.features));
+                words.extend(field.weighted.then(|| Weight::of_steps(rng.random_range(-8192..8192)).unwrap().word()));
+            }
+            block.push_field(&words);
         }
     }
     block
@@ -122,7 +134,7 @@ pub(crate) fn random_rows(config: &ModelConfig, rows: usize, seed: u64) -> RowBl
 /// much.
 pub(crate) fn planted_data(folder: &Path, rows: usize) -> Schema {
     let vocabulary = |prefix: &str, n: u32| (1..n).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>();
-    let field = |name: &str, kind, n| Field { name: name.to_owned(), kind, vocabulary: vocabulary(name, n) };
+    let field = |name: &str, kind, n| Field::new(name, kind, vocabulary(name, n));
     let schema = Schema {
         version: Schema::VERSION,
         input: None,

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use tch::{Kind, Tensor};
 use xsfm_interchange::config::{EmbeddingConfig, FieldConfig, ModelConfig, Operation};
 use xsfm_interchange::rows::RowBlock;
+use xsfm_runtime::weight;
 use xsfm_trainer::model::Model;
 
 /// Tensors of a checkpoint, by name: numbers and shape.
@@ -50,12 +51,13 @@ pub(crate) fn vector(t: &Named, f: usize, field: &FieldConfig, index: u32) -> Ve
     }
 }
 
-/// The vectors of a row's fields; those of a bag are summed.
+/// The vectors of a row's fields; those of a bag are summed, with their weights where it has some.
 pub(crate) fn vectors(config: &ModelConfig, t: &Named, block: &RowBlock, i: usize) -> Vec<Vec<f64>> {
     let of_field = |(f, field): (usize, &FieldConfig)| {
         let mut sum = vec![0.0; config.embed_dim];
-        for &index in block.row(i).field(f).unwrap() {
-            sum.iter_mut().zip(vector(t, f, field, index)).for_each(|(s, v)| *s += v);
+        for (index, weight) in weight::entries(block.row(i).field(f).unwrap(), field.weighted) {
+            let w = f64::from(weight.to_f32());
+            sum.iter_mut().zip(vector(t, f, field, index)).for_each(|(s, v)| *s += w * v);
         }
         sum
     };

@@ -111,6 +111,50 @@ fn decimals_are_their_exact_text() {
     }
 }
 
+/// A time's type says what it counts; numbers and texts are those of a CSV.
+#[test]
+fn hours_and_weekdays_are_those_of_the_columns_type() {
+    let names = ["day", "milli", "micro", "nano", "second"];
+    let fields: String = names
+        .iter()
+        .flat_map(|name| ["hour", "weekday"].map(|clock| (name, clock)))
+        .map(|(name, clock)| {
+            format!(
+                "[[fields]]\nname = \"{name} {clock}\"\ncolumn = \"{name}\"\nkind = \"categorical\"\n\
+                 time = \"{clock}\"\n"
+            )
+        })
+        .collect();
+    let folder = folder(&fields);
+    // A Thursday in March 2026 at 21:59:58, and a Wednesday before 1970 at 23:59:59.
+    let seconds = [1_772_747_998, -1];
+    let of = |units: i64| seconds.map(|second| second * units + units - 1).to_vec();
+    let columns = [
+        ("int32 day (DATE)", vec![20_517, -1]),
+        ("int64 milli (TIMESTAMP_MILLIS)", of(1_000)),
+        ("int64 micro (TIMESTAMP(MICROS,true))", of(1_000_000)),
+        ("int64 nano (TIMESTAMP(NANOS,false))", of(1_000_000_000)),
+        ("int64 second", of(1)),
+        ("int32 label", vec![0, 1]),
+    ];
+    write(&folder.path("rows.parquet"), Compression::SNAPPY, &columns);
+    let said = folder.prepare("parquet --input rows.parquet --schema schema.toml --out out --shares 100:0:0");
+    assert_eq!((said.rows(), said.malformed()), (2, 0), "{:?}", said.examples());
+    let schema: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.path("out/schema.json")).unwrap()).unwrap();
+    for (n, name) in names.iter().enumerate() {
+        let hours = if n == 0 { vec!["0"] } else { vec!["21", "23"] };
+        assert_eq!(schema["fields"][2 * n]["vocabulary"], serde_json::json!(hours), "{name}");
+        assert_eq!(schema["fields"][2 * n + 1]["vocabulary"], serde_json::json!(["2", "3"]), "{name}");
+    }
+    // Numbers that count milliseconds cannot be told from seconds but by their size.
+    let columns = [columns[0].clone(), columns[1].clone(), columns[2].clone(), columns[3].clone()];
+    let others = [("int64 second", of(1_000)), ("int32 label", vec![0, 1])];
+    write(&folder.path("rows.parquet"), Compression::SNAPPY, &[columns.as_slice(), &others].concat());
+    let said = folder.fails("parquet --input rows.parquet --schema schema.toml");
+    assert!(said.contains("\"second hour\"") && said.contains("1772747998999"), "{said}");
+}
+
 #[test]
 fn parts_are_read_in_the_order_of_their_names() {
     let folder = folder(USER);

@@ -254,5 +254,5 @@ fn long_bags_keep_their_first_or_last_tokens() {
         "schema.toml",
         format!("[label]\ncolumn = \"label\"\n{}", FIELDS.replace("\"numeric\"", "\"numeric\"\nkeep = \"last\"")),
     );
-    assert!(folder.csv_fails("rows.csv", text).contains("separator, max_bag and keep are for bags"));
+    assert!(folder.csv_fails("rows.csv", text).contains("separator, max_bag, keep and combine are for bags"));
 }

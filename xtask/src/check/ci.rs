@@ -7,7 +7,9 @@ use super::test;
 use crate::setup::torch;
 use crate::targets::boards::BOARDS;
 use crate::targets::machines::MACHINES;
+use crate::targets::npm;
 use crate::targets::target::{CORTEX_M4F, WASM32};
+use crate::targets::web::Instructions;
 use crate::{cargo, command, workspace};
 
 const DENY: [&str; 3] = ["--", "-D", "warnings"];
@@ -49,6 +51,11 @@ pub(crate) fn check() -> Result<()> {
         } else {
             output::say(format_args!("NOTE: no rustup standard library for {}: {folder} is not linted", target.triple));
         }
+    }
+    let toolchain = WASM32.set_up()?;
+    for set in Instructions::ALL.into_iter().filter(|_| toolchain.has_clippy()) {
+        let mut clippy = toolchain.cargo("", &["clippy", "--package", npm::CRATE])?;
+        command::run(clippy.args(DENY).env("RUSTFLAGS", set.flags()))?;
     }
 
     command::heading("docs");

@@ -5,16 +5,26 @@
 //! | [`mod@test`] | every test, part by part |
 //! | [`ci`] | format, lints, docs, then the tests |
 //! | [`bits`] | scores the same rows on every target and compares the bits |
+//! | [`programs`] | `xsfm-train` and `xsfm`, as tests run them |
+//! | [`python`] | the Python package: installed as a user would, then its tests |
+//! | [`teachers`] | models of another library that teach students of ours |
+//! | [`browser`] | WebAssembly in node, the npm package, the page in Chromium |
 //! | [`readme`] | checks the commands that the README shows |
+//! | [`tutorial`] | runs docs/tutorial.md |
 //! | [`sanitize`] | the runtime's tests under AddressSanitizer, valgrind and Miri |
 //! | [`fuzz`] | changes the numbers of valid files, and compares all that read them |
 
 mod bits;
+mod browser;
 mod ci;
 mod fuzz;
+mod programs;
+mod python;
 mod readme;
 mod sanitize;
+mod teachers;
 mod test;
+mod tutorial;
 
 use anyhow::Result;
 use clap::Subcommand;

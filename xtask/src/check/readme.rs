@@ -1,5 +1,6 @@
 //! The commands that the README, CONTRIBUTING and the docs show must exist, with the flags that they show.
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -21,12 +22,9 @@ struct Shown {
     flags: Vec<String>,
 }
 
-/// How the programs are written, and where each is built.
-const PROGRAMS: [(&str, &str, &str); 3] = [
-    ("cargo xtask ", "xtask", "xtask"),
-    ("xsfm ", "xsfm-convert", "xsfm"),
-    ("xsfm-train ", "xsfm-trainer", "xsfm-train"),
-];
+/// How the programs are written, and what each is called.
+const PROGRAMS: [(&str, &str); 3] = [("cargo xtask ", THIS), ("xsfm ", "xsfm"), ("xsfm-train ", "xsfm-train")];
+const THIS: &str = "xtask";
 
 pub(crate) fn check() -> Result<()> {
     let mut documents: Vec<PathBuf> =
@@ -44,12 +42,12 @@ pub(crate) fn check() -> Result<()> {
         bail!("README.md and docs show no command");
     }
     let mut problems = Vec::new();
-    for (_, package, program) in PROGRAMS {
+    for (_, program) in PROGRAMS {
         let uses: Vec<&Shown> = shown.iter().filter(|shown| shown.program == program).collect();
         if uses.is_empty() {
             continue;
         }
-        let binary = build(package, program)?;
+        let binary = build(program)?;
         for shown in uses {
             if let Some(problem) = shown.problem(&binary) {
                 problems.push(format!("{}, line {}: {program} {problem}", shown.document, shown.line));
@@ -63,12 +61,15 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-fn build(package: &str, program: &str) -> Result<PathBuf> {
-    let mut build = cargo::command(&["build", "--package", package]);
-    if package == "xsfm-trainer" {
+fn build(program: &str) -> Result<PathBuf> {
+    if program == THIS {
+        return Ok(env::current_exe()?);
+    }
+    let mut build = cargo::workspace("build");
+    if program == "xsfm-train" {
         torch::set_up()?.use_in(&mut build);
     }
-    cargo::built(&mut build, program)
+    cargo::built(build.args(["--bin", program]), program)
 }
 
 /// The commands in a document's indented or fenced lines.
@@ -87,7 +88,7 @@ fn commands(document: &str, text: &str) -> Vec<Shown> {
             line.split('`').skip(1).step_by(2).collect()
         };
         for code in code {
-            let Some((start, _, program)) = PROGRAMS.iter().find(|(start, ..)| code.starts_with(start)) else {
+            let Some((start, program)) = PROGRAMS.iter().find(|(start, ..)| code.starts_with(start)) else {
                 continue;
             };
             let command = code[start.len()..].split(['#', '|', '>']).next().unwrap_or_default();

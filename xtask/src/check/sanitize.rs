@@ -28,7 +28,7 @@ fn address() -> Result<()> {
     test.args(["--lib", "--tests"]);
     // The stable compiler has the sanitizers, behind its own lock.
     test.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address").env("XSFM_CASES", "25");
-    command::run(test.env("CARGO_TARGET_DIR", workspace::target().join("sanitize")))
+    command::run_tests(test.env("CARGO_TARGET_DIR", workspace::target().join("sanitize")))
 }
 
 /// The back ends that valgrind can simulate: it answers for the CPU, and Debian's does not know AVX-512.
@@ -41,7 +41,7 @@ fn memcheck() -> Result<()> {
     let valgrind = "valgrind --quiet --error-exitcode=1";
     test.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", valgrind).env("XSFM_CASES", "5");
     test.env("XSFM_BACKENDS", expected.join(","));
-    command::run(test.args(["--", "--nocapture", "--skip", SLOW]))
+    command::run_tests(test.args(["--", "--nocapture", "--skip", SLOW]))
 }
 
 /// Minutes under valgrind; AddressSanitizer runs it.

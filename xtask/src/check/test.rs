@@ -1,17 +1,27 @@
 //! `cargo xtask test`: every test, part by part.
 
-use std::time::Instant;
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
 use xsfm_interchange::output;
 
-use super::{bits, readme, sanitize};
+use super::programs::{self, Programs};
+use super::{bits, browser, python, readme, sanitize, teachers, tutorial};
 use crate::measure::{callgrind, count, fit, size};
-use crate::setup::torch;
+use crate::setup::{tables, torch};
 use crate::targets::target::{ARM_LINUX, Target};
 use crate::targets::{boards, capi, cross, firmware, toolchain};
 use crate::{cargo, command, install, workspace};
+
+/// Commands that the summary names, since the whole takes long.
+const SLOWEST: usize = 30;
+const LEAST: Duration = Duration::from_secs(20);
 
 /// Flags of `cargo xtask test`.
 #[derive(Debug, Default, clap::Args)]
@@ -22,15 +32,18 @@ pub(crate) struct Args {
     /// Rewrite what the parts `callgrind` and `size` compare with.
     #[arg(long)]
     bless: bool,
+    /// Write how they ended to a file, instead of printing it and failing.
+    #[arg(long, hide = true, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Everything that needs no libtorch, on this machine.
+    /// All crates on this machine, the trainer with libtorch; trained and packed models agree.
+    Crates,
+    /// Of that, all that needs no libtorch; on request alone.
     Host,
-    /// The trainer with libtorch; trained and packed models agree.
-    Trainer,
-    /// Documentation: examples, links, the commands in the README; that they can be installed.
+    /// Documentation: examples, links, the commands in the README; that they can be installed; the tutorial, run.
     Docs,
     /// The runtime's own tests on ARM Linux under qemu-user.
     Arm,
@@ -44,6 +57,12 @@ enum Part {
     Boards,
     /// The C interface: header, libraries, and the examples in C and C++, on this machine, AArch64 and a Cortex-M.
     Capi,
+    /// The Python package in a fresh environment: installed by plain pip, and its tests.
+    Python,
+    /// A model of FuxiCTR teaches a student, by a file of logits from Python; on request alone.
+    Teachers,
+    /// WebAssembly: the runtime's tests in node, the npm package there, and the page in Chromium.
+    Browser,
     /// What `xsfm analyze` predicts against what QEMU counts.
     Analyze,
     /// Bytes of the smallest scorer against firmware-examples/minimal/sizes.toml.
@@ -56,35 +75,108 @@ enum Part {
     Callgrind,
 }
 
+/// Parts that run beside each other behind the crates' tests, each lane in a process of its own. Those of one lane
+/// share folders: the examples' programs are built with one model at a time.
+const LANES: [(&str, &[Part]); 2] = [
+    ("machines", &[Part::Python, Part::Browser, Part::Arm, Part::Count, Part::Cross, Part::Sanitize, Part::Callgrind]),
+    ("boards", &[Part::Docs, Part::Firmware, Part::Boards, Part::Capi, Part::Analyze, Part::Size, Part::Bits]),
+];
+
+/// How tests ended.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Report {
+    parts: Vec<Ended>,
+    /// Seconds of commands.
+    slowest: Vec<(f64, String)>,
+    /// Lines that failing tests printed.
+    failures: Vec<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Ended {
+    part: String,
+    /// None where it passed.
+    error: Option<String>,
+    seconds: f64,
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let parts = if args.parts.is_empty() { Part::value_variants() } else { &args.parts };
-    let mut failed = Vec::new();
-    let mut summary = Vec::new();
-    for &part in parts {
-        let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-        command::heading(&format!("test {name}"));
-        let start = Instant::now();
-        let result = part.run(args.bless);
-        if let Err(error) = &result {
-            output::say(format_args!("error: {error:#}"));
-            failed.push(name.clone());
+    let mut report = Report::default();
+    if args.parts.is_empty() {
+        report.add(&[Part::Crates], args.bless);
+        for lane in lanes(args.bless)? {
+            report.parts.extend(lane.parts);
+            report.slowest.extend(lane.slowest);
+            report.failures.extend(lane.failures);
         }
-        let word = if result.is_ok() { "passed" } else { "FAILED" };
-        summary.push(format!("{name:<10} {word} in {:.0} s", start.elapsed().as_secs_f64()));
+    } else {
+        report.add(&args.parts, args.bless);
+    }
+    if let Some(path) = &args.report {
+        return Ok(fs::write(path, serde_json::to_vec(&report)?)?);
     }
     command::heading("summary");
-    summary.iter().try_for_each(output::line)?;
+    report.slowest.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    for (seconds, command) in report.slowest.iter().take(SLOWEST) {
+        output::say(format_args!("{seconds:>5.0} s  {command}"));
+    }
+    for line in &report.failures {
+        output::say(format_args!("{line}"));
+    }
+    for Ended { part, error, seconds } in &report.parts {
+        match error {
+            None => output::line(format_args!("{part:<10} passed in {seconds:.0} s"))?,
+            Some(error) => output::line(format_args!("{part:<10} FAILED in {seconds:.0} s: {error}"))?,
+        }
+    }
+    let failed: Vec<&str> =
+        report.parts.iter().filter(|part| part.error.is_some()).map(|part| part.part.as_str()).collect();
     if !failed.is_empty() {
-        bail!("{} of {} parts failed: {}", failed.len(), parts.len(), failed.join(", "));
+        bail!("{} of {} parts failed: {}", failed.len(), report.parts.len(), failed.join(", "));
     }
     Ok(())
 }
 
+impl Report {
+    /// Runs parts, one after another.
+    fn add(&mut self, parts: &[Part], bless: bool) {
+        for &part in parts {
+            command::heading(&format!("test {}", part.name()));
+            let start = Instant::now();
+            let error = part.run(bless).err().map(|error| format!("{error:#}"));
+            if let Some(error) = &error {
+                output::say(format_args!("error: {error}"));
+            }
+            self.parts.push(Ended { part: part.name(), error, seconds: start.elapsed().as_secs_f64() });
+        }
+        self.failures.extend(command::failures());
+        self.slowest
+            .extend(command::slowest(SLOWEST, LEAST).into_iter().map(|(took, text)| (took.as_secs_f64(), text)));
+    }
+}
+
+/// Emulators have one thread, and so have many builds' last steps: two lanes keep two cores busy.
+fn lanes(bless: bool) -> Result<Vec<Report>> {
+    let folder = tempfile::tempdir()?;
+    command::side_by_side(LANES, |(name, parts)| {
+        let path = folder.path().join(name);
+        let mut lane = Command::new(env::current_exe()?);
+        lane.arg("test").args(parts.iter().map(|part| part.name())).arg("--report").arg(&path);
+        lane.args(bless.then_some("--bless"));
+        command::run_named(name, lane)?;
+        Ok(serde_json::from_slice(&fs::read(&path)?)?)
+    })
+}
+
 impl Part {
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
     fn run(self, bless: bool) -> Result<()> {
         match self {
+            Part::Crates => everything(),
             Part::Host => host(),
-            Part::Trainer => trainer(),
             Part::Docs => docs(),
             Part::Arm => arm(),
             Part::Count => count::test(),
@@ -92,6 +184,9 @@ impl Part {
             Part::Firmware => firmware::run(&firmware::Args::default()),
             Part::Boards => boards::build(),
             Part::Capi => capi::test(),
+            Part::Python => python::test(),
+            Part::Teachers => teachers::test(),
+            Part::Browser => browser::test(),
             Part::Analyze => fit::test(),
             Part::Size => size::run(bless),
             Part::Bits => bits::run(),
@@ -101,26 +196,22 @@ impl Part {
     }
 }
 
-fn host() -> Result<()> {
-    // One command: cargo would build Arrow and more anew for the features that the trainer alone asks for. It does
-    // without libtorch where it has no default features; all that `std` is in the runtime's.
-    let arguments =
-        ["test", "--workspace", "--no-default-features", "--features", "xsfm-runtime/std", "--no-fail-fast"];
-    command::run(&mut cargo::command(&arguments))?;
+/// Tests of all crates, in the environment and with the features that `with` gives a command.
+fn crates(with: impl Fn(&mut Command) -> &mut Command) -> Result<()> {
+    command::run_tests(with(cargo::workspace("test").arg("--no-fail-fast")))?;
     let mut examples = cargo::command(&["test", "--package", "example-input", "--package", "linux-arm"]);
-    command::run(examples.current_dir(workspace::root().join(workspace::EXAMPLES)))
+    command::run_tests(examples.current_dir(workspace::root().join(workspace::EXAMPLES)))
 }
 
-fn trainer() -> Result<()> {
+fn host() -> Result<()> {
+    crates(|test| test.args(cargo::WITHOUT_TORCH))
+}
+
+fn everything() -> Result<()> {
     let torch = torch::set_up()?;
-    command::run(torch.use_in(&mut cargo::command(&["test", "--package", "xsfm-trainer", "--no-fail-fast"])))?;
-    let mut build = cargo::command(&["build", "--package", "xsfm-trainer"]);
-    let program = cargo::built(torch.use_in(&mut build), "xsfm-train")?;
-    let xsfm = cargo::built(&mut cargo::command(&["build", "--package", "xsfm-convert"]), "xsfm")?;
-    let tests = ["training", "experiments", "datasets", "raw", "output"].into_iter().flat_map(|test| ["--test", test]);
-    let mut together =
-        cargo::command(&["test", "--package", "xsfm-tests"].into_iter().chain(tests).collect::<Vec<_>>());
-    command::run(torch.use_in(&mut together).env("XSFM_TRAIN", program).env("XSFM", xsfm))
+    let Programs { train, xsfm } = programs::build(&torch)?;
+    let reviews = tables::reviews()?;
+    crates(|test| torch.use_in(test).env("XSFM_TRAIN", &train).env("XSFM", &xsfm).env("XSFM_REVIEWS", &reviews))
 }
 
 fn docs() -> Result<()> {
@@ -129,7 +220,8 @@ fn docs() -> Result<()> {
     let mut doc = cargo::command(&["doc", "--workspace", "--no-deps"]);
     command::run(torch.use_in(&mut doc).env("RUSTDOCFLAGS", "-D warnings"))?;
     readme::check()?;
-    install::test()
+    install::test()?;
+    tutorial::run()
 }
 
 fn arm() -> Result<()> {
@@ -139,8 +231,24 @@ fn arm() -> Result<()> {
     for toolchain in toolchains {
         for mut tests in toolchain.cargo_on_each_cpu("", &arguments)? {
             // A fraction of the random models: an emulator takes ten times as long, and this machine has seen them all.
-            command::run(tests.env("XSFM_CASES", "25"))?;
+            command::run_tests(tests.env("XSFM_CASES", "25"))?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_runs_once() {
+        let mut run: Vec<String> = LANES.iter().flat_map(|(_, parts)| parts.iter().map(|part| part.name())).collect();
+        // `host` is a part of `crates`; `teachers` downloads much, and takes minutes.
+        run.extend([Part::Crates, Part::Host, Part::Teachers].map(Part::name));
+        run.sort();
+        let mut all: Vec<String> = Part::value_variants().iter().map(|part| part.name()).collect();
+        all.sort();
+        assert_eq!(run, all);
+    }
 }

@@ -48,7 +48,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let peers = peers::set_up()?;
     command::heading("build");
-    let mut build = cargo::command(&["build", "--release", "--package", "xsfm-peers"]);
+    let mut build = cargo::command(&["build", "--profile", "peers", "--package", "xsfm-peers"]);
     let program = cargo::built(&mut build, "xsfm-peers")?;
 
     let (widths, batches, rounds) = if args.quick {

@@ -155,8 +155,8 @@ impl Counter {
         let folder = workspace::target().join("count");
         fs::create_dir_all(&folder)?;
         let plugin = plugin::compile(&folder, "qemu-aarch64")?;
-        let mut arguments = vec!["build", "--release", "--package", "xsfm-count"];
-        arguments.extend(tract.then_some("--features=tract"));
+        let mut arguments = vec!["build", "--package", "xsfm-count"];
+        arguments.extend(if tract { &["--profile=peers", "--features=tract"][..] } else { &["--release"] });
         let program = cargo::built(&mut toolchain.cargo("", &arguments)?, "count")?;
         let mut models = cargo::command(&["run", "--release", "--package", "xsfm-benches", "--bin", "models", "--"]);
         command::run_to_stderr(models.arg(&folder).args(MODELS.map(|(_, hidden)| hidden)))?;

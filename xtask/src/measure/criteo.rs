@@ -18,10 +18,9 @@ use xsfm_runtime::Row;
 pub(crate) fn write(folder: &Path, train: usize, valid: usize, shrink: u32) -> Result<(Vec<u32>, Vec<u8>)> {
     fs::create_dir_all(folder)?;
     let sizes = FEATURES.map(|features| (features / shrink.max(1)).max(2));
-    let field = |(f, &features): (usize, &u32)| Field {
-        name: format!("field_{f}"),
-        kind: FieldKind::Categorical,
-        vocabulary: (1..features).map(|i| i.to_string()).collect(),
+    let field = |(f, &features): (usize, &u32)| {
+        let vocabulary = (1..features).map(|i| i.to_string()).collect();
+        Field::new(&format!("field_{f}"), FieldKind::Categorical, vocabulary)
     };
     let schema = Schema {
         version: Schema::VERSION,

@@ -14,7 +14,7 @@
 //! | [`plugin`] | counts instructions in QEMU, for `count` and `fit` |
 //! | [`provenance`] | when, and from which commit |
 
-mod bench_accuracy;
+pub(crate) mod bench_accuracy;
 mod bench_peers;
 mod bench_training;
 pub(crate) mod callgrind;

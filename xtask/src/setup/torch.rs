@@ -50,9 +50,7 @@ fn environment() -> Result<PathBuf> {
 
 /// The package's folder in a virtual environment.
 fn package(environment: &Path) -> Result<Torch> {
-    let ask = "import sysconfig; print(sysconfig.get_path('purelib'))";
-    let packages = command::quiet_output(Command::new(environment.join("bin/python")).args(["-c", ask]))?;
-    check(Path::new(packages.trim()).join("torch"))
+    check(python::packages(&environment.join("bin/python"))?.join("torch"))
 }
 
 fn check(folder: PathBuf) -> Result<Torch> {

@@ -25,13 +25,16 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "model")]
     bless: bool,
     /// Score this packed model instead, and print each row's bits.
-    #[arg(long, value_name = "M.xsfm", requires = "rows")]
+    #[arg(long, value_name = "M.xsfm")]
     model: Option<PathBuf>,
     /// Rows for that model: one row of indices per line, a tab between fields, `|` inside a bag.
     #[arg(long, value_name = "FILE.tsv", requires = "model")]
     rows: Option<PathBuf>,
+    /// Rows of raw values for that model, in its order of fields: a line each, a tab between fields, no header.
+    #[arg(long, value_name = "FILE.tsv", requires = "model", conflicts_with_all = ["rows", "bench"])]
+    raw: Option<PathBuf>,
     /// Count the instructions that model takes for those rows instead, and print them.
-    #[arg(long, requires = "model")]
+    #[arg(long, requires = "rows")]
     bench: bool,
     /// Names of the fields that those rows share as candidates; the first half of the fields by default.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "bench")]
@@ -56,7 +59,9 @@ const COUNTED: usize = 16;
 pub(crate) fn run(args: &Args) -> Result<()> {
     let chosen = |machine: &Machine| args.machines.is_empty() || args.machines.iter().any(|name| name == machine.name);
     let machines: Vec<Machine> = MACHINES.into_iter().filter(chosen).collect();
-    if let (Some(model), Some(rows)) = (&args.model, &args.rows) {
+    if let Some(model) = &args.model {
+        let rows =
+            args.rows.as_ref().or(args.raw.as_ref()).context("--model is given, and neither --rows nor --raw")?;
         return machines.into_iter().try_for_each(|machine| print(machine, model, rows, args));
     }
     if args.bless {
@@ -74,6 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         SNAPSHOTS.into_iter().try_for_each(|program| snapshot(&board, program, args.bless && number == 0))?;
         too_large(&board)?;
         figures.insert(format!("{} RAM", machine.name), stack(&board)?);
+        figures.insert(format!("{} raw values", machine.name), encoder(&board)?);
         let subjects = match laid.entry(machine.layout) {
             Entry::Vacant(entry) => entry.insert(subjects(machine.layout)?),
             Entry::Occupied(entry) => entry.into_mut(),
@@ -83,6 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     shortened_by_the_context(&figures)?;
+    tokens_are_short(&figures)?;
     let record = Record {
         path: workspace::root().join(workspace::EXAMPLES).join("figures.toml"),
         header: HEADER,
@@ -104,9 +111,18 @@ fn shortened_by_the_context(figures: &Figures) -> Result<()> {
     Ok(())
 }
 
+/// A Cortex-M4F makes an index of a token of eight bytes, such as Criteo's, in at most 500 instructions.
+fn tokens_are_short(figures: &Figures) -> Result<()> {
+    let Some(raw) = figures.get("cortex-m4f raw values") else { return Ok(()) };
+    let token = raw["token of 8 bytes"];
+    ensure!(token <= 500, "cortex-m4f: a token of 8 bytes takes {token} instructions, at most 500 are wanted");
+    Ok(())
+}
+
 const HEADER: &str = "\
 # What the bare-metal examples take in QEMU: `cargo xtask firmware`; `--bless` rewrites this file.
 # RAM: bytes of stack, and of scratch, for loading, scoring and ranking the student.
+# Raw values: instructions of one value becoming an index, and of a row of tests/fixtures/raw-values.
 # Others: layers packed for the CPU; instructions per row; of each part, by leaving the later ones out; \
 per row of a batch; of a context, and per candidate in it.
 ";
@@ -162,12 +178,20 @@ fn stack(board: &Board) -> Result<BTreeMap<String, u64>> {
     Ok(figures)
 }
 
+/// Instructions of raw values becoming indices.
+fn encoder(board: &Board) -> Result<BTreeMap<String, u64>> {
+    let log = board.run("bench", &[])?;
+    let figures: BTreeMap<_, _> = figures(&log).map(|(_, what, count)| (what.to_owned(), count)).collect();
+    ensure!(figures.len() == 6, "bench: {} figures of raw values in its log, 6 expected", figures.len());
+    Ok(figures)
+}
+
 /// The figures in a log: `INFO figure SUBJECT WHAT NUMBER`.
 fn figures(log: &str) -> impl Iterator<Item = (&str, &str, u64)> {
     log.lines().filter_map(|line| {
         let (subject, rest) = line.strip_prefix("INFO")?.trim_start().strip_prefix("figure ")?.split_once(' ')?;
-        let (what, number) = rest.split_once(' ')?;
-        Some((subject, what, number.trim().parse().ok()?))
+        let (what, number) = rest.trim_end().rsplit_once(' ')?;
+        Some((subject, what, number.parse().ok()?))
     })
 }
 
@@ -240,13 +264,16 @@ fn print(machine: Machine, model: &Path, tsv: &Path, args: &Args) -> Result<()> 
     let folder = tempfile::tempdir()?;
     let words = folder.path().join("words");
     let model = model.canonicalize().with_context(|| model.display().to_string())?;
-    if args.bench {
+    let log = if args.bench {
         rows::write_ranking(&model, tsv, &args.context, &words)?;
+        board.run("bench", &[&words, &model])?
+    } else if args.raw.is_some() {
+        let lines = tsv.canonicalize().with_context(|| tsv.display().to_string())?;
+        board.run("files", &[&model, &lines, Path::new("raw")])?
     } else {
         rows::write_table(&model, tsv, &words)?;
-    }
-    let log =
-        if args.bench { board.run("bench", &[&words, &model])? } else { board.run("files", &[&model, &words])? };
+        board.run("files", &[&model, &words])?
+    };
     output::line(format_args!("{}:\n{log}", machine.name))?;
     Ok(())
 }
@@ -274,7 +301,7 @@ mod tests {
 
     #[test]
     fn figures_are_found_among_other_lines() {
-        let log = "INFO  figure stack load 4852\nINFO  row 1\nERROR figure x y 1\nINFO  figure /m.xsfm score 12\n";
-        assert_eq!(figures(log).collect::<Vec<_>>(), [("stack", "load", 4852), ("/m.xsfm", "score", 12)]);
+        let log = "INFO  figure stack load 4852\nINFO  row 1\nERROR figure x y 1\nINFO  figure /m.xsfm two words 12\n";
+        assert_eq!(figures(log).collect::<Vec<_>>(), [("stack", "load", 4852), ("/m.xsfm", "two words", 12)]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use example_input::{ModelBytes, Rows};
 use fs_err as fs;
 use rand::rngs::StdRng;
@@ -42,6 +42,13 @@ pub(crate) fn write(model: &Path, count: usize, seed: u64, output: &Path) -> Res
         text.push('\n');
     }
     Ok(fs::write(output, text)?)
+}
+
+/// Writes rows of raw values, a tab between fields, as a CSV file with these columns. No value has a comma or a quote.
+pub(crate) fn write_csv(tsv: &Path, columns: &str, output: &Path) -> Result<()> {
+    let text = fs::read_to_string(tsv)?;
+    ensure!(!text.contains([',', '"']), "{}: a comma or a quote in a value", tsv.display());
+    Ok(fs::write(output, format!("{columns}\n{}", text.replace('\t', ",")))?)
 }
 
 /// The names of a packed model's fields.
@@ -97,5 +104,10 @@ fn cell(field: &Field<'_>, number: usize, rng: &mut StdRng) -> String {
         1 => field.features - 1,
         _ => rng.random_range(0..field.features),
     };
-    (0..len).map(index).map(|index: u32| index.to_string()).collect::<Vec<_>>().join("|")
+    let indices: Vec<u32> = (0..len).map(index).collect();
+    let with_weight = |index: u32| match field.weighted {
+        true => format!("{index}:{}", f64::from(rng.random_range(-64..=64)) / 32.0),
+        false => index.to_string(),
+    };
+    indices.into_iter().map(with_weight).collect::<Vec<_>>().join("|")
 }

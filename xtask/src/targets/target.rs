@@ -79,6 +79,8 @@ pub(crate) const ARMV7: Target = gnu("armv7-unknown-linux-gnueabihf", LINUX_32);
 pub(crate) const ARM_LINUX: [Target; 2] = [AARCH64, ARMV7];
 pub(crate) const WASM32: Target =
     Target { triple: "wasm32-unknown-unknown", crates: Some("std,panic_abort"), linux: None };
+/// For programs: node runs them.
+pub(crate) const WASIP1: Target = Target { triple: "wasm32-wasip1", crates: None, linux: None };
 
 /// All that the runtime is built for.
 pub(crate) const ALL: [Target; 12] = [

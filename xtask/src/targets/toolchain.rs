@@ -12,6 +12,7 @@ use xsfm_interchange::output;
 
 use super::target::{Linux, Target};
 use crate::setup::debian;
+use crate::setup::once::alone;
 use crate::{cargo, command, workspace};
 
 /// A target that can be compiled for.
@@ -39,7 +40,11 @@ impl Target {
         if let Some(linux) = self.linux.filter(|_| !self.is_host()) {
             debian::install(linux.packages)?;
         }
-        let std = if self.is_installed() || self.add() { Std::Installed } else { self.debian()? };
+        let std = if self.is_installed() || alone("rustup", || Ok(self.is_installed() || self.add()))? {
+            Std::Installed
+        } else {
+            self.debian()?
+        };
         Ok(Toolchain { target: self, std })
     }
 

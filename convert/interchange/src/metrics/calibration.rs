@@ -64,6 +64,18 @@ impl Reliability {
         Ok(Self::of_ranking(rows, &ranking(logits), probability))
     }
 
+    /// Bins of probabilities.
+    ///
+    /// `rows`, `probabilities`: `[rows]`.
+    ///
+    /// # Errors
+    /// As [`from_logits`](Self::from_logits); a probability that is not from 0 to 1.
+    pub fn from_probabilities<'a>(rows: impl Into<Observed<'a>>, probabilities: &[f64]) -> Result<Self, MetricsError> {
+        let rows = rows.into();
+        rows.check(probabilities, "a probability", |p| (0.0..=1.0).contains(&p))?;
+        Ok(Self::of_ranking(rows, &ranking(probabilities), |p| p))
+    }
+
     /// `probability` gives that of a score.
     pub(super) fn of_ranking(rows: Observed<'_>, ranking: &[(f64, usize)], probability: impl Fn(f64) -> f64) -> Self {
         let all = rows.all().total();

@@ -15,6 +15,8 @@ pub use self::writer::RowsWriter;
 const VOCABULARY_KEY: &str = "xsfm.vocabulary";
 /// Where it says which rows it has: in the metadata of its footer, since they are known in the end.
 const ROWS_KEY: &str = "xsfm.rows";
+/// The fraction bits of the weights of a column that has them.
+const WEIGHTS_KEY: &str = "xsfm.weights";
 
 /// What rows have beside their fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

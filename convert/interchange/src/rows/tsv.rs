@@ -4,10 +4,13 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
+use xsfm_runtime::Weight;
 use xsfm_runtime::row::Row;
 
-use super::{BLOCK_INDICES, Bounds, MAX_BAG, RowBlock, RowsError, cell_problem};
+use super::{BLOCK_INDICES, Bounds, Column, MAX_BAG, RowBlock, RowsError, cell_problem};
 
+/// Most bytes of a weight's text, with its colon.
+const WEIGHT_MAX: u64 = 32;
 /// Rows of a block.
 const TSV_BLOCK_ROWS: usize = 4096;
 
@@ -38,9 +41,13 @@ impl TsvReader {
 impl<R: BufRead> TsvReader<R> {
     /// Reads from any input; `path` is its name in errors.
     pub fn new(input: R, path: &Path, bounds: Bounds) -> Self {
-        // Ten digits and a separator for each index.
-        let cell = |bag: bool| if bag { 11 * MAX_BAG as u64 } else { 11 };
-        let line_max = bounds.columns.iter().map(|c| cell(c.bag)).sum::<u64>() + 2;
+        // Ten digits and a separator for each index, and so many for its weight.
+        let cell = |column: &Column| match (column.bag, column.weighted) {
+            (_, true) => 11 * MAX_BAG as u64 + WEIGHT_MAX * MAX_BAG as u64,
+            (true, false) => 11 * MAX_BAG as u64,
+            (false, false) => 11,
+        };
+        let line_max = bounds.columns.iter().map(cell).sum::<u64>() + 2;
         TsvReader { input, path: path.to_owned(), bounds, line: 0, line_max, buffer: Vec::new(), failed: false }
     }
 
@@ -100,8 +107,17 @@ fn parse_line(text: &str, bounds: &Bounds, block: &mut RowBlock) -> Result<(), S
     let mut indices = Vec::new();
     for ((cell, column), &features) in text.split('\t').zip(&bounds.columns).zip(&bounds.features) {
         let field = &column.name;
+        // A bag without indices is the out-of-vocabulary row alone, as raw values without tokens are.
+        let cell = if cell.is_empty() && column.bag { "0" } else { cell };
         indices.clear();
         for part in cell.split('|') {
+            let (part, weight) = match part.split_once(':') {
+                Some((part, weight)) if column.weighted => (part, Some(parse_weight(weight, field)?)),
+                None if column.weighted => {
+                    return Err(format!("field {field:?}: {part:?} has no weight; index:weight expected"));
+                }
+                _ => (part, None),
+            };
             let index: u32 = part.parse().map_err(|e| format!("field {field:?}: {part:?} is not an index: {e}"))?;
             if index >= features {
                 return Err(format!(
@@ -109,13 +125,20 @@ fn parse_line(text: &str, bounds: &Bounds, block: &mut RowBlock) -> Result<(), S
                 ));
             }
             indices.push(index);
+            indices.extend(weight.map(Weight::word));
         }
-        if let Some(what) = cell_problem(column.bag, indices.len()) {
+        if let Some(what) = cell_problem(column, &indices) {
             return Err(format!("field {field:?}: {what}"));
         }
         block.push_field(&indices);
     }
     Ok(())
+}
+
+fn parse_weight(text: &str, field: &str) -> Result<Weight, String> {
+    let number: f64 = text.parse().map_err(|e| format!("field {field:?}: {text:?} is not a weight: {e}"))?;
+    let most = Weight::MAX;
+    Weight::nearest(number).ok_or_else(|| format!("field {field:?}: weight {text}, -{most} to {most} allowed"))
 }
 
 /// Writes one row as a line that [`TsvReader`] reads.
@@ -127,11 +150,12 @@ pub fn write_tsv_row(output: &mut dyn Write, row: &Row<'_>) -> io::Result<()> {
         if f > 0 {
             output.write_all(b"\t")?;
         }
-        for (i, index) in row.field(f).unwrap_or_default().iter().enumerate() {
-            if i > 0 {
-                output.write_all(b"|")?;
+        for (i, &word) in row.field(f).unwrap_or_default().iter().enumerate() {
+            match Weight::of_word(word) {
+                Some(weight) if i > 0 => write!(output, ":{weight}")?,
+                _ if i > 0 => write!(output, "|{word}")?,
+                _ => write!(output, "{word}")?,
             }
-            write!(output, "{index}")?;
         }
     }
     output.write_all(b"\n")

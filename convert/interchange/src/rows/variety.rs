@@ -79,7 +79,7 @@ mod tests {
     use crate::rows::Column;
 
     fn bounds(features: &[(u32, bool)]) -> Bounds {
-        let column = |&(_, bag): &(u32, bool)| Column { name: String::new(), bag };
+        let column = |&(_, bag): &(u32, bool)| Column { name: String::new(), bag, weighted: false };
         Bounds {
             columns: features.iter().map(column).collect(),
             features: features.iter().map(|f| f.0).collect(),

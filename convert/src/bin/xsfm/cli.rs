@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use xsfm_convert::generate::Language;
+use xsfm_convert::import::Library;
 use xsfm_convert::model::TableBits;
+use xsfm_convert::packing::PackMode;
 use xsfm_convert::target::Target;
 use xsfm_convert::vocabulary::{self, FINGERPRINT_BITS};
 use xsfm_interchange::metrics::platt::{Platt, negative_rate};
@@ -17,12 +19,17 @@ use xsfm_interchange::metrics::platt::{Platt, negative_rate};
     version,
     after_help = "\
 Rows are an Arrow file (*.arrow, as `xsfm-train prepare` writes it) or a TSV: one row of integer indices per line,
-a tab between fields, `|` inside a bag; `-` reads a TSV from standard input.
+a tab between fields, `|` inside a bag (nothing is index 0); `-` reads a TSV from standard input.
 
   xsfm pack run/student --rows data/valid.arrow -o student.xsfm
   xsfm inspect student.xsfm
   xsfm validate student.xsfm run/student --rows data/test.arrow
-  printf '7\\t42\\t1|5\\n' | xsfm score student.xsfm --indices -"
+  printf '7\\t42\\t1|5\\n' | xsfm score student.xsfm --indices -
+
+Raw rows (--raw) are a CSV, TSV, Parquet file or JSON lines with the columns of the training data; the packed file
+says what their values mean.
+
+  xsfm rank student.xsfm --raw candidates.jsonl --context user --top 10"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -45,19 +52,48 @@ pub(crate) enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Pack a model trained elsewhere (config.json, weights.safetensors): one of the original Python implementation.
+    /// Pack a model trained elsewhere (config.json, weights.safetensors): of xsDeepFwFM, FuxiCTR, DeepCTR-Torch,
+    /// pytorch-fm, RecBole or DeepLight; or an ONNX file.
     ///
-    /// Its LR, FM, FwFM, MLP, DeepFM and DeepFwFM are read, with any first-order term and quotient-remainder tables
-    /// (mult, add, concat). Every tensor is read or known to be of no influence; others are an error, and so is a key
-    /// that contradicts another.
+    /// An ONNX file may compute the score in any way, as long as it is a sum of scalars, of products of the fields'
+    /// vectors and of layers with ReLU; a node that does anything else is named.
+    ///
+    /// The key `library` of config.json names the library, and `class` the model's class: LR, FM, FwFM, MLP, DeepFM,
+    /// DeepFwFM, Wide & Deep where the library has them. Every tensor is read or known to be of no influence; others
+    /// are an error, and so is a key that contradicts another. What no packed file holds (cross layers, attention,
+    /// means of bags, numbers in place of indices, activations other than ReLU) is refused by its name. docs/import.md
+    /// has the keys.
     Import {
-        /// Folder with the state dict and what config.json says of it.
+        /// Folder with the state dict and what config.json says of it, or an ONNX file.
         folder: PathBuf,
+        /// The library, where config.json has no key `library`: xsDeepFwFM (the default then), FuxiCTR, DeepCTR-Torch,
+        /// pytorch-fm, RecBole, DeepLight.
+        #[arg(long, value_name = "LIBRARY")]
+        from: Option<Library>,
+        /// Names of an ONNX file's fields, in the order of its columns: those of its inputs otherwise.
+        #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "from")]
+        fields: Option<Vec<String>>,
         /// Rows to calibrate int8 or dynamic mode on; the first 2048 are used.
         #[arg(long, value_name = "FILE")]
         calibrate: Option<PathBuf>,
         #[command(flatten)]
         output: Output,
+    },
+    /// Give a packed model the vocabulary that makes indices of raw values, or another one.
+    ///
+    /// The schema.json must be that of the model's training data: what is kept of it in the packed file is compared
+    /// where that is known. Rows of indices keep their scores, except with --renumber.
+    Vocabulary {
+        /// Packed model.
+        model: PathBuf,
+        /// The schema.json of its training data.
+        #[arg(long, value_name = "FILE")]
+        schema: PathBuf,
+        #[command(flatten)]
+        kept: Kept,
+        /// The new packed file.
+        #[arg(short, long, value_name = "M.xsfm")]
+        output: PathBuf,
     },
     /// Lay the layers of a packed model out for another CPU; scores of int8 and dynamic mode keep their bits.
     Retarget {
@@ -106,6 +142,10 @@ pub(crate) enum Command {
     Inspect {
         /// Packed model.
         model: PathBuf,
+        /// Print the tokens of this field in the order of their indices instead, `index<TAB>token`, of a file that was
+        /// packed with --keep-tokens.
+        #[arg(long, value_name = "FIELD", conflicts_with = "json")]
+        tokens: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -140,11 +180,13 @@ pub(crate) enum Command {
     Validate {
         /// Packed model.
         model: PathBuf,
-        /// Folder that it was packed or imported from.
+        /// Folder, or ONNX file, that it was packed or imported from.
         checkpoint: PathBuf,
-        /// Rows to compare on; figures other than logit errors need labels, which Arrow files have.
-        #[arg(long, value_name = "FILE")]
-        rows: PathBuf,
+        /// Names of an ONNX file's fields, as for `import`.
+        #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+        fields: Option<Vec<String>>,
+        #[command(flatten)]
+        rows: LabelledArguments,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -184,8 +226,8 @@ pub(crate) struct RowsArguments {
     /// Rows of integer indices; `-` for standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) indices: Option<PathBuf>,
-    /// Raw rows, of the columns and the kind of file that the training data had, or CSV for Parquet: encoded by the
-    /// vocabulary in the packed file. Labels are not looked at. `-` for standard input.
+    /// Raw rows of the columns that the training data had: a CSV or TSV as they were, Parquet, or JSON lines (an object
+    /// a line), encoded by the vocabulary in the packed file. Labels are not looked at. `-` for standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) raw: Option<PathBuf>,
 }
@@ -194,10 +236,11 @@ pub(crate) struct RowsArguments {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct LabelledArguments {
-    /// Arrow file of rows with labels.
+    /// Arrow file of rows with labels; `validate` takes a TSV of indices too, without figures that need labels.
     #[arg(long, value_name = "FILE")]
     pub(crate) rows: Option<PathBuf>,
-    /// Raw rows with labels, as the training data had them: encoded by the vocabulary in the packed file.
+    /// Raw rows with labels, as the training data had them (CSV, TSV, Parquet, JSON lines): encoded by the vocabulary
+    /// in the packed file. `-` for standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) raw: Option<PathBuf>,
 }
@@ -276,14 +319,17 @@ pub(crate) struct BenchArguments {
     /// Rows to score, the first 1024; without them, random ones, a few features often and most rarely.
     #[arg(long, value_name = "FILE")]
     pub(crate) rows: Option<PathBuf>,
+    /// The same of raw rows, encoded by the vocabulary in the packed file before anything is measured.
+    #[arg(long, value_name = "FILE", conflicts_with = "rows")]
+    pub(crate) raw: Option<PathBuf>,
     /// Rows of a call.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) batch: u32,
     /// Threads that score at the same time, for the rows per second.
     #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: u32,
-    /// The instructions: portable, sse4.1, avx2, avx-vnni, avx512-vnni, avx512-amx, neon, neon-dotprod, neon-i8mm; the
-    /// best by default.
+    /// The instructions: portable, sse4.1, avx2, avx-vnni, avx512-vnni, avx512-amx, neon, neon-dotprod, neon-i8mm,
+    /// simd128; the best by default.
     #[arg(long, value_name = "B")]
     pub(crate) backend: Option<String>,
     /// Score the layers as they are packed instead of laying them in tiles first.
@@ -319,15 +365,10 @@ pub(crate) struct Output {
     #[arg(long, value_name = "FILE")]
     pub(crate) vocabulary: Option<PathBuf>,
     /// Leave the vocabulary out: the packed model takes indices alone.
-    #[arg(long, conflicts_with_all = ["vocabulary", "fingerprint_bits"])]
+    #[arg(long, conflicts_with_all = ["vocabulary", "fingerprint_bits", "renumber", "keep_tokens"])]
     pub(crate) without_vocabulary: bool,
-    /// Bits of each token's fingerprint, 0 to 24: one unseen token of 2^BITS is taken for a known one.
-    #[arg(long, value_name = "BITS", default_value_t = FINGERPRINT_BITS)]
-    pub(crate) fingerprint_bits: u8,
-    /// Number the rows of full tables anew, which takes half of the vocabulary's bytes. The packed model then takes raw
-    /// values, and no rows of indices.
-    #[arg(long, conflicts_with = "without_vocabulary")]
-    pub(crate) renumber: bool,
+    #[command(flatten)]
+    pub(crate) kept: Kept,
     /// The packed file.
     #[arg(short, long, value_name = "M.xsfm")]
     pub(crate) output: PathBuf,
@@ -336,9 +377,25 @@ pub(crate) struct Output {
     pub(crate) json: bool,
 }
 
-impl Output {
-    pub(crate) fn vocabulary_options(&self) -> vocabulary::Options {
-        vocabulary::Options { fingerprint_bits: self.fingerprint_bits, renumber: self.renumber }
+/// What a packed file keeps of its vocabulary.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Kept {
+    /// Bits of each token's fingerprint, 0 to 24: one unseen token of 2^BITS is taken for a known one.
+    #[arg(long, value_name = "BITS", default_value_t = FINGERPRINT_BITS)]
+    fingerprint_bits: u8,
+    /// Number the rows of full tables anew, which takes half of the vocabulary's bytes. The packed model then takes raw
+    /// values, and no rows of indices.
+    #[arg(long)]
+    renumber: bool,
+    /// Keep the tokens' text too: `inspect` and `rank` print names for indices, and no unseen token is taken for a
+    /// known one, whatever the fingerprints.
+    #[arg(long)]
+    keep_tokens: bool,
+}
+
+impl From<Kept> for vocabulary::Options {
+    fn from(Kept { fingerprint_bits, renumber, keep_tokens }: Kept) -> Self {
+        vocabulary::Options { fingerprint_bits, renumber, keep_tokens }
     }
 }
 
@@ -351,6 +408,16 @@ pub(crate) enum ModeArgument {
     /// As int8, but the outputs of layers get a scale of their own for each row: packs without rows, closer to f32,
     /// slower.
     Dynamic,
+}
+
+impl From<ModeArgument> for PackMode {
+    fn from(argument: ModeArgument) -> Self {
+        match argument {
+            ModeArgument::F32 => PackMode::F32,
+            ModeArgument::Int8 => PackMode::Int8,
+            ModeArgument::Dynamic => PackMode::Dynamic,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]

@@ -50,27 +50,36 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Pack { checkpoint, rows, output } => {
             rows.as_deref().map_or(Ok(()), |rows| compare_data(rows, &checkpoint))?;
             let schema = Some(checkpoint.join(SCHEMA)).filter(|schema| schema.exists());
-            pack::pack(checkpoint::load(&checkpoint)?, rows.as_deref(), "--rows", schema.as_deref(), &output)
+            pack::pack(checkpoint::load(&checkpoint)?, rows.as_deref(), "--rows FILE", schema.as_deref(), &output)
         }
-        Command::Import { folder, calibrate, output } => {
-            pack::pack(import::load(&folder)?, calibrate.as_deref(), "--calibrate", None, &output)
+        Command::Import { folder, from, fields, calibrate, output } => {
+            let model = if folder.is_file() {
+                import::onnx::load(&folder, fields.as_deref())?
+            } else if fields.is_some() {
+                anyhow::bail!("{}: --fields names those of an ONNX file; a folder has their names", folder.display());
+            } else {
+                import::load_from(&folder, from)?
+            };
+            pack::pack(model, calibrate.as_deref(), "--calibrate FILE", None, &output)
         }
+        Command::Vocabulary { model, schema, kept, output } => pack::vocabulary(&model, &schema, kept, &output),
         Command::Retarget { model, target, output } => pack::retarget(&model, target.into(), &output),
         Command::Generate { model, lang, name, context, output } => {
-            export::generate(&model, lang.into(), name, &context, &output)
+            export::generate(&model, lang.into(), name.as_deref(), &context, &output)
         }
         Command::Export { folder, to: Format::Onnx, output, logit_only } => {
             let outputs = if logit_only { Outputs::Logit } else { Outputs::LogitAndProbability };
             export::onnx(&folder, outputs, &output)
         }
-        Command::Inspect { model, json } => inspect::inspect(&model, json),
+        Command::Inspect { model, tokens: None, json } => inspect::inspect(&model, json),
+        Command::Inspect { model, tokens: Some(field), .. } => inspect::tokens(&model, field),
         Command::Analyze { model, target, flash, ram, bag, json } => {
             let question = Question { target: &target, flash, ram, bag };
             inspect::analyze(&model, &question, json)
         }
-        Command::Validate { model, checkpoint, rows, json } => {
-            compare_data(&rows, &checkpoint)?;
-            score::validate(&model, &checkpoint, &rows, json)
+        Command::Validate { model, checkpoint, fields, rows, json } => {
+            rows.rows.as_deref().map_or(Ok(()), |rows| compare_data(rows, &checkpoint))?;
+            score::validate(&model, (&checkpoint, fields.as_deref()), &rows, json)
         }
         Command::Evaluate(arguments) => score::evaluate(&arguments),
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments),

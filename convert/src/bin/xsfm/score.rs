@@ -8,24 +8,26 @@ use serde::Serialize;
 use xsfm_convert::raw::{self, Encoded};
 use xsfm_convert::score::{Labelled, Ranked};
 use xsfm_convert::{Error, input, score, validate};
+use xsfm_interchange::checkpoint::file::SCHEMA;
 use xsfm_interchange::metrics::calibration::Reliability;
 use xsfm_interchange::metrics::grouped::Grouped;
 use xsfm_interchange::metrics::{Metrics, MetricsError};
 use xsfm_interchange::output::{print as print_text, say, stream};
+use xsfm_interchange::schema::Schema;
 use xsfm_interchange::{atomic, figure};
 use xsfm_runtime::Model;
 
-use crate::cli::{EvaluateArguments, RankArguments, RowsArguments};
+use crate::cli::{EvaluateArguments, LabelledArguments, RankArguments, RowsArguments};
 use crate::output::{print, print_json, progress_bar};
 
 /// Where rows of indices are: given, or made of raw rows in a file that goes with this.
-enum Indices<'a> {
+pub(crate) enum Indices<'a> {
     Given(&'a Path),
     Encoded(Encoded),
 }
 
 impl<'a> Indices<'a> {
-    fn of(
+    pub(crate) fn of(
         path: &Path,
         model: &Model<'_>,
         (indices, raw): (Option<&'a Path>, Option<&Path>),
@@ -34,6 +36,10 @@ impl<'a> Indices<'a> {
         Ok(match (indices, raw) {
             (_, Some(raw)) => {
                 let encoded = raw::encode(path, model, raw, labels)?;
+                if !encoded.unknown.is_empty() {
+                    let (raw, names) = (raw.display(), encoded.unknown.join(", "));
+                    say(format_args!("NOTE: {raw}: columns that the training data did not have: {names}"));
+                }
                 if !encoded.unseen.is_empty() {
                     let fields: Vec<String> =
                         encoded.unseen.iter().map(|(name, count)| format!("{name} {count}")).collect();
@@ -45,7 +51,7 @@ impl<'a> Indices<'a> {
         })
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         match self {
             Indices::Given(path) => path,
             Indices::Encoded(encoded) => encoded.path(),
@@ -73,7 +79,10 @@ pub(crate) fn rank(arguments: &RankArguments) -> anyhow::Result<()> {
     let model = input::load(path, &packed)?;
     let names = names.as_deref().map(read_lines).transpose()?;
     let indices = Indices::of(path, &model, (rows.indices.as_deref(), rows.raw.as_deref()), false)?;
-    let ranked = score::rank(&model, indices.path(), names.as_deref(), context, *top)?;
+    let mut ranked = score::rank(&model, indices.path(), names.as_deref(), context, *top)?;
+    if let Indices::Encoded(encoded) = &indices {
+        encoded.describe(&model, context, &mut ranked)?;
+    }
     if *json { print_json(&ranked) } else { print_ranking(&ranked) }
 }
 
@@ -115,11 +124,20 @@ pub(crate) fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<()> {
     if *json { print_json(&evaluation) } else { print_evaluation(&evaluation) }
 }
 
-pub(crate) fn validate(path: &Path, checkpoint: &Path, rows: &Path, json: bool) -> anyhow::Result<()> {
+pub(crate) fn validate(
+    path: &Path,
+    (checkpoint, fields): (&Path, Option<&[String]>),
+    rows: &LabelledArguments,
+    json: bool,
+) -> anyhow::Result<()> {
     let packed = input::packed(path)?;
+    let model = input::load(path, &packed)?;
+    let original = input::float_model(checkpoint, fields)?;
+    let indices = Indices::of(path, &model, (rows.rows.as_deref(), rows.raw.as_deref()), true)?;
+    let schema = Some(checkpoint.join(SCHEMA)).filter(|schema| schema.exists());
+    let schema = schema.as_deref().map(Schema::load).transpose()?;
     let bar = progress_bar("rows compared", None);
-    let original = input::float_model(checkpoint)?;
-    let report = validate::validate(&input::load(path, &packed)?, &original, rows, &mut |done| {
+    let report = validate::validate(&model, &original, schema.as_ref(), indices.path(), &mut |done| {
         bar.set_position(done);
     })?;
     bar.finish_and_clear();
@@ -160,11 +178,32 @@ fn print_evaluation(Evaluation { metrics, by_group }: &Evaluation) -> anyhow::Re
 }
 
 fn print_ranking(ranked: &[Ranked]) -> anyhow::Result<()> {
-    let mut text = String::new();
-    writeln!(text, "{:>4}  {:>8}  {:>11}  {:>10}  name", "rank", "row", "probability", "logit")?;
+    let names = ranked.first().map_or(&[][..], |entry| &entry.candidate.0);
+    let has_names = names.is_empty() || ranked.iter().any(|entry| entry.name.is_some());
+    let name = |name: &str| has_names.then(|| name.to_owned());
+    let mut columns: Vec<Vec<String>> =
+        vec![name("name").into_iter().chain(names.iter().map(|(name, _)| name.clone())).collect()];
     for entry in ranked {
-        let (rank, row, name) = (entry.rank, entry.row, entry.name.as_deref().unwrap_or_default());
-        writeln!(text, "{rank:>4}  {row:>8}  {:>11.6}  {:>10.6}  {name}", entry.probability, entry.logit)?;
+        // A line of the table stays one.
+        let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+        let of_row = entry.candidate.0.iter().map(|(_, text)| text.to_string().chars().map(plain).collect());
+        columns.push(name(entry.name.as_deref().unwrap_or_default()).into_iter().chain(of_row).collect());
+    }
+    let width = |place: usize| columns.iter().map(|row| row[place].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns[0].len()).map(width).collect();
+    let mut text = String::new();
+    let end = |text: &mut String, row: &[String]| {
+        for (cell, width) in row.iter().zip(&widths) {
+            write!(text, "  {cell:<width$}")?;
+        }
+        text.truncate(text.trim_end().len());
+        writeln!(text)
+    };
+    write!(text, "{:>4}  {:>8}  {:>11}  {:>10}", "rank", "row", "probability", "logit")?;
+    end(&mut text, &columns[0])?;
+    for (Ranked { rank, row, probability, logit, .. }, columns) in ranked.iter().zip(&columns[1..]) {
+        write!(text, "{rank:>4}  {row:>8}  {probability:>11.6}  {logit:>10.6}")?;
+        end(&mut text, columns)?;
     }
     Ok(print_text(text)?)
 }

@@ -6,7 +6,7 @@
 
 // No panic is left in the program.
 use minimal as _;
-use xsfm_runtime::{Encoder, Int8Model, Row, ScratchBlock, Value};
+use xsfm_runtime::{Int8Model, Row, ScratchBlock, Value};
 
 const FIELDS: usize = 39;
 
@@ -21,16 +21,11 @@ pub extern "C" fn _start(
     model_bytes: usize,
 ) -> i32 {
     let bytes = model.get(..model_bytes).unwrap_or_default();
-    let Ok(model) = Int8Model::from_bytes_skipping_checksum(bytes) else { return i32::MIN };
-    let Ok(Some(encoder)) = Encoder::from_bytes(bytes) else { return i32::MIN };
+    let Ok((model, Some(encoder))) = Int8Model::with_encoder_skipping_checksum(bytes) else { return i32::MIN };
     let mut found = 0;
     for (field, text) in line.split(|&byte| byte == b'\t').enumerate() {
-        let (Ok(text), Some(room), Some(end)) =
-            (str::from_utf8(text), indices.get_mut(found..), offsets.get_mut(field + 1))
-        else {
-            return i32::MAX;
-        };
-        let Ok(count) = encoder.encode_field(field, &Value::Text(text), room) else { return i32::MAX };
+        let (Some(room), Some(end)) = (indices.get_mut(found..), offsets.get_mut(field + 1)) else { return i32::MAX };
+        let Ok(count) = encoder.encode_field(field, &Value::Bytes(text), room) else { return i32::MAX };
         found += count;
         *end = found as u32;
     }

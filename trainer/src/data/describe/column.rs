@@ -14,6 +14,8 @@ const COUNTED: usize = 200_000;
 const SEPARATORS: [&str; 5] = ["|", ";", ",", " ", "/"];
 /// Numbers of fewer values are categories: ratings, hours, codes.
 const CATEGORIES: usize = 40;
+/// Buckets of real numbers.
+const QUANTILES: u32 = 32;
 /// A value of a column that tells rows apart is in no more than so many rows, on average.
 const ROWS_OF_AN_IDENTIFIER: f64 = 1.05;
 
@@ -49,6 +51,8 @@ pub(super) enum Guess {
     Field {
         kind: FieldKind,
         separator: Option<&'static str>,
+        /// Numbers: buckets by how many rows there are, and not by size.
+        quantiles: Option<u32>,
         /// What is to be said of it.
         why: Option<&'static str>,
     },
@@ -113,7 +117,7 @@ impl Column {
     pub(super) fn guess(&self, labels: usize) -> Guess {
         let different = self.values.len();
         let full = self.rows - self.empty;
-        let field = |kind, separator| Guess::Field { kind, separator, why: None };
+        let field = |kind, separator| Guess::Field { kind, separator, quantiles: None, why: None };
         if self.lists > 0 {
             return field(FieldKind::Bag, None);
         }
@@ -138,9 +142,13 @@ impl Column {
                 return field(FieldKind::Categorical, None);
             }
             let range = [self.smallest, self.largest];
-            let why = if is_fraction { None } else { names(&self.name, different, range) };
+            if is_fraction {
+                let why = Some("Real numbers, not counts: buckets with equally many rows tell them apart at any size.");
+                return Guess::Field { kind: FieldKind::Numeric, separator: None, quantiles: Some(QUANTILES), why };
+            }
+            let why = names(&self.name, different, range);
             let kind = if why.is_some() { FieldKind::Categorical } else { FieldKind::Numeric };
-            return Guess::Field { kind, separator: None, why };
+            return Guess::Field { kind, separator: None, quantiles: None, why };
         }
         let bag = self.separated.iter().zip(SEPARATORS).find(|(separated, _)| separated.is_bag(full, different));
         match bag {
@@ -162,11 +170,6 @@ impl Column {
             words.push(format!("{} {what} up to {}{below}", share(self.numbers), self.largest));
         }
         words.join("; ")
-    }
-
-    /// Whether bucketing tells its numbers apart: Criteo's rule is for counts.
-    pub(super) fn has_fractions_below_three(&self) -> bool {
-        self.integers < self.numbers && self.largest <= 3.0
     }
 }
 

@@ -1,4 +1,4 @@
-//! `xsfm-train describe`: a starting description of a file of rows, for `prepare csv` and `prepare parquet`.
+//! `xsfm-train describe`: a starting description of a file of rows, for `prepare csv`, `parquet` and `json`.
 //!
 //! | module | does |
 //! |---|---|
@@ -22,7 +22,7 @@ use xsfm_interchange::schema::FieldKind;
 use self::column::{Column, Guess};
 use self::table::{Table, quoted};
 
-/// Looks at a CSV, TSV or Parquet file and writes a description of its columns, to start with.
+/// Looks at a CSV, TSV or Parquet file, or JSON lines, and writes a description of its columns, to start with.
 ///
 /// It guesses the delimiter, whether there is a header, what each column is (categories, bags, counts), and which
 /// columns are no fields: constants, names of rows, twins of the label, times. Each guess stands beside what speaks for
@@ -78,17 +78,15 @@ fn description(args: &Args, table: &Table) -> Result<String> {
     let mut fields = 0;
     for (column, guess) in &guesses {
         match guess {
-            Guess::Field { kind, separator, why } => {
+            Guess::Field { kind, separator, quantiles, why } => {
                 fields += 1;
                 writeln!(text, "\n# {}", column.reasons())?;
                 why.iter().try_for_each(|why| writeln!(text, "# {why}"))?;
-                if *kind == FieldKind::Numeric && column.has_fractions_below_three() {
-                    writeln!(
-                        text,
-                        "# Buckets are for counts: numbers below 3 share a few. Rescale them, or cut them yourself."
-                    )?;
-                }
                 write!(text, "{}", field(table, column, *kind, *separator)?)?;
+                if let Some(quantiles) = quantiles {
+                    writeln!(text, "quantiles = {quantiles}")?;
+                    writeln!(text, "# numbers = \"interpolated\"  # neighbouring numbers have neighbouring vectors")?;
+                }
             }
             Guess::Time => {}
             Guess::Suspicious(why) => {

@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use indicatif::ProgressBar;
 use parquet::file::reader::FileReader;
 use xsfm_readers::description::Cell;
+use xsfm_readers::json::{each_object, is_json_lines};
 use xsfm_readers::lines::Buffer;
 use xsfm_readers::parquet::{cell, guarded, is_parquet, reader};
 use xsfm_readers::records::{self, Dialect as Quoting};
@@ -28,7 +29,7 @@ pub(super) struct Dialect {
 
 /// Columns and the label, as far as they were read.
 pub(super) struct Table {
-    /// None of a Parquet file.
+    /// None of a Parquet file and of JSON lines.
     pub(super) dialect: Option<Dialect>,
     pub(super) columns: Vec<Column>,
     pub(super) label: Label,
@@ -52,6 +53,8 @@ impl Table {
     pub(super) fn read(path: &Path, label: &str, rows: u64) -> Result<Self> {
         let table = if is_parquet(path).with_context(|| path.display().to_string())? {
             Self::of_parquet(path, label, rows)
+        } else if is_json_lines(path)? {
+            Self::of_json(path, label, rows)
         } else {
             Self::of_text(path, label, rows)
         }?;
@@ -126,14 +129,29 @@ impl Table {
                 table.malformed += 1;
                 continue;
             };
-            table.add(
-                label,
-                cells.iter().map(|cell| match cell {
-                    Cell::Text(text) => Value::Text(text),
-                    Cell::List(tokens) => Value::List(tokens.iter().map(AsRef::as_ref).collect()),
-                }),
-            );
+            table.add(label, cells.iter().map(Value::of));
         }
+        Ok(table)
+    }
+
+    /// Columns are the first object's keys, without one of which a row is malformed.
+    fn of_json(path: &Path, label: &str, most: u64) -> Result<Self> {
+        let mut keys: Vec<String> = Vec::new();
+        each_object(path, 1, |object| keys.extend(object.into_iter().flatten().map(|(key, _)| key.to_owned())))?;
+        let (mut table, label) = Table::new(path, None, keys.clone(), label)?;
+        let places: HashMap<&str, usize> = keys.iter().map(String::as_str).zip(0..).collect();
+        each_object(path, most, |object| {
+            let mut cells = vec![None; keys.len()];
+            for (key, cell) in object.into_iter().flatten() {
+                if let Some(&place) = places.get(key) {
+                    cells[place] = Some(cell);
+                }
+            }
+            match cells.into_iter().collect::<Option<Vec<Cell<'_>>>>() {
+                Some(cells) => table.add(label, cells.iter().map(Value::of)),
+                None => table.malformed += 1,
+            }
+        })?;
         Ok(table)
     }
 
@@ -175,6 +193,16 @@ pub(super) fn quoted(text: &str) -> String {
 enum Value<'a> {
     Text(&'a str),
     List(Vec<&'a str>),
+}
+
+impl<'a> Value<'a> {
+    fn of(cell: &'a Cell<'a>) -> Self {
+        match cell {
+            Cell::Text(text) => Value::Text(text),
+            Cell::List(tokens) => Value::List(tokens.iter().map(AsRef::as_ref).collect()),
+            Cell::Weights(tokens) => Value::List(tokens.iter().map(|(token, _)| token.as_ref()).collect()),
+        }
+    }
 }
 
 /// The delimiter with which most of the first records have as many columns as the first, more than one; of several the

@@ -13,12 +13,14 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 use xsfm_interchange::dataset::{Dataset, Part};
 use xsfm_interchange::rows::{RowBlock, RowsWriter};
+use xsfm_runtime::Weight;
 
 use super::space::{Choice, Space};
 use crate::checkpoint::{self, write_json};
 use crate::commands::TrainArgs;
-use crate::experiment::row::Row;
-use crate::experiment::tools::Tools;
+use crate::experiment::outcome::Sizes;
+use crate::experiment::row::{Reads, Row};
+use crate::experiment::tools::{Tools, sizes};
 use crate::model::Model;
 use crate::settings;
 use crate::training_loop::{progress, seed_torch};
@@ -33,7 +35,8 @@ const ROWS: usize = 64;
 pub struct Cost {
     /// Bytes of the packed file. Trained weights may change it by a few: some numbers of the manifest are written in as
     /// few bytes as they need.
-    pub bytes: u64,
+    #[serde(flatten)]
+    pub sizes: Sizes,
     /// Instructions of a score on a Cortex-M4F, as `xsfm analyze` predicts them.
     pub instructions: Option<u64>,
     /// Median microseconds of a call of one row on this CPU, where it was asked for.
@@ -45,15 +48,14 @@ pub struct Cost {
 pub struct Estimator<'a> {
     space: &'a Space,
     tools: &'a Tools,
-    /// By minimum count.
-    vocabularies: BTreeMap<u64, Vocabularies>,
+    vocabularies: BTreeMap<Reads, Vocabularies>,
     folder: PathBuf,
     known: BTreeMap<String, Cost>,
     /// Why the first combination is no model, where there is such a one.
     pub refused: Option<String>,
 }
 
-/// Fields of some minimum count.
+/// Fields as some models read them.
 #[derive(Debug)]
 struct Vocabularies {
     data: Dataset,
@@ -108,11 +110,14 @@ impl<'a> Estimator<'a> {
         for (n, choice) in choices.iter().enumerate() {
             bar.inc(1);
             let row = self.space.row(choice);
-            if !self.known.contains_key(&row.name)
-                && let Some(packed) = self.pack(&row)?
+            let before = self.known.get(&row.name).copied();
+            // An older program did not know what is deployed.
+            if before.is_none_or(|cost| cost.sizes.deployed_bytes.is_none())
+                && let Some((packed, sizes)) = self.pack(&row)?
             {
-                let cost = self.cost(&packed)?;
-                self.known.insert(row.name.clone(), cost);
+                let instructions = self.tools.instructions(&packed, &self.folder)?;
+                let us = before.and_then(|cost| cost.us);
+                self.known.insert(row.name.clone(), Cost { sizes, instructions, us });
             }
             costs.push(self.known.get(&row.name).copied());
             if n % 100 == 99 {
@@ -133,8 +138,8 @@ impl<'a> Estimator<'a> {
         if let Some(us) = self.known.get(&row.name).and_then(|cost| cost.us) {
             return Ok(us);
         }
-        let packed = self.pack(&row)?.with_context(|| format!("{}: not a model", row.title))?;
-        let us = time(self.tools, &packed, row.min_count, &self.folder)?;
+        let (packed, _) = self.pack(&row)?.with_context(|| format!("{}: not a model", row.title))?;
+        let us = time(self.tools, &packed, &row.reads(), &self.folder)?;
         self.known.entry(row.name).and_modify(|cost| cost.us = Some(us));
         self.save()?;
         Ok(us)
@@ -149,26 +154,26 @@ impl<'a> Estimator<'a> {
         write_json(&self.tools.out.join(FILE), &self.known)
     }
 
-    fn vocabularies(&mut self, min_count: u64) -> Result<&Vocabularies> {
-        if !self.vocabularies.contains_key(&min_count) {
-            self.tools.fold(min_count)?;
-            let data = Dataset::open(&self.tools.data(min_count))?;
-            let rows = self.folder.join(format!("min-count-{min_count}.arrow"));
+    fn vocabularies(&mut self, reads: &Reads) -> Result<&Vocabularies> {
+        if !self.vocabularies.contains_key(reads) {
+            self.tools.fold(reads)?;
+            let data = Dataset::open(&self.tools.data(reads)?)?;
+            let rows = self.folder.join(format!("rows-{}.arrow", self.vocabularies.len()));
             any_rows(&data, &rows)?;
-            self.vocabularies.insert(min_count, Vocabularies { data, rows });
+            self.vocabularies.insert(reads.clone(), Vocabularies { data, rows });
         }
-        Ok(&self.vocabularies[&min_count])
+        Ok(&self.vocabularies[reads])
     }
 
     /// An untrained model of a row, packed as a trained one would be; `None` where the flags contradict each other.
-    fn pack(&mut self, row: &Row) -> Result<Option<PathBuf>> {
+    fn pack(&mut self, row: &Row) -> Result<Option<(PathBuf, Sizes)>> {
         let mut flags = settings::flags(&row.train).with_context(|| row.title.clone())?;
         flags.extend(["--data=.".to_owned(), "--out=.".to_owned()]);
         let flags = Flags::try_parse_from(flags).with_context(|| row.title.clone())?;
         let architecture = flags.train.architecture();
         seed_torch(1, 0);
         let folder = self.folder.join("checkpoint");
-        let Vocabularies { data, rows } = self.vocabularies(row.min_count)?;
+        let Vocabularies { data, rows } = self.vocabularies(&row.reads())?;
         let schema = data.schema();
         let model = architecture
             .check()
@@ -184,20 +189,15 @@ impl<'a> Estimator<'a> {
         checkpoint::save(&folder, &model, None, schema, &serde_json::json!({}))?;
         let rows = rows.clone();
         let packed = self.folder.join("model.xsfm");
-        self.tools.json(&mut self.tools.pack_command(row, &folder, &packed, &rows), &self.folder)?;
-        Ok(Some(packed))
-    }
-
-    fn cost(&self, packed: &Path) -> Result<Cost> {
-        let bytes = fs::metadata(packed).with_context(|| packed.display().to_string())?.len();
-        Ok(Cost { bytes, instructions: self.tools.instructions(packed, &self.folder)?, us: None })
+        let report = self.tools.json(&mut self.tools.pack_command(row, &folder, &packed, &rows), &self.folder)?;
+        Ok(Some((packed, sizes(&report)?)))
     }
 }
 
 /// Median microseconds of a call of one row.
-fn time(tools: &Tools, packed: &Path, min_count: u64, folder: &Path) -> Result<f64> {
+fn time(tools: &Tools, packed: &Path, reads: &Reads, folder: &Path) -> Result<f64> {
     let mut bench = Command::new(&tools.xsfm);
-    bench.arg("bench").arg(packed).args(["--json", "--rows"]).arg(tools.data(min_count).join(Part::Valid.file()));
+    bench.arg("bench").arg(packed).args(["--json", "--rows"]).arg(tools.data(reads)?.join(Part::Valid.file()));
     let report = tools.json(&mut bench, folder)?;
     Ok(report["ns_median"].as_f64().context("xsfm bench has no ns_median")? / 1e3)
 }
@@ -210,7 +210,10 @@ fn any_rows(data: &Dataset, output: &Path) -> Result<()> {
     let has_bag = bounds.columns.iter().any(|column| column.bag);
     for _ in 0..ROWS {
         let mut row = RowBlock::new(bounds.columns.len(), has_bag);
-        bounds.features.iter().for_each(|&features| row.push_field(&[random.random_range(0..features)]));
+        for (column, &features) in bounds.columns.iter().zip(&bounds.features) {
+            let words = [random.random_range(0..features), Weight::ONE.word()];
+            row.push_field(&words[..if column.weighted { 2 } else { 1 }]);
+        }
         writer.push(0, &row.row(0))?;
     }
     writer.commit()?;

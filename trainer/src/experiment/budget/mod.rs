@@ -1,4 +1,4 @@
-//! `xsfm-train fit`: the best student that packs under a number of bytes.
+//! `xsfm-train fit`: the best student that packs under a number of bytes, its vocabulary included.
 //!
 //! | module | what |
 //! |---|---|
@@ -10,13 +10,14 @@ pub mod cost;
 pub mod search;
 pub mod space;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 use xsfm_interchange::atomic;
-use xsfm_interchange::dataset::Dataset;
+use xsfm_interchange::dataset::Part;
 use xsfm_interchange::fingerprint::Fingerprint;
 use xsfm_interchange::output;
 use xsfm_interchange::size::bytes;
@@ -24,13 +25,13 @@ use xsfm_interchange::size::bytes;
 use self::cost::{Cost, Estimator};
 use self::search::{Effort, Trainer, search};
 use self::space::{Choice, Space};
-use super::outcome::{Divergence, Outcome};
+use super::outcome::{Divergence, Outcome, Packed, Sizes};
 use super::plan::{Plan, Unit};
 use super::report::figures::{BYTES, Point, frontier, scatter};
 use super::report::{deviation, mean};
 use super::row::{Defaults, Experiments};
 use super::run::make_all;
-use super::tools::{CHECKPOINT, Means, PACKED, Tools};
+use super::tools::{CHECKPOINT, Encodings, Means, PACKED, Tools};
 use super::tune;
 use crate::checkpoint::{self, write_json};
 use crate::data::classes;
@@ -41,9 +42,14 @@ use crate::data::classes;
 pub struct Args {
     #[command(flatten)]
     means: Means,
-    /// Most bytes of the packed file: `32KiB`; several, `8KiB,32KiB`, share what they train
+    #[command(flatten)]
+    encodings: Encodings,
+    /// Most bytes of the packed file, vocabulary included: `32KiB`; several, `8KiB,32KiB`, share what they train
     #[arg(long, required = true, value_name = "BYTES", value_delimiter = ',', value_parser = bytes)]
     budget: Vec<usize>,
+    /// Count bytes without the vocabulary, for devices that are given indices; the files are packed without it
+    #[arg(long)]
+    without_vocabulary: bool,
     /// Most microseconds of a call of one row on this CPU; every model that is small enough is measured first, seconds
     /// each
     #[arg(long, value_name = "US")]
@@ -83,7 +89,8 @@ pub struct Args {
 struct Found {
     budget: Option<usize>,
     settings: String,
-    bytes: u64,
+    #[serde(flatten)]
+    sizes: Sizes,
     instructions: Option<u64>,
     us: Option<f64>,
     seeds: usize,
@@ -125,6 +132,8 @@ struct Common {
     data: PathBuf,
     /// Absent in searches of older programs, which go by the folder's name.
     fingerprint: Option<Fingerprint>,
+    #[serde(default)]
+    encodings: BTreeMap<String, Fingerprint>,
     teachers: Vec<PathBuf>,
     train: toml::Table,
 }
@@ -137,11 +146,12 @@ pub fn run(args: &Args) -> Result<()> {
     ensure!(args.trials > 0 && args.finalists > 0, "--trials and --finalists are at least 1");
     ensure!(args.max_us.is_none_or(|us| us > 0.0), "--max-us is more than 0");
     args.means.check_device()?;
-    let space = Space::load(args.space.as_deref())?;
     let mut tools = Tools::find(&args.means)?;
+    tools.encodings = args.encodings.open(&tools.data)?;
+    let space = Space::load(args.space.as_deref())?.with_encodings(tools.encodings.keys())?;
     classes::check(&tools.data)?;
     // As absolute paths: a search that goes on from another folder has the same teachers.
-    tools.teachers = common(args, &teachers(args)?, &space, &tools.data)?.teachers;
+    tools.teachers = common(args, &teachers(args)?, &space, &tools)?.teachers;
     let mut estimator = Estimator::open(&space, &tools)?;
     let choices = space.choices();
     let costs = estimator.bytes(&choices)?;
@@ -154,7 +164,7 @@ pub fn run(args: &Args) -> Result<()> {
     let mut budgets = args.budget.clone();
     budgets.sort_unstable();
     budgets.dedup();
-    let (mut best, mut finalists) = (Vec::new(), Vec::new());
+    let (mut best, mut finalists, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for budget in budgets {
         let fits = fitting(args, budget, &known, &mut estimator)?;
         students.budget = budget;
@@ -163,22 +173,30 @@ pub fn run(args: &Args) -> Result<()> {
         let found = search(&space, &fits, &finalists, effort, &mut students)?;
         let Some((choice, _)) = found.first() else { return Err(students.nothing(budget)) };
         best.push(students.found(choice, &args.seeds, Some(budget), &estimator)?);
+        files.push((best_name(budget), space.row(choice)));
         finalists.extend(found.into_iter().map(|(choice, _)| choice));
     }
     let data = tools.data.fingerprint().clone();
     let report = Report { frontier: students.frontier(&estimator)?, best, data, diverged: students.diverged.clone() };
     write_json(&args.means.out.join("fit.json"), &report)?;
-    for (found, budget) in report.best.iter().filter_map(|found| Some((found, found.budget?))) {
-        let (from, to) = (&found.packed, args.means.out.join(best_name(budget)));
+    for (found, (name, row)) in report.best.iter().zip(&files) {
+        let (from, to) = (&found.packed, args.means.out.join(name));
+        if args.without_vocabulary {
+            let rows = tools.data(&row.reads())?.join(Part::Valid.file());
+            let mut pack = tools.pack_command(row, &found.checkpoint, &to, &rows);
+            tools.json(pack.arg("--without-vocabulary"), &args.means.out)?;
+            continue;
+        }
         let packed = std::fs::read(from).with_context(|| from.display().to_string())?;
         atomic::write(&to, |output| output.write_all(&packed)).with_context(|| to.display().to_string())?;
     }
     let tried = students.all(&estimator)?;
-    let mut points = points(&tried);
+    let mut points = students.points(&tried);
     for point in points.iter_mut().filter(|point| report.best.iter().all(|best| best.settings != point.title)) {
         point.title = "";
     }
-    if let Some(svg) = scatter("Validation AUC against packed bytes", BYTES, &points)? {
+    let counted = if args.without_vocabulary { "packed bytes without vocabulary" } else { "deployed bytes" };
+    if let Some(svg) = scatter(&format!("Validation AUC against {counted}"), BYTES, &points)? {
         let path = args.means.out.join("frontier.svg");
         atomic::write(&path, |output| output.write_all(svg.as_bytes())).with_context(|| path.display().to_string())?;
     }
@@ -190,7 +208,7 @@ pub fn run(args: &Args) -> Result<()> {
         for Diverged { settings, seed, what } in &report.diverged {
             output::line(format_args!("\ndiverged, and counts as the worst: {settings}, seed {seed}: {what}"))?;
         }
-        let names: Vec<String> = report.best.iter().filter_map(|found| Some(best_name(found.budget?))).collect();
+        let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
         let (out, names) = (args.means.out.display(), names.join(", "));
         output::line(format_args!("\nWritten to {out}: {names}, fit.json, frontier.svg"))?;
     }
@@ -218,12 +236,14 @@ fn teachers(args: &Args) -> Result<Vec<PathBuf>> {
 }
 
 /// What the models of this search have in common, which is what those of the folder have.
-fn common(args: &Args, teachers: &[PathBuf], space: &Space, data: &Dataset) -> Result<Common> {
+fn common(args: &Args, teachers: &[PathBuf], space: &Space, tools: &Tools) -> Result<Common> {
+    let data = &tools.data;
     teachers.iter().try_for_each(|teacher| checkpoint::check_data(teacher, data, false))?;
     let absolute = |path: &PathBuf| std::fs::canonicalize(path).with_context(|| path.display().to_string());
     let now = Common {
         data: absolute(&args.means.data)?,
         fingerprint: Some(data.fingerprint().clone()),
+        encodings: tools.encodings.iter().map(|(name, data)| (name.clone(), data.fingerprint().clone())).collect(),
         teachers: teachers.iter().map(absolute).collect::<Result<_>>()?,
         train: space.train.clone(),
     };
@@ -241,10 +261,17 @@ fn common(args: &Args, teachers: &[PathBuf], space: &Space, data: &Dataset) -> R
         if let Some(problem) = problem {
             bail!("{problem}: models in {out} are of other data; choose another --out");
         }
+        let differ = [
+            ("teachers", before.teachers != now.teachers),
+            ("encodings", before.encodings != now.encodings),
+            ("flags of [train]", before.train != now.train),
+        ];
+        let differ: Vec<&str> = differ.into_iter().filter(|(_, differ)| *differ).map(|(what, _)| what).collect();
         ensure!(
-            before.teachers == now.teachers && before.train == now.train,
-            "{out}: models there have other teachers or flags of [train] ({before:?}, now {now:?}); choose another \
-             --out"
+            differ.is_empty(),
+            "{out}: models there have other {}, as {} says; choose another --out",
+            differ.join(" and "),
+            path.display()
         );
     }
     write_json(&path, &now)?;
@@ -254,8 +281,9 @@ fn common(args: &Args, teachers: &[PathBuf], space: &Space, data: &Dataset) -> R
 /// Choices within all limits. With `--max-us` each that is small enough is timed, which takes seconds, once for a
 /// folder.
 fn fitting(args: &Args, budget: usize, known: &[(Choice, Cost)], estimator: &mut Estimator<'_>) -> Result<Vec<Choice>> {
-    let least = known.iter().map(|(_, cost)| cost.bytes).min().unwrap_or(0);
-    let small: Vec<&(Choice, Cost)> = known.iter().filter(|(_, cost)| cost.bytes <= budget as u64).collect();
+    let counted = |cost: &Cost| cost.sizes.counted(args.without_vocabulary);
+    let least = known.iter().map(|(_, cost)| counted(cost)).min().unwrap_or(0);
+    let small: Vec<&(Choice, Cost)> = known.iter().filter(|(_, cost)| counted(cost) <= budget as u64).collect();
     if small.is_empty() {
         bail!("nothing fits {budget} bytes: the smallest model of the space takes {least}");
     }
@@ -327,7 +355,7 @@ impl Students<'_> {
         Ok(Found {
             budget,
             settings: self.space.title(choice),
-            bytes: packed.bytes,
+            sizes: packed.sizes,
             instructions: packed.cortex_m4f_instructions,
             us: estimator.known_us(choice),
             seeds: outcomes.len(),
@@ -346,7 +374,7 @@ impl Students<'_> {
         let learned = self.tried.iter().filter(|choice| !self.has_diverged(choice));
         let found = learned.map(|choice| self.found(choice, &self.args.seeds, None, estimator));
         let mut all: Vec<Found> = found.collect::<Result<_>>()?;
-        all.sort_by_key(|found| found.bytes);
+        all.sort_by_key(|found| found.sizes.counted(self.args.without_vocabulary));
         Ok(all)
     }
 
@@ -384,23 +412,23 @@ impl Students<'_> {
 
     fn frontier(&self, estimator: &Estimator<'_>) -> Result<Vec<Found>> {
         let all = self.all(estimator)?;
-        let kept: Vec<String> = frontier(&points(&all)).iter().map(|point| point.title.to_owned()).collect();
+        let kept: Vec<String> = frontier(&self.points(&all)).iter().map(|point| point.title.to_owned()).collect();
         Ok(all.into_iter().filter(|found| kept.contains(&found.settings)).collect())
     }
-}
 
-fn points(models: &[Found]) -> Vec<Point<'_>> {
-    let mut points = Vec::with_capacity(models.len());
-    for found in models {
-        points.push(Point {
-            table: "tried",
-            title: &found.settings,
-            cost: found.bytes as f64,
-            auc: found.valid_auc,
-            deviation: found.valid_auc_deviation.unwrap_or(0.0),
-        });
+    fn points<'f>(&self, models: &'f [Found]) -> Vec<Point<'f>> {
+        let mut points = Vec::with_capacity(models.len());
+        for found in models {
+            points.push(Point {
+                table: "tried",
+                title: &found.settings,
+                cost: found.sizes.counted(self.args.without_vocabulary) as f64,
+                auc: found.valid_auc,
+                deviation: found.valid_auc_deviation.unwrap_or(0.0),
+            });
+        }
+        points
     }
-    points
 }
 
 fn valid_auc(outcome: &Outcome) -> f64 {
@@ -420,7 +448,8 @@ impl Trainer for Students<'_> {
         }
         let auc = |choice: &Choice| {
             let outcomes = self.outcomes(choice, seeds)?;
-            let fits = |outcome: &Outcome| outcome.packed.as_ref().is_some_and(|p| p.bytes <= self.budget as u64);
+            let counted = |packed: &Packed| packed.sizes.counted(self.args.without_vocabulary);
+            let fits = |outcome: &Outcome| outcome.packed.as_ref().is_some_and(|p| counted(p) <= self.budget as u64);
             let aucs: Vec<f64> = outcomes.iter().map(valid_auc).collect();
             // Of several seeds one that diverges is one too many.
             Ok((outcomes.len() == seeds.len() && outcomes.iter().all(fits)).then(|| mean(&aucs)))
@@ -431,8 +460,8 @@ impl Trainer for Students<'_> {
 
 fn table(title: &str, rows: &[Found]) -> String {
     let mut text = format!(
-        "\n{title}\n{:>9} {:>9} {:>12} {:>8} {:>16} {:>16} {:>8}  settings\n",
-        "budget", "bytes", "M4F", "us", "valid AUC", "test AUC", "of rows"
+        "\n{title}\n{:>9} {:>9} {:>9} {:>12} {:>8} {:>16} {:>16} {:>8}  settings\n",
+        "budget", "deployed", "no vocab.", "M4F", "us", "valid AUC", "test AUC", "of rows"
     );
     let optional = |value: Option<String>| value.unwrap_or_default();
     let spread = |auc: Option<f64>, deviation: Option<f64>| {
@@ -442,9 +471,10 @@ fn table(title: &str, rows: &[Found]) -> String {
     for found in rows {
         let _ = writeln!(
             text,
-            "{:>9} {:>9} {:>12} {:>8} {:>16} {:>16} {:>8}  {}",
+            "{:>9} {:>9} {:>9} {:>12} {:>8} {:>16} {:>16} {:>8}  {}",
             optional(found.budget.map(|budget| budget.to_string())),
-            found.bytes,
+            found.sizes.counted(false),
+            found.sizes.bytes,
             optional(found.instructions.map(|n| n.to_string())),
             optional(found.us.map(|us| format!("{us:.2}"))),
             optional(spread(Some(found.valid_auc), found.valid_auc_deviation)),

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::experiment::row::{Mode, Pack, Row};
+use crate::experiment::tools::OWN;
 
 /// Shown by `xsfm-train fit --help`.
 pub const HELP: &str = r#"The file of --space; it is this one where there is none:
@@ -28,6 +29,8 @@ pub const HELP: &str = r#"The file of --space; it is this one where there is non
 
 Any flag of `train` and `distill` can stand in either. `table_bits` is how tables are packed. `min_count`: what fewer
 training rows have shares its field's out-of-vocabulary row (`xsfm-train fold`); teachers read the rows as they are.
+`encoding`: names of --encoding, and "own" for that of --data; where it is absent, all of them. Hashed fields, say,
+which have no vocabulary, compete so with others at equal bytes.
 
 How it searches: sizes, instructions and times do not depend on weights, so what fits is known before anything is
 trained. Half of the trials go to every value of every list in turn, with as much of everything else as fits beside
@@ -53,6 +56,7 @@ min_count = [20, 5, 1]
 const TABLE_BITS: &str = "table_bits";
 /// What the rows take.
 const MIN_COUNT: &str = "min_count";
+const ENCODING: &str = "encoding";
 /// More combinations than this take too long to pack.
 const MOST: usize = 5_000;
 
@@ -102,14 +106,11 @@ impl Space {
         let written: Written = toml::from_str(text)?;
         let axes: Vec<Axis> = written.r#try.into_iter().map(|(flag, values)| Axis { flag, values }).collect();
         ensure!(!axes.is_empty(), "[try] is empty: there is nothing to choose from");
-        let mut size: usize = 1;
         for axis in &axes {
             ensure!(!axis.values.is_empty(), "[try] {}: no value", axis.flag);
             ensure!(!written.train.contains_key(&axis.flag), "`{}` is both in [train] and in [try]", axis.flag);
-            size = size.saturating_mul(axis.values.len());
         }
-        ensure!(size <= MOST, "[try] has {size} combinations, at most {MOST} allowed");
-        for name in [TABLE_BITS, MIN_COUNT] {
+        for name in [TABLE_BITS, MIN_COUNT, ENCODING] {
             if let Some(value) = written.train.get(name) {
                 bail!("`{name}` belongs to [try]: `{name} = [{value}]`");
             }
@@ -117,7 +118,32 @@ impl Space {
         for value in axes.iter().filter(|axis| axis.flag == MIN_COUNT).flat_map(|axis| &axis.values) {
             ensure!(min_count(value).is_some(), "[try] {MIN_COUNT}: {value} is not an integer of at least 1");
         }
-        Ok(Space { train: written.train, axes })
+        let space = Space { train: written.train, axes };
+        ensure!(space.size() <= MOST, "[try] has {} combinations, at most {MOST} allowed", space.size());
+        Ok(space)
+    }
+
+    /// Lets the encodings that were given compete with the data's own, where the space does not say which do.
+    ///
+    /// # Errors
+    /// It names one that was not given.
+    pub fn with_encodings<'a>(mut self, names: impl Iterator<Item = &'a String>) -> Result<Self> {
+        let all: Vec<toml::Value> = names.cloned().chain([OWN.to_owned()]).map(toml::Value::String).collect();
+        match self.axes.iter().find(|axis| axis.flag == ENCODING) {
+            Some(axis) => {
+                if let Some(value) = axis.values.iter().find(|value| !all.contains(value)) {
+                    bail!("[try] {ENCODING}: {value} is no --encoding");
+                }
+            }
+            None if all.len() > 1 => self.axes.push(Axis { flag: ENCODING.to_owned(), values: all }),
+            None => {}
+        }
+        ensure!(self.size() <= MOST, "{} combinations with all encodings, at most {MOST} allowed", self.size());
+        Ok(self)
+    }
+
+    fn size(&self) -> usize {
+        self.axes.iter().fold(1, |size: usize, axis| size.saturating_mul(axis.values.len()))
     }
 
     /// Every combination, in a fixed order.
@@ -157,11 +183,12 @@ impl Space {
     pub fn row(&self, choice: &Choice) -> Row {
         let mut train = self.train.clone();
         let mut pack = Pack { mode: Mode::Int8, calibrate: true, ..Pack::default() };
-        let mut rows_min_count = 1;
+        let (mut rows_min_count, mut encoding) = (1, None);
         for (axis, &at) in self.axes.iter().zip(choice) {
             let value = axis.values[at].clone();
             match axis.flag.as_str() {
                 TABLE_BITS => pack.table_bits = value.as_integer().and_then(|bits| u8::try_from(bits).ok()),
+                ENCODING => encoding = value.as_str().filter(|name| *name != OWN).map(str::to_owned),
                 MIN_COUNT => rows_min_count = min_count(&value).unwrap_or(1),
                 _ => drop(train.insert(axis.flag.clone(), value)),
             }
@@ -178,6 +205,7 @@ impl Space {
             hidden_from_report: false,
             seeds: Vec::new(),
             min_count: rows_min_count,
+            encoding,
             train,
             pack,
         }

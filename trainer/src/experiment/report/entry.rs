@@ -39,6 +39,9 @@ pub(super) struct Line {
     pub(super) calibration: Option<f64>,
     pub(super) parameters: Option<u64>,
     pub(super) nonzero: Option<u64>,
+    /// Of the packed file with its vocabulary; absent in outcomes of older programs.
+    pub(super) deployed_bytes: Option<u64>,
+    /// The same without it.
     pub(super) packed_bytes: Option<u64>,
     pub(super) cortex_m4f_instructions: Option<u64>,
     /// Median of a call of one row, where `run --latency` took it, and the machine that took it.

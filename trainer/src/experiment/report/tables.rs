@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::entry::Line;
 use crate::experiment::row::Experiments;
 
-const NUM_COLUMNS: usize = 16;
+const NUM_COLUMNS: usize = 17;
 
 /// Headings of a table's columns.
 pub(super) const COLUMNS: [&str; NUM_COLUMNS] = [
@@ -25,7 +25,8 @@ pub(super) const COLUMNS: [&str; NUM_COLUMNS] = [
     "calibration",
     "parameters",
     "not 0",
-    "packed bytes",
+    "deployed bytes",
+    "without vocabulary",
     "ns",
     "M4F instructions",
 ];
@@ -60,6 +61,7 @@ pub(super) fn cells(line: &Line) -> [String; NUM_COLUMNS] {
         small(line.calibration),
         count(line.parameters),
         count(line.nonzero),
+        count(line.deployed_bytes),
         count(line.packed_bytes),
         line.ns_per_row.map_or(String::new(), |ns| format!("{ns:.0}")),
         count(line.cortex_m4f_instructions),
@@ -80,7 +82,8 @@ pub(super) fn notes(experiments: &Experiments, lines: &[&Line]) -> Vec<String> {
          AUC on these test rows, which are a sample (DeLong 1988): seeds say nothing of it, and it is the same sample \
          for all rows, so that it is not how far two of them differ. That is in `difference`: AUC less that of {}, \
          with the standard error of the difference on the same rows; less than two of them may be chance. ECE: \
-         expected calibration error, in 15 bins of equal mass; calibration: mean prediction over click rate. ns: a \
+         expected calibration error, in 15 bins of equal mass; calibration: mean prediction over click rate. Deployed \
+         bytes: of the packed file, model and vocabulary. ns: a \
          call of one row, where it was measured. M4F instructions: as `xsfm analyze` predicts them. Data: `{}`. The \
          command of a row stands in report.csv and, in report.html, under the pointer.",
         compared_with(lines),

@@ -19,15 +19,18 @@ use crate::{cargo, command, workspace};
 
 /// Rows of each model.
 const ROWS: usize = 240;
+/// Raw rows with the names of their columns.
+const RAW_CSV: &str = "raw.csv";
 pub(crate) fn run() -> Result<()> {
     let folder = workspace::target().join("bits");
     fs::create_dir_all(&folder)?;
-    let xsfm = cargo::built(&mut cargo::command(&["build", "--release", "--package", "xsfm-convert"]), "xsfm")?;
+    // As other parts of the tests have built it.
+    let xsfm = cargo::xsfm()?;
     let subjects = subjects(&xsfm, &folder)?;
     let runners = targets::all()?;
     let here = format!("{} (xsfm score)", toolchain::host()?);
     let lines = command::side_by_side(&subjects, |subject| {
-        let expected = host_scores(&xsfm, subject)?;
+        let expected = host_scores(&xsfm, subject, &folder)?;
         if expected.len() < ROWS {
             bail!("{}: {} rows scored, {ROWS} expected", subject.name, expected.len());
         }
@@ -107,7 +110,7 @@ fn subjects(xsfm: &Path, folder: &Path) -> Result<Vec<Subject>> {
         let name = format!("{name} {}", if int8 { "int8" } else { "f32" });
         let words = rows.with_extension("words");
         rows::write_table(&model, rows, &words)?;
-        subjects.push(Subject { name, int8, model, rows: rows.to_owned(), words });
+        subjects.push(Subject { name, int8, model, rows: rows.to_owned(), raw: false, words });
         Ok(())
     };
     let student = workspace::pretrained().join("model.xsfm");
@@ -140,12 +143,20 @@ fn subjects(xsfm: &Path, folder: &Path) -> Result<Vec<Subject>> {
         add(&name, true, int8, &golden_rows)?;
         add(&name, false, float, &golden_rows)?;
     }
+    let (rows, columns) = workspace::raw_rows();
+    rows::write_csv(&rows, columns, &folder.join(RAW_CSV))?;
+    let model = workspace::with_vocabulary().join("model.xsfm");
+    subjects.push(Subject { name: "raw values".to_owned(), int8: true, model, words: rows.clone(), rows, raw: true });
     Ok(subjects)
 }
 
-fn host_scores(xsfm: &Path, subject: &Subject) -> Result<Vec<Score>> {
+fn host_scores(xsfm: &Path, subject: &Subject, folder: &Path) -> Result<Vec<Score>> {
     let mut score = Command::new(xsfm);
-    let text = command::output(score.arg("score").arg(&subject.model).arg("--indices").arg(&subject.rows))?;
+    score.arg("score").arg(&subject.model);
+    let text = command::output(match subject.raw {
+        true => score.arg("--raw").arg(folder.join(RAW_CSV)),
+        false => score.arg("--indices").arg(&subject.rows),
+    })?;
     let parse = |line: &str| {
         let (logit, probability) = line.split_once('\t')?;
         Some(Score { logit: logit.parse().ok()?, probability: probability.parse().ok()? })
@@ -158,7 +169,8 @@ mod tests {
     use super::*;
 
     fn subject(int8: bool) -> Subject {
-        Subject { name: "m".to_owned(), int8, model: PathBuf::new(), rows: PathBuf::new(), words: PathBuf::new() }
+        let [model, rows, words] = [const { PathBuf::new() }; 3];
+        Subject { name: "m".to_owned(), int8, model, rows, raw: false, words }
     }
 
     #[test]

@@ -15,7 +15,9 @@ pub(super) struct Subject {
     pub(super) int8: bool,
     pub(super) model: PathBuf,
     pub(super) rows: PathBuf,
-    /// The same rows for programs that read no text.
+    /// Whether they are raw values and not indices.
+    pub(super) raw: bool,
+    /// The same rows of indices for programs that read no text; raw ones as they are.
     pub(super) words: PathBuf,
 }
 
@@ -70,7 +72,8 @@ mod tests {
 
     fn compared(int8: bool, here: &[Score], there: &[Score]) -> Result<Difference> {
         let none = PathBuf::new();
-        let subject = Subject { name: "m".to_owned(), int8, model: none.clone(), rows: none.clone(), words: none };
+        let [model, rows, words] = [none.clone(), none.clone(), none];
+        let subject = Subject { name: "m".to_owned(), int8, model, rows, raw: false, words };
         compare(&subject, here, there)
     }
 

@@ -1,6 +1,6 @@
 //! What scores: this machine's back ends, ARM Linux, microcontrollers, WebAssembly.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -10,6 +10,7 @@ use super::score::{Score, Subject, checksum};
 use crate::setup::debian;
 use crate::targets::machines::{MACHINES, Machine, score_in_log};
 use crate::targets::target::{ARM_LINUX, WASM32};
+use crate::targets::web::{self, Instructions};
 use crate::targets::{cross, toolchain};
 use crate::{cargo, command, workspace};
 
@@ -49,7 +50,11 @@ fn back_ends() -> Result<Vec<Runner>> {
         let program = program.clone();
         Runner::new(format!("{host} ({})", backend.name()), move |subject| {
             let mut score = Command::new(&program);
-            score.args([&subject.model, &subject.rows]).args(["--bits", "--backend", backend.name()]);
+            score.args([&subject.model, &subject.rows]).args(raw(subject)).args([
+                "--bits",
+                "--backend",
+                backend.name(),
+            ]);
             hexadecimal(command::output(&mut score)?.lines())
         })
     };
@@ -66,7 +71,7 @@ fn arm_linux() -> Result<Vec<Runner>> {
             let (toolchain, program) = (toolchain.clone(), program.clone());
             runners.push(Runner::new(format!("{} ({cpu})", target.triple), move |subject| {
                 let mut score = toolchain.emulated(cpu, &[], &program)?;
-                score.args([&subject.model, &subject.rows]).arg("--bits");
+                score.args([&subject.model, &subject.rows]).args(raw(subject)).arg("--bits");
                 hexadecimal(command::output(&mut score)?.lines())
             }));
         }
@@ -79,27 +84,35 @@ fn microcontrollers() -> Result<Vec<Runner>> {
     let runner = |machine: Machine| {
         let board = machine.set_up()?;
         Ok(Runner::new(format!("{} ({})", machine.target.triple, machine.name), move |subject| {
-            device_scores(&board.run("files", &[&subject.model, &subject.words])?)
+            let words = [&*subject.model, &subject.words, Path::new("raw")];
+            device_scores(&board.run("files", &words[..if subject.raw { 3 } else { 2 }])?)
         }))
     };
     MACHINES.into_iter().map(runner).collect()
 }
 
-/// The module in node, where there is one or it can be installed.
-fn web_assembly() -> Result<Option<Runner>> {
+/// The module in node, where there is one or it can be installed: compiled without vectors, and with.
+fn web_assembly() -> Result<Vec<Runner>> {
     if let Err(error) = debian::provide("node", "nodejs") {
         command::heading(&format!("NOT TESTED: WebAssembly, which node is needed for: {error:#}"));
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    let folder = format!("{}/wasm", workspace::EXAMPLES);
-    command::run_to_stderr(&mut WASM32.set_up()?.cargo(&folder, &["build", "--release"])?)?;
-    let module: PathBuf = workspace::target_of(workspace::EXAMPLES).join(WASM32.triple).join("release/wasm.wasm");
-    let script = workspace::root().join(folder).join("score.mjs");
-    Ok(Some(Runner::new(format!("{} (node)", WASM32.triple), move |subject| {
-        let mut node = Command::new("node");
-        node.args([&script, &module, &subject.model, &subject.words]);
-        hexadecimal(command::output(&mut node)?.lines())
-    })))
+    let script = workspace::root().join(workspace::EXAMPLES).join("wasm/score.mjs");
+    let runner = |set: Instructions| {
+        let module = web::module(workspace::EXAMPLES, "wasm", "release", set)?;
+        let script = script.clone();
+        Ok(Runner::new(format!("{} (node, {})", WASM32.triple, set.backend().name()), move |subject| {
+            let mut node = Command::new("node");
+            node.args([&script, &module, &subject.model, &subject.words]).args(raw(subject));
+            hexadecimal(command::output(&mut node)?.lines())
+        }))
+    };
+    Instructions::ALL.into_iter().map(runner).collect()
+}
+
+/// The flag for rows of raw values.
+fn raw(subject: &Subject) -> Option<&'static str> {
+    subject.raw.then_some("--raw")
 }
 
 /// Lines of `logit<TAB>probability` as hexadecimal bits.

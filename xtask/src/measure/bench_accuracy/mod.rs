@@ -9,7 +9,7 @@
 
 mod cells;
 mod contenders;
-mod table;
+pub(crate) mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +23,7 @@ use xsfm_interchange::output;
 use self::cells::{Cells, Trainer};
 use self::contenders::{Contender, Others};
 use self::table::{Line, Rows};
-use crate::setup::{accuracy, movielens, torch};
+use crate::setup::{accuracy, movielens, tables, torch};
 use crate::{cargo, command, workspace};
 
 const HELP: &str = "\
@@ -120,7 +120,7 @@ fn data_set(name: &str, trainer: &Trainer, folder: &Path) -> Result<Data> {
         "movielens" => prepare(&["movielens"], ("--source", movielens::set_up()?), &out)?,
         "adult" => {
             let schema = workspace::root().join("benches/accuracy/adult.toml").display().to_string();
-            prepare(&["parquet", "--schema", &schema], ("--input", accuracy::adult()?), &out)?;
+            prepare(&["parquet", "--schema", &schema], ("--input", tables::adult()?), &out)?;
         }
         _ => {
             let rows = PathBuf::from(name);

@@ -13,16 +13,16 @@ use super::contenders::{Contender, Variant};
 
 /// Labels of the rows that are measured.
 #[derive(Debug)]
-pub(super) struct Rows {
+pub(crate) struct Rows {
     valid: Vec<u8>,
     test: Vec<u8>,
 }
 
 /// Figures of one seed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Measured {
-    pub(super) valid: Metrics,
-    pub(super) test: Metrics,
+pub(crate) struct Measured {
+    pub(crate) valid: Metrics,
+    pub(crate) test: Metrics,
 }
 
 /// A line of the table: means over the seeds.
@@ -43,7 +43,7 @@ pub(super) struct Line {
 }
 
 impl Rows {
-    pub(super) fn read(data: &Dataset) -> Result<Self> {
+    pub(crate) fn read(data: &Dataset) -> Result<Self> {
         let labels = |part: Part| -> Result<Vec<u8>> {
             let mut labels = Vec::new();
             for block in data.rows(part)?.blocks() {
@@ -59,7 +59,7 @@ impl Rows {
     }
 
     /// Figures of a cell's folder.
-    pub(super) fn measure(&self, folder: &Path) -> Result<Measured> {
+    pub(crate) fn measure(&self, folder: &Path) -> Result<Measured> {
         let metrics = |part, labels: &[u8]| -> Result<Metrics> {
             let path = logits(folder, part);
             let text = fs::read_to_string(&path)?;

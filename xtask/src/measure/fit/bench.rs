@@ -186,9 +186,9 @@ impl Bench {
         let folder = workspace::target().join("fit");
         fs::create_dir_all(&folder)?;
         let plugin = plugin::compile(&folder, "qemu-system-arm")?;
-        let xsfm = cargo::built(&mut cargo::command(&["build", "--package", "xsfm-convert"]), "xsfm")?;
-        let mut shapes = cargo::command(&["run", "--quiet", "--package", "xsfm-tests", "--bin", "shapes", "--"]);
-        command::run_to_stderr(shapes.arg(folder.join("models")))?;
+        let xsfm = cargo::xsfm()?;
+        let shapes = cargo::built(cargo::workspace("build").args(["--bin", "shapes"]), "shapes")?;
+        command::run_to_stderr(Command::new(shapes).arg(folder.join("models")))?;
         Ok(Bench { xsfm, plugin, folder })
     }
 

@@ -11,6 +11,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::library::{folder, library};
 use crate::setup::debian;
+use crate::targets::rows;
 use crate::targets::target::{AARCH64, CORTEX_M4F, X86_64};
 use crate::targets::toolchain::Toolchain;
 use crate::{cargo, command, workspace};
@@ -35,6 +36,8 @@ struct Subject {
     scores: Vec<String>,
     /// `rank<TAB>row` of the best.
     ranking: Vec<String>,
+    /// Of rows of raw values, scored by the model that has their vocabulary.
+    raw_scores: Vec<String>,
     folder: PathBuf,
 }
 
@@ -96,7 +99,7 @@ fn linux(toolchain: &Toolchain, arguments: &[&str]) -> Result<[PathBuf; 2]> {
 
 impl Subject {
     fn new() -> Result<Self> {
-        let xsfm = cargo::built(&mut cargo::command(&["build", "--package", "xsfm-convert"]), "xsfm")?;
+        let xsfm = cargo::xsfm()?;
         let model = workspace::pretrained().join("model.xsfm");
         let rows = workspace::root().join(ROWS);
         let folder = workspace::target().join("c/test");
@@ -118,7 +121,14 @@ impl Subject {
         });
         let ranking = ranking.collect::<Option<Vec<_>>>().context("`xsfm rank` prints no ranking")?;
         ensure!(scores.len() >= 100 && ranking.len() == 10, "too few rows: {} and {}", scores.len(), ranking.len());
-        Ok(Subject { xsfm, model, rows, scores, ranking, folder })
+        let (raw_rows, columns) = workspace::raw_rows();
+        let csv = folder.join("raw.csv");
+        rows::write_csv(&raw_rows, columns, &csv)?;
+        let mut score = Command::new(&xsfm);
+        score.arg("score").arg(workspace::with_vocabulary().join("model.xsfm")).arg("--raw").arg(&csv);
+        let raw_scores = command::output(&mut score)?.lines().map(bits).collect::<Result<Vec<_>>>()?;
+        ensure!(raw_scores.len() >= 100, "too few rows of raw values: {}", raw_scores.len());
+        Ok(Subject { xsfm, model, rows, scores, ranking, raw_scores, folder })
     }
 
     /// Whether the programs score and rank as `xsfm` does, on each CPU.
@@ -132,6 +142,12 @@ impl Subject {
                 let text = command::output(run.args([&self.model, &self.folder.join("candidates.tsv")]).args(CONTEXT))?;
                 let ranking = text.lines().map(|line| line.rsplit_once('\t').map_or(line, |(ranking, _)| ranking));
                 ensure!(ranking.eq(&self.ranking), "{}, {cpu}: not the ranking of xsfm:\n{text}", program.display());
+            }
+            let (raw_rows, _) = workspace::raw_rows();
+            for (cpu, mut run) in toolchain.runs(program)? {
+                run.arg(workspace::with_vocabulary().join("model.xsfm")).arg(&raw_rows).arg("--raw");
+                let text = command::output(&mut run)?;
+                ensure!(text.lines().eq(&self.raw_scores), "{}, {cpu}: not xsfm's of raw rows", program.display());
             }
         }
         Ok(())
@@ -173,6 +189,15 @@ impl Subject {
             fs::write(&wrong, "0\t0\t0\t0\t0\t0\t0\n0\t0\t0\t9\t0\t0\t0\n")?;
             let reason = "XSFM_STATUS_INDEX_OUT_OF_RANGE: row 1: field 3: index 9, but the field has 3 features";
             refused(Command::new(program).arg(&self.model).arg(&wrong), reason)?;
+            let raw = |rows: &str, model: &Path, reason| {
+                fs::write(&wrong, rows)?;
+                refused(Command::new(program).arg(model).arg(&wrong).arg("--raw"), reason)
+            };
+            let clicks = workspace::with_vocabulary().join("model.xsfm");
+            let of_field = "XSFM_STATUS_NOT_A_NUMBER: field 2: not a number that it can have";
+            raw("ada\t\tmuch\t2026-03-05T21:00:00\n", &clicks, of_field)?;
+            raw("ada\t\t1\n", &clicks, "XSFM_STATUS_FIELD_COUNT: 3 values for 4 fields")?;
+            raw("ada\n", &self.model, "XSFM_STATUS_NO_VOCABULARY: argument model: packed without ")?;
         }
         Ok(())
     }
@@ -212,11 +237,17 @@ impl Subject {
         let rust = workspace::root().join(SCORES);
         let rust = fs::read_to_string(&rust)?;
         let of_rows = |text: &str| {
-            let lines = text.lines().map(|line| line.trim_start_matches("INFO").trim_start().to_owned());
+            let lines = text.lines().filter(|line| !line.contains("raw row"));
+            let lines = lines.map(|line| line.trim_start_matches("INFO").trim_start().to_owned());
             lines.filter(|line| line.starts_with("row ") || line.contains(" rows, checksum ")).collect::<Vec<_>>()
         };
         ensure!(of_rows(&rust).len() > 100, "{SCORES}: no scores");
         ensure!(of_rows(&printed) == of_rows(&rust), "the firmware in C does not score as the one in Rust");
+        let raw = |text: &str| text.lines().find_map(|line| Some(line.split_once("raw row 0 ")?.1.to_owned()));
+        ensure!(
+            raw(&rust).is_some() && raw(&printed) == raw(&rust),
+            "the firmware in C has another score of raw values"
+        );
         let path = workspace::root().join(EXAMPLES).join("firmware.out");
         if bless {
             return Ok(fs::write(&path, printed)?);

@@ -2,8 +2,9 @@
 
 use std::str::FromStr;
 
-use super::Beside;
+use super::{Beside, WEIGHTS_KEY};
 use crate::rows::{Column, LABEL_COLUMN, WEIGHT_COLUMN};
+use xsfm_runtime::weight::FRACTION_BITS;
 
 /// The description of a block, behind its length (with or without the continuation marker `ff ff ff ff`).
 pub(super) fn record_batch(bytes: &[u8]) -> Result<arrow_ipc::RecordBatch<'_>, String> {
@@ -21,6 +22,18 @@ pub(super) fn metadata<'a, T: FromStr<Err = String>>(
 ) -> Result<Option<T>, String> {
     let found = pairs.into_iter().flatten().find(|pair| pair.key() == Some(key));
     found.map(|pair| pair.value().unwrap_or_default().parse()).transpose().map_err(|what| format!("{key}: {what}"))
+}
+
+/// That the weights of a column have as many fraction bits as ours.
+struct FractionBits;
+
+impl FromStr for FractionBits {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = FRACTION_BITS.to_string();
+        if text == expected { Ok(FractionBits) } else { Err(format!("{text} fraction bits, {expected} expected")) }
+    }
 }
 
 /// What there is beside the fields, and the fields.
@@ -52,9 +65,10 @@ pub(super) fn columns(footer: &arrow_ipc::Footer<'_>) -> Result<(Beside, Vec<Col
     let column = |field: &arrow_ipc::Field<'_>| {
         let name = field.name().unwrap_or("").to_owned();
         let child = field.type_as_list().and(field.children()).filter(|c| c.len() == 1).map(|c| c.get(0));
+        let weights: Option<FractionBits> = metadata(field.custom_metadata(), WEIGHTS_KEY)?;
         match child {
-            Some(child) if is_unsigned(&child, 32) => Ok(Column { name, bag: true }),
-            None if is_unsigned(field, 32) => Ok(Column { name, bag: false }),
+            Some(child) if is_unsigned(&child, 32) => Ok(Column { name, bag: true, weighted: weights.is_some() }),
+            None if is_unsigned(field, 32) && weights.is_none() => Ok(Column { name, bag: false, weighted: false }),
             _ => Err(format!("column {name:?} is a {:?}, UInt32 or List of UInt32 expected", field.type_type())),
         }
     };

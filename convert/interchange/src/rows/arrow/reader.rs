@@ -9,7 +9,8 @@ use super::layout::{columns, metadata, record_batch};
 use super::{Beside, ROWS_KEY, VOCABULARY_KEY};
 use crate::fingerprint::{self, Vocabulary};
 use crate::rows::{
-    BLOCK_ROWS, Bounds, Column, LABEL_COLUMN, MAX_BAG, RowBlock, RowsError, WEIGHT_COLUMN, cell_problem, weight_problem,
+    BLOCK_ROWS, Bounds, Column, LABEL_COLUMN, RowBlock, RowsError, WEIGHT_COLUMN, cell_problem, count_problem,
+    weight_problem,
 };
 
 const MAGIC: &[u8; 6] = b"ARROW1";
@@ -201,14 +202,15 @@ impl RowsReader {
                 if !ascending {
                     return Err(self.malformed(format!("block {i}, field {:?}: list offsets descend", column.name)));
                 }
-                if let Some(row) =
-                    (0..place.rows).find(|&r| !(1..=MAX_BAG).contains(&((starts[r + 1] - starts[r]) as usize)))
-                {
-                    let count = (starts[row + 1] - starts[row]) as usize;
-                    let what = cell_problem(true, count).unwrap_or_default();
+                let words = if column.weighted { 2 } else { 1 };
+                let problem = |r: usize| {
+                    let count = ((starts[r + 1] - starts[r]) as usize).div_ceil(words);
+                    Some((r, count_problem(true, count)?))
+                };
+                if let Some((row, what)) = (0..place.rows).find_map(problem) {
                     return Err(self.value(place, row, &column.name, what));
                 }
-                // `last - first` is at most 65,536 rows of 1,024 now, so this reads a bounded number of bytes.
+                // `last - first` is at most 65,536 rows of 2,048 now, so this reads a bounded number of bytes.
                 let mut span = spans[next + 3];
                 let (skip, wanted) = (u64::from(first) * 4, u64::from(last) * 4);
                 if span.bytes < wanted {
@@ -219,6 +221,11 @@ impl RowsReader {
                 }
                 span = Span { from: span.from + skip, bytes: wanted - skip };
                 let values = self.read_u32(i, &column.name, span, u64::from(last - first))?;
+                let of_row = |r: usize| &values[(starts[r] - first) as usize..(starts[r + 1] - first) as usize];
+                let mut rows = 0..if column.weighted { place.rows } else { 0 };
+                if let Some((row, what)) = rows.find_map(|r| Some((r, cell_problem(&column, of_row(r))?))) {
+                    return Err(self.value(place, row, &column.name, what));
+                }
                 cells.push((values, starts));
                 next += 4;
             } else {

@@ -10,8 +10,9 @@ use arrow_array::{ArrayRef, Float32Array, RecordBatch, UInt8Array, UInt32Array};
 use arrow_ipc::writer::FileWriter;
 use arrow_schema::{DataType, Field, Schema};
 use xsfm_runtime::row::Row;
+use xsfm_runtime::weight::FRACTION_BITS;
 
-use super::{Beside, ROWS_KEY, VOCABULARY_KEY};
+use super::{Beside, ROWS_KEY, VOCABULARY_KEY, WEIGHTS_KEY};
 use crate::atomic::Pending;
 use crate::fingerprint::{self, RowsHash};
 use crate::rows::{
@@ -66,7 +67,10 @@ impl RowsWriter {
         fields.extend(beside.weights.then(|| Field::new(WEIGHT_COLUMN, DataType::Float32, false)));
         for column in columns {
             let kind = if column.bag { DataType::List(list_item()) } else { DataType::UInt32 };
-            fields.push(Field::new(&column.name, kind, false));
+            let weights = column.weighted.then(|| (WEIGHTS_KEY.to_owned(), FRACTION_BITS.to_string()));
+            fields.push(
+                Field::new(&column.name, kind, false).with_metadata(weights.into_iter().collect::<HashMap<_, _>>()),
+            );
         }
         let metadata = bounds.vocabulary.iter().map(|v| (VOCABULARY_KEY.to_owned(), v.to_string()));
         let schema = Arc::new(Schema::new_with_metadata(fields, metadata.collect::<HashMap<_, _>>()));
@@ -119,7 +123,7 @@ impl RowsWriter {
             return Err(self.value(LABEL_COLUMN, what));
         }
         for (f, column) in self.columns.iter().enumerate() {
-            if let Some(what) = cell_problem(column.bag, row.field(f).map_or(0, <[u32]>::len)) {
+            if let Some(what) = cell_problem(column, row.field(f).unwrap_or_default()) {
                 return Err(self.value(&column.name, what));
             }
         }

@@ -48,9 +48,14 @@ pub(crate) fn frontier<'p, 'a>(points: &'p [Point<'a>]) -> Vec<&'p Point<'a>> {
     sorted
 }
 
-/// Test AUC against the bytes of the packed file.
+/// Test AUC against the bytes of the packed file, with its vocabulary where all are known so.
 pub(crate) fn auc_by_bytes(lines: &[&Line]) -> Result<Option<String>> {
-    scatter("AUC against packed bytes", BYTES, &points(lines, |line| line.packed_bytes.map(|bytes| bytes as f64)))
+    let are_known = lines.iter().all(|line| line.packed_bytes.is_none() || line.deployed_bytes.is_some());
+    let (title, of): (_, fn(&Line) -> Option<u64>) = match are_known {
+        true => ("AUC against deployed bytes", |line| line.deployed_bytes),
+        false => ("AUC against packed bytes without vocabulary", |line| line.packed_bytes),
+    };
+    scatter(title, BYTES, &points(lines, |line| of(line).map(|bytes| bytes as f64)))
 }
 
 /// Test AUC against the time of a call of one row.

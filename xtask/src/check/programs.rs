@@ -1,0 +1,22 @@
+//! Both programs, as tests run them.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::cargo;
+use crate::setup::torch::Torch;
+
+/// `xsfm-train` and `xsfm`.
+pub(super) struct Programs {
+    pub(super) train: PathBuf,
+    pub(super) xsfm: PathBuf,
+}
+
+/// Builds them with what the crates' tests are built with.
+pub(super) fn build(torch: &Torch) -> Result<Programs> {
+    let mut build = cargo::workspace("build");
+    let mut built = cargo::built_all(torch.use_in(build.args(["--bin", "xsfm-train", "--bin", "xsfm"])))?;
+    let mut program = |name: &str| built.remove(name).with_context(|| format!("cargo built no {name}"));
+    Ok(Programs { train: program("xsfm-train")?, xsfm: program("xsfm")? })
+}
