@@ -176,6 +176,16 @@ struct HashArgs {
     /// description it is `buckets`
     #[arg(long, value_name = "FIELD=BUCKETS", value_parser = buckets)]
     hash: Vec<(String, u32)>,
+    /// Let the tokens of a field that have no index of their own share so many buckets by their hash, in place of the
+    /// out-of-vocabulary row; may be given several times. In a description it is `buckets` beside `min_count`
+    #[arg(long, value_name = "FIELD=BUCKETS", value_parser = buckets)]
+    oov_buckets: Vec<(String, u32)>,
+}
+
+impl HashArgs {
+    fn over<S: Source>(&self, source: S) -> Result<Hashed<S>> {
+        Ok(Hashed::new(source, &self.hash, &self.oov_buckets)?)
+    }
 }
 
 fn buckets(text: &str) -> Result<(String, u32), String> {
@@ -213,14 +223,14 @@ pub fn run(args: &Args) -> Result<()> {
         SourceArgs::Criteo { source, min_count, hash, common } => {
             let usual = (SplitKind::Chronological, Shares { valid: 75, test: 75 });
             let criteo = Criteo::new(Files::find(source)?, *min_count);
-            common.prepare(&Hashed::new(criteo, &hash.hash)?, usual, &common.out)
+            common.prepare(&hash.over(criteo)?, usual, &common.out)
         }
         SourceArgs::Recsys { source, label, min_count, hash, common } => {
             let files = Files::find(source)?;
             let prepare = |engagement, out: &Path| {
                 let usual = (SplitKind::Chronological, Shares::default());
                 let rows = RecSys::new(files.clone(), engagement, *min_count);
-                common.prepare(&Hashed::new(rows, &hash.hash)?, usual, out)
+                common.prepare(&hash.over(rows)?, usual, out)
             };
             let engagement = match label {
                 Label::Reply => Engagement::Reply,
@@ -237,7 +247,7 @@ pub fn run(args: &Args) -> Result<()> {
             common.prepare(&CsvSource::avazu(Files::find(source)?, *min_count)?, eight_one_one, &common.out)
         }
         SourceArgs::Movielens { source, hash, common } => {
-            common.prepare(&Hashed::new(MovieLens::open(source)?, &hash.hash)?, eight_one_one, &common.out)
+            common.prepare(&hash.over(MovieLens::open(source)?)?, eight_one_one, &common.out)
         }
         SourceArgs::Libffm { source, min_count, common } => {
             common.prepare(&Libffm::open(Files::find(source)?, *min_count)?, eight_one_one, &common.out)

@@ -13,6 +13,7 @@ pub mod space;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -67,9 +68,13 @@ pub struct Args {
     /// What is tried; see below
     #[arg(long, value_name = "FILE")]
     space: Option<PathBuf>,
-    /// Models to train per budget
+    /// Models to train per budget; with --minutes half as many begin the search
     #[arg(long, default_value_t = 24, value_name = "N")]
     trials: usize,
+    /// Minutes of the whole search, in place of a number of models: it goes on until they are used. Those of teachers
+    /// come before them
+    #[arg(long, value_name = "MIN")]
+    minutes: Option<f64>,
     /// Best of them that are trained with all seeds
     #[arg(long, default_value_t = 3, value_name = "N")]
     finalists: usize,
@@ -145,6 +150,7 @@ struct Common {
 pub fn run(args: &Args) -> Result<()> {
     ensure!(args.trials > 0 && args.finalists > 0, "--trials and --finalists are at least 1");
     ensure!(args.max_us.is_none_or(|us| us > 0.0), "--max-us is more than 0");
+    ensure!(args.minutes.is_none_or(|minutes| minutes > 0.0 && minutes < 1e6), "--minutes is more than 0");
     args.means.check_device()?;
     let mut tools = Tools::find(&args.means)?;
     tools.encodings = args.encodings.open(&tools.data)?;
@@ -159,15 +165,19 @@ pub fn run(args: &Args) -> Result<()> {
     if let (true, Some(refused)) = (known.is_empty(), &estimator.refused) {
         bail!("no combination is a model: {refused}");
     }
-    let mut students =
-        Students { args, space: &space, tools: &tools, budget: 0, tried: Vec::new(), diverged: Vec::new() };
     let mut budgets = args.budget.clone();
     budgets.sort_unstable();
     budgets.dedup();
+    let share = args.minutes.map(|minutes| Duration::from_secs_f64(60.0 * minutes / budgets.len() as f64));
+    let (tried, diverged) = (Vec::new(), Vec::new());
+    let mut students = Students { args, space: &space, tools: &tools, budget: 0, time: None, tried, diverged };
     let (mut best, mut finalists, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for budget in budgets {
         let fits = fitting(args, budget, &known, &mut estimator)?;
         students.budget = budget;
+        // What one budget leaves is the next one's.
+        students.time =
+            share.map(|share| Time::until(students.time.map_or_else(Instant::now, |time| time.end) + share));
         output::say(format_args!("{budget} bytes: {} of {} combinations fit", fits.len(), known.len()));
         let effort = Effort { trials: args.trials, finalists: args.finalists, seed: args.seed };
         let found = search(&space, &fits, &finalists, effort, &mut students)?;
@@ -311,12 +321,33 @@ fn fitting(args: &Args, budget: usize, known: &[(Choice, Cost)], estimator: &mut
     Ok(fits)
 }
 
+/// The time of a search.
+#[derive(Clone, Copy, Debug)]
+struct Time {
+    start: Instant,
+    end: Instant,
+}
+
+impl Time {
+    fn until(end: Instant) -> Self {
+        Time { start: Instant::now(), end }
+    }
+
+    /// Whether there is some left after `done` trainings, beside what `later` ones will take, each as long as those.
+    fn is_left(self, done: usize, later: usize) -> bool {
+        let each = self.start.elapsed().div_f64(done.max(1) as f64);
+        Instant::now() + each.mul_f64(later as f64) < self.end
+    }
+}
+
 /// Students of a search, made by the commands that make experiments.
 struct Students<'a> {
     args: &'a Args,
     space: &'a Space,
     tools: &'a Tools,
     budget: usize,
+    /// Of this budget's search.
+    time: Option<Time>,
     tried: Vec<Choice>,
     diverged: Vec<Diverged>,
 }
@@ -455,6 +486,11 @@ impl Trainer for Students<'_> {
             Ok((outcomes.len() == seeds.len() && outcomes.iter().all(fits)).then(|| mean(&aucs)))
         };
         choices.iter().map(auc).collect()
+    }
+
+    fn has_time(&self, tried: usize) -> Option<bool> {
+        let later = self.args.finalists * self.args.seeds.len().saturating_sub(1);
+        self.time.map(|time| time.is_left(tried, later))
     }
 }
 
