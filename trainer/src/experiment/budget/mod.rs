@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use xsfm_interchange::atomic;
 use xsfm_interchange::dataset::Part;
 use xsfm_interchange::fingerprint::Fingerprint;
+use xsfm_interchange::metrics::auc::AucDifference;
 use xsfm_interchange::output;
 use xsfm_interchange::size::bytes;
 
@@ -28,6 +29,7 @@ use self::search::{Effort, Trainer, search};
 use self::space::{Choice, Space};
 use super::outcome::{Divergence, Outcome, Packed, Sizes};
 use super::plan::{Plan, Unit};
+use super::report::compare::difference;
 use super::report::figures::{BYTES, Point, frontier, scatter};
 use super::report::{deviation, mean};
 use super::row::{Defaults, Experiments};
@@ -106,6 +108,9 @@ struct Found {
     test_auc_deviation: Option<f64>,
     /// How far the test rows, which are a sample, may be off: mean of the seeds' standard errors.
     test_auc_standard_error: Option<f64>,
+    /// Of a finalist: its test AUC less that of the best, on the same rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    less_best: Option<AucDifference>,
     /// Of the first seed.
     packed: PathBuf,
     checkpoint: PathBuf,
@@ -115,6 +120,8 @@ struct Found {
 #[derive(Debug, Serialize)]
 struct Report {
     best: Vec<Found>,
+    /// What else was trained with all seeds for a budget.
+    finalists: Vec<Found>,
     /// Of all that were tried, those that nothing smaller beats on the validation rows.
     frontier: Vec<Found>,
     /// On which data.
@@ -171,7 +178,7 @@ pub fn run(args: &Args) -> Result<()> {
     let share = args.minutes.map(|minutes| Duration::from_secs_f64(60.0 * minutes / budgets.len() as f64));
     let (tried, diverged) = (Vec::new(), Vec::new());
     let mut students = Students { args, space: &space, tools: &tools, budget: 0, time: None, tried, diverged };
-    let (mut best, mut finalists, mut files) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut best, mut finalists, mut others, mut files) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for budget in budgets {
         let fits = fitting(args, budget, &known, &mut estimator)?;
         students.budget = budget;
@@ -183,11 +190,16 @@ pub fn run(args: &Args) -> Result<()> {
         let found = search(&space, &fits, &finalists, effort, &mut students)?;
         let Some((choice, _)) = found.first() else { return Err(students.nothing(budget)) };
         best.push(students.found(choice, &args.seeds, Some(budget), &estimator)?);
+        for (other, _) in &found[1..] {
+            let less_best = difference(&students.folders(other)?, &students.folders(choice)?)?;
+            others.push(Found { less_best, ..students.found(other, &args.seeds, Some(budget), &estimator)? });
+        }
         files.push((best_name(budget), space.row(choice)));
         finalists.extend(found.into_iter().map(|(choice, _)| choice));
     }
     let data = tools.data.fingerprint().clone();
-    let report = Report { frontier: students.frontier(&estimator)?, best, data, diverged: students.diverged.clone() };
+    let (frontier, diverged) = (students.frontier(&estimator)?, students.diverged.clone());
+    let report = Report { best, finalists: others, frontier, data, diverged };
     write_json(&args.means.out.join("fit.json"), &report)?;
     for (found, (name, row)) in report.best.iter().zip(&files) {
         let (from, to) = (&found.packed, args.means.out.join(name));
@@ -214,6 +226,12 @@ pub fn run(args: &Args) -> Result<()> {
         output::json(&report)?;
     } else {
         output::print(table("best", &report.best))?;
+        if !report.finalists.is_empty() {
+            output::print(table(
+                "other finalists; in brackets the test AUC less the best's, paired",
+                &report.finalists,
+            ))?;
+        }
         output::print(table("frontier of all that were tried", &report.frontier))?;
         for Diverged { settings, seed, what } in &report.diverged {
             output::line(format_args!("\ndiverged, and counts as the worst: {settings}, seed {seed}: {what}"))?;
@@ -374,6 +392,13 @@ impl Students<'_> {
         Ok(seeds.iter().map(outcome).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
+    /// The folders of a choice, one per seed.
+    fn folders(&self, choice: &Choice) -> Result<Vec<PathBuf>> {
+        let experiments = self.experiments(std::slice::from_ref(choice))?;
+        let unit = |&seed: &u64| Unit { row: experiments.asked[0].clone(), seed };
+        Ok(self.args.seeds.iter().map(|seed| self.tools.folder(&unit(seed))).collect())
+    }
+
     fn found(&self, choice: &Choice, seeds: &[u64], budget: Option<usize>, estimator: &Estimator<'_>) -> Result<Found> {
         let outcomes = self.outcomes(choice, seeds)?;
         let first = outcomes.first().context("not trained")?;
@@ -395,6 +420,7 @@ impl Students<'_> {
             test_auc_standard_error: errors.filter(|_| test.is_some()).map(|errors| mean(&errors)),
             test_auc: test.as_ref().map(|aucs| mean(aucs)),
             test_auc_deviation: test.and_then(|aucs| deviation(&aucs)),
+            less_best: None,
             packed: folder.join(PACKED),
             checkpoint: folder.join(CHECKPOINT),
         })
@@ -494,6 +520,12 @@ impl Trainer for Students<'_> {
     }
 }
 
+/// A difference with its standard error.
+fn shown(AucDifference { difference, standard_error, .. }: AucDifference) -> String {
+    let error = standard_error.map(|error| format!(" ±{error:.4}")).unwrap_or_default();
+    format!(" ({difference:+.4}{error})")
+}
+
 fn table(title: &str, rows: &[Found]) -> String {
     let mut text = format!(
         "\n{title}\n{:>9} {:>9} {:>9} {:>12} {:>8} {:>16} {:>16} {:>8}  settings\n",
@@ -516,7 +548,7 @@ fn table(title: &str, rows: &[Found]) -> String {
             optional(spread(Some(found.valid_auc), found.valid_auc_deviation)),
             optional(spread(found.test_auc, found.test_auc_deviation)),
             optional(found.test_auc_standard_error.map(|error| format!("±{error:.4}"))),
-            found.settings
+            found.settings.clone() + &optional(found.less_best.map(shown))
         );
     }
     text
