@@ -57,6 +57,8 @@ pub(crate) struct Input<'e> {
     pub(crate) inputs: usize,
     /// What the sums begin with, where a context is in them: int8 mode: in place of the biases.
     pub(crate) start: Option<&'e [i32]>,
+    /// The sums of each row without what they begin with, where they were computed before: nobody reads `e` then.
+    pub(crate) sums: Option<&'e [&'e [i32]]>,
 }
 
 impl<'e> Input<'e> {

@@ -20,6 +20,7 @@ use crate::kernel::dsp_dots::dot_int8;
 use crate::kernel::mve;
 #[cfg(not(all(xsfm_dsp, not(xsfm_mve))))]
 use crate::kernel::portable::dot_int8;
+use crate::kernel::portable::finish_int8;
 use crate::quant::requantize;
 use crate::run::{run, run_mut};
 use crate::scratch::Memory;
@@ -55,8 +56,20 @@ impl Mlp<'_, i8, i32, i32> {
     /// e \[inputs\] and slack, read \[[`read_len`] of the widest layer\], h \[[`Mlp::widest`]\]: the accumulator of the
     /// output layer
     pub(crate) fn fours(&self, e: &[i8], start: Option<&[i32]>, (read, h): (&mut [u32], &mut [u8])) -> i64 {
+        self.fours_from(0, e, start, (read, h))
+    }
+
+    /// sums and start \[outputs of the first layer\], padded: as [`Mlp::fours`], with that layer's sums computed before
+    pub(super) fn fours_of_sums(&self, sums: &[i32], start: &[i32], (read, h): (&mut [u32], &mut [u8])) -> i64 {
+        finish_int8(sums, start, self.layer(0).multipliers, h);
+        self.fours_from(1, &[], None, (read, h))
+    }
+
+    /// From layer `first` on, which reads `e` where it is the first of all, else `h`.
+    #[inline(always)]
+    fn fours_from(&self, first: usize, e: &[i8], start: Option<&[i32]>, (read, h): (&mut [u32], &mut [u8])) -> i64 {
         let (hidden, output) = self.split();
-        for n in 0..hidden {
+        for n in first..hidden {
             let layer = self.layer_from(n, start);
             let x = if n == 0 { e.as_bytes() } else { &*h };
             let fours = Fours::new(&layer, n == 0, x, read);

@@ -154,7 +154,7 @@ fn cross_f32<V: Vector>(v: V, e: &[f32], r: &[f32], dim: usize, cross: &mut [f32
 
 /// start\[o\] += sum_i w_oi e_i
 #[inline(always)]
-fn begin_int8<V: Vector>(
+pub(super) fn begin_int8<V: Vector>(
     v: V,
     first: &Layer<'_, i8, i32, i32>,
     e: &[i8],
@@ -211,7 +211,7 @@ impl<V: Vector> Finish<V> for Begin<'_, '_> {
 
 /// start\[o\] += sum_i w_oi e_i
 #[inline(always)]
-fn begin_f32<V: Vector>(v: V, first: &Layer<'_, f32, f32, f32>, e: &[f32], start: &mut [f32]) {
+pub(super) fn begin_f32<V: Vector>(v: V, first: &Layer<'_, f32, f32, f32>, e: &[f32], start: &mut [f32]) {
     if first.inputs == 0 {
         return;
     }
