@@ -245,12 +245,11 @@ impl Task for Blocks<'_> {
             #[inline(always)]
             |memory| match self.network {
                 Network::Int8 { fwfm, layers, .. } => {
+                    // A catalogue that is built keeps what the first layer's sums of nothing are.
+                    memory.take::<i32>(outputs)?;
                     fwfm.carve_vectors(memory, 1)?;
-                    fwfm.carve_pairs::<V>(memory, 1)?;
                     memory.take::<i32>(fwfm.interaction.rank() * fwfm.embedding.dim)?;
                     fwfm.carve_pairs::<V>(memory, 1)?;
-                    // What a layer's sums of nothing are, and what it reads.
-                    memory.take::<i32>(outputs)?;
                     layers.carve::<V>(memory, fwfm.embedding.inputs(), 1)
                 }
                 Network::F32 { fwfm, .. } => {
