@@ -40,7 +40,7 @@
 //! | `scorer` | a row, or a batch | its scores: [`Scorer`] |
 //! | [`rank`] | a context, then candidates, or items of a [`Catalogue`] | [`Ranked`] |
 //! | `owned` | a file's bytes | what threads of a server share: [`OwnedModel`] |
-//! | `int8` | bytes, then rows | logits, in small programs: [`Int8Model`] |
+//! | `int8` | bytes, then rows | logits, in small programs: [`Int8Model`], [`Int8Ranker`] |
 //! | `kernel` | | the loops of all of these, for each [`Backend`] |
 //! | `scratch`, `run` | the caller's memory, arrays | arrays in them |
 //! | [`error`] | | what can go wrong |
@@ -87,7 +87,7 @@ pub use kernel::Backend;
 pub use model::{LoadOptions, Model, Statistics};
 #[cfg(feature = "std")]
 pub use owned::{OwnedModel, OwnedSplit};
-pub use rank::{Catalogue, CatalogueParts, CatalogueRanker, Ranked, Ranker, SplitModel, TopK};
+pub use rank::{Catalogue, CatalogueParts, CatalogueRanker, Int8Ranker, Ranked, Ranker, SplitModel, TopK};
 pub use row::Row;
 pub use score::Score;
 pub use scorer::Scorer;

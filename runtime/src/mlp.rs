@@ -5,6 +5,7 @@ mod fours;
 mod layers;
 mod real;
 mod rows;
+mod some;
 mod tiles;
 #[cfg(all(xsfm_dsp, not(xsfm_mve)))]
 mod twins;
@@ -21,6 +22,7 @@ use crate::scratch::{Memory, Plain};
 pub(crate) use fours::{Fours, read_len};
 pub(crate) use layers::Layers;
 pub(crate) use real::interleave_rows;
+pub(crate) use some::Run;
 pub(crate) use tiles::{interleave, shifted};
 
 /// All layers: W weights, B biases, M multipliers.

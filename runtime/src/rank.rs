@@ -7,6 +7,7 @@
 
 mod catalogue;
 mod context;
+mod int8;
 mod split;
 mod top_k;
 
@@ -24,6 +25,7 @@ use context::{Context, SetContext};
 use split::{Fields, Split, split};
 
 pub use catalogue::{Catalogue, CatalogueParts, CatalogueRanker};
+pub use int8::Int8Ranker;
 pub use top_k::{Ranked, TopK};
 
 /// A model whose fields are split in a context's and a candidate's: what [rankers](Ranker::with_split) of several

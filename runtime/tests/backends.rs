@@ -10,7 +10,7 @@ use common::compare::{Expected, available, cases, memory, plain};
 use common::random::{Pairs, Rng, Rows, Sample, Shape, magnitudes, samples};
 use xsfm_runtime::format::Layout;
 use xsfm_runtime::{
-    Backend, Int8Model, LoadError, Mode, Model, Ranked, Ranker, Score, ScoreError, Scorer, ScratchBlock, Weight,
+    Backend, Int8Model, Int8Ranker, LoadError, Mode, Model, Ranked, Ranker, Row, Score, ScoreError, Scorer, ScratchBlock, Weight,
 };
 use zerocopy::IntoBytes;
 
@@ -311,6 +311,44 @@ fn small_programs_have_the_same_bits() {
         let file = shape.draft(&mut rng).write();
         let error = Int8Model::from_bytes(file.as_bytes()).unwrap_err();
         assert!(matches!(error, LoadError::Value { least: 1, most: 1, found: f, .. } if f == found), "{error}");
+    }
+}
+
+/// [`Int8Ranker`] against [`Int8Model`], in every layout: fields that do not fill blocks of inputs, and some alone.
+#[test]
+fn small_programs_rank_with_the_same_bits() {
+    for seed in 0..cases() {
+        let mut rng = Rng(seed * 13 + 4);
+        let shape = Shape { weights: false, ..Shape::random(&mut rng, Mode::Int8) };
+        let file = shape.draft(&mut rng).write();
+        let model = Model::from_bytes(file.as_bytes()).unwrap();
+        let samples = samples(&model, &mut rng, 5);
+        let small = Int8Model::from_bytes(file.as_bytes()).unwrap();
+        let context: Vec<usize> = (0..shape.num_fields - 1).filter(|_| rng.one_in(2)).collect();
+        let others: Vec<usize> = (0..shape.num_fields).filter(|field| !context.contains(field)).collect();
+        let mut room = memory(Int8Ranker::blocks(&small, &context).unwrap());
+        let (needed, found) = (room.len(), room.len() - 1);
+        let too_few = Int8Ranker::new(&small, &context, &mut room[..found]).unwrap_err();
+        assert_eq!(too_few, ScoreError::ScratchTooSmall { needed, found });
+        let mut ranker = Int8Ranker::new(&small, &context, &mut room).unwrap();
+        let candidates = Rows::new(&samples, &others);
+        let candidates = candidates.all();
+        assert_eq!(ranker.score(candidates[0]), Err(ScoreError::NoContext));
+        let mut scratch = memory(small.scratch_blocks());
+        for shared in &samples[..2] {
+            let row = Rows::new([shared], &context);
+            ranker.set_context(row.all().first().copied().unwrap_or(Row::new(&[]))).unwrap();
+            for (sample, candidate) in samples.iter().zip(&candidates) {
+                let of = |field: usize| if context.contains(&field) { shared } else { sample };
+                let whole: Sample = (0..shape.num_fields).map(|field| of(field)[field].clone()).collect();
+                let every_field: Vec<usize> = (0..shape.num_fields).collect();
+                let expected = small.score(Rows::new([&whole], &every_field).all()[0], &mut scratch).unwrap();
+                assert_eq!(ranker.score(*candidate), Ok(expected), "seed {seed}, context {context:?}, {shape:?}");
+            }
+        }
+        assert!(matches!(ranker.score(Row::new(&[])), Err(ScoreError::FieldCount { found: 0, .. })));
+        assert!(ranker.set_context(Row::new(&vec![0; shape.num_fields])).is_err());
+        assert_eq!(ranker.score(candidates[0]), Err(ScoreError::NoContext));
     }
 }
 

@@ -43,7 +43,7 @@ impl Mlp<'_, i8, i32, i32> {
 
     /// The layers behind the first, whose `width` outputs are in `h0`.
     #[inline(always)]
-    fn behind_first(&self, mut width: usize, [mut h0, mut h1]: [&mut [u8]; 2]) -> i64 {
+    pub(super) fn behind_first(&self, mut width: usize, [mut h0, mut h1]: [&mut [u8]; 2]) -> i64 {
         let (hidden, output) = self.split();
         for n in 1..hidden {
             let layer = self.layer(n);

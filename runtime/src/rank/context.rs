@@ -126,7 +126,7 @@ impl Task for SetContext<'_, '_, '_> {
 /// e \[context fields, dim\], r \[context fields, candidate fields\], cross \[candidate fields, dim\]: cross_jd = sum_i
 /// r_ij e_id
 #[inline(always)]
-fn cross_int8(e: &[i8], r: &[i16], dim: usize, cross: &mut [i32]) {
+pub(super) fn cross_int8(e: &[i8], r: &[i16], dim: usize, cross: &mut [i32]) {
     cross.fill(0);
     let candidates = cross.len() / dim;
     for (e, r) in e.chunks_exact(dim).zip(r.chunks_exact(candidates)) {

@@ -162,7 +162,7 @@ pub(super) fn split<'m>(network: &Network<'m>, fields: &Fields, memory: &mut imp
     })
 }
 
-fn both_sides<'m, W, C: Coefficient + Plain>(
+pub(super) fn both_sides<'m, W, C: Coefficient + Plain>(
     fwfm: &Fwfm<'m, W, C>,
     fields: &Fields,
     memory: &mut impl Memory<'m>,
