@@ -36,7 +36,8 @@ impl Mlp<'_, i8, i32, i32> {
         let size = block(first.layout);
         let is_read = |block: usize| {
             let (from, to) = (block * size, (block * size + size).min(first.inputs));
-            (from / dim..to.div_ceil(dim)).any(&is_in)
+            let field = |input: usize| input.checked_div(dim).unwrap_or(0);
+            (field(from)..=field(to - 1)).any(&is_in)
         };
         let starts = |&block: &usize| is_read(block) && (block == 0 || !is_read(block - 1));
         let blocks = if first.layout == Layout::Rows { 0 } else { first.inputs.div_ceil(size) };

@@ -12,6 +12,7 @@ use crate::kernel::vector::{Finish, FinishReal, LANES, Quad, Task, Vector, layer
 use crate::mlp::{Fours, Layer, interleave, read_len, shifted};
 use crate::network::Network;
 use crate::row::Row;
+use crate::run::{rows, run_mut};
 use crate::score::{GatherIntegers, GatherReals};
 use crate::scratch::{Memory, Scratch, ScratchBlock};
 
@@ -128,10 +129,10 @@ impl Task for SetContext<'_, '_, '_> {
 #[inline(always)]
 pub(super) fn cross_int8(e: &[i8], r: &[i16], dim: usize, cross: &mut [i32]) {
     cross.fill(0);
-    let candidates = cross.len() / dim;
-    for (e, r) in e.chunks_exact(dim).zip(r.chunks_exact(candidates)) {
-        for (cross, &r) in cross.chunks_exact_mut(dim).zip(r) {
-            for (cross, &e) in cross.iter_mut().zip(e) {
+    let candidates = cross.len().checked_div(dim).unwrap_or(0);
+    for (e, r) in rows(e, dim).zip(rows(r, candidates)) {
+        for (candidate, &r) in r.iter().enumerate() {
+            for (cross, &e) in run_mut(cross, candidate * dim, dim).iter_mut().zip(e) {
                 *cross += i32::from(r) * i32::from(e);
             }
         }

@@ -56,7 +56,8 @@ impl Fields {
             if field >= num_fields || fields.is_in(field, true) || is_last {
                 return Err(ScoreError::ContextField { field });
             }
-            fields.context[field / 32] |= 1 << (field % 32);
+            // There is one: a model has at most as many fields as there are bits.
+            fields.context.iter_mut().skip(field / 32).take(1).for_each(|word| *word |= 1 << (field % 32));
         }
         Ok(fields)
     }
@@ -80,7 +81,7 @@ impl Fields {
     }
 
     pub(super) fn is_in(&self, field: usize, context: bool) -> bool {
-        (self.context[field / 32] >> (field % 32) & 1 == 1) == context
+        self.context.get(field / 32).is_some_and(|word| word >> (field % 32) & 1 == 1) == context
     }
 
     /// The fields of one side, in their order.
@@ -212,9 +213,9 @@ fn side<'m, W, C: Coefficient + Plain>(
             let kept = kept_pairs(pairs, fields, context);
             let count = kept.clone().count();
             let to_pairs = memory.lay(count, |to: &mut [[u8; 2]]| {
-                for (to, number) in to.iter_mut().zip(kept.clone()) {
+                for (to, pair) in to.iter_mut().zip(kept.clone().filter_map(|number| pairs.get(number))) {
                     // At most 128 fields.
-                    *to = pairs[number].map(|field| fields.within(field.into()) as u8);
+                    *to = pair.map(|field| fields.within(field.into()) as u8);
                 }
             })?;
             FieldInteraction::Pruned(to_pairs, memory.lay(count, |to| take_each(to, weights, kept))?)
@@ -232,8 +233,8 @@ fn side<'m, W, C: Coefficient + Plain>(
 
 /// to\[n\] = from\[number n\]
 fn take_each<T: Copy>(to: &mut [T], from: &[T], numbers: impl Iterator<Item = usize>) {
-    for (to, number) in to.iter_mut().zip(numbers) {
-        *to = from[number];
+    for (to, &number) in to.iter_mut().zip(numbers.filter_map(|number| from.get(number))) {
+        *to = number;
     }
 }
 
@@ -249,7 +250,9 @@ fn across<'m, W, C: Coefficient + Plain>(
     }
     memory.lay(fields.len(true) * candidates, |to| {
         each_across(&fwfm.interaction, fields, |i, (_, place), weight| {
-            to[fields.within(i) * candidates + place] = weight;
+            if let Some(to) = to.get_mut(fields.within(i) * candidates + place) {
+                *to = weight;
+            }
         });
     })
 }
