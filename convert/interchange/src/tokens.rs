@@ -64,6 +64,14 @@ impl<V: Copy> TokenMap<V> {
     }
 }
 
+impl<V: Copy> TokenMap<V> {
+    /// Visits all tokens, in any order, with their values.
+    pub fn each(&self, mut visit: impl FnMut(&str, V)) {
+        self.short.iter().for_each(|(&packed, &value)| visit(&unpack(packed), value));
+        self.long.iter().for_each(|(token, &value)| visit(token, value));
+    }
+}
+
 impl<V: Default> TokenMap<V> {
     /// Changes the value of a token, which is added where it is new.
     pub fn update(&mut self, token: &str, change: impl FnOnce(&mut V)) {
