@@ -10,7 +10,7 @@ use crate::files::Files;
 use crate::raw::{Blocks, Place, RawField};
 
 /// A raw data set. Every pass gives the same rows.
-pub trait Source: Sync {
+pub trait Source: Send + Sync {
     /// The fields, in the order of a row.
     fn fields(&self) -> &[RawField];
 

@@ -71,7 +71,7 @@ impl FieldCounts {
     /// Visits all counts, in any order, each with the key by which [`add_entry`](Self::add_entry) knows it again: a
     /// token; a bucket's number; shift and cell of numbers. Missing numbers have an empty key.
     pub(super) fn entries(&self, mut visit: impl FnMut(&str, u64)) {
-        let mut numbers_of = |numbers: &Histogram, visit: &mut dyn FnMut(&str, u64)| {
+        let numbers_of = |numbers: &Histogram, visit: &mut dyn FnMut(&str, u64)| {
             let shift = numbers.shift();
             numbers.cells().for_each(|(cell, count)| visit(&format!("{shift}:{cell}"), count));
         };
