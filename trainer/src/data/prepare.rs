@@ -11,7 +11,7 @@ use xsfm_interchange::atomic;
 use xsfm_interchange::dataset::SCHEMA;
 use xsfm_interchange::fingerprint::{self, Vocabulary};
 use xsfm_interchange::output;
-use xsfm_interchange::rows::{Bounds, RowsWriter};
+use xsfm_interchange::rows::{Bounds, Manifest, RowsWriter};
 use xsfm_interchange::schema::{Field, Schema};
 use xsfm_readers::encoder::RowEncoder;
 use xsfm_readers::error::DataError;
@@ -146,7 +146,7 @@ fn encode(
         tally.add(&encoded.tally);
         Ok(writers.iter_mut().zip(&encoded.rows).try_for_each(|(writer, block)| writer.push_block(block))?)
     })?;
-    commit(writers, schema, out, |rows| tally.report(schema, split, walk, warnings.clone(), rows))
+    commit(schema, out, || placed(writers), |rows| tally.report(schema, split, walk, warnings.clone(), rows))
 }
 
 /// Begins the files of the parts, at their paths.
@@ -160,19 +160,31 @@ pub(super) fn writers(
     Ok([create(Part::Train)?, create(Part::Valid)?, create(Part::Test)?])
 }
 
-/// Puts the files in their places: the parts, whose fingerprints go into the `report`, and the schema last.
+/// Puts the parts' files in their places; their fingerprints.
+pub(super) fn placed(writers: [RowsWriter; 3]) -> Result<[fingerprint::Rows; 3], DataError> {
+    let [train, valid, test] = writers.map(RowsWriter::commit);
+    Ok([train?, valid?, test?])
+}
+
+/// Puts the files in their places: the parts by `place`, whose fingerprints go into the `report`, and the schema last.
 pub(super) fn commit(
-    writers: [RowsWriter; 3],
     schema: &Schema,
     out: &Path,
+    place: impl FnOnce() -> Result<[fingerprint::Rows; 3], DataError>,
     report: impl FnOnce([fingerprint::Rows; 3]) -> Report,
 ) -> Result<Report, DataError> {
     let (schema_path, report_path) = (out.join(SCHEMA), out.join(file::REPORT));
-    if schema_path.exists() {
-        fs::remove_file(&schema_path).map_err(DataError::io(&schema_path))?;
+    remove(&schema_path)?;
+    // What several files had takes the place of one, and the other way round.
+    for part in Part::ALL {
+        let path = out.join(part.manifest());
+        if path.exists() {
+            let files = Manifest::load(&path)?.files;
+            files.iter().try_for_each(|file| remove(&out.join(&file.name)))?;
+            remove(&path)?;
+        }
     }
-    let [train, valid, test] = writers.map(RowsWriter::commit);
-    let report = report([train?, valid?, test?]);
+    let report = report(place()?);
     atomic::write(&report_path, |output| {
         serde_json::to_writer_pretty(&mut *output, &report)?;
         output.write_all(b"\n")
@@ -180,4 +192,9 @@ pub(super) fn commit(
     .map_err(DataError::io(&report_path))?;
     schema.save(&schema_path)?;
     Ok(report)
+}
+
+/// Removes a file, where it is there.
+pub(super) fn remove(path: &Path) -> Result<(), DataError> {
+    if path.exists() { fs::remove_file(path).map_err(DataError::io(path)) } else { Ok(()) }
 }

@@ -6,23 +6,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail, ensure};
 use xsfm_interchange::input::Input;
-use xsfm_interchange::rows::{Bounds, RowsReader};
+use xsfm_interchange::rows::RowsWriter;
 use xsfm_interchange::schema::Schema;
 use xsfm_readers::error::DataError;
-use xsfm_readers::parallel::in_order;
 use xsfm_readers::pass::{Seen, Walk};
 use xsfm_readers::piece::{Piece, pieces};
 
+use super::counts::entries;
+use super::job::{self, Found, Job, Joined, Opened, SCHEMA, Split, Work, Written};
+use super::join::{self, Told};
 use crate::data::checks::{LabelTexts, Suspects, one_class};
 use crate::data::count::FieldCounts;
 use crate::data::counter::{CountedFields, Counter, Totals};
 use crate::data::encoded::Tally;
 use crate::data::plan::{Plan, Times, boundaries_in_time};
-use crate::data::prepare::{commit, writers};
 use crate::data::report::Report;
-use crate::data::split::{self, Part, Shares};
-use super::counts::entries;
-use super::job::{self, Found, Job, Opened, SCHEMA, Split, Work};
+use crate::data::split::{self, Shares};
 
 /// The working folder's name begins so, in the folder that is written to.
 const WORKING: &str = ".preparing-";
@@ -33,6 +32,8 @@ pub struct Preparation {
     folder: PathBuf,
     /// At least, as far as files can be divided.
     rows_per_piece: u64,
+    /// Whether parts stay in several files.
+    in_parts: bool,
     pieces: Vec<Piece>,
     splits: Vec<Split>,
     state: State,
@@ -46,6 +47,7 @@ enum State {
     Labels(&'static str),
     Numbers(CountedFields, Suspects),
     Encode(Box<Schema>, Vec<String>),
+    Join(Box<Told>, Vec<Joined>),
     Done(Box<Report>),
 }
 
@@ -88,7 +90,7 @@ impl Preparation {
     /// # Errors
     /// Those of [`folders`]; a relative path; the folder cannot be written to.
     pub fn begin(words: &[String], number: usize) -> Result<Self> {
-        let mut job = Job { words: words.to_vec(), number, fields: None };
+        let (line, mut job) = (job::parse(words)?, Job { words: words.to_vec(), number, fields: None });
         let opened = job.open()?;
         if let Input::Libffm { fields } = opened.task.source.input() {
             job.fields = Some(fields);
@@ -107,7 +109,8 @@ impl Preparation {
         let preparation = Preparation {
             opened,
             folder,
-            rows_per_piece: job::parse(words)?.rows_per_piece,
+            rows_per_piece: line.rows_per_piece,
+            in_parts: line.parts,
             pieces: Vec::new(),
             splits: Vec::new(),
             state: State::Spans,
@@ -150,6 +153,9 @@ impl Preparation {
                     |number: usize, piece| written(&Work::Encode { number, piece, rows: self.splits[number].clone() });
                 ("encode", of_pieces(&work), false)
             }
+            State::Join(_, files) => {
+                ("join", files.iter().map(|file| written(&Work::Join(file.clone()))).collect(), false)
+            }
             State::Done(_) => return Ok(None),
         };
         Ok(Some(Stage { name, tasks: tasks?, has_counts }))
@@ -185,7 +191,11 @@ impl Preparation {
         let read = |bytes: &[u8]| serde_json::from_slice::<Result<Found, String>>(bytes);
         let found = results.iter().map(|bytes| read(bytes.as_ref())?.map_err(|what| anyhow!(what)));
         let found = found.collect::<Result<Vec<_>>>()?;
-        let wanted = if let State::Spans = self.state { self.files() } else { self.pieces.len() };
+        let wanted = match &self.state {
+            State::Spans => self.files(),
+            State::Join(_, files) => files.len(),
+            _ => self.pieces.len(),
+        };
         ensure!(found.len() == wanted, "{} results of {wanted} tasks", found.len());
         self.state = match std::mem::replace(&mut self.state, State::Spans) {
             State::Spans => self.divided(found)?,
@@ -213,7 +223,8 @@ impl Preparation {
                 let warnings = suspects.warnings(self.opened.task.source.fields());
                 self.encoding(counted, warnings)?
             }
-            State::Encode(schema, warnings) => self.encoded(&schema, warnings, &found)?,
+            State::Encode(schema, warnings) => self.encoded(schema, warnings, &found)?,
+            State::Join(told, files) => self.joined(*told, &files, &found)?,
             State::Done(_) => bail!("results behind the end"),
         };
         Ok(())
@@ -293,33 +304,35 @@ impl Preparation {
         Ok(State::Encode(Box::new(schema), warnings))
     }
 
-    /// All rows are encoded: their pieces are joined.
-    fn encoded(&mut self, schema: &Schema, warnings: Vec<String>, found: &[Found]) -> Result<State> {
-        let (walk, task) = (self.walk(found)?, &self.opened.task);
-        let mut tally = Tally::new(schema);
-        let mut rows = Vec::new();
+    /// All rows are encoded: their pieces are joined, here or by all machines.
+    fn encoded(&mut self, schema: Box<Schema>, warnings: Vec<String>, found: &[Found]) -> Result<State> {
+        let walk = self.walk(found)?;
+        let (mut tally, mut all, mut rows) = (Tally::new(&schema), Written::default(), Vec::new());
         for found in found {
-            let Found::Encoded(_, of_piece, of_files) = found else { bail!("a result of another stage") };
+            let Found::Encoded(_, of_piece, written) = found else { bail!("a result of another stage") };
             tally.add(of_piece);
-            rows.push(*of_files);
+            written.words.into_iter().for_each(|words| all.add_words(words));
+            rows.push(written.rows);
         }
-        let bounds = Bounds::from(schema);
-        let mut writers = writers(&*task.source, schema, |part| task.out.join(part.file()))?;
-        for (part, writer) in Part::ALL.into_iter().zip(&mut writers) {
-            let pieces = (0..).zip(&rows).map(|(piece, rows)| (piece, rows[part as usize]));
-            let blocks = pieces.filter(|&(_, rows)| rows > 0).flat_map(|(piece, rows)| {
-                let path = job::file(&self.folder, part, piece);
-                match blocks_of(&path, rows) {
-                    Ok(blocks) => blocks.map(|block| Ok((path.clone(), block))).collect(),
-                    Err(error) => vec![Err(error)],
-                }
-            });
-            let read = |(path, block): (PathBuf, usize)| {
-                RowsReader::open(&path).and_then(|reader| reader.expecting(bounds.clone())?.read_block(block))
-            };
-            in_order(task.reading.threads, blocks, read, |block| Ok::<(), DataError>(writer.push_block(&block?)?))?;
+        let told = Told { schema, warnings, walk, tally };
+        // Blocks that end with bags of long rows would not be those of one file.
+        let block_rows = all.words.and_then(|[least, most]| RowsWriter::block_rows(least, most));
+        match block_rows.filter(|_| self.in_parts) {
+            Some(block_rows) => Ok(State::Join(Box::new(told), join::files(&rows, block_rows as u64))),
+            None => self.done(join::one_file_each(&self.opened.task, &self.folder, told, &rows)?),
         }
-        let report = commit(writers, schema, &task.out, |rows| tally.report(schema, &task.split, walk, warnings, rows))?;
+    }
+
+    /// The machines have joined the pieces: what they wrote gets its places.
+    fn joined(&self, told: Told, files: &[Joined], found: &[Found]) -> Result<State> {
+        for (file, found) in files.iter().zip(found) {
+            let Found::Joined(rows) = found else { bail!("a result of another stage") };
+            ensure!(*rows == file.rows, "{}: {rows} rows, {} expected", file.name, file.rows);
+        }
+        self.done(join::several_files_each(&self.opened.task, &self.folder, told, files)?)
+    }
+
+    fn done(&self, report: Report) -> Result<State> {
         fs::remove_dir_all(&self.folder).map_err(DataError::io(&self.folder))?;
         Ok(State::Done(Box::new(report)))
     }
@@ -339,7 +352,7 @@ impl Preparation {
 impl Found {
     fn seen(&self) -> &[Seen] {
         match self {
-            Found::Spans(_) => &[],
+            Found::Spans(_) | Found::Joined(_) => &[],
             Found::Times(seen)
             | Found::Counted(seen, _)
             | Found::Labels(seen, _)
@@ -360,13 +373,4 @@ impl Drop for Preparation {
 
 fn written(work: &Work) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec(work)?)
-}
-
-/// The blocks of a file that has so many rows.
-fn blocks_of(path: &Path, rows: u64) -> Result<std::ops::Range<usize>, DataError> {
-    let reader = RowsReader::open(path)?;
-    if reader.num_rows() == rows {
-        return Ok(0..reader.num_blocks());
-    }
-    Err(DataError::file(path, format!("{} rows, {rows} expected", reader.num_rows())))
 }

@@ -22,6 +22,7 @@ use crate::data::counter::Totals;
 use crate::data::encoded::Tally;
 use crate::data::extend;
 use crate::data::plan::Plan;
+use crate::data::split::Part;
 
 /// The job, in the working folder.
 const JOB: &str = "job.json";
@@ -46,6 +47,9 @@ pub(super) struct Line {
     /// Rows of a task, at least; what a file of text or Parquet is divided in, gzip is not
     #[arg(long, global = true, value_name = "N", default_value_t = 1 << 18, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub(super) rows_per_piece: u64,
+    /// Leave the rows of each part in several files, which its manifest lists (train.parts): training reads them as one
+    #[arg(long, global = true)]
+    pub(super) parts: bool,
 }
 
 /// What the command line asks for.
@@ -109,6 +113,20 @@ pub(super) enum Work {
     Labels { piece: Piece },
     Numbers { piece: Piece, suspects: Suspects },
     Encode { number: usize, piece: Piece, rows: Split },
+    Join(Joined),
+}
+
+/// A file of rows of several pieces.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Joined {
+    /// Its name, in the working folder.
+    pub(super) name: String,
+    /// The number of the part.
+    pub(super) part: usize,
+    pub(super) rows: u64,
+    /// The pieces, of the first of which so many rows are in a file before.
+    pub(super) pieces: Vec<usize>,
+    pub(super) skipped: u64,
 }
 
 /// What the rows of a piece are for.
@@ -126,11 +144,28 @@ pub(super) enum Found {
     Counted(Vec<Seen>, Totals),
     Labels(Vec<Seen>, LabelTexts),
     Numbers(Vec<Seen>, Suspects),
-    /// How many rows each of the piece's files has.
-    Encoded(Vec<Seen>, Box<Tally>, [u64; 3]),
+    Encoded(Vec<Seen>, Box<Tally>, Written),
+    Joined(u64),
+}
+
+/// A piece's files.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Written {
+    /// How many rows each has.
+    pub(super) rows: [u64; 3],
+    /// The least and the most words of a row, in all fields together.
+    pub(super) words: Option<[usize; 2]>,
+}
+
+impl Written {
+    /// Adds words of other rows.
+    pub(super) fn add_words(&mut self, [least, most]: [usize; 2]) {
+        let known = self.words.unwrap_or([least, most]);
+        self.words = Some([known[0].min(least), known[1].max(most)]);
+    }
 }
 
 /// A file of a piece's encoded rows, in the working folder.
-pub(super) fn file(folder: &Path, part: crate::data::split::Part, piece: usize) -> PathBuf {
-    folder.join(format!("{}-{piece:06}.arrow", part.word()))
+pub(super) fn file(folder: &Path, part: Part, piece: usize) -> PathBuf {
+    folder.join(format!("piece-{}-{piece:06}.arrow", part.word()))
 }

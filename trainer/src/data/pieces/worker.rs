@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow};
 use xsfm_interchange::encoding::Rule;
-use xsfm_interchange::rows::RowsError;
+use xsfm_interchange::rows::{Bounds, RowBlock, RowsError, RowsReader, RowsWriter};
 use xsfm_interchange::schema::{FieldKind, Schema};
 use xsfm_readers::encoder::RowEncoder;
 use xsfm_readers::error::DataError;
@@ -16,11 +16,12 @@ use xsfm_readers::raw::RawField;
 
 use crate::data::checks::LabelTexts;
 use crate::data::counter::{Counter, Totals};
-use crate::data::encoded::{Encoded, Tally};
+use crate::data::encoded::{Encoded, Tally, beside};
 use crate::data::plan::{Times, keys};
 use crate::data::prepare::writers;
+use crate::data::split::{Assigner, Part};
 use super::counts::{Added, Shares};
-use super::job::{self, Found, Job, Opened, SCHEMA, Split, Work};
+use super::job::{self, Found, Job, Joined, Opened, SCHEMA, Split, Work, Written};
 
 /// Tokens, and cells of numbers, that are counted before they are sent on.
 const COUNTED: usize = 1 << 23;
@@ -106,6 +107,7 @@ impl Worker {
                 Ok(Found::Numbers(seen, suspects))
             }
             Work::Encode { number, piece, rows } => self.encode(number, &piece, &rows),
+            Work::Join(file) => self.join(&file),
             Work::Times { .. } | Work::Count { .. } => {
                 Err(DataError::file(&self.folder, "a task that counts, for whoever has no counts"))
             }
@@ -126,24 +128,65 @@ impl Worker {
         let source = &*self.opened.task.source;
         let (schema, encoder) = self.encoder()?;
         let mut writers = writers(source, schema, |part| job::file(&self.folder, part, number))?;
-        let mut tally = Tally::new(schema);
+        let (mut tally, mut written) = (Tally::new(schema), Written::default());
         let seen = pass_piece(source, piece, assigner(piece, split)?, |rows| {
             let encoded = Encoded::of(encoder, schema, rows);
             tally.add(&encoded.tally);
+            encoded.rows.iter().filter_map(words).for_each(|words| written.add_words(words));
             Ok(writers.iter_mut().zip(&encoded.rows).try_for_each(|(writer, block)| writer.push_block(block))?)
         })?;
-        let mut rows = [0; 3];
-        for (rows, writer) in rows.iter_mut().zip(writers) {
+        for (rows, writer) in written.rows.iter_mut().zip(writers) {
             *rows = writer.num_rows();
             if *rows > 0 {
                 writer.commit()?;
             }
         }
-        Ok(Found::Encoded(seen, Box::new(tally), rows))
+        Ok(Found::Encoded(seen, Box::new(tally), written))
+    }
+
+    /// Writes rows of several pieces to a file.
+    fn join(&self, Joined { name, part, rows, pieces, skipped }: &Joined) -> Result<Found, DataError> {
+        let (schema, _) = self.encoder()?;
+        let (bounds, beside) = (Bounds::from(schema), beside(&*self.opened.task.source));
+        let mut writer = RowsWriter::create_with(&self.folder.join(name), &bounds, beside)?;
+        let mut skipped = *skipped;
+        for &piece in pieces {
+            let path = job::file(&self.folder, Part::ALL[*part], piece);
+            for block in RowsReader::open(&path)?.expecting(bounds.clone())?.blocks() {
+                let block = block?;
+                let from = skipped.min(block.len() as u64);
+                let to = (from + rows - writer.num_rows()).min(block.len() as u64);
+                skipped -= from;
+                if from == 0 && to == block.len() as u64 {
+                    writer.push_block(&block)?;
+                    continue;
+                }
+                let mut some = RowBlock::new(block.num_fields, !block.offsets.is_empty());
+                (from..to).for_each(|row| some.push_row_of(&block, row as usize));
+                writer.push_block(&some)?;
+            }
+        }
+        let found = writer.num_rows();
+        writer.commit()?;
+        Ok(Found::Joined(found))
     }
 }
 
-fn assigner(piece: &Piece, Split { plan, start }: &Split) -> Result<crate::data::split::Assigner, DataError> {
+/// The least and the most words of a row.
+fn words(block: &RowBlock) -> Option<[usize; 2]> {
+    let lengths = (0..block.len()).map(|row| match block.offsets.is_empty() {
+        true => block.num_fields,
+        false => {
+            let (from, to) = (row * block.num_fields, (row + 1) * block.num_fields);
+            (block.offsets[to] - block.offsets[from]) as usize
+        }
+    });
+    lengths.fold(None, |found: Option<[usize; 2]>, words| {
+        Some(found.map_or([words; 2], |[least, most]| [least.min(words), most.max(words)]))
+    })
+}
+
+fn assigner(piece: &Piece, Split { plan, start }: &Split) -> Result<Assigner, DataError> {
     plan.assigner_at(piece.first_row, start.clone())
 }
 
