@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use xsfm_interchange::fingerprint::{self, RowsHash};
+use xsfm_interchange::fingerprint::RowsHash;
 use xsfm_interchange::rows::{Bounds, Manifest, ManifestFile, RowBlock, RowsReader};
 use xsfm_interchange::schema::Schema;
 use xsfm_readers::error::DataError;
@@ -29,22 +29,17 @@ pub(super) struct Told {
     pub(super) tally: Tally,
 }
 
-impl Told {
-    fn report(self, task: &Task, rows: [fingerprint::Rows; 3]) -> Report {
-        self.tally.report(&self.schema, &task.split, self.walk, self.warnings, rows)
-    }
-}
-
 /// Writes each part as one file, from those of the pieces in `folder`, of which `rows` has the numbers of rows.
 pub(super) fn one_file_each(task: &Task, folder: &Path, told: Told, rows: &[[u64; 3]]) -> Result<Report, DataError> {
-    let schema = &*told.schema;
-    let mut writers = writers(&*task.source, schema, |part| task.out.join(part.file()))?;
+    let Told { schema, warnings, walk, tally } = told;
+    let mut writers = writers(&*task.source, &schema, |part| task.out.join(part.file()))?;
     for (part, writer) in Part::ALL.into_iter().zip(&mut writers) {
         let pieces = (0..).zip(rows).map(|(piece, rows)| (job::file(folder, part, piece), rows[part as usize]));
         let pieces = pieces.filter(|&(_, rows)| rows > 0);
-        each_block(schema, pieces, task.reading.threads, |block| Ok(writer.push_block(&block)?))?;
+        each_block(&schema, pieces, task.reading.threads, |block| Ok(writer.push_block(&block)?))?;
     }
-    commit(&schema.clone(), &task.out, || placed(writers), |rows| told.report(task, rows))
+    let report = |rows| tally.report(&schema, &task.split, walk, warnings, rows);
+    commit(&schema, &task.out, || placed(writers), report)
 }
 
 /// Gives the files that machines have joined in `folder` their places.
@@ -54,7 +49,7 @@ pub(super) fn several_files_each(
     told: Told,
     files: &[Joined],
 ) -> Result<Report, DataError> {
-    let schema = told.schema.clone();
+    let Told { schema, warnings, walk, tally } = told;
     let fingerprint = |part: Part| {
         let of_part = files.iter().filter(|file| file.part == part as usize);
         let paths = of_part.map(|file| (folder.join(&file.name), file.rows));
@@ -86,7 +81,7 @@ pub(super) fn several_files_each(
         }
         Ok(fingerprints)
     };
-    commit(&schema, &task.out, place, |rows| told.report(task, rows))
+    commit(&schema, &task.out, place, |rows| tally.report(&schema, &task.split, walk, warnings, rows))
 }
 
 /// Calls `each` with all blocks of files, which have so many rows, in their order; they are read on several threads.
