@@ -196,7 +196,8 @@ fn written<S: Serializer>(first: &OnceLock<u64>, serializer: S) -> Result<S::Ok,
 }
 
 fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OnceLock<u64>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.map_or_else(OnceLock::new, OnceLock::from))
+    let first: Option<u64> = Option::deserialize(deserializer)?;
+    Ok(first.map_or_else(OnceLock::new, OnceLock::from))
 }
 
 impl Suspect {

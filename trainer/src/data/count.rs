@@ -97,7 +97,7 @@ impl FieldCounts {
     /// The key is none.
     pub(super) fn add_entry(&mut self, key: &str, count: u64) -> Result<(), String> {
         let wrong = || format!("{key:?} is no key of a count");
-        let add_cell = |numbers: &mut Histogram| {
+        let add_cell = |numbers: &mut Histogram| -> Result<(), String> {
             let parts = key.split_once(':').and_then(|(shift, cell)| Some((shift.parse().ok()?, cell.parse().ok()?)));
             let (shift, cell) = parts.filter(|&(shift, _): &(u32, u64)| shift < u64::BITS).ok_or_else(wrong)?;
             numbers.add_cell(shift, cell, count);
