@@ -12,6 +12,7 @@
 //! | `builder`, `arrays` | arrays as a model's parts; as the bytes of files |
 //! | `files` | compares, lays out anew, writes code: what the program `xsfm` does |
 //! | `metrics` | predictions beside clicks |
+//! | `preparing` | preparation on Spark, by what the trainer's `pieces` do |
 //! | `fields`, `html`, `json` | what a model tells of itself |
 //! | `error` | what Python is told |
 //!
@@ -31,6 +32,7 @@ mod json;
 mod metrics;
 mod model;
 mod packing;
+mod preparing;
 mod rank;
 mod rows;
 mod scoring;
@@ -47,6 +49,7 @@ fn _xsfm(module: &Bound<'_, PyModule>) -> PyResult<()> {
     arrays::add(module)?;
     metrics::add(module)?;
     files::add(module)?;
+    preparing::add(module)?;
     module.add_class::<model::PyModel>()?;
     module.add_class::<rank::Catalogue>()?;
     module.add_class::<explain::Explanation>()?;

@@ -1,4 +1,5 @@
-//! A folder of encoded rows: `schema.json`, `train.arrow`, `valid.arrow` and, where there are test rows, `test.arrow`.
+//! A folder of encoded rows: `schema.json`, `train.arrow`, `valid.arrow` and, where there are test rows, `test.arrow`;
+//! or in the place of an Arrow file a manifest of several, `train.parts`.
 
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,11 @@ pub enum DatasetError {
     },
 }
 
+fn path(folder: &Path, part: Part) -> PathBuf {
+    let (file, manifest) = (folder.join(part.file()), folder.join(part.manifest()));
+    if !file.exists() && manifest.exists() { manifest } else { file }
+}
+
 impl Dataset {
     /// Reads the schema, and of each part that is there what it says of itself; no rows.
     ///
@@ -53,7 +59,7 @@ impl Dataset {
         let vocabulary = Vocabulary::of(&schema);
         let (mut rows, mut unmarked) = ([None; 3], Vec::new());
         for part in Part::ALL {
-            let path = folder.join(part.file());
+            let path = path(folder, part);
             if !path.try_exists().map_err(|source| DatasetError::Io { path: path.clone(), source })? {
                 continue;
             }
@@ -88,9 +94,9 @@ impl Dataset {
         &self.fingerprint
     }
 
-    /// A part's file, whether it is there or not.
+    /// A part's file, or the manifest of its files; whether it is there or not.
     pub fn path(&self, part: Part) -> PathBuf {
-        self.folder.join(part.file())
+        path(&self.folder, part)
     }
 
     /// Whether a part is there.

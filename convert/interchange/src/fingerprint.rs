@@ -159,7 +159,7 @@ as_text!(Vocabulary, Rows);
 
 /// Takes the fingerprint of rows as they are written.
 #[derive(Default)]
-pub(crate) struct RowsHash {
+pub struct RowsHash {
     labels: Xxh3Default,
     weights: Xxh3Default,
     has_weights: bool,
@@ -168,9 +168,16 @@ pub(crate) struct RowsHash {
     rows: u64,
 }
 
+impl fmt::Debug for RowsHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowsHash").field("rows", &self.rows).finish_non_exhaustive()
+    }
+}
+
 impl RowsHash {
-    /// The next `rows` rows: their labels, weights, indices and offsets.
-    pub(crate) fn push(&mut self, rows: usize, labels: &[u8], weights: &[f32], indices: &[u32], offsets: &[u32]) {
+    /// The next `rows` rows: their labels, weights, indices and offsets, as a
+    /// [`RowBlock`](crate::rows::RowBlock) has them.
+    pub fn push(&mut self, rows: usize, labels: &[u8], weights: &[f32], indices: &[u32], offsets: &[u32]) {
         self.labels.update(labels);
         self.weights.update(weights.as_bytes());
         self.has_weights |= !weights.is_empty();
@@ -181,7 +188,7 @@ impl RowsHash {
     }
 
     /// The fingerprint of all rows so far.
-    pub(crate) fn finish(&self) -> Rows {
+    pub fn finish(&self) -> Rows {
         let parts = [self.labels.digest(), self.indices.digest(), self.lengths.digest(), self.rows];
         // Rows without weights have the fingerprint that they had before there were weights.
         let weights = self.has_weights.then(|| self.weights.digest());

@@ -41,4 +41,13 @@ impl Part {
             Part::Test => "test.arrow",
         }
     }
+
+    /// The name of the manifest that is in its place where there are several files.
+    pub fn manifest(self) -> &'static str {
+        match self {
+            Part::Train => "train.parts",
+            Part::Valid => "valid.parts",
+            Part::Test => "test.parts",
+        }
+    }
 }

@@ -40,11 +40,23 @@ impl Histogram {
 
     /// Adds what another has counted.
     pub fn merge(&mut self, other: &Histogram) {
-        self.coarsen(other.shift.saturating_sub(self.shift));
-        for (cell, count) in &other.cells {
-            // The other's shift is the smaller one now, or the same.
-            *self.cells.entry(cell >> (self.shift - other.shift)).or_default() += count;
-        }
+        other.cells().for_each(|(cell, count)| self.add_cell(other.shift, cell, count));
+    }
+
+    /// The shift of all cells.
+    pub fn shift(&self) -> u32 {
+        self.shift
+    }
+
+    /// The cells, in any order, each with how many numbers it has.
+    pub fn cells(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.cells.iter().map(|(&cell, &count)| (cell, count))
+    }
+
+    /// Adds the numbers that another has counted in one of its cells; `shift`, below 64, is the other's.
+    pub fn add_cell(&mut self, shift: u32, cell: u64, count: u64) {
+        self.coarsen(shift.saturating_sub(self.shift));
+        *self.cells.entry(cell >> (self.shift - shift)).or_default() += count;
         self.fit();
     }
 

@@ -3,6 +3,7 @@
 //! | file | reader | writer |
 //! |---|---|---|
 //! | Arrow: `label` UInt8, `sample_weight` Float32, then UInt32, or List of UInt32 | [`RowsReader`] | [`RowsWriter`] |
+//! | several of these, which a manifest lists | the same | [`Manifest`] |
 //! | TSV: one row per line, a tab between fields, a bar inside a bag, no label | [`TsvReader`] | [`write_tsv_row`] |
 //!
 //! Where the indices of a field have weights, its lists have the word of a [`Weight`](xsfm_runtime::Weight) behind each
@@ -25,7 +26,7 @@ use std::path::{Path, PathBuf};
 use xsfm_runtime::row::Row;
 use xsfm_runtime::weight;
 
-pub use self::arrow::{Beside, RowsReader, RowsWriter};
+pub use self::arrow::{Beside, Manifest, ManifestFile, RowsReader, RowsWriter};
 pub use self::tsv::{TsvReader, write_tsv_row};
 use crate::config::{FieldConfig, ModelConfig};
 use crate::fingerprint::Vocabulary;

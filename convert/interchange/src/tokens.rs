@@ -56,6 +56,12 @@ impl<V> TokenMap<V> {
 }
 
 impl<V: Copy> TokenMap<V> {
+    /// Visits all tokens, in any order, with their values.
+    pub fn each(&self, mut visit: impl FnMut(&str, V)) {
+        self.short.iter().for_each(|(&packed, &value)| visit(&unpack(packed), value));
+        self.long.iter().for_each(|(token, &value)| visit(token, value));
+    }
+
     /// All tokens for whose value `keep` is true, in any order.
     pub fn filtered(self, keep: impl Fn(V) -> bool) -> Vec<(String, V)> {
         let short = self.short.into_iter().filter(|&(_, v)| keep(v)).map(|(packed, v)| (unpack(packed), v));

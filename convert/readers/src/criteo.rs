@@ -9,9 +9,10 @@ use xsfm_interchange::input::{Input, Keep};
 use xsfm_interchange::rows::LABEL_COLUMN;
 use xsfm_interchange::schema::FieldKind;
 
+use crate::error::DataError;
 use crate::files::Files;
 use crate::lines::{self, LineParser};
-use crate::raw::{Blocks, RawField, RawRow};
+use crate::raw::{Blocks, Place, RawField, RawRow};
 use crate::source::Source;
 
 /// Number of fields of integers.
@@ -124,7 +125,7 @@ impl Source for Criteo {
         &self.files
     }
 
-    fn blocks(&self, progress: &ProgressBar) -> Blocks<'_> {
-        lines::blocks(&self.files, 0, self, progress)
+    fn open(&self, file: usize, from: Option<Place>, progress: &ProgressBar) -> Result<Blocks<'_>, DataError> {
+        lines::blocks(&self.files, (file, from), 0, self, progress)
     }
 }

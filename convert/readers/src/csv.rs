@@ -10,7 +10,7 @@ use crate::error::DataError;
 use crate::files::Files;
 use crate::header::{Columns, Header};
 use crate::lines::Buffer;
-use crate::raw::{Block, Blocks, RawField, RawRow};
+use crate::raw::{Block, Blocks, Place, RawField, RawRow};
 use crate::records::{self, Records};
 use crate::source::Source;
 
@@ -112,6 +112,10 @@ impl Block for CsvBlock<'_> {
         self.records.line(i)
     }
 
+    fn end(&self) -> Option<Place> {
+        self.records.end()
+    }
+
     fn fill(&self, i: usize, row: &mut RawRow) -> Result<(), String> {
         let mut ends = std::mem::take(&mut row.ends);
         let filled = self.fill_from(i, &mut ends, row);
@@ -171,12 +175,16 @@ impl Source for CsvSource {
         &self.unread
     }
 
-    fn blocks(&self, progress: &ProgressBar) -> Blocks<'_> {
-        let progress = progress.clone();
-        self.files.blocks(move |path| {
-            let mut buffer = Buffer::open(path, &progress)?;
-            let ended = self.description.header && records::next(&mut buffer, self.description.dialect)?.last;
-            Ok(Box::new(CsvBlocks { source: self, buffer, ended }))
-        })
+    fn open(&self, file: usize, from: Option<Place>, progress: &ProgressBar) -> Result<Blocks<'_>, DataError> {
+        let path = self.files.part(file)?;
+        let (buffer, ended) = match from {
+            None => {
+                let mut buffer = Buffer::open(path, progress)?;
+                let ended = self.description.header && records::next(&mut buffer, self.description.dialect)?.last;
+                (buffer, ended)
+            }
+            Some(place) => (Buffer::open_at(path, place, progress)?, false),
+        };
+        Ok(Box::new(CsvBlocks { source: self, buffer, ended }))
     }
 }

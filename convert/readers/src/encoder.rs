@@ -1,5 +1,6 @@
 //! From the tokens of a raw row to indices, by a schema.
 
+use serde::{Deserialize, Serialize};
 use xsfm_interchange::rows::{Bounds, RowBlock};
 use xsfm_interchange::schema::{Encoder, Field, Schema, Weights};
 use xsfm_runtime::Weight;
@@ -19,7 +20,7 @@ pub struct RowEncoder {
 }
 
 /// By field: what rows had that is worth telling.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Told {
     /// Indices that are 0 though there was a token.
     pub unseen: Vec<u64>,

@@ -65,12 +65,21 @@ impl Files {
         self.parts.iter().map(|part| Ok(fs::metadata(part).map_err(DataError::io(part))?.len())).sum()
     }
 
-    /// The blocks of one file after the other; `open` begins with a file when those before have ended.
+    /// The file of this number.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn part(&self, file: usize) -> Result<&Path, DataError> {
+        let none = || DataError::file(&self.name, format!("no file {file}; there are {}", self.parts.len()));
+        self.parts.get(file).map(PathBuf::as_path).ok_or_else(none)
+    }
+
+    /// The blocks of one file after the other; `open` begins with a file, by its number, when those before have ended.
     pub(crate) fn blocks<'a>(
         &'a self,
-        mut open: impl FnMut(&'a Path) -> Result<Blocks<'a>, DataError> + Send + 'a,
+        mut open: impl FnMut(usize) -> Result<Blocks<'a>, DataError> + Send + 'a,
     ) -> Blocks<'a> {
-        let mut parts = self.parts.iter();
+        let mut parts = 0..self.parts.len();
         let mut current: Option<Blocks<'a>> = None;
         Box::new(std::iter::from_fn(move || {
             loop {
@@ -80,7 +89,7 @@ impl Files {
                 match open(parts.next()?) {
                     Ok(blocks) => current = Some(blocks),
                     Err(error) => {
-                        (parts, current) = ([].iter(), None);
+                        (parts, current) = (0..0, None);
                         return Some(Err(error));
                     }
                 }

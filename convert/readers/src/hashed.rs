@@ -7,7 +7,7 @@ use xsfm_interchange::input::{Input, TableField};
 
 use crate::error::DataError;
 use crate::files::Files;
-use crate::raw::{Blocks, RawField};
+use crate::raw::{Blocks, Place, RawField};
 use crate::source::Source;
 
 /// The rows of `S`, with other rules for some fields.
@@ -85,7 +85,11 @@ impl<S: Source> Source for Hashed<S> {
         self.source.unread()
     }
 
-    fn blocks(&self, progress: &ProgressBar) -> Blocks<'_> {
-        self.source.blocks(progress)
+    fn open(&self, file: usize, from: Option<Place>, progress: &ProgressBar) -> Result<Blocks<'_>, DataError> {
+        self.source.open(file, from, progress)
+    }
+
+    fn spans(&self, file: usize, rows: u64) -> Result<Vec<(Option<Place>, u64)>, DataError> {
+        self.source.spans(file, rows)
     }
 }

@@ -17,7 +17,7 @@ use crate::files::Files;
 use crate::header::Columns;
 use crate::lines::{self, Buffer, LineParser, without_end};
 use crate::open::open;
-use crate::raw::{Blocks, RawField, RawRow};
+use crate::raw::{Blocks, Place, RawField, RawRow};
 use crate::source::Source;
 
 /// How many keys a message names.
@@ -284,7 +284,7 @@ impl Source for JsonSource {
         &self.unread
     }
 
-    fn blocks(&self, progress: &ProgressBar) -> Blocks<'_> {
-        lines::blocks(&self.files, 0, &self.objects, progress)
+    fn open(&self, file: usize, from: Option<Place>, progress: &ProgressBar) -> Result<Blocks<'_>, DataError> {
+        lines::blocks(&self.files, (file, from), 0, &self.objects, progress)
     }
 }

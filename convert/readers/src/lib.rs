@@ -11,6 +11,7 @@
 //! | [`open`], `magic`, [`lines`], [`records`], `header` | text and what is none, lines, records and columns of a CSV |
 //! | [`description`], `label`, [`time`] | what columns are; labels; times |
 //! | [`pass`], [`parallel`] | all rows, on all cores, in order; the policy for malformed ones |
+//! | [`piece`] | the rows of a piece of a file, for machines that share the work |
 //! | [`encoder`], [`report`] | from a row to the indices of a schema; what the schema does not have |
 //! | [`reading`] | flags of reading |
 //!
@@ -38,6 +39,7 @@ pub mod open;
 pub mod parallel;
 pub mod parquet;
 pub mod pass;
+pub mod piece;
 pub mod raw;
 pub mod reading;
 pub mod records;

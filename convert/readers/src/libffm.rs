@@ -15,7 +15,7 @@ use xsfm_interchange::schema::{FieldKind, Weights};
 use crate::error::DataError;
 use crate::files::Files;
 use crate::lines::{self, LineParser};
-use crate::raw::{Blocks, RawField, RawRow, weight};
+use crate::raw::{Blocks, Place, RawField, RawRow, weight};
 use crate::source::Source;
 
 /// The data set.
@@ -35,7 +35,7 @@ impl Libffm {
     /// A file cannot be read, or no line has a field.
     pub fn open(files: Files, min_count: u64) -> Result<Self, DataError> {
         let (mut names, mut row) = (BTreeSet::new(), RawRow::default());
-        for block in lines::blocks(&files, 0, &FieldNames, &ProgressBar::hidden()) {
+        for block in files.blocks(|file| lines::blocks(&files, (file, None), 0, &FieldNames, &ProgressBar::hidden())) {
             let block = block?;
             for i in 0..block.rows() {
                 row.clear();
@@ -167,7 +167,7 @@ impl Source for Libffm {
         &self.files
     }
 
-    fn blocks(&self, progress: &ProgressBar) -> Blocks<'_> {
-        lines::blocks(&self.files, 0, self, progress)
+    fn open(&self, file: usize, from: Option<Place>, progress: &ProgressBar) -> Result<Blocks<'_>, DataError> {
+        lines::blocks(&self.files, (file, from), 0, self, progress)
     }
 }

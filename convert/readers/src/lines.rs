@@ -7,8 +7,8 @@ use indicatif::ProgressBar;
 
 use crate::error::DataError;
 use crate::files::Files;
-use crate::open::{TRUNCATED, Text, open};
-use crate::raw::{Block, Blocks, RawRow};
+use crate::open::{TRUNCATED, Text, open, open_at};
+use crate::raw::{Block, Blocks, Place, RawRow};
 
 /// Bytes of text that a thread takes at a time: few enough for its cache, many enough that taking them costs nothing.
 pub(crate) const BLOCK_BYTES: usize = 512 << 10;
@@ -23,6 +23,8 @@ pub struct Buffer<'a> {
     text: Vec<u8>,
     /// What lies before this was taken.
     start: usize,
+    /// Bytes of the file before `start`; `None` where they are packed.
+    offset: Option<u64>,
     /// Number of the line at `start`.
     line: u64,
     /// What ends a line: `\n`, or `\r` in a file that has no other.
@@ -37,17 +39,7 @@ impl<'a> Buffer<'a> {
     /// # Errors
     /// The file cannot be read, is empty, or is no text.
     pub fn open(path: &'a Path, progress: &ProgressBar) -> Result<Self, DataError> {
-        let reader = open(path, progress)?;
-        let mut buffer = Buffer {
-            path,
-            reader,
-            text: Vec::new(),
-            start: 0,
-            line: 1,
-            line_end: b'\n',
-            ended: false,
-            truncated: false,
-        };
+        let mut buffer = Self::new(path, open(path, progress)?, 1);
         buffer.read_to(BLOCK_BYTES)?;
         if buffer.text.is_empty() && !buffer.truncated {
             return Err(DataError::file(path, "an empty file"));
@@ -56,6 +48,36 @@ impl<'a> Buffer<'a> {
             buffer.line_end = b'\r';
         }
         Ok(buffer)
+    }
+
+    /// Opens a file at a place where [`place`](Self::place) was once.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub(crate) fn open_at(path: &'a Path, place: Place, progress: &ProgressBar) -> Result<Self, DataError> {
+        // The file's first lines tell what ends a line in all of it.
+        let line_end = Self::open(path, &ProgressBar::hidden())?.line_end;
+        Ok(Buffer { line_end, ..Self::new(path, open_at(path, place.offset, progress)?, place.line) })
+    }
+
+    fn new(path: &'a Path, reader: Text, line: u64) -> Self {
+        let offset = reader.offset();
+        Buffer {
+            path,
+            reader,
+            text: Vec::new(),
+            start: 0,
+            offset,
+            line,
+            line_end: b'\n',
+            ended: false,
+            truncated: false,
+        }
+    }
+
+    /// The place that the rest begins at; `None` inside of a file that is packed.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.offset.map(|offset| Place { offset, line: self.line })
     }
 
     /// The file.
@@ -139,6 +161,7 @@ impl<'a> Buffer<'a> {
     /// Takes the first `bytes` of the rest, which have this many lines.
     pub(crate) fn take(&mut self, bytes: usize, lines: u64) -> Vec<u8> {
         self.line += lines;
+        self.offset = self.offset.map(|offset| offset + bytes as u64);
         let end = self.start + bytes;
         if self.start == 0 && self.text.len() - end <= BLOCK_BYTES {
             let rest = self.text.split_off(end);
@@ -156,18 +179,21 @@ pub(crate) trait LineParser: Sync {
     fn parse(&self, line: &[u8], row: &mut RawRow) -> Result<(), String>;
 }
 
-/// The rows of files of lines; the first `header_lines` of each are none.
+/// The rows of a file of lines, whose first `header_lines` are none; or those from a place on.
 pub(crate) fn blocks<'a>(
     files: &'a Files,
+    (file, from): (usize, Option<Place>),
     header_lines: u64,
     parser: &'a dyn LineParser,
     progress: &ProgressBar,
-) -> Blocks<'a> {
-    let progress = progress.clone();
-    files.blocks(move |path| {
-        let buffer = Buffer::open(path, &progress)?;
-        Ok(Box::new(Lines { parser, buffer, header_lines, ended: false }))
-    })
+) -> Result<Blocks<'a>, DataError> {
+    let path = files.part(file)?;
+    let (buffer, header_lines) = match from {
+        None => (Buffer::open(path, progress)?, header_lines),
+        // A header is in the first block.
+        Some(place) => (Buffer::open_at(path, place, progress)?, 0),
+    };
+    Ok(Box::new(Lines { parser, buffer, header_lines, ended: false }))
 }
 
 struct Lines<'a> {
@@ -188,6 +214,7 @@ struct LineBlock<'a> {
     first_line: u64,
     /// Whether the last line broke off.
     truncated: bool,
+    end: Option<Place>,
 }
 
 impl<'a> Lines<'a> {
@@ -204,7 +231,8 @@ impl<'a> Lines<'a> {
         }
         let (path, first_line) = (buffer.path(), buffer.line());
         let text = buffer.take(end, ends.len() as u64);
-        Ok(LineBlock { path, parser: self.parser, text, ends, line_end, first_line, truncated })
+        let end = buffer.place();
+        Ok(LineBlock { path, parser: self.parser, text, ends, line_end, first_line, truncated, end })
     }
 }
 
@@ -268,6 +296,10 @@ impl Block for LineBlock<'_> {
 
     fn line(&self, i: usize) -> u64 {
         self.first_line + i as u64
+    }
+
+    fn end(&self) -> Option<Place> {
+        self.end
     }
 
     fn fill(&self, i: usize, row: &mut RawRow) -> Result<(), String> {

@@ -16,7 +16,7 @@ use crate::error::DataError;
 use crate::files::Files;
 use crate::lines::{self, LineParser, check_bytes};
 use crate::open::open;
-use crate::raw::{Blocks, RawField, RawRow};
+use crate::raw::{Blocks, Place, RawField, RawRow};
 use crate::source::Source;
 use crate::time::Time;
 
@@ -341,10 +341,8 @@ impl Source for MovieLens {
         true
     }
 
-    fn blocks(&self, progress: &ProgressBar) -> Blocks<'_> {
-        match self.ratings.check_first_line() {
-            Ok(()) => lines::blocks(&self.files, u64::from(self.ratings.has_header), self, progress),
-            Err(error) => Box::new(std::iter::once(Err(error))),
-        }
+    fn open(&self, file: usize, from: Option<Place>, progress: &ProgressBar) -> Result<Blocks<'_>, DataError> {
+        self.ratings.check_first_line()?;
+        lines::blocks(&self.files, (file, from), u64::from(self.ratings.has_header), self, progress)
     }
 }

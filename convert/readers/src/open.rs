@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
@@ -15,11 +15,22 @@ use crate::magic::{BYTE_ORDER_MARK, GZIP, HEAD_BYTES, foreign};
 pub(crate) const TRUNCATED: &str = "the gzip stream ends here, before its end: whatever followed is missing";
 
 /// The text of a file.
-pub struct Text(Box<dyn Read + Send>);
+pub struct Text {
+    reader: Box<dyn Read + Send>,
+    /// Bytes of the file before it; `None` where it is unpacked from the file's bytes.
+    offset: Option<u64>,
+}
+
+impl Text {
+    /// Bytes of the file before the text, where its bytes are the file's.
+    pub(crate) fn offset(&self) -> Option<u64> {
+        self.offset
+    }
+}
 
 impl Read for Text {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+        self.reader.read(buffer)
     }
 }
 
@@ -40,7 +51,7 @@ pub fn open(path: &Path, progress: &ProgressBar) -> Result<Text, DataError> {
     let is_gzip = head.starts_with(GZIP);
     let whole = progress.wrap_read(io::Cursor::new(head.clone()).chain(file));
     if !is_gzip {
-        return text(path, &head, whole);
+        return text(path, &head, whole, Some(0));
     }
     let mut unpacked = MultiGzDecoder::new(BufReader::with_capacity(1 << 16, whole));
     let mut head = Vec::new();
@@ -50,7 +61,17 @@ pub fn open(path: &Path, progress: &ProgressBar) -> Result<Text, DataError> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
         Err(error) => return Err(DataError::io(path)(error)),
     }
-    text(path, &head.clone(), io::Cursor::new(head).chain(unpacked))
+    text(path, &head.clone(), io::Cursor::new(head).chain(unpacked), None)
+}
+
+/// Opens a file of text that is not packed at so many bytes from its beginning.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn open_at(path: &Path, offset: u64, progress: &ProgressBar) -> Result<Text, DataError> {
+    let mut file = open_file(path)?;
+    file.seek(io::SeekFrom::Start(offset)).map_err(DataError::io(path))?;
+    Ok(Text { reader: Box::new(progress.wrap_read(file)), offset: Some(offset) })
 }
 
 /// Opens a regular file. Rows are read several times: a pipe would be empty the second time.
@@ -86,12 +107,18 @@ pub(crate) fn head(reader: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-fn text(path: &Path, head: &[u8], mut whole: impl Read + Send + 'static) -> Result<Text, DataError> {
+fn text(
+    path: &Path,
+    head: &[u8],
+    mut whole: impl Read + Send + 'static,
+    mut offset: Option<u64>,
+) -> Result<Text, DataError> {
     if let Some(what) = foreign(head) {
         return Err(DataError::file(path, what));
     }
     if head.starts_with(BYTE_ORDER_MARK) {
         whole.read_exact(&mut [0; BYTE_ORDER_MARK.len()]).map_err(DataError::io(path))?;
+        offset = offset.map(|offset| offset + BYTE_ORDER_MARK.len() as u64);
     }
-    Ok(Text(Box::new(whole)))
+    Ok(Text { reader: Box::new(whole), offset })
 }

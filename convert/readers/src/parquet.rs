@@ -26,7 +26,7 @@ use crate::error::DataError;
 use crate::files::Files;
 use crate::magic::{GZIP, PARQUET, foreign};
 use crate::open::{head, open_file};
-use crate::raw::{Block, Blocks, RawField, RawRow};
+use crate::raw::{Block, Blocks, Place, RawField, RawRow};
 use crate::source::Source;
 
 /// Rows that a thread takes at a time.
@@ -226,7 +226,7 @@ struct ParquetBlocks<'a> {
     ended: bool,
 }
 
-/// Rows of a Parquet file.
+/// Rows of a row group of a Parquet file.
 struct ParquetBlock<'a> {
     path: &'a Path,
     description: &'a Description,
@@ -236,12 +236,18 @@ struct ParquetBlock<'a> {
 }
 
 impl ParquetBlocks<'_> {
+    /// Rows of one row group; none where the file has no more.
     fn read(&mut self) -> Result<Vec<Row>, ParquetError> {
         let mut rows = Vec::new();
         while rows.len() < BLOCK_ROWS {
             if let Some(row) = self.rows.as_mut().and_then(Iterator::next) {
                 rows.push(row?);
                 continue;
+            }
+            // A block ends where its row group does, wherever reading began.
+            self.rows = None;
+            if !rows.is_empty() {
+                break;
             }
             if self.row_group == self.reader.num_row_groups() {
                 self.ended = true;
@@ -392,24 +398,39 @@ impl Source for ParquetSource {
         self.layouts.first().map_or(&[], |first| &first.unread)
     }
 
-    fn blocks(&self, progress: &ProgressBar) -> Blocks<'_> {
-        let (progress, description) = (progress.clone(), &self.description);
-        let mut layouts = self.layouts.iter();
-        self.files.blocks(move |path| {
-            let Some(layout) = layouts.next() else { return Ok(Box::new(std::iter::empty())) };
-            Ok(Box::new(ParquetBlocks {
-                path,
-                description,
-                layout,
-                reader: reader(path)?,
-                progress: progress.clone(),
-                bytes: fs::metadata(path).map_err(DataError::io(path))?.len(),
-                counted: 0,
-                row_group: 0,
-                rows: None,
-                rows_read: 0,
-                ended: false,
-            }))
-        })
+    fn open(&self, file: usize, from: Option<Place>, progress: &ProgressBar) -> Result<Blocks<'_>, DataError> {
+        let path = self.files.part(file)?;
+        let Some(layout) = self.layouts.get(file) else { return Ok(Box::new(std::iter::empty())) };
+        let (row_group, rows_read) = from.map_or((0, 0), |place| (place.offset as usize, place.line - 1));
+        Ok(Box::new(ParquetBlocks {
+            path,
+            description: &self.description,
+            layout,
+            reader: reader(path)?,
+            progress: progress.clone(),
+            bytes: fs::metadata(path).map_err(DataError::io(path))?.len(),
+            counted: 0,
+            row_group,
+            rows: None,
+            rows_read,
+            ended: false,
+        }))
+    }
+
+    /// By what the file says of its row groups.
+    fn spans(&self, file: usize, rows: u64) -> Result<Vec<(Option<Place>, u64)>, DataError> {
+        let reader = reader(self.files.part(file)?)?;
+        let (mut spans, mut from, mut count, mut line) = (Vec::new(), None, 0, 1);
+        for (offset, group) in (1..).zip(reader.metadata().row_groups()) {
+            count += group.num_rows().unsigned_abs();
+            line += group.num_rows().unsigned_abs();
+            if count >= rows {
+                spans.push((from.replace(Place { offset, line }), std::mem::take(&mut count)));
+            }
+        }
+        if count > 0 || spans.is_empty() {
+            spans.push((from, count));
+        }
+        Ok(spans)
     }
 }

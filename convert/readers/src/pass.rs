@@ -1,10 +1,11 @@
 //! A pass over all rows of a raw data set, on all cores, with a policy for malformed rows.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 use crate::files::Files;
@@ -13,12 +14,12 @@ use crate::raw::{Block, RawRow};
 use crate::source::Source;
 
 /// How many malformed rows are shown.
-const EXAMPLES: usize = 5;
+pub(crate) const EXAMPLES: usize = 5;
 /// A pass is not given up for its malformed rows before this many rows, lest a few at the beginning count for too much.
-const ROWS_BEFORE_GIVING_UP: u64 = 100_000;
+pub(crate) const ROWS_BEFORE_GIVING_UP: u64 = 100_000;
 
 /// How rows are read.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     /// Stop at the first malformed row.
     pub strict: bool,
@@ -77,6 +78,31 @@ impl Assign for All {
     }
 }
 
+/// What was seen of some consecutive rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// How many they are, malformed ones included.
+    pub rows: u64,
+    /// Malformed ones, which were left out.
+    pub malformed: u64,
+    /// The first few of those.
+    pub examples: Vec<Example>,
+}
+
+/// A malformed row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Example {
+    path: PathBuf,
+    line: u64,
+    what: String,
+}
+
+impl Example {
+    fn error(&self) -> DataError {
+        DataError::row(&self.path, self.line, self.what.as_str())
+    }
+}
+
 /// What a pass has seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Walk {
@@ -93,9 +119,7 @@ pub struct Rows<'a, A: Assign = All> {
     block: Box<dyn Block + 'a>,
     first_row: u64,
     parts: A::Parts,
-    malformed: u64,
-    /// Line and reason of the first few.
-    examples: Vec<(u64, String)>,
+    seen: Seen,
     /// Whether numbers are to be their own tokens.
     pub plain_numbers: bool,
 }
@@ -106,7 +130,20 @@ impl<A: Assign> fmt::Debug for Rows<'_, A> {
     }
 }
 
-impl<A: Assign> Rows<'_, A> {
+impl<'a, A: Assign> Rows<'a, A> {
+    /// The rows of the next block, which begin at row `first_row`.
+    pub(crate) fn new(block: Box<dyn Block + 'a>, first_row: u64, assigner: &mut A) -> Result<Self, DataError> {
+        let rows = block.rows();
+        let parts = assigner.parts(first_row, rows)?;
+        let seen = Seen { rows: rows as u64, ..Seen::default() };
+        Ok(Rows { block, first_row, parts, seen, plain_numbers: false })
+    }
+
+    /// What was seen of them where they were visited.
+    pub(crate) fn into_seen(self) -> Seen {
+        self.seen
+    }
+
     /// Visits the well-formed rows in order; the others are counted.
     pub fn each(&mut self, mut visit: impl FnMut(A::Part, &RawRow)) {
         let mut row = RawRow::default();
@@ -117,9 +154,10 @@ impl<A: Assign> Rows<'_, A> {
             match self.block.fill(i, &mut row) {
                 Ok(()) => visit(A::part(&self.parts, i, &row), &row),
                 Err(what) => {
-                    self.malformed += 1;
-                    if self.examples.len() < EXAMPLES {
-                        self.examples.push((self.block.line(i), what));
+                    self.seen.malformed += 1;
+                    if self.seen.examples.len() < EXAMPLES {
+                        let (path, line) = (self.block.path().to_owned(), self.block.line(i));
+                        self.seen.examples.push(Example { path, line, what });
                     }
                 }
             }
@@ -147,10 +185,9 @@ pub fn pass<A: Assign, R, E: From<DataError> + Send>(
     let mut rows_read = 0;
     let jobs = std::iter::from_fn(move || match blocks.next() {
         Some(block) => Some(block.and_then(|block| {
-            let (first_row, rows) = (rows_read, block.rows());
-            rows_read += rows as u64;
-            let parts = assigner.parts(first_row, rows)?;
-            Ok(Rows { block, first_row, parts, malformed: 0, examples: Vec::new(), plain_numbers: false })
+            let first_row = rows_read;
+            rows_read += block.rows() as u64;
+            Rows::new(block, first_row, &mut assigner)
         })),
         None => assigner.finish(rows_read).err().map(Err),
     });
@@ -158,29 +195,15 @@ pub fn pass<A: Assign, R, E: From<DataError> + Send>(
     let mut walk = Walk::default();
     let worked = |mut rows: Rows<'_, A>| {
         let result = work(&mut rows);
-        let error = |(line, what)| DataError::row(rows.block.path(), line, what);
-        let examples: Vec<DataError> = rows.examples.into_iter().map(error).collect();
-        (rows.block.rows() as u64, rows.malformed, examples, result)
+        (rows.into_seen(), result)
     };
-    in_order(reading.threads, jobs, worked, |(rows, malformed, examples, result)| {
-        walk.rows += rows;
-        walk.malformed += malformed;
+    in_order(reading.threads, jobs, worked, |(seen, result)| {
+        walk.add(&seen, path, reading)?;
         bar.set_message(format!("{} rows", walk.rows));
-        for error in examples {
-            if reading.strict {
-                return Err(error.into());
-            }
-            if walk.examples.len() < EXAMPLES {
-                walk.examples.push(error.to_string());
-            }
-        }
-        if walk.rows >= ROWS_BEFORE_GIVING_UP {
-            walk.check(path, reading.max_bad)?;
-        }
         collect(result)
     })?;
     bar.finish_and_clear();
-    walk.check(path, reading.max_bad)?;
+    walk.check(path, reading)?;
     Ok(walk)
 }
 
@@ -209,8 +232,31 @@ pub fn pick(source: &dyn Source, numbers: &[u64]) -> Result<Vec<RawRow>, DataErr
 }
 
 impl Walk {
-    fn check(&self, path: &Path, max_bad: f64) -> Result<(), DataError> {
+    /// Adds what was seen of the next rows of a data set, `path`.
+    ///
+    /// # Errors
+    /// Malformed rows that `reading` does not allow.
+    pub fn add(&mut self, seen: &Seen, path: &Path, reading: Reading) -> Result<(), DataError> {
+        self.rows += seen.rows;
+        self.malformed += seen.malformed;
+        for example in &seen.examples {
+            if reading.strict {
+                return Err(example.error());
+            }
+            if self.examples.len() < EXAMPLES {
+                self.examples.push(example.error().to_string());
+            }
+        }
+        if self.rows >= ROWS_BEFORE_GIVING_UP { self.check(path, reading) } else { Ok(()) }
+    }
+
+    /// Checks at the end of a pass that no larger share of the rows was malformed than `reading` allows.
+    ///
+    /// # Errors
+    /// There was.
+    pub fn check(&self, path: &Path, reading: Reading) -> Result<(), DataError> {
         let &Walk { rows, malformed, .. } = self;
+        let max_bad = reading.max_bad;
         if malformed as f64 <= max_bad * rows as f64 {
             return Ok(());
         }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use xsfm_interchange::encoding::Rule;
 use xsfm_interchange::input::Keep;
 use xsfm_interchange::schema::{FieldKind, Weights};
@@ -13,6 +14,15 @@ use crate::time::Time;
 /// The rows of one pass; an error ends it.
 pub type Blocks<'a> = Box<dyn Iterator<Item = Result<Box<dyn Block + 'a>, DataError>> + Send + 'a>;
 
+/// A place between two rows of a file, from which on they are read as they would be from the file's beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// What lies before it: bytes of a text, row groups of Parquet.
+    pub offset: u64,
+    /// Number of the line that begins here, from 1; of Parquet that of the row.
+    pub line: u64,
+}
+
 /// Consecutive rows, read but not yet taken apart: what one thread works on at a time.
 pub trait Block: Send {
     /// The file that the rows stand in.
@@ -23,6 +33,11 @@ pub trait Block: Send {
 
     /// Where row `i < rows()` stands: the number of its line, or of the row in a file without lines, from 1.
     fn line(&self, i: usize) -> u64;
+
+    /// The place behind the rows of a text; `None` where reading cannot begin there, as inside of gzip.
+    fn end(&self) -> Option<Place> {
+        None
+    }
 
     /// Fills an empty `row` with row `i < rows()`: label, time, weight, tokens.
     ///

@@ -16,6 +16,7 @@ use std::path::Path;
 use crate::error::DataError;
 use crate::lines::{Buffer, LINE_MAX, check_bytes, without_end};
 use crate::open::TRUNCATED;
+use crate::raw::Place;
 
 const QUOTE: u8 = b'"';
 
@@ -38,6 +39,7 @@ pub struct Records<'a> {
     records: Vec<Record>,
     /// Where values end in records with quotes, from the record's beginning.
     ends: Vec<usize>,
+    end: Option<Place>,
     /// Whether the file has no more.
     pub last: bool,
 }
@@ -153,7 +155,8 @@ pub fn read<'a>(
     }
     let (path, first_line) = (buffer.path(), buffer.line());
     let text = buffer.take(at, line);
-    Ok(Records { path, dialect, text, first_line, records, ends, last })
+    let end = buffer.place();
+    Ok(Records { path, dialect, text, first_line, records, ends, end, last })
 }
 
 /// Reads one record; none where the file has no more.
@@ -298,6 +301,11 @@ impl Records<'_> {
     /// Number of the line that record `i` begins in, or of that in which its stray quote stands, from 1.
     pub(crate) fn line(&self, i: usize) -> u64 {
         self.first_line + self.records[i].line
+    }
+
+    /// The place behind the last one, and behind the empty lines that follow it.
+    pub(crate) fn end(&self) -> Option<Place> {
+        self.end
     }
 
     /// Record `i` as it is written.

@@ -8,9 +8,10 @@ use xsfm_interchange::encoding;
 use xsfm_interchange::input::{Clock, Input, Keep, RECSYS_MAX_BAG};
 use xsfm_interchange::schema::FieldKind;
 
+use crate::error::DataError;
 use crate::files::Files;
 use crate::lines::{self, LineParser, check_bytes};
-use crate::raw::{Blocks, RawField, RawRow};
+use crate::raw::{Blocks, Place, RawField, RawRow};
 use crate::source::Source;
 use crate::time::Time;
 
@@ -218,7 +219,7 @@ impl Source for RecSys {
         self.labels
     }
 
-    fn blocks(&self, progress: &ProgressBar) -> Blocks<'_> {
-        lines::blocks(&self.files, 0, self, progress)
+    fn open(&self, file: usize, from: Option<Place>, progress: &ProgressBar) -> Result<Blocks<'_>, DataError> {
+        lines::blocks(&self.files, (file, from), 0, self, progress)
     }
 }

@@ -16,13 +16,14 @@ use xsfm_readers::json::JsonSource;
 use xsfm_readers::libffm::Libffm;
 use xsfm_readers::movielens::MovieLens;
 use xsfm_readers::parquet::ParquetSource;
+use xsfm_readers::pass::Reading;
 use xsfm_readers::reading::ReadingArgs;
 use xsfm_readers::recsys::{Engagement, RecSys};
 use xsfm_readers::source::Source;
 
 use super::prepare::prepare_after;
 use super::report::Report;
-use super::split::{Shares, SplitArgs, SplitKind};
+use super::split::{Shares, Split, SplitArgs, SplitKind};
 
 /// Encodes a raw data set: writes schema.json, train.arrow, valid.arrow, test.arrow, and prepare.json with what was
 /// counted.
@@ -213,66 +214,108 @@ struct CommonArgs {
     json: bool,
 }
 
+/// A data set and how it is prepared.
+pub(super) struct Task {
+    pub(super) source: Box<dyn Source>,
+    pub(super) split: Split,
+    pub(super) reading: Reading,
+    /// Whose vocabularies go on.
+    pub(super) before: Option<Schema>,
+    pub(super) out: PathBuf,
+    json: bool,
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// The source cannot be read, or the outputs cannot be written; the outputs are then as before.
 pub fn run(args: &Args) -> Result<()> {
-    let eight_one_one = (SplitKind::Random, Shares::default());
-    match &args.source {
-        SourceArgs::Criteo { source, min_count, hash, common } => {
-            let usual = (SplitKind::Chronological, Shares { valid: 75, test: 75 });
-            let criteo = Criteo::new(Files::find(source)?, *min_count);
-            common.prepare(&hash.over(criteo)?, usual, &common.out)
-        }
-        SourceArgs::Recsys { source, label, min_count, hash, common } => {
-            let files = Files::find(source)?;
-            let prepare = |engagement, out: &Path| {
-                let usual = (SplitKind::Chronological, Shares::default());
-                let rows = RecSys::new(files.clone(), engagement, *min_count);
-                common.prepare(&hash.over(rows)?, usual, out)
-            };
-            let engagement = match label {
-                Label::Reply => Engagement::Reply,
-                Label::Retweet => Engagement::Retweet,
-                Label::RetweetWithComment => Engagement::RetweetWithComment,
-                Label::Like => Engagement::Like,
-                Label::All => {
-                    return Engagement::ALL.into_iter().try_for_each(|e| prepare(e, &common.out.join(e.name())));
-                }
-            };
-            prepare(engagement, &common.out)
-        }
-        SourceArgs::Avazu { source, min_count, common } => {
-            common.prepare(&CsvSource::avazu(Files::find(source)?, *min_count)?, eight_one_one, &common.out)
-        }
-        SourceArgs::Movielens { source, hash, common } => {
-            common.prepare(&hash.over(MovieLens::open(source)?)?, eight_one_one, &common.out)
-        }
-        SourceArgs::Libffm { source, min_count, common } => {
-            common.prepare(&Libffm::open(Files::find(source)?, *min_count)?, eight_one_one, &common.out)
-        }
-        SourceArgs::Csv { input, schema, common } => {
-            common.prepare(&CsvSource::open(Files::find(input)?, schema)?, eight_one_one, &common.out)
-        }
-        SourceArgs::Parquet { input, schema, common } => {
-            common.prepare(&ParquetSource::open(Files::find(input)?, schema)?, eight_one_one, &common.out)
-        }
-        SourceArgs::Json { input, schema, common } => {
-            common.prepare(&JsonSource::open(Files::find(input)?, schema)?, eight_one_one, &common.out)
-        }
+    args.tasks(None)?.iter().try_for_each(Task::run)
+}
+
+impl Args {
+    /// What is to be prepared, one after another. `fields`: those of libffm, where they are known.
+    ///
+    /// # Errors
+    /// The source cannot be read, or flags do not go together.
+    pub(super) fn tasks(&self, fields: Option<&[String]>) -> Result<Vec<Task>> {
+        let eight_one_one = (SplitKind::Random, Shares::default());
+        let task = match &self.source {
+            SourceArgs::Criteo { source, min_count, hash, common } => {
+                let usual = (SplitKind::Chronological, Shares { valid: 75, test: 75 });
+                let criteo = Criteo::new(Files::find(source)?, *min_count);
+                common.task(hash.over(criteo)?, usual, &common.out)
+            }
+            SourceArgs::Recsys { source, label, min_count, hash, common } => {
+                let files = Files::find(source)?;
+                let task = |engagement, out: &Path| {
+                    let usual = (SplitKind::Chronological, Shares::default());
+                    let rows = RecSys::new(files.clone(), engagement, *min_count);
+                    common.task(hash.over(rows)?, usual, out)
+                };
+                let engagement = match label {
+                    Label::Reply => Engagement::Reply,
+                    Label::Retweet => Engagement::Retweet,
+                    Label::RetweetWithComment => Engagement::RetweetWithComment,
+                    Label::Like => Engagement::Like,
+                    Label::All => {
+                        return Engagement::ALL.into_iter().map(|e| task(e, &common.out.join(e.name()))).collect();
+                    }
+                };
+                task(engagement, &common.out)
+            }
+            SourceArgs::Avazu { source, min_count, common } => {
+                common.task(CsvSource::avazu(Files::find(source)?, *min_count)?, eight_one_one, &common.out)
+            }
+            SourceArgs::Movielens { source, hash, common } => {
+                common.task(hash.over(MovieLens::open(source)?)?, eight_one_one, &common.out)
+            }
+            SourceArgs::Libffm { source, min_count, common } => {
+                let files = Files::find(source)?;
+                let rows = match fields {
+                    Some(fields) => Libffm::of_fields(files, fields.to_vec(), *min_count),
+                    None => Libffm::open(files, *min_count)?,
+                };
+                common.task(rows, eight_one_one, &common.out)
+            }
+            SourceArgs::Csv { input, schema, common } => {
+                common.task(CsvSource::open(Files::find(input)?, schema)?, eight_one_one, &common.out)
+            }
+            SourceArgs::Parquet { input, schema, common } => {
+                common.task(ParquetSource::open(Files::find(input)?, schema)?, eight_one_one, &common.out)
+            }
+            SourceArgs::Json { input, schema, common } => {
+                common.task(JsonSource::open(Files::find(input)?, schema)?, eight_one_one, &common.out)
+            }
+        };
+        Ok(vec![task?])
     }
 }
 
 impl CommonArgs {
-    fn prepare(&self, source: &dyn Source, (kind, shares): (SplitKind, Shares), out: &Path) -> Result<()> {
-        let split = self.split.split(kind, shares)?;
-        let before = self.extend.as_deref().map(|folder| Schema::load(&folder.join(SCHEMA))).transpose()?;
-        let report = prepare_after(source, &split, self.reading.reading(), before.as_ref(), out)?;
-        self.show(&report)
+    fn task(&self, source: impl Source + 'static, (kind, shares): (SplitKind, Shares), out: &Path) -> Result<Task> {
+        Ok(Task {
+            source: Box::new(source),
+            split: self.split.split(kind, shares)?,
+            reading: self.reading.reading(),
+            before: self.extend.as_deref().map(|folder| Schema::load(&folder.join(SCHEMA))).transpose()?,
+            out: out.to_owned(),
+            json: self.json,
+        })
+    }
+}
+
+impl Task {
+    fn run(&self) -> Result<()> {
+        let Task { source, split, reading, before, out, .. } = self;
+        self.show(&prepare_after(&**source, split, *reading, before.as_ref(), out)?)
     }
 
-    fn show(&self, report: &Report) -> Result<()> {
+    /// Shows what was prepared.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub(super) fn show(&self, report: &Report) -> Result<()> {
         if self.json {
             output::json(report)?;
         } else {

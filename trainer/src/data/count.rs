@@ -59,6 +59,66 @@ impl FieldCounts {
         }
     }
 
+    /// How many counts there are.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            FieldCounts::Tokens(counts) => counts.len(),
+            FieldCounts::Bounds { buckets, .. } => buckets.len(),
+            FieldCounts::Quantiles { numbers, .. } | FieldCounts::Weighted { numbers, .. } => numbers.cells().count(),
+            FieldCounts::Known(_) => 0,
+        }
+    }
+
+    /// Visits all counts, in any order, each with the key by which [`add_entry`](Self::add_entry) knows it again: a
+    /// token; a bucket's number; shift and cell of numbers. Missing numbers have an empty key.
+    pub(super) fn entries(&self, mut visit: impl FnMut(&str, u64)) {
+        let numbers_of = |numbers: &Histogram, visit: &mut dyn FnMut(&str, u64)| {
+            let shift = numbers.shift();
+            numbers.cells().for_each(|(cell, count)| visit(&format!("{shift}:{cell}"), count));
+        };
+        match self {
+            FieldCounts::Tokens(counts) => counts.each(visit),
+            FieldCounts::Bounds { buckets, missing, .. } => {
+                visit("", *missing);
+                (0..).zip(buckets).for_each(|(bucket, &count): (u64, _)| visit(&bucket.to_string(), count));
+            }
+            FieldCounts::Quantiles { numbers, missing, .. } => {
+                visit("", *missing);
+                numbers_of(numbers, &mut visit);
+            }
+            FieldCounts::Weighted { numbers, .. } => numbers_of(numbers, &mut visit),
+            FieldCounts::Known(_) => {}
+        }
+    }
+
+    /// Adds one of the [`entries`](Self::entries) of a field with the same rule. Entries of one key may be added up
+    /// before.
+    ///
+    /// # Errors
+    /// The key is none.
+    pub(super) fn add_entry(&mut self, key: &str, count: u64) -> Result<(), String> {
+        let wrong = || format!("{key:?} is no key of a count");
+        let add_cell = |numbers: &mut Histogram| -> Result<(), String> {
+            let parts = key.split_once(':').and_then(|(shift, cell)| Some((shift.parse().ok()?, cell.parse().ok()?)));
+            let (shift, cell) = parts.filter(|&(shift, _): &(u32, u64)| shift < u64::BITS).ok_or_else(wrong)?;
+            numbers.add_cell(shift, cell, count);
+            Ok(())
+        };
+        match self {
+            FieldCounts::Tokens(counts) => counts.update(key, |all| *all += count),
+            FieldCounts::Bounds { missing, .. } | FieldCounts::Quantiles { missing, .. } if key.is_empty() => {
+                *missing += count;
+            }
+            FieldCounts::Bounds { buckets, .. } => {
+                let bucket: usize = key.parse().map_err(|_| wrong())?;
+                *buckets.get_mut(bucket).ok_or_else(wrong)? += count;
+            }
+            FieldCounts::Quantiles { numbers, .. } | FieldCounts::Weighted { numbers, .. } => add_cell(numbers)?,
+            FieldCounts::Known(_) => return Err(wrong()),
+        }
+        Ok(())
+    }
+
     /// How the field's texts become indices, and how often each token is there.
     pub(super) fn finish(self) -> (Encoding, TokenMap<u64>) {
         match self {

@@ -5,9 +5,11 @@
 //! | [`describe`] | what columns probably are |
 //! | [`split`], `plan` | which rows are for training, validation and test |
 //! | `checks` | what makes rows useless though each is well: one class, one bucket |
-//! | `count` | tokens and numbers of training rows |
+//! | `count`, `counter` | tokens and numbers of training rows |
+//! | `encoded` | rows as indices, and what is told of them |
 //! | `extend` | vocabularies that go on from those of a day before |
 //! | [`prepare`], [`report`], [`command`] | vocabularies of the training rows, `schema.json`, three files of rows |
+//! | [`pieces`] | the same bytes by many machines |
 //! | [`mod@encode`] | new rows by an old schema |
 //! | [`dataset`] | opens a folder of encoded rows |
 //! | [`same`] | whether two folders have the same rows |
@@ -29,13 +31,16 @@ pub mod classes;
 mod clicks;
 pub mod command;
 mod count;
+mod counter;
 pub mod dataset;
 pub mod describe;
 pub mod encode;
+mod encoded;
 pub mod export;
 mod extend;
 pub mod fold;
 pub mod generate;
+pub mod pieces;
 mod plan;
 mod planted;
 pub mod prepare;

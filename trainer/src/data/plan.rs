@@ -11,7 +11,8 @@ use rand::rngs::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 use xsfm_readers::error::DataError;
 use xsfm_readers::open::open;
-use xsfm_readers::pass::{All, Reading, Rows, pass, progress};
+use xsfm_readers::pass::{All, Assign, Reading, Rows, pass, progress};
+use xsfm_readers::piece::Piece;
 use xsfm_readers::source::Source;
 use xsfm_readers::time::Time;
 
@@ -37,7 +38,7 @@ impl Plan {
             Split::Random { seed, shares } => Plan::Random { seed: *seed, draws: shares.boundaries(1000) },
             Split::File(path) => Plan::File(path.clone()),
             Split::Chronological(shares) if source.has_time() => {
-                Plan::Keys(boundaries_in_time(source, reading, *shares)?)
+                Plan::Keys(boundaries_in_time(source, times(source, reading)?, *shares)?)
             }
             Split::Chronological(shares) => {
                 let bar = progress(source.files(), "counting")?;
@@ -47,9 +48,40 @@ impl Plan {
                     bar.set_message(format!("{rows} rows"));
                 }
                 bar.finish_and_clear();
-                Plan::Keys(shares.boundaries(rows).map(u128::from))
+                Plan::of_rows(*shares, rows)
             }
         })
+    }
+
+    /// By the order of so many rows.
+    pub(super) fn of_rows(shares: Shares, rows: u64) -> Self {
+        Plan::Keys(shares.boundaries(rows).map(u128::from))
+    }
+
+    /// What the assigner of each piece begins with, which goes to whoever reads the piece: a generator's state.
+    pub(super) fn starts(&self, pieces: &[Piece]) -> Result<Vec<Option<Xoshiro256PlusPlus>>, DataError> {
+        let mut assigner = self.assigner()?;
+        let start = |piece: &Piece| {
+            let start = match &assigner {
+                Assigner::Random(random, _) => Some(random.clone()),
+                Assigner::Keys(_) | Assigner::File { .. } => None,
+            };
+            assigner.skip(piece.first_row, piece.rows)?;
+            Ok(start)
+        };
+        let starts = pieces.iter().map(start).collect::<Result<_, DataError>>()?;
+        assigner.finish(pieces.iter().map(|piece| piece.rows).sum())?;
+        Ok(starts)
+    }
+
+    /// The assigner of the rows from row `first` on, with its [start](Self::starts).
+    pub(super) fn assigner_at(&self, first: u64, start: Option<Xoshiro256PlusPlus>) -> Result<Assigner, DataError> {
+        let mut assigner = self.assigner()?;
+        match (&mut assigner, start) {
+            (Assigner::Random(random, _), Some(start)) => *random = start,
+            (assigner, _) => assigner.skip(0, first)?,
+        }
+        Ok(assigner)
     }
 
     pub(super) fn assigner(&self) -> Result<Assigner, DataError> {
@@ -64,19 +96,27 @@ impl Plan {
     }
 }
 
-/// The times where validation and test begin; an error where there is one time alone. Memory grows with the number of
-/// distinct times, not of rows.
-fn boundaries_in_time(source: &dyn Source, reading: Reading, shares: Shares) -> Result<[u128; 2], DataError> {
-    let mut counts = HashMap::<u128, u64, RandomState>::default();
-    let keys = |rows: &mut Rows<'_>| {
-        let mut keys = Vec::new();
-        rows.each(|(), row| keys.push(key(row)));
-        keys
-    };
+/// How many rows have each time. Memory grows with the number of distinct times, not of rows.
+pub(super) type Times = HashMap<u128, u64, RandomState>;
+
+fn times(source: &dyn Source, reading: Reading) -> Result<Times, DataError> {
+    let mut counts = Times::default();
     pass(source, reading, "ordering", All, keys, |keys| -> Result<(), DataError> {
         keys.into_iter().for_each(|key| *counts.entry(key).or_default() += 1);
         Ok(())
     })?;
+    Ok(counts)
+}
+
+/// The time of each well-formed row of a block.
+pub(super) fn keys(rows: &mut Rows<'_>) -> Vec<u128> {
+    let mut keys = Vec::new();
+    rows.each(|(), row| keys.push(key(row)));
+    keys
+}
+
+/// The times where validation and test begin; an error where there is one time alone.
+pub(super) fn boundaries_in_time(source: &dyn Source, counts: Times, shares: Shares) -> Result<[u128; 2], DataError> {
     let mut counts: Vec<(u128, u64)> = counts.into_iter().collect();
     counts.sort_unstable();
     if let [(key, rows @ 2..)] = counts[..] {
@@ -100,7 +140,6 @@ fn boundaries_in_time(source: &dyn Source, reading: Reading, shares: Shares) -> 
 #[cfg(test)]
 mod tests {
     use rand::RngExt;
-    use xsfm_readers::pass::Assign;
 
     use super::*;
     use crate::data::split::{Part, Parts};

@@ -153,6 +153,28 @@ fn part<K: PartialOrd>(key: K, [valid, test]: [K; 2]) -> Part {
     }
 }
 
+/// The draw of the next row.
+fn draw(random: &mut Xoshiro256PlusPlus) -> u64 {
+    u64::from(random.random_range(0..1000_u32))
+}
+
+impl Assigner {
+    /// Passes over the next `rows` rows, which begin at row `first`.
+    ///
+    /// # Errors
+    /// Those of [`parts`](Assign::parts).
+    pub(super) fn skip(&mut self, first: u64, rows: u64) -> Result<(), DataError> {
+        match self {
+            Assigner::Random(random, _) => (0..rows).for_each(|_| _ = draw(random)),
+            Assigner::Keys(_) => {}
+            Assigner::File { path, lines, read } => {
+                (first..first + rows).try_for_each(|row| letter(path, lines, read, row).map(drop))?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Assign for Assigner {
     type Part = Part;
     type Parts = Parts;
@@ -160,20 +182,12 @@ impl Assign for Assigner {
     fn parts(&mut self, first: u64, rows: usize) -> Result<Parts, DataError> {
         Ok(match self {
             Assigner::Random(random, draws) => {
-                let mut draw = || u64::from(random.random_range(0..1000_u32));
-                Parts::Each((0..rows).map(|_| part(draw(), *draws)).collect())
+                Parts::Each((0..rows).map(|_| part(draw(random), *draws)).collect())
             }
             Assigner::Keys(keys) => Parts::ByKey(*keys),
             Assigner::File { path, lines, read } => {
-                let mut parts = Vec::with_capacity(rows);
-                for row in first..first + rows as u64 {
-                    let Some(part) = next_letter(path, lines, read)? else {
-                        let what = format!("{read} letters, but row {} needs one", row + 1);
-                        return Err(DataError::file(path, what));
-                    };
-                    parts.push(part);
-                }
-                Parts::Each(parts)
+                let parts = (first..first + rows as u64).map(|row| letter(path, lines, read, row));
+                Parts::Each(parts.collect::<Result<_, _>>()?)
             }
         })
     }
@@ -195,6 +209,12 @@ impl Assign for Assigner {
         }
         Ok(())
     }
+}
+
+/// The letter of row `row`, which comes next.
+fn letter(path: &Path, lines: &mut Lines<BufReader<Text>>, read: &mut u64, row: u64) -> Result<Part, DataError> {
+    next_letter(path, lines, read)?
+        .ok_or_else(|| DataError::file(path, format!("{read} letters, but row {} needs one", row + 1)))
 }
 
 fn next_letter(path: &Path, lines: &mut Lines<BufReader<Text>>, read: &mut u64) -> Result<Option<Part>, DataError> {

@@ -7,6 +7,7 @@
 //! | [`bits`] | scores the same rows on every target and compares the bits |
 //! | [`programs`] | `xsfm-train` and `xsfm`, as tests run them |
 //! | [`python`] | the Python package: installed as a user would, then its tests |
+//! | [`spark`] | the Python package on a cluster of Spark, against one machine |
 //! | [`teachers`] | models of another library that teach students of ours |
 //! | [`browser`] | WebAssembly in node, the npm package, the page in Chromium |
 //! | [`readme`] | checks the commands that the README shows |
@@ -22,6 +23,7 @@ mod programs;
 mod python;
 mod readme;
 mod sanitize;
+mod spark;
 mod teachers;
 mod test;
 mod tutorial;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use xsfm_interchange::output;
 
 use super::programs::{self, Programs};
-use super::{bits, browser, python, readme, sanitize, teachers, tutorial};
+use super::{bits, browser, python, readme, sanitize, spark, teachers, tutorial};
 use crate::measure::{callgrind, count, fit, size};
 use crate::setup::{tables, torch};
 use crate::targets::target::{ARM_LINUX, Target};
@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// Rewrite what the parts `callgrind` and `size` compare with.
     #[arg(long)]
     bless: bool,
+    /// The part `spark` with two million rows, and tell rates and memory.
+    #[arg(long)]
+    measure: bool,
     /// Write how they ended to a file, instead of printing it and failing.
     #[arg(long, hide = true, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -59,6 +62,8 @@ enum Part {
     Capi,
     /// The Python package in a fresh environment: installed by plain pip, and its tests.
     Python,
+    /// Preparation and scoring on a cluster of Spark, a master and two workers: the bytes of one machine.
+    Spark,
     /// A model of FuxiCTR teaches a student, by a file of logits from Python; on request alone.
     Teachers,
     /// WebAssembly: the runtime's tests in node, the npm package there, and the page in Chromium.
@@ -78,7 +83,7 @@ enum Part {
 /// Parts that run beside each other behind the crates' tests, each lane in a process of its own. Those of one lane
 /// share folders: the examples' programs are built with one model at a time.
 const LANES: [(&str, &[Part]); 2] = [
-    ("machines", &[Part::Python, Part::Browser, Part::Arm, Part::Count, Part::Cross, Part::Sanitize, Part::Callgrind]),
+    ("machines", &[Part::Python, Part::Spark, Part::Browser, Part::Arm, Part::Count, Part::Cross, Part::Sanitize, Part::Callgrind]),
     ("boards", &[Part::Docs, Part::Firmware, Part::Boards, Part::Capi, Part::Analyze, Part::Size, Part::Bits]),
 ];
 
@@ -103,14 +108,14 @@ struct Ended {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut report = Report::default();
     if args.parts.is_empty() {
-        report.add(&[Part::Crates], args.bless);
+        report.add(&[Part::Crates], args);
         for lane in lanes(args.bless)? {
             report.parts.extend(lane.parts);
             report.slowest.extend(lane.slowest);
             report.failures.extend(lane.failures);
         }
     } else {
-        report.add(&args.parts, args.bless);
+        report.add(&args.parts, args);
     }
     if let Some(path) = &args.report {
         return Ok(fs::write(path, serde_json::to_vec(&report)?)?);
@@ -139,11 +144,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 impl Report {
     /// Runs parts, one after another.
-    fn add(&mut self, parts: &[Part], bless: bool) {
+    fn add(&mut self, parts: &[Part], args: &Args) {
         for &part in parts {
             command::heading(&format!("test {}", part.name()));
             let start = Instant::now();
-            let error = part.run(bless).err().map(|error| format!("{error:#}"));
+            let error = part.run(args).err().map(|error| format!("{error:#}"));
             if let Some(error) = &error {
                 output::say(format_args!("error: {error}"));
             }
@@ -173,7 +178,7 @@ impl Part {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    fn run(self, bless: bool) -> Result<()> {
+    fn run(self, &Args { bless, measure, .. }: &Args) -> Result<()> {
         match self {
             Part::Crates => everything(),
             Part::Host => host(),
@@ -185,6 +190,7 @@ impl Part {
             Part::Boards => boards::build(),
             Part::Capi => capi::test(),
             Part::Python => python::test(),
+            Part::Spark => spark::test(measure),
             Part::Teachers => teachers::test(),
             Part::Browser => browser::test(),
             Part::Analyze => fit::test(),

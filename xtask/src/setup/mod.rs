@@ -8,6 +8,7 @@
 //! | [`wheels`] | what builds wheels of it, and runs those of AArch64 |
 //! | [`torch`] | libtorch |
 //! | [`movielens`], [`tables`] | data sets: MovieLens-100K; the Adult census, reviews |
+//! | [`spark`] | Apache Spark and Java |
 //! | [`web`] | node, npm's packages, Chromium |
 //! | [`peers`], [`accuracy`] | engines and libraries that ours are compared with |
 
@@ -18,6 +19,7 @@ pub(crate) mod once;
 pub(crate) mod package;
 pub(crate) mod peers;
 pub(crate) mod python;
+pub(crate) mod spark;
 pub(crate) mod tables;
 pub(crate) mod torch;
 pub(crate) mod web;

@@ -193,3 +193,63 @@ def generate(
     model: _Path, lang: str, output: _Path, *, name: Optional[str] = None, context: Sequence[str] = ()
 ) -> list[Path]:
     """Write a packed file as code to compile into a program, `rust` or `c`, to a folder; gives the paths of its files."""
+
+@final
+class Preparation:
+    """A preparation by many machines, on the one that drives it; `xsfm.spark` gives its tasks to the others."""
+
+    def __init__(self, words: Sequence[str], number: int) -> None: ...
+    @property
+    def folder(self) -> Path:
+        """The working folder, which all machines see."""
+    def stage(self) -> Optional[tuple[str, list[bytes], bool]]:
+        """What comes next: a name, tasks, whether there are counts beside their results; None at the end."""
+    def take_counts(self, counts: bytes) -> None:
+        """Take counts that a `PrepareSums` gave."""
+    def take(self, results: Sequence[bytes]) -> None:
+        """End the stage with the results of its tasks, in their order."""
+    def report(self) -> dict[str, Any]:
+        """What was prepared, as `prepare.json` has it."""
+    def show(self) -> None:
+        """Show it as the program does."""
+    def close(self) -> None:
+        """Give it up, unless it has ended: the folder stays as it was."""
+
+@final
+class PrepareWorker:
+    """A machine's part of a preparation; its threads may share it."""
+
+    def __init__(self, folder: _Path) -> None: ...
+    def run(self, task: bytes) -> bytes:
+        """Do a task that has no counts; its result."""
+    def counting(self) -> PrepareCounting:
+        """Begin to count."""
+    def sums(self, task: bytes) -> PrepareSums:
+        """Begin to add up the counts of tasks of which `task` is one."""
+
+@final
+class PrepareCounting:
+    """Counts of some tasks."""
+
+    def run(self, task: bytes) -> bytes:
+        """Do a task that has counts; its result, which these are beside."""
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to send on what was counted."""
+    def drain(self) -> list[tuple[int, bytes]]:
+        """What was counted, by numbers of shares."""
+
+@final
+class PrepareSums:
+    """Counts of some shares, added up."""
+
+    def add(self, counts: bytes) -> None:
+        """Add counts."""
+    def drain(self) -> list[bytes]:
+        """What the driver takes."""
+
+def prepare_folders(words: Sequence[str]) -> int:
+    """How many folders a command line of `prepare` makes, given without this word."""
+
+def prepare_answer(words: Sequence[str]) -> Optional[tuple[str, int]]:
+    """What the command line itself has to say, and its exit status: where it is none, or asks for help."""

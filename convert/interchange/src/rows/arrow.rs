@@ -5,9 +5,11 @@
 //! they are read straight into the block, each length checked against the rows and the file first.
 
 mod layout;
+mod manifest;
 mod reader;
 mod writer;
 
+pub use self::manifest::{Manifest, ManifestFile};
 pub use self::reader::RowsReader;
 pub use self::writer::RowsWriter;
 

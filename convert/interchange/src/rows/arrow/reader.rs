@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::layout::{columns, metadata, record_batch};
+use super::manifest::{Manifest, ManifestFile};
 use super::{Beside, ROWS_KEY, VOCABULARY_KEY};
 use crate::fingerprint::{self, Vocabulary};
 use crate::rows::{
@@ -17,12 +18,14 @@ const MAGIC: &[u8; 6] = b"ARROW1";
 /// Most bytes of a footer or of a batch's description: those of a few thousand fields and a million batches fit.
 const METADATA_MAX: u64 = 64 << 20;
 
-/// Reads an Arrow file block by block, in any order.
+/// Reads an Arrow file block by block, in any order; or several, which a [manifest](Manifest) lists.
 #[derive(Debug)]
 pub struct RowsReader {
-    file: File,
+    /// What was opened: the file, or the manifest.
     path: PathBuf,
-    file_bytes: u64,
+    files: Vec<PathBuf>,
+    /// The one that was read last, and its number.
+    file: (usize, File),
     beside: Beside,
     columns: Vec<Column>,
     blocks: Vec<BlockPlace>,
@@ -35,6 +38,7 @@ pub struct RowsReader {
 /// Where a block lies.
 #[derive(Clone, Copy, Debug)]
 struct BlockPlace {
+    file: usize,
     metadata: u64,
     metadata_bytes: u64,
     body_bytes: u64,
@@ -45,16 +49,20 @@ struct BlockPlace {
 /// One buffer of a block's body.
 #[derive(Clone, Copy, Debug)]
 struct Span {
+    file: usize,
     from: u64,
     bytes: u64,
 }
 
 impl RowsReader {
-    /// Opens a file and reads where its blocks lie.
+    /// Opens a file, or all of a manifest's, and reads where the blocks lie.
     ///
     /// # Errors
-    /// The file cannot be read, or is not an Arrow IPC file of rows.
+    /// A file cannot be read, or is not an Arrow IPC file of rows; files of a manifest that do not belong together.
     pub fn open(path: &Path) -> Result<Self, RowsError> {
+        if path.extension().is_some_and(|extension| extension == Manifest::EXTENSION) {
+            return Self::open_all(path, &Manifest::load(path)?);
+        }
         let mut file = File::open(path).map_err(RowsError::io(path))?;
         let file_bytes = file.metadata().map_err(RowsError::io(path))?.len();
         if file_bytes < 18 {
@@ -83,9 +91,9 @@ impl RowsReader {
         let of_rows = metadata(footer.custom_metadata(), ROWS_KEY).map_err(|what| RowsError::malformed(path, what))?;
 
         let mut reader = RowsReader {
-            file,
             path: path.to_owned(),
-            file_bytes,
+            files: vec![path.to_owned()],
+            file: (0, file),
             beside,
             columns,
             blocks: Vec::new(),
@@ -95,9 +103,37 @@ impl RowsReader {
             bounds: None,
         };
         for (i, block) in footer.recordBatches().iter().flatten().enumerate() {
-            reader.add_block(i, block)?;
+            reader.add_block(i, block, file_bytes)?;
         }
         Ok(reader)
+    }
+
+    /// The rows of several files, one behind the other.
+    fn open_all(path: &Path, manifest: &Manifest) -> Result<Self, RowsError> {
+        let wrong = |what: String| RowsError::malformed(path, what);
+        let mut all: Option<RowsReader> = None;
+        for ManifestFile { name, rows } in &manifest.files {
+            let part_path = path.with_file_name(name);
+            let part = Self::open(&part_path)?;
+            if part.num_rows != *rows {
+                return Err(wrong(format!("{name} has {} rows, {rows} expected", part.num_rows)));
+            }
+            let Some(all) = &mut all else {
+                all = Some(part);
+                continue;
+            };
+            if (part.beside, &part.columns, &part.vocabulary) != (all.beside, &all.columns, &all.vocabulary) {
+                return Err(wrong(format!("{name} has other columns, or another vocabulary, than {:?}", all.files[0])));
+            }
+            let (file, first_row) = (all.files.len(), all.num_rows);
+            let moved = |place: BlockPlace| BlockPlace { file, first_row: first_row + place.first_row, ..place };
+            all.blocks.extend(part.blocks.into_iter().map(moved));
+            all.files.push(part_path);
+            all.num_rows += rows;
+        }
+        let mut all = all.ok_or_else(|| wrong("it lists no file".to_owned()))?;
+        (all.path, all.fingerprint) = (path.to_owned(), Some(manifest.fingerprint));
+        Ok(all)
     }
 
     /// Makes every later read check its rows against a model or a schema.
@@ -111,7 +147,7 @@ impl RowsReader {
         Ok(self)
     }
 
-    /// The file.
+    /// The file, or the manifest.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -219,7 +255,7 @@ impl RowsReader {
                         column.name, span.bytes
                     )));
                 }
-                span = Span { from: span.from + skip, bytes: wanted - skip };
+                span = Span { from: span.from + skip, bytes: wanted - skip, ..span };
                 let values = self.read_u32(i, &column.name, span, u64::from(last - first))?;
                 let of_row = |r: usize| &values[(starts[r] - first) as usize..(starts[r + 1] - first) as usize];
                 let mut rows = 0..if column.weighted { place.rows } else { 0 };
@@ -281,25 +317,25 @@ impl RowsReader {
     }
 
     /// Checks that a block lies inside the file, and reads its number of rows.
-    fn add_block(&mut self, i: usize, block: &arrow_ipc::Block) -> Result<(), RowsError> {
+    fn add_block(&mut self, i: usize, block: &arrow_ipc::Block, file_bytes: u64) -> Result<(), RowsError> {
         let (offset, metadata, body) = (block.offset(), i64::from(block.metaDataLength()), block.bodyLength());
         let end = offset.checked_add(metadata).and_then(|end| end.checked_add(body));
         let inside =
-            offset >= 0 && metadata >= 8 && body >= 0 && end.is_some_and(|end| end.unsigned_abs() <= self.file_bytes);
+            offset >= 0 && metadata >= 8 && body >= 0 && end.is_some_and(|end| end.unsigned_abs() <= file_bytes);
         if !inside || metadata.unsigned_abs() > METADATA_MAX {
             return Err(self.malformed(format!(
-                "block {i} at {offset} with {metadata} + {body} bytes, in a file of {}",
-                self.file_bytes
+                "block {i} at {offset} with {metadata} + {body} bytes, in a file of {file_bytes}"
             )));
         }
         let mut place = BlockPlace {
+            file: 0,
             metadata: offset.unsigned_abs(),
             metadata_bytes: metadata.unsigned_abs(),
             body_bytes: body.unsigned_abs(),
             rows: 0,
             first_row: self.num_rows,
         };
-        let bytes = read_at(&mut self.file, &self.path, place.metadata, place.metadata_bytes)?;
+        let bytes = self.read_at(place.file, place.metadata, place.metadata_bytes)?;
         let rows = record_batch(&bytes).map(|batch| batch.length());
         let rows = rows.map_err(|what| self.malformed(format!("block {i}: {what}")))?;
         place.rows = usize::try_from(rows)
@@ -313,7 +349,7 @@ impl RowsReader {
 
     /// Places of a block's buffers, checked: as many as the columns need, inside the body, no nulls, not compressed.
     fn spans(&mut self, i: usize, place: BlockPlace) -> Result<Vec<Span>, RowsError> {
-        let bytes = read_at(&mut self.file, &self.path, place.metadata, place.metadata_bytes)?;
+        let bytes = self.read_at(place.file, place.metadata, place.metadata_bytes)?;
         let batch = record_batch(&bytes).map_err(|what| self.malformed(format!("block {i}: {what}")))?;
         if batch.compression().is_some() {
             return Err(self.malformed(format!("block {i} is compressed; write the file without compression")));
@@ -334,7 +370,7 @@ impl RowsReader {
         let body = place.metadata + place.metadata_bytes;
         let span = |buffer: &arrow_ipc::Buffer| {
             let (from, bytes) = (u64::try_from(buffer.offset()).ok()?, u64::try_from(buffer.length()).ok()?);
-            (from.checked_add(bytes)? <= place.body_bytes).then_some(Span { from: body + from, bytes })
+            (from.checked_add(bytes)? <= place.body_bytes).then_some(Span { file: place.file, from: body + from, bytes })
         };
         batch
             .buffers()
@@ -350,7 +386,15 @@ impl RowsReader {
         if span.bytes < bytes {
             return Err(self.malformed(format!("block {i}, field {column:?}: {} bytes, {bytes} expected", span.bytes)));
         }
-        read_at(&mut self.file, &self.path, span.from, bytes)
+        self.read_at(span.file, span.from, bytes)
+    }
+
+    fn read_at(&mut self, file: usize, from: u64, bytes: u64) -> Result<Vec<u8>, RowsError> {
+        let path = &self.files[file];
+        if self.file.0 != file {
+            self.file = (file, File::open(path).map_err(RowsError::io(path))?);
+        }
+        read_at(&mut self.file.1, path, from, bytes)
     }
 
     fn read_u32(&mut self, i: usize, column: &str, span: Span, count: u64) -> Result<Vec<u32>, RowsError> {

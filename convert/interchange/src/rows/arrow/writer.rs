@@ -88,6 +88,15 @@ impl RowsWriter {
         })
     }
 
+    /// Of how many rows the writer makes each block, but for the last, where rows have `least` to `most` words in all
+    /// fields together; `None` where that depends on the rows.
+    pub fn block_rows(least: usize, most: usize) -> Option<usize> {
+        match least == most {
+            true => Some(BLOCK_ROWS.min(BLOCK_INDICES.div_ceil(most.max(1)))),
+            false => Some(BLOCK_ROWS).filter(|rows| (rows - 1) * most < BLOCK_INDICES),
+        }
+    }
+
     /// Number of rows so far.
     pub fn num_rows(&self) -> u64 {
         self.num_rows
