@@ -62,7 +62,7 @@ impl FieldCounts {
     /// How many counts there are.
     pub(super) fn len(&self) -> usize {
         match self {
-            FieldCounts::Tokens(counts) => counts.len(),
+            FieldCounts::Tokens(_, counts) => counts.len(),
             FieldCounts::Bounds { buckets, .. } => buckets.len(),
             FieldCounts::Quantiles { numbers, .. } | FieldCounts::Weighted { numbers, .. } => numbers.cells().count(),
             FieldCounts::Known(_) => 0,
@@ -77,7 +77,7 @@ impl FieldCounts {
             numbers.cells().for_each(|(cell, count)| visit(&format!("{shift}:{cell}"), count));
         };
         match self {
-            FieldCounts::Tokens(counts) => counts.each(visit),
+            FieldCounts::Tokens(_, counts) => counts.each(visit),
             FieldCounts::Bounds { buckets, missing, .. } => {
                 visit("", *missing);
                 (0..).zip(buckets).for_each(|(bucket, &count): (u64, _)| visit(&bucket.to_string(), count));
@@ -105,7 +105,7 @@ impl FieldCounts {
             Ok(())
         };
         match self {
-            FieldCounts::Tokens(counts) => counts.update(key, |all| *all += count),
+            FieldCounts::Tokens(_, counts) => counts.update(key, |all| *all += count),
             FieldCounts::Bounds { missing, .. } | FieldCounts::Quantiles { missing, .. } if key.is_empty() => {
                 *missing += count;
             }
