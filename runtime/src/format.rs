@@ -78,8 +78,8 @@ impl Prefix {
     }
 }
 
-/// [`CRC`] of a few bytes: a table of 1 KB, which the body may go without (`Model::from_bytes_skipping_checksum`), would
-/// not pay for them.
+/// [`CRC`] of a few bytes: a table of 1 KB, which the body may go without (`Model::from_bytes_skipping_checksum`),
+/// would not pay for them.
 fn checksum_of_few(bytes: &[u8]) -> u32 {
     const CRC: crc::Crc<u32, crc::NoTable> = crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISO_HDLC);
     CRC.checksum(bytes)

@@ -64,8 +64,8 @@ impl<V: Vector, const R: usize, const G: usize> FinishReal<V> for OutputReal<'_,
     }
 }
 
-/// start \[tiles\], sums \[R\]\[outputs\], padded: gives `finish` the sums of every tile for every row of a group, which
-/// were computed before but for what they begin with
+/// start \[tiles\], sums \[R\]\[outputs\], padded: gives `finish` the sums of every tile for every row of a group,
+/// which were computed before but for what they begin with
 #[inline(always)]
 fn finish_sums<V: Vector, const R: usize>(
     v: V,

@@ -51,8 +51,8 @@ impl Mlp<'_, i8, i32, i32> {
         })
     }
 
-    /// x \[inputs of all fields\] and slack, start \[outputs\], padded, scratch of [`Mlp::fours`]: the accumulator of the
-    /// output layer
+    /// x \[inputs of all fields\] and slack, start \[outputs\], padded, scratch of [`Mlp::fours`]: the accumulator
+    /// of the output layer
     ///
     /// `start`: what the first layer's sums begin with, [less those of nothing](Mlp::less_nothing).
     pub(crate) fn fours_of_some(
@@ -101,8 +101,8 @@ impl Mlp<'_, i8, i32, i32> {
         }
     }
 
-    /// x \[inputs of all fields\], start \[outputs\], h0 and h1 of [`Mlp::rows`]: the same by layers in rows, of the fields
-    /// of these numbers
+    /// x \[inputs of all fields\], start \[outputs\], h0 and h1 of [`Mlp::rows`]: the same by layers in rows, of the
+    /// fields of these numbers
     pub(crate) fn rows_of_some(
         &self,
         x: &[i8],

@@ -384,7 +384,8 @@ impl ItemReals<'_> {
     }
 }
 
-/// Inputs and outputs of a layer: in tiles \[those of the widest, rows\], interleaved, in rows \[outputs of the widest\].
+/// Inputs and outputs of a layer: in tiles \[those of the widest, rows\], interleaved, in rows \[outputs of the
+/// widest\].
 #[inline(always)]
 fn carve_layers<'s, V: Vector>(
     memory: &mut impl Memory<'s>,

@@ -1,10 +1,11 @@
 //! `catalogue`, and `rank` with one.
 
+use std::path::Path;
+
 use xsfm_convert::catalogue::{self, item_fields};
 use xsfm_convert::score::field_numbers;
 use xsfm_convert::{Error, input};
 use xsfm_interchange::atomic;
-use xsfm_runtime::Model;
 
 use crate::cli::{CatalogueArguments, RankArguments};
 use crate::output::{print, print_json};
@@ -23,8 +24,10 @@ pub(crate) fn catalogue(arguments: &CatalogueArguments) -> anyhow::Result<()> {
 }
 
 /// The best items of a catalogue for one context.
-pub(crate) fn rank(model: &Model<'_>, arguments: &RankArguments, of: &std::path::Path) -> anyhow::Result<()> {
+pub(crate) fn rank(arguments: &RankArguments, of: &Path) -> anyhow::Result<()> {
     let RankArguments { model: path, rows, names, top, json, .. } = arguments;
+    let packed = input::packed(path)?;
+    let model = &input::load(path, &packed)?;
     let bytes = input::packed(of)?;
     let catalogue = catalogue::load(of, model, &bytes)?;
     let names = names.as_deref().map(read_lines).transpose()?;

@@ -86,7 +86,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Evaluate(arguments) => score::evaluate(&arguments),
         Command::Calibrate(arguments) => calibrate::calibrate(&arguments),
         Command::Score { model, rows, output } => score::score(&model, &rows, output.as_deref()),
-        Command::Rank(arguments) => score::rank(&arguments),
+        Command::Rank(arguments) => match &arguments.catalogue {
+            Some(items) => catalogue::rank(&arguments, items),
+            None => score::rank(&arguments),
+        },
         Command::Bench(arguments) => inspect::bench(&arguments),
     }
 }

@@ -86,12 +86,9 @@ pub(crate) fn score(path: &Path, rows: &RowsArguments, output: Option<&Path>) ->
 }
 
 pub(crate) fn rank(arguments: &RankArguments) -> anyhow::Result<()> {
-    let RankArguments { model: path, rows, catalogue, names, context, top, json } = arguments;
+    let RankArguments { model: path, rows, names, context, top, json, .. } = arguments;
     let packed = input::packed(path)?;
     let model = input::load(path, &packed)?;
-    if let Some(of) = catalogue {
-        return crate::catalogue::rank(&model, arguments, of);
-    }
     let names = names.as_deref().map(read_lines).transpose()?;
     let indices = Indices::of(path, &model, (rows.indices.as_deref(), rows.raw.as_deref()), false)?;
     let mut ranked = score::rank(&model, indices.path(), names.as_deref(), context, *top)?;

@@ -3,8 +3,8 @@
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::file::{Shape, header};
-use super::{Catalogue, CatalogueParts, context};
+use super::context::scratch_blocks;
+use super::file::{Catalogue, CatalogueParts, Shape, header};
 use crate::error::{BatchError, ScoreError};
 use crate::format::catalogue::Header;
 use crate::kernel::vector::{Task, Vector};
@@ -17,9 +17,31 @@ use crate::scratch::{Memory, Scratch, ScratchBlock, check_room};
 use super::super::context::{begin_f32, begin_int8};
 use super::super::split::Fields;
 
-pub(super) use context::scratch_blocks;
+impl<'a> Catalogue<'a> {
+    /// Blocks of scratch that [`Catalogue::build`] works in.
+    pub fn scratch_blocks(model: &Model<'_>) -> usize {
+        scratch_blocks(model)
+    }
 
-pub(super) fn build<'a, 'r>(
+    /// Computes what each item adds. `items`: rows of the fields that are not the context's, in the model's order;
+    /// `memory`, of at least [`Catalogue::blocks`] blocks, is filled with the bytes of a file.
+    ///
+    /// # Errors
+    /// The first item that is no row of these fields, by its number; [`ScoreError::ContextField`],
+    /// [`ScoreError::ScratchTooSmall`]; [`ScoreError::ItemOutOfRange`] where there are 2^32 items or more.
+    pub fn build<'r>(
+        model: &Model<'_>,
+        context_fields: &[usize],
+        parts: CatalogueParts,
+        items: impl IntoIterator<Item = Row<'r>, IntoIter: ExactSizeIterator>,
+        scratch: &mut [ScratchBlock],
+        memory: &'a mut [ScratchBlock],
+    ) -> Result<Self, BatchError> {
+        build(model, context_fields, parts, items.into_iter(), scratch, memory)
+    }
+}
+
+fn build<'a, 'r>(
     model: &Model<'_>,
     context_fields: &[usize],
     parts: CatalogueParts,

@@ -15,7 +15,7 @@ use super::super::goes_in_groups;
 use super::super::split::of_candidates;
 use super::super::top_k::{Ranked, TopK};
 use super::context::{Context, SetContext, scratch_blocks};
-use super::{Catalogue, CatalogueParts, Numbers};
+use super::file::{Catalogue, CatalogueParts, Numbers};
 
 /// Scores the items of a [`Catalogue`] for a context; a thread needs its own.
 ///
