@@ -1,7 +1,7 @@
 //! What `cargo xtask test callgrind` runs under callgrind: a few scores of one
 //! model, and nothing else, inside one function.
 //!
-//! `callgrind FILE single|batch|ranked` scores rows of a file that `models` wrote, on AVX2, the best that
+//! `callgrind FILE single|batch|ranked|items` scores rows of a file that `models` wrote, on AVX2, the best that
 //! valgrind can simulate, and prints how many.
 
 use std::error::Error;
@@ -11,7 +11,10 @@ use std::process::ExitCode;
 
 use xsfm_benches::{FEATURES, samples};
 use xsfm_convert::input;
-use xsfm_runtime::{Backend, LoadOptions, Model, Ranker, Row, Score, Scorer, ScratchBlock};
+use xsfm_runtime::{
+    Backend, Catalogue, CatalogueParts, CatalogueRanker, LoadOptions, Mode, Model, Ranker, Row, Score, Scorer,
+    ScratchBlock,
+};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -25,7 +28,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
         [file, case] => count(Path::new(file), case),
-        _ => Err("usage: callgrind FILE single|batch|ranked".into()),
+        _ => Err("usage: callgrind FILE single|batch|ranked|items".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -79,6 +82,22 @@ fn count(file: &Path, case: &str) -> Outcome {
             let mut scratch = vec![ScratchBlock::ZERO; model.scratch_blocks()];
             let whole = Scorer::new(&model, &mut scratch)?.score(rows[0])?;
             assert_eq!(scores[0], whole, "the first candidate has the context of its own row");
+        }
+        "items" => {
+            let (context, parts): (Vec<usize>, _) = ((0..CONTEXT).collect(), CatalogueParts::LayerSums);
+            let candidates = samples.chunks(FEATURES.len()).map(|row| Row::new(&row[CONTEXT..]));
+            let mut file = vec![ScratchBlock::ZERO; Catalogue::blocks(&model, &context, parts, COUNTED as u32)?];
+            let mut scratch = vec![ScratchBlock::ZERO; Catalogue::scratch_blocks(&model)];
+            let catalogue = Catalogue::build(&model, &context, parts, candidates, &mut scratch, &mut file)?;
+            let mut memory = vec![ScratchBlock::ZERO; CatalogueRanker::blocks(&model, &catalogue)];
+            let mut ranker = CatalogueRanker::new(&model, &catalogue, &mut memory)?;
+            ranker.set_context(Row::new(&samples[..CONTEXT]))?;
+            let items: [u32; COUNTED] = std::array::from_fn(|item| item as u32);
+            counted_part(&mut || Ok(ranker.score_items(black_box(&items), &mut scores)?))?;
+            let mut scratch = vec![ScratchBlock::ZERO; model.scratch_blocks()];
+            let whole = Scorer::new(&model, &mut scratch)?.score(rows[0])?;
+            assert!((scores[0].logit - whole.logit).abs() < 1e-4, "the first item has the context of its own row");
+            assert!(scores[0] == whole || model.mode() == Mode::F32, "not the bits of its row");
         }
         _ => return Err(format!("no case {case:?}").into()),
     }

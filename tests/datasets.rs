@@ -255,6 +255,83 @@ fn tokens_keep_their_rows() {
     assert!(said.contains("\"user\" has other tokens, which share rows"), "{said}");
 }
 
+/// New tokens start as what they were encoded by before, or as those that are as frequent; buckets keep their rows.
+#[test]
+fn new_tokens_start_where_it_is_asked() {
+    let Some(bench) = Bench::new() else { return };
+    let schema = |name: &str| {
+        let fields = "[[fields]]\nname = 'user'\nkind = 'categorical'\nmin_count = 60\nbuckets = 3\n\
+                      [[fields]]\nname = 'item'\nkind = 'categorical'\n";
+        fs::write(bench.at(name), format!("[label]\ncolumn = 'label'\n{fields}")).unwrap();
+    };
+    schema("rows.toml");
+    let prepare = |name: &str, rows: &str| {
+        fs::write(bench.at("rows.csv"), rows).unwrap();
+        bench.succeed(&format!("train prepare csv --input rows.csv --schema rows.toml --out {name}"));
+        Dataset::open(&bench.at(name)).unwrap()
+    };
+    let base: String = rows().lines().map(|line| format!("{}\n", line.rsplit_once(',').unwrap().0)).collect();
+    let before = prepare("before", &base);
+    // A user who was rare, an item that is new and about as frequent as others, and one that nobody is like.
+    let more =
+        (0..200).map(|n| format!("{},u19,{}\n", n % 2, if n < 150 { "often" } else { "new" })).collect::<String>();
+    let after = prepare("after", &(base + &more));
+    let index = |data: &Dataset, f: usize, token: &str| {
+        data.schema().fields[f].vocabulary.iter().position(|known| known == token).map(|place| place + 1)
+    };
+    assert_eq!((index(&before, 0, "u19"), index(&before, 1, "new")), (None, None));
+    let bucket = before.schema().fields[0].encoder().index_of("u19") as usize;
+    assert!(bucket > before.schema().fields[0].vocabulary.len());
+    bench.succeed(&format!("train train --data before --out model {FLAGS} --learning-rate 0.01 --table-init normal"));
+    let tables = |name: &str| {
+        let model = xsfm_convert::checkpoint::load(&bench.at(name)).unwrap();
+        model.fields.into_iter().map(|field| field.tables.into_iter().next().unwrap()).collect::<Vec<_>>()
+    };
+    let is_near = |a: &[f32], b: &[f32]| a.len() == 4 && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+    let old = tables("model");
+    let still = format!("{FLAGS} --learning-rate 1e-12 --from model --map-tokens --data after");
+    let mut starts = Vec::new();
+    for start in ["oov", "frequency"] {
+        let [_, said] = bench.succeed(&format!("train train {still} --new-tokens {start} --out {start}"));
+        assert!(said.contains("field \"item\": 15 tokens keep their rows, 2 are new, 0 are gone"), "{said}");
+        let new = tables(start);
+        for (f, [old, new]) in old.iter().zip(&new).map(|(old, new)| [old, new]).enumerate() {
+            let vocabulary = &before.schema().fields[f].vocabulary;
+            for (place, token) in vocabulary.iter().enumerate() {
+                assert!(is_near(old.row(place + 1), new.row(index(&after, f, token).unwrap())), "{start} {token}");
+            }
+            assert!(is_near(old.row(0), new.row(0)));
+        }
+        // Three buckets behind the tokens, of today and of yesterday.
+        for bucket in 1..=3 {
+            assert!(is_near(old[0].row(old[0].rows - bucket), new[0].row(new[0].rows - bucket)), "{start} {bucket}");
+        }
+        starts.push(new);
+    }
+    let row = |start: usize, f: usize, token: &str| starts[start][f].row(index(&after, f, token).unwrap()).to_vec();
+    assert!(is_near(&row(0, 0, "u19"), old[0].row(bucket)), "as its bucket was");
+    assert!(is_near(&row(0, 1, "new"), old[1].row(0)) && is_near(&row(0, 1, "often"), old[1].row(0)));
+    // The mean of all items that training rows have 32 to 63 times; none is in "often"'s class.
+    let train = after.rows(Part::Train).unwrap().read_block(0).unwrap();
+    let mut counts = vec![0_u32; 18];
+    train.column(1).for_each(|index| counts[index as usize] += 1);
+    let class = |token: &str| counts[index(&after, 1, token).unwrap()].ilog2();
+    let like: Vec<usize> = (0..15)
+        .filter(|&place| class(&before.schema().fields[1].vocabulary[place]) == class("new"))
+        .map(|place| place + 1)
+        .collect();
+    assert!(!like.is_empty() && like.len() < 15 || class("often") != class("new"), "{counts:?}");
+    let mean: Vec<f32> =
+        (0..4).map(|d| like.iter().map(|&row| old[1].row(row)[d]).sum::<f32>() / like.len() as f32).collect();
+    assert!(is_near(&row(1, 1, "new"), if like.is_empty() { old[1].row(0) } else { &mean }), "{like:?}");
+    assert!(!is_near(&row(1, 1, "new"), old[1].row(0)));
+    assert!(
+        bench
+            .refused(&format!("train train --data after --out y --new-tokens frequency {FLAGS}"))
+            .contains("--map-tokens")
+    );
+}
+
 /// Two days of the same tokens in another order, and one with fewer, as `../shared/troubles` has them.
 #[test]
 fn days_of_the_same_tokens_are_told_apart() {

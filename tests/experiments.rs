@@ -568,6 +568,16 @@ fn fit_finds_what_packs_under_a_budget_and_goes_on_where_it_was() {
     }
     let auc = |i: usize| best[i]["valid_auc"].as_f64().unwrap();
     assert!(auc(1) >= auc(0), "more bytes, less AUC: a smaller budget's best fits too");
+    // Two finalists of each budget, and the first budget's are the second's too.
+    let others = report["finalists"].as_array().unwrap();
+    assert!((2..=4).contains(&others.len()), "{others:?}");
+    for other in others {
+        let best = best.iter().find(|best| best["budget"] == other["budget"]).unwrap();
+        let auc = |found: &serde_json::Value| found["test_auc"].as_f64().unwrap();
+        let less = other["less_best"]["difference"].as_f64().unwrap();
+        assert!((less - (auc(other) - auc(best))).abs() < 1e-9 && other["less_best"]["standard_error"].is_f64());
+        assert!(other["valid_auc"].as_f64() <= best["valid_auc"].as_f64());
+    }
     let frontier = report["frontier"].as_array().unwrap();
     let sorted = |key: &str| frontier.is_sorted_by(|a, b| a[key].as_f64() < b[key].as_f64());
     assert!(sorted("deployed_bytes") && sorted("valid_auc"), "{frontier:?}");

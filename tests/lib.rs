@@ -15,7 +15,10 @@ use xsfm_interchange::quantization::{
     ACTIVATION_MAX, WEIGHT_MAX, field_accumulator_scale, field_scale, symmetric_scale,
 };
 use xsfm_runtime::schema::Field;
-use xsfm_runtime::{Backend, BatchError, Model, Ranker, Row, Score, ScoreError, Scorer, ScratchBlock, Weight};
+use xsfm_runtime::{
+    Backend, BatchError, Catalogue, CatalogueParts, CatalogueRanker, Model, Ranker, Row, Score, ScoreError, Scorer,
+    ScratchBlock, Weight,
+};
 use zerocopy::IntoBytes;
 
 /// What a random model looks like; every part may be absent.
@@ -346,8 +349,28 @@ fn ranked_scores(model: &Model<'_>, rows: &Rows) -> Result<Vec<Score>, ScoreErro
     Ok(scores)
 }
 
+/// Scores rows as items of a catalogue for the contexts that they share.
+fn catalogue_scores(model: &Model<'_>, rows: &Rows, parts: CatalogueParts) -> Result<Vec<Score>, ScoreError> {
+    let (contexts, items) = (rows.side(true), rows.side(false));
+    let (mut contexts, items): (_, Vec<Row<'_>>) = (contexts.iter(), items.iter().collect());
+    let blocks = Catalogue::blocks(model, &rows.context_fields, parts, items.len() as u32)?;
+    let (mut file, mut scratch) = (memory(blocks), memory(Catalogue::scratch_blocks(model)));
+    let catalogue = Catalogue::build(model, &rows.context_fields, parts, items.iter().copied(), &mut scratch, &mut file);
+    let catalogue = catalogue.map_err(|error: BatchError| error.error)?;
+    let mut room = memory(CatalogueRanker::blocks(model, &catalogue));
+    let mut ranker = CatalogueRanker::new(model, &catalogue, &mut room)?;
+    let numbers: Vec<u32> = (0..items.len() as u32).collect();
+    let mut scores = vec![Score::default(); items.len()];
+    for (items, scores) in numbers.chunks(CONTEXT_RUN).zip(scores.chunks_mut(CONTEXT_RUN)) {
+        ranker.set_context(contexts.next().unwrap_or(Row::new(&[])))?;
+        contexts.by_ref().take(CONTEXT_RUN - 1).for_each(drop);
+        ranker.score_items(items, scores).map_err(|error: BatchError| error.error)?;
+    }
+    Ok(scores)
+}
+
 /// The scores of `rows` in every way that there is, each with its name: on every back end of this CPU, with layers as
-/// they were packed and prepared, one by one, in a batch, and as candidates.
+/// they were packed and prepared, one by one, in a batch, as candidates, and as items of catalogues.
 ///
 /// # Errors
 /// The first row's that has no score.
@@ -361,6 +384,8 @@ pub fn every_way(model: &Model<'_>, rows: &Rows) -> Result<Vec<(String, Vec<Scor
             ways.push((name("one by one"), scores(model, rows)?));
             ways.push((name("in a batch"), batch_scores(model, rows)?));
             ways.push((name("as candidates"), ranked_scores(model, rows)?));
+            ways.push((name("as items"), catalogue_scores(model, rows, CatalogueParts::LayerSums)?));
+            ways.push((name("as vectors"), catalogue_scores(model, rows, CatalogueParts::Vectors)?));
         }
     }
     Ok(ways)

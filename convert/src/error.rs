@@ -7,7 +7,7 @@ use xsfm_interchange::rows::RowsError;
 use xsfm_interchange::schema::SchemaError;
 #[cfg(feature = "raw")]
 use xsfm_readers::error::DataError;
-use xsfm_runtime::{LoadError, ScoreError};
+use xsfm_runtime::{CatalogueError, LoadError, ScoreError};
 
 use crate::pack::PackError;
 
@@ -150,6 +150,14 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: LoadError,
+    },
+    /// Not a catalogue of the model, or a damaged one.
+    #[error("{}: {source}", path.display())]
+    Catalogue {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: CatalogueError,
     },
     /// Two inputs that do not belong together, or one that does not suffice.
     #[error("{0}")]

@@ -112,6 +112,19 @@ pub fn bounds(model: &Model<'_>) -> Bounds {
     }
 }
 
+/// What some of its fields ask, by their numbers. Whether rows of these alone are of its vocabulary, nothing says.
+pub fn bounds_of(model: &Model<'_>, fields: &[usize]) -> Bounds {
+    let all = bounds(model);
+    if fields.len() == all.columns.len() {
+        return all;
+    }
+    Bounds {
+        columns: fields.iter().map(|&field| all.columns[field].clone()).collect(),
+        features: fields.iter().map(|&field| all.features[field]).collect(),
+        vocabulary: None,
+    }
+}
+
 /// Opens rows: an Arrow file by its ending, a TSV of indices otherwise, `-` for a TSV from standard input.
 ///
 /// Returns the number of rows where the file states it.

@@ -8,6 +8,7 @@ use xsfm_runtime::embedding::Composition;
 use xsfm_runtime::format::{Arithmetic, Layout, Prefix, SectionKind};
 use xsfm_runtime::{Backend, LoadError, Mode, Model, ScratchBlock};
 
+use crate::catalogue::ItemCost;
 use crate::vocabulary;
 
 /// Everything that `xsfm inspect` tells.
@@ -43,6 +44,9 @@ pub struct Report {
     pub multiply_accumulates: usize,
     /// Length of a field's vector.
     pub embed_dim: usize,
+    /// Bytes of an item of a catalogue, where a context was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<ItemCost>,
     /// The fields in the order of a row.
     pub fields: Vec<Field>,
     /// The parts of the file in order; their bytes sum to `file_bytes`.
@@ -168,6 +172,7 @@ pub fn inspect(model: &Model<'_>) -> Result<Report, LoadError> {
         parameters: statistics.parameters,
         multiply_accumulates: statistics.multiply_accumulates,
         embed_dim: statistics.embed_dim,
+        item: None,
         fields: fields.collect(),
         sections,
         terms,
@@ -229,6 +234,9 @@ impl fmt::Display for Report {
         writeln!(f, "parameters            {}", self.parameters)?;
         writeln!(f, "multiply-accumulates  {} per row", self.multiply_accumulates)?;
         writeln!(f, "embed_dim             {}", self.embed_dim)?;
+        if let Some(item) = &self.item {
+            write!(f, "\nIn a catalogue for this context:\n{item}")?;
+        }
         let width = self.fields.iter().map(|field| field.name.chars().count()).max().unwrap_or(0).max("field".len());
         let (features, parameters, vocabulary) = ("features", "parameters", "vocabulary");
         writeln!(

@@ -13,6 +13,7 @@
 //! | [`vocabulary`] | a packed file, a schema | the same file with what raw values mean |
 //! | [`raw`] | a packed file, raw rows | rows of indices |
 //! | [`platt`] | a packed file, a scale and a bias of its logits | the same file, whose probabilities are click rates |
+//! | [`catalogue`] | a packed file, rows of items | the bytes of an `.xsfc` file; its best items for a context |
 //! | [`mod@generate`] | a packed file | the same model as Rust or C code |
 //! | [`export`] | [`FloatModel`](model::FloatModel) | the bytes of an ONNX file, for other engines |
 //! | [`mod@analyze`] | a packed file, a microcontroller | whether it fits there, and what a score takes |
@@ -25,6 +26,7 @@
 pub mod analyze;
 pub mod bench;
 pub mod calibrate;
+pub mod catalogue;
 pub mod checkpoint;
 pub mod error;
 pub mod export;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, io, iter};
 
 use tempfile::TempDir;
-use xsfm_interchange::input::{Clock, ColumnName, Input};
+use xsfm_interchange::input::{Clock, ColumnName, Input, TableField};
 use xsfm_interchange::rows::{Beside, Column, RowBlock, RowsWriter};
 use xsfm_interchange::schema::{Field, FieldKind, Schema, Weights};
 use xsfm_readers::by_schema;
@@ -84,6 +84,22 @@ impl fmt::Debug for Encoded {
 /// A file that was packed without a vocabulary, or does not say how rows are read; rows that cannot be read, lack a
 /// column, or are malformed, with file, line and field.
 pub fn encode(path: &Path, model: &Model<'_>, rows: &Path, labels: bool) -> Result<Encoded, Error> {
+    let all: Vec<usize> = (0..model.num_fields()).collect();
+    encode_some(path, model, rows, labels, &all)
+}
+
+/// The same of some of the fields, by their numbers, ascending, which the rows that are made have alone. A table need
+/// not have the columns of the others; of public data sets' files they are not looked at.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_some(
+    path: &Path,
+    model: &Model<'_>,
+    rows: &Path,
+    labels: bool,
+    fields: &[usize],
+) -> Result<Encoded, Error> {
     let without = |what: &str| Error::Input(format!("{}: {what}", path.display()));
     let encoder = model.encoder().map_err(|source| Error::Load { path: path.to_owned(), source })?;
     let encoder = encoder.ok_or_else(|| {
@@ -91,11 +107,17 @@ pub fn encode(path: &Path, model: &Model<'_>, rows: &Path, labels: bool) -> Resu
     })?;
     let mut schema = schema(path, model, &encoder)?;
     let described = schema.input.clone();
-    // What rows count is asked for with their labels alone.
-    if let Some(Input::Table(table)) = &mut schema.input
-        && !labels
-    {
-        table.weight = None;
+    let mut places = fields.to_vec();
+    if let Some(Input::Table(table)) = &mut schema.input {
+        // What rows count is asked for with their labels alone.
+        if !labels {
+            table.weight = None;
+        }
+        if table.fields.len() == schema.fields.len() {
+            table.fields = fields.iter().map(|&field| table.fields[field].clone()).collect();
+            schema.fields = fields.iter().map(|&field| schema.fields[field].clone()).collect();
+            places = (0..fields.len()).collect();
+        }
     }
     let folder = TempDir::new().map_err(Error::io(&std::env::temp_dir()))?;
     let spooled = folder.path().join("standard input");
@@ -108,10 +130,10 @@ pub fn encode(path: &Path, model: &Model<'_>, rows: &Path, labels: bool) -> Resu
     };
     let source = open(path, &schema, rows, labels)?;
     let beside = Beside { labels: labels && source.has_labels(), weights: labels && source.has_weights() };
-    let by_file = FileEncoder { encoder, beside };
+    let by_file = FileEncoder { encoder, beside, fields: fields.iter().copied().zip(places).collect() };
     let out = folder.path().join("rows.arrow");
-    let mut writer = RowsWriter::create_with(&out, &input::bounds(model), beside)?;
-    let mut unseen = vec![0; schema.fields.len()];
+    let mut writer = RowsWriter::create_with(&out, &input::bounds_of(model, fields), beside)?;
+    let mut unseen = vec![0; fields.len()];
     let reading = Reading { strict: true, ..Reading::default() };
     pass(
         &*source,
@@ -126,9 +148,14 @@ pub fn encode(path: &Path, model: &Model<'_>, rows: &Path, labels: bool) -> Resu
         },
     )?;
     writer.commit()?;
-    let names = schema.fields.into_iter().map(|field| field.name);
+    let names = model.fields().enumerate().filter(|(f, _)| fields.contains(f)).map(|(_, field)| field.name.to_owned());
     let unseen = names.zip(unseen).filter(|(_, count)| *count > 0).collect();
-    let unknown = described.map(|input| by_schema::unknown_columns(&input, &*source)).unwrap_or_default();
+    let mut unknown = described.as_ref().map(|input| by_schema::unknown_columns(input, &*source)).unwrap_or_default();
+    if let Some(Input::Table(table)) = &described {
+        // Those of fields that the rows need not have.
+        let column = |field: &TableField| field.column.clone().unwrap_or(ColumnName::Name(field.name.clone()));
+        unknown.retain(|name| !table.fields.iter().any(|field| column(field) == ColumnName::Name(name.clone())));
+    }
     Ok(Encoded { path: out, source, _folder: folder, unseen, unknown })
 }
 
@@ -222,13 +249,15 @@ fn open(path: &Path, schema: &Schema, rows: &Path, labels: bool) -> Result<Box<d
 struct FileEncoder<'a> {
     encoder: Encoder<'a>,
     beside: Beside,
+    /// The fields, each with its place among those that are read.
+    fields: Vec<(usize, usize)>,
 }
 
 impl FileEncoder<'_> {
     fn rows(&self, rows: &mut Rows<'_>) -> Result<(RowBlock, Vec<u64>), Error> {
         // Numbers go to their thresholds as they are, and not by the tokens of their buckets.
         rows.plain_numbers = true;
-        let fields = self.encoder.num_fields();
+        let fields = self.fields.len();
         let mut block = RowBlock::new(fields, true);
         let (mut unseen, mut indices, mut problem) = (vec![0; fields], Vec::new(), None);
         rows.each(|(), row| {
@@ -246,12 +275,12 @@ impl FileEncoder<'_> {
         unseen: &mut [u64],
         indices: &mut Vec<u32>,
     ) -> Result<(), Error> {
-        for (f, unseen) in unseen.iter_mut().enumerate() {
-            let tokens = row.field(f).count();
+        for (&(f, place), unseen) in self.fields.iter().zip(unseen) {
+            let tokens = row.field(place).count();
             // With weights; two of them where there is no token.
             indices.resize(2 * tokens.max(2), 0);
-            let weights = row.token_weights(f).iter().copied().chain(iter::repeat(Weight::ONE));
-            let found = self.encoder.encode_cut(f, row.field(f).zip(weights), indices);
+            let weights = row.token_weights(place).iter().copied().chain(iter::repeat(Weight::ONE));
+            let found = self.encoder.encode_cut(f, row.field(place).zip(weights), indices);
             indices.truncate(found.map_err(|error| Error::Input(format!("row {}: {error}", row.number + 1)))?);
             // A bag without tokens has seen none.
             if self.encoder.has_unseen(f) && tokens > 0 {

@@ -5,7 +5,7 @@ mod hash;
 mod original;
 mod texts;
 
-use xsfm_interchange::encoding::Encoding;
+use xsfm_interchange::encoding::{Encoding, Hashing};
 use xsfm_interchange::fingerprint::Vocabulary;
 use xsfm_interchange::input::{Input, Keep, RECSYS_MAX_BAG, TableField};
 use xsfm_interchange::rows::MAX_BAG;
@@ -238,7 +238,10 @@ impl Sections {
                     sections.number(field, &mut record)?;
                     orders.push(None);
                 }
-                (FieldKind::Categorical | FieldKind::Bag, _) => {
+                (FieldKind::Categorical | FieldKind::Bag, encoding) => {
+                    if let Encoding::OovBuckets(Hashing { buckets, seed }) = encoding {
+                        (record.oov_buckets, record.oov_seed) = ((*buckets).into(), (*seed).into());
+                    }
                     let renumber = options.renumber && of_model.composition == composition::FULL;
                     orders.push(sections.tokens(field, Options { renumber, ..options }, &mut record)?);
                 }
@@ -297,7 +300,7 @@ impl Sections {
             return Ok(None);
         }
         record.fingerprint_bits = fingerprint_bits;
-        let tokens = field.features().saturating_sub(1);
+        let tokens = record.tokens(field.features());
         record.index_bits = if renumber { 0 } else { (u32::BITS - tokens.leading_zeros()) as u8 };
         let (hashes, found) = (0..ATTEMPTS)
             .find_map(|attempt| {
@@ -451,11 +454,10 @@ fn verify(packed: &Packed, schema: &Schema) -> Result<(), VocabularyError> {
     let model = load(packed)?;
     let Some(encoder) = model.encoder().map_err(PackError::Refused)? else { return Ok(()) };
     for (f, field) in schema.fields.iter().enumerate() {
-        if let Encoding::Hash(hashing) = &field.encoding {
-            let tokens = ["", "0", "a", "token", "é", "what is longer than a stripe of thirty-two bytes"];
-            for token in tokens {
-                let (expected, found) = (hashing.index_of(token), encoder.index_of(f, token).unwrap_or(0));
-                check_index(field, token, expected, found)?;
+        if let Encoding::Hash(_) = &field.encoding {
+            let by_schema = field.encoder();
+            for token in ["", "0", "a", "token", "é", "what is longer than a stripe of thirty-two bytes"] {
+                check_index(field, token, by_schema.index_of(token), encoder.index_of(f, token).unwrap_or(0))?;
             }
         }
         verify_numbers(&encoder, f, field)?;
@@ -485,7 +487,7 @@ fn verify_numbers(encoder: &Encoder<'_>, f: usize, field: &Field) -> Result<(), 
             let ends = [f64::MIN, f64::MAX].into_iter().chain(bounds.as_slice().last().copied());
             ends.chain(bounds.as_slice().windows(2).flat_map(between)).collect()
         }
-        Encoding::Tokens | Encoding::Bounds(_) | Encoding::Hash(_) => return Ok(()),
+        Encoding::Tokens | Encoding::Bounds(_) | Encoding::Hash(_) | Encoding::OovBuckets(_) => return Ok(()),
     };
     let by_schema = field.encoder();
     for text in numbers.iter().filter(|number| number.is_finite()).map(f64::to_string).chain([String::new()]) {

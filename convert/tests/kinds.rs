@@ -171,6 +171,7 @@ fn all_kinds(rng: &mut Rng) -> Schema {
     logs.sort();
     logs.dedup();
     let hash = |buckets, seed| Encoding::Hash(Hashing { buckets, seed });
+    let oov_buckets = |buckets, seed| Encoding::OovBuckets(Hashing { buckets, seed });
     let with = |name, kind, vocabulary, encoding| Field { encoding, ..Field::new(name, kind, vocabulary) };
     let column = |name, kind| TableField::new(name, kind);
     let last = |name| TableField {
@@ -198,6 +199,27 @@ fn all_kinds(rng: &mut Rng) -> Schema {
         (
             with("hashed bag", Bag, Vec::new(), hash(77, u32::MAX)),
             TableField { buckets: Some(77), seed: Some(u32::MAX), ..last("hashed bag") },
+        ),
+        (
+            with("oov buckets", Categorical, names[..400].to_vec(), oov_buckets(50, 9)),
+            TableField { min_count: Some(2), buckets: Some(50), seed: Some(9), ..column("oov buckets", Categorical) },
+        ),
+        (
+            with("oov buckets alone", Categorical, Vec::new(), oov_buckets(3, 0)),
+            TableField { min_count: Some(9), buckets: Some(3), ..column("oov buckets alone", Categorical) },
+        ),
+        (
+            Field {
+                weights: Some(Weights::Mean),
+                ..with("oov buckets of bags", Bag, names[..100].to_vec(), oov_buckets(7, 1))
+            },
+            TableField {
+                min_count: Some(2),
+                buckets: Some(7),
+                seed: Some(1),
+                combine: Some(Combine::Mean),
+                ..last("oov buckets of bags")
+            },
         ),
         (
             Field { weights: Some(Weights::Mean), ..Field::new("mean", Bag, names[..300].to_vec()) },
@@ -376,8 +398,19 @@ fn hashed_fields_take_no_bytes_for_tokens() {
     let bytes: Vec<u64> = report.fields.iter().map(|field| field.vocabulary_bytes).collect();
     // The rules of a field are 64 bytes. A threshold is 12, for each bucket and each gap behind one.
     assert!(bytes[0] > 5000 && bytes[3] > 64 + 12 * 8 && bytes[4] > 64 + 12 * 40, "{bytes:?}");
-    assert_eq!([bytes[5], bytes[6], bytes[8]], [64; 3]);
+    let at = |name: &str| report.fields.iter().position(|field| field.name == name).unwrap();
+    let of = |name: &str| bytes[at(name)];
+    for name in ["hashed", "hashed bag", "hashed mean", "oov buckets alone"] {
+        assert_eq!(of(name), 64, "{name}");
+    }
     // A centre and a width, or the bounds.
-    assert_eq!([bytes[10], bytes[11]], [64 + 12 * 2, 64 + 12 * 10]);
+    assert_eq!([of("value"), of("interpolated")], [64 + 12 * 2, 64 + 12 * 10]);
+    // The bytes of 400 tokens, whatever the buckets.
+    assert!(of("oov buckets") > 64 + 400 && of("oov buckets") < of("bag"), "{bytes:?}");
+    let features = |name: &str| report.fields[at(name)].features;
+    assert_eq!(
+        [features("oov buckets"), features("oov buckets alone"), features("oov buckets of bags")],
+        [451, 4, 108]
+    );
     assert_eq!([report.fields[5].features, report.fields[6].features], [1001, 78]);
 }

@@ -16,7 +16,7 @@ use xsfm_interchange::rows::{Bounds, RowsWriter};
 use xsfm_interchange::schema::{Field, FieldKind, Schema};
 
 /// Command lines, after which a file is there, and whether they print.
-const COMMANDS: [(&str, &str, bool); 25] = [
+const COMMANDS: [(&str, &str, bool); 28] = [
     ("pack run --mode f32 -o new.xsfm", "new.xsfm", true),
     ("pack run --rows rows.arrow -o new.xsfm", "new.xsfm", true),
     ("pack run --mode f32 -o new.xsfm --json", "new.xsfm", true),
@@ -25,6 +25,8 @@ const COMMANDS: [(&str, &str, bool); 25] = [
     ("retarget m.xsfm --target x86-64 -o new.xsfm", "new.xsfm", false),
     ("calibrate m.xsfm --rows rows.arrow -o new.xsfm", "new.xsfm", true),
     ("calibrate m.xsfm --rows rows.arrow -o new.xsfm --json", "new.xsfm", true),
+    ("catalogue m.xsfm --indices items.tsv --context user -o new.xsfc", "new.xsfc", true),
+    ("catalogue m.xsfm --indices items.tsv --context user -o new.xsfc --json", "new.xsfc", true),
     // The second of the files is written after the first was printed.
     ("generate m.xsfm --lang c -o new", "new/m.h", true),
     ("generate m.xsfm --lang rust -o new", "new/m.rs", true),
@@ -41,6 +43,7 @@ const COMMANDS: [(&str, &str, bool); 25] = [
     ("score m.xsfm --indices rows.tsv -o new.tsv", "new.tsv", false),
     ("rank m.xsfm --indices rows.tsv --top 900", "m.xsfm", true),
     ("rank m.xsfm --indices rows.tsv --json", "m.xsfm", true),
+    ("rank m.xsfm --indices context.tsv --catalogue m.xsfc --top 900", "m.xsfm", true),
     ("bench m.xsfm --json", "m.xsfm", true),
     ("help", "m.xsfm", true),
 ];
@@ -91,6 +94,13 @@ fn prepared() -> TempDir {
         std::os::unix::fs::symlink(original, at.join("original")).unwrap();
     }
     assert!(command(at, "pack run --rows rows.arrow -o m.xsfm").output().unwrap().status.success());
+    // The first field is the context's.
+    let text = tsv(&rows);
+    let (users, items): (Vec<&str>, Vec<&str>) = text.lines().map(|line| line.split_once('\t').unwrap()).unzip();
+    fs::write(at.join("items.tsv"), items.join("\n")).unwrap();
+    fs::write(at.join("context.tsv"), users[0]).unwrap();
+    let made = command(at, "catalogue m.xsfm --indices items.tsv --context user -o m.xsfc").output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     folder
 }
 

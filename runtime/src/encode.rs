@@ -155,7 +155,9 @@ impl<'a, const SMALL: bool> Encoder<'a, SMALL> {
 
     /// Whether a value of the field may be one that training has not seen, or too rarely, so that it is index 0.
     pub fn has_unseen(&self, field: usize) -> bool {
-        self.records.get(field).is_some_and(|record| !record.is_hashed() && !record.is_weighted_number())
+        self.records
+            .get(field)
+            .is_some_and(|record| !record.is_hashed() && !record.is_weighted_number() && record.oov_buckets.get() == 0)
     }
 
     /// The field's name; `None` where there is no such field.
@@ -381,14 +383,19 @@ impl<'a, const SMALL: bool> Encoder<'a, SMALL> {
         Ok(found)
     }
 
-    /// The index of a token; 0, the out-of-vocabulary row, for one that was not in the vocabulary, but for 2^-bits of
-    /// those, which are taken for another where the file has no texts.
+    /// The index of a token; 0, the out-of-vocabulary row, or that of a bucket for one that was not in the vocabulary,
+    /// but for 2^-bits of those, which are taken for another where the file has no texts.
     fn lookup(&self, field: usize, record: &EncoderRecord, features: u32, token: &[u8]) -> u32 {
+        let (seed, oov_buckets) = (record.seed.get(), record.oov_buckets.get());
         if record.is_hashed() {
-            return valid(hashed(token, record.seed.get(), features), features);
+            return valid(hashed(token, seed, 0, features.saturating_sub(1)), features);
         }
         let index = self.likely(record, features, token);
-        if SMALL || self.texts.is_none() || self.text(field, index) == Some(token) { index } else { 0 }
+        let index = if SMALL || self.texts.is_none() || self.text(field, index) == Some(token) { index } else { 0 };
+        match (index, oov_buckets) {
+            (0, 1..) => valid(hashed(token, record.oov_seed.get(), record.tokens(features), oov_buckets), features),
+            _ => index,
+        }
     }
 
     /// The index of a token, by its fingerprint.
@@ -416,7 +423,7 @@ impl<'a, const SMALL: bool> Encoder<'a, SMALL> {
 
     /// The index of a slot where it needs no bits of its own.
     fn numbered_anew(&self, record: &EncoderRecord, features: u32, slot: u32) -> u32 {
-        let Some(moved) = slot.checked_sub(features.saturating_sub(1)) else { return slot + 1 };
+        let Some(moved) = slot.checked_sub(record.tokens(features)) else { return slot + 1 };
         let from = record.slots_offset.get() as usize + record.slot_bytes() as usize + 4 * moved as usize;
         let index = self.slots.get(from..).and_then(|rest| rest.first_chunk());
         index.map_or(0, |index| u32::from_le_bytes(*index))

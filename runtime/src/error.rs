@@ -138,6 +138,82 @@ messages! { LoadError:
     LoadError::Backend { backend } => "this CPU lacks back end {}", backend.name();
 }
 
+/// Why bytes are not a catalogue of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum CatalogueError {
+    /// Fewer bytes than the header or the file needs.
+    Truncated {
+        /// Bytes that are needed.
+        needed: u64,
+        /// Bytes given.
+        found: u64,
+    },
+    /// The first bytes are not [`MAGIC`](crate::format::catalogue::MAGIC).
+    NotCatalogue,
+    /// The file is newer than this runtime.
+    Version {
+        /// Newest version that this runtime reads.
+        supported: u16,
+        /// Version of the file.
+        found: u16,
+    },
+    /// The header was damaged.
+    HeaderChecksum {
+        /// Checksum in the file.
+        stored: u32,
+        /// Checksum of the bytes.
+        computed: u32,
+    },
+    /// The body was damaged.
+    Checksum {
+        /// Checksum in the file.
+        stored: u32,
+        /// Checksum of the bytes.
+        computed: u32,
+    },
+    /// It was made of another packed model, or of this one before something in it was changed.
+    OtherModel {
+        /// Bytes and checksum of the model that it was made of.
+        made_of: (u64, u32),
+        /// Those of the model that was given.
+        found: (u64, u32),
+    },
+    /// A number is out of range, or contradicts the model.
+    Value {
+        /// What the number is.
+        what: &'static str,
+        /// The smallest value allowed.
+        least: u64,
+        /// The largest value allowed; equal to the smallest where only one is.
+        most: u64,
+        /// The value found.
+        found: u64,
+    },
+    /// The bytes were placed at an address where its numbers cannot be read. See [`Aligned`](crate::Aligned).
+    Misaligned {
+        /// Alignment in bytes that they need.
+        required: usize,
+    },
+}
+
+messages! { CatalogueError:
+    CatalogueError::Truncated { needed, found } => "truncated: {needed} bytes needed, {found} found";
+    CatalogueError::NotCatalogue => "not a catalogue (.xsfc)";
+    CatalogueError::Version { supported, found } =>
+        "version {found} of catalogues, but this runtime reads up to {supported}";
+    CatalogueError::HeaderChecksum { stored, computed } =>
+        "damaged header: checksum {stored:#010x} stored, {computed:#010x} computed";
+    CatalogueError::Checksum { stored, computed } =>
+        "damaged file: checksum {stored:#010x} stored, {computed:#010x} computed";
+    CatalogueError::OtherModel { made_of: (bytes, crc), found: (len, sum) } =>
+        "made of a model of {bytes} bytes with checksum {crc:#010x}, not of this one of {len} bytes with {sum:#010x}";
+    CatalogueError::Value { what, least, most, found } if least == most => "{what}: {found} found, {most} expected";
+    CatalogueError::Value { what, least, most, found } => "{what}: {found} found, {least} to {most} allowed";
+    CatalogueError::Misaligned { required } => "not at a multiple of {required} bytes in memory";
+}
+
 /// Why a row has no score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -208,6 +284,15 @@ pub enum ScoreError {
     NoContext,
     /// f32 mode: the logit is infinite or not a number, because a weight is, or weights are too large to multiply.
     NotFinite,
+    /// A catalogue has no such item.
+    ItemOutOfRange {
+        /// The item, counted from 0.
+        item: u32,
+        /// Items that there are.
+        items: u32,
+    },
+    /// A catalogue is of another model than the one that shall score its items.
+    CatalogueModel,
 }
 
 impl ScoreError {
@@ -224,7 +309,9 @@ impl ScoreError {
             | ScoreError::FieldCount { .. }
             | ScoreError::BatchLength { .. }
             | ScoreError::NoContext
-            | ScoreError::NotFinite => None,
+            | ScoreError::NotFinite
+            | ScoreError::ItemOutOfRange { .. }
+            | ScoreError::CatalogueModel => None,
         }
     }
 }
@@ -244,6 +331,8 @@ messages! { ScoreError:
         "field {field} cannot be in the context: unknown, named twice, or no field is left for candidates";
     ScoreError::NoContext => "no context: none was set, or the last was refused";
     ScoreError::NotFinite => "the logit is not finite";
+    ScoreError::ItemOutOfRange { item, items } => "item {item}, but the catalogue has {items} items";
+    ScoreError::CatalogueModel => "the catalogue is of another model";
 }
 
 /// What scoring takes or gives, or why there is no score.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use zerocopy::little_endian::{F32, I32, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+pub mod catalogue;
 pub mod layout;
 mod manifest;
 pub mod vocabulary;
@@ -72,12 +73,16 @@ impl Prefix {
 
     /// [`CRC`] of the prefix without its last field.
     pub fn checksum(&self) -> u32 {
-        // A table of 1 KB, which the body may go without (`Model::from_bytes_skipping_checksum`), would not pay for 28
-        // bytes.
-        const CRC: crc::Crc<u32, crc::NoTable> = crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISO_HDLC);
         let (checked, _) = self.as_bytes().split_at(Self::LEN - size_of::<U32>());
-        CRC.checksum(checked)
+        checksum_of_few(checked)
     }
+}
+
+/// [`CRC`] of a few bytes: a table of 1 KB, which the body may go without (`Model::from_bytes_skipping_checksum`), would
+/// not pay for them.
+fn checksum_of_few(bytes: &[u8]) -> u32 {
+    const CRC: crc::Crc<u32, crc::NoTable> = crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISO_HDLC);
+    CRC.checksum(bytes)
 }
 
 /// What people and the loader need to know before the first section.
@@ -395,6 +400,8 @@ pub mod limit {
     pub const LOW_RANK_SUM: i64 = (1 << 15) - 1;
     /// Bits that a low-rank interaction's accumulator is rounded by, which leaves `2^59 / 2^20 = 2^39`.
     pub const LOW_RANK_SHIFT: u8 = 20;
+    /// Magnitude of what a part's accumulator enters the logit with: `2^39 * 2^23 = 2^62`.
+    pub const SUM: i64 = 1 << 39;
     /// A logit in steps of 2^-16 stays within this magnitude, so that it is exact in f32.
     pub const LOGIT: i64 = 1 << 23;
 }

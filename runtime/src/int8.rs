@@ -36,10 +36,10 @@ use crate::scratch::{Measure, Scratch, ScratchBlock};
 /// ```
 #[derive(Clone, Copy)]
 pub struct Int8Model<'a> {
-    fwfm: Fwfm<'a, i8, i16>,
-    mlp: Option<Mlp<'a, i8, i32, i32>>,
-    bias: i32,
-    terms: Terms,
+    pub(crate) fwfm: Fwfm<'a, i8, i16>,
+    pub(crate) mlp: Option<Mlp<'a, i8, i32, i32>>,
+    pub(crate) bias: i32,
+    pub(crate) terms: Terms,
 }
 
 /// Its shape; not its weights.

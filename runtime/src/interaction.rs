@@ -63,6 +63,14 @@ impl FieldInteraction<'_, i16> {
         }
     }
 
+    /// The largest magnitude that [`FieldInteraction::settled`] takes.
+    pub(crate) fn largest(&self) -> i64 {
+        match self {
+            FieldInteraction::LowRank(_) => limit::SUM << limit::LOW_RANK_SHIFT,
+            _ => limit::SUM,
+        }
+    }
+
     /// The fields of a context, as [`FieldInteraction::accumulate`]; `begun` \[rank, dim\] is what candidates go on
     /// from.
     #[inline(always)]

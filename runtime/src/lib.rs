@@ -38,9 +38,9 @@
 //! | [`quant`] | those numbers | the logit; and the one rounding rule of int8 mode |
 //! | [`score`] | all of these | [`Score`] |
 //! | `scorer` | a row, or a batch | its scores: [`Scorer`] |
-//! | [`rank`] | a context, then candidates | [`Ranked`] |
+//! | [`rank`] | a context, then candidates, or items of a [`Catalogue`] | [`Ranked`] |
 //! | `owned` | a file's bytes | what threads of a server share: [`OwnedModel`] |
-//! | `int8` | bytes, then rows | logits, in small programs: [`Int8Model`] |
+//! | `int8` | bytes, then rows | logits, in small programs: [`Int8Model`], [`Int8Ranker`] |
 //! | `kernel` | | the loops of all of these, for each [`Backend`] |
 //! | `scratch`, `run` | the caller's memory, arrays | arrays in them |
 //! | [`error`] | | what can go wrong |
@@ -80,14 +80,14 @@ mod scratch;
 pub mod weight;
 
 pub use encode::{EncodeError, Encoder, SmallEncoder, Value};
-pub use error::{BatchError, LoadError, ScoreError};
+pub use error::{BatchError, CatalogueError, LoadError, ScoreError};
 pub use format::Mode;
 pub use int8::Int8Model;
 pub use kernel::Backend;
 pub use model::{LoadOptions, Model, Statistics};
 #[cfg(feature = "std")]
 pub use owned::{OwnedModel, OwnedSplit};
-pub use rank::{Ranked, Ranker, SplitModel, TopK};
+pub use rank::{Catalogue, CatalogueParts, CatalogueRanker, Int8Ranker, Ranked, Ranker, SplitModel, TopK};
 pub use row::Row;
 pub use score::Score;
 pub use scorer::Scorer;

@@ -5,6 +5,7 @@ mod fours;
 mod layers;
 mod real;
 mod rows;
+mod some;
 mod tiles;
 #[cfg(all(xsfm_dsp, not(xsfm_mve)))]
 mod twins;
@@ -21,6 +22,7 @@ use crate::scratch::{Memory, Plain};
 pub(crate) use fours::{Fours, read_len};
 pub(crate) use layers::Layers;
 pub(crate) use real::interleave_rows;
+pub(crate) use some::Run;
 pub(crate) use tiles::{interleave, shifted};
 
 /// All layers: W weights, B biases, M multipliers.
@@ -57,6 +59,8 @@ pub(crate) struct Input<'e> {
     pub(crate) inputs: usize,
     /// What the sums begin with, where a context is in them: int8 mode: in place of the biases.
     pub(crate) start: Option<&'e [i32]>,
+    /// The sums of each row without what they begin with, where they were computed before: nobody reads `e` then.
+    pub(crate) sums: Option<&'e [&'e [i32]]>,
 }
 
 impl<'e> Input<'e> {

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use zerocopy::FromBytes;
+
 use crate::encode::Encoder;
 use crate::error::{LoadError, ScoreError};
-use crate::format::{FieldRecord, Layout, Manifest, Mode, Reader, SectionKind};
+use crate::format::{FieldRecord, Layout, Manifest, Mode, Prefix, Reader, SectionKind};
 use crate::kernel::vector::{Task, Vector};
 use crate::kernel::{Backend, BackendToken};
 use crate::load::{self, Body};
@@ -139,6 +141,12 @@ impl<'a> Model<'a> {
     pub fn manifest(&self) -> Result<Manifest<'a>, LoadError> {
         let (_, head) = load::head(self.file, Body::Trust)?;
         head.manifest().ok_or(LoadError::Manifest)
+    }
+
+    /// Bytes of the file, and the checksum of what is behind its prefix: what tells it from another.
+    pub(crate) fn identity(&self) -> (u64, u32) {
+        let crc = Prefix::ref_from_prefix(self.file).map_or(0, |(prefix, _)| prefix.body_crc.get());
+        (self.file.len() as u64, crc)
     }
 
     /// The arithmetic.

@@ -86,6 +86,19 @@ impl<'a> Network<'a> {
         of_mlp!(self, mlp => mlp.layer(0).biases.len(), 0)
     }
 
+    /// The same without what its layout pads.
+    pub(crate) fn first_width(&self) -> usize {
+        of_mlp!(self, mlp => mlp.layer(0).outputs, 0)
+    }
+
+    /// Whether any pairs of fields interact.
+    pub(crate) fn has_pairs(&self) -> bool {
+        match self {
+            Network::F32 { fwfm, .. } => !matches!(fwfm.interaction, FieldInteraction::None),
+            Network::Int8 { fwfm, .. } => !matches!(fwfm.interaction, FieldInteraction::None),
+        }
+    }
+
     /// Whether there is nothing to lay in tiles.
     pub(crate) fn is_prepared(&self) -> bool {
         of_mlp!(self, mlp => mlp.is_prepared(), true)

@@ -5,7 +5,9 @@
 //! one vector per field, `t_j = sum_i r_ij v_i`, so that a candidate adds `<v_j, t_j>`. What remains is a model with
 //! the candidate's fields alone.
 
+mod catalogue;
 mod context;
+mod int8;
 mod split;
 mod top_k;
 
@@ -22,6 +24,8 @@ use crate::scratch::{Measure, Scratch, ScratchBlock, check_room};
 use context::{Context, SetContext};
 use split::{Fields, Split, split};
 
+pub use catalogue::{Catalogue, CatalogueParts, CatalogueRanker};
+pub use int8::Int8Ranker;
 pub use top_k::{Ranked, TopK};
 
 /// A model whose fields are split in a context's and a candidate's: what [rankers](Ranker::with_split) of several

@@ -1,6 +1,7 @@
 //! From rows to scores: how rows of a batch go together, and what all of them share.
 
 mod integer;
+mod items;
 mod real;
 
 use crate::error::{BatchError, ScoreError};
@@ -9,6 +10,7 @@ use crate::quant::sigmoid;
 use crate::row::Row;
 
 pub(crate) use integer::{GatherIntegers, IntegerContext, IntegerModel, Integers, integer_blocks};
+pub(crate) use items::{Across, IntegerItems, ItemIntegers, ItemReals, Items, NoScore, RealItems};
 pub(crate) use real::{GatherReals, RealContext, RealModel, Reals, real_blocks};
 
 /// The score of a row.

@@ -6,49 +6,14 @@
 
 mod common;
 
-use common::random::{Pairs, Rng, Rows, Sample, Shape, magnitudes, samples, with_magnitudes};
+use common::compare::{Expected, available, cases, memory, plain};
+use common::random::{Pairs, Rng, Rows, Sample, Shape, magnitudes, samples};
 use xsfm_runtime::format::Layout;
 use xsfm_runtime::{
-    Backend, Int8Model, LoadError, Mode, Model, Ranked, Ranker, Score, ScoreError, Scorer, ScratchBlock, Weight,
+    Backend, Int8Model, Int8Ranker, LoadError, Mode, Model, Ranked, Ranker, Row, Score, ScoreError, Scorer,
+    Weight,
 };
 use zerocopy::IntoBytes;
-
-/// Models per mode.
-fn cases() -> u64 {
-    let default = if cfg!(miri) { 2 } else { 90 };
-    std::env::var("XSFM_CASES").map_or(default, |cases| cases.parse().unwrap())
-}
-
-/// What an earlier user has left must not matter; as f32, these bytes are not numbers.
-fn memory(blocks: usize) -> Vec<ScratchBlock> {
-    let mut memory = vec![ScratchBlock::ZERO; blocks];
-    memory.as_mut_bytes().fill(0xFF);
-    memory
-}
-
-fn available() -> Vec<Backend> {
-    Backend::ALL.into_iter().filter(|backend| backend.is_available()).collect()
-}
-
-/// How far scores may be from the reference: not at all, or in f32 mode by some roundings of the magnitudes of the
-/// terms.
-struct Expected {
-    scores: Vec<f32>,
-    /// Empty where scores must be equal.
-    tolerances: Vec<f32>,
-}
-
-impl Expected {
-    fn check(&self, what: &str, found: &[Score]) {
-        assert_eq!(found.len(), self.scores.len());
-        for (n, (&expected, found)) in self.scores.iter().zip(found).enumerate() {
-            let tolerance = self.tolerances.get(n).copied().unwrap_or(0.0);
-            let error = (found.logit - expected).abs();
-            // A difference that is not a number is none either.
-            assert!(error <= tolerance, "{what}, row {n}: {} instead of {expected} ± {tolerance}", found.logit);
-        }
-    }
-}
 
 /// One model with its rows.
 struct Case<'c> {
@@ -60,24 +25,9 @@ struct Case<'c> {
     magnitudes: Option<Model<'c>>,
 }
 
-/// The scores that un-prepared portable code gives, row by row.
-fn plain(model: &Model<'_>, rows: &Rows) -> Vec<f32> {
-    assert_eq!(model.backend(), Backend::Portable);
-    let mut scratch = memory(model.scratch_blocks());
-    let mut scorer = Scorer::new(model, &mut scratch).unwrap();
-    rows.all().into_iter().map(|row| scorer.score(row).unwrap().logit).collect()
-}
-
 impl Case<'_> {
     fn expected(&self, samples: &[Sample]) -> Expected {
-        let every_field: Vec<usize> = (0..self.shape.num_fields).collect();
-        let scores = plain(&self.reference, &Rows::new(samples, &every_field));
-        let rows = Rows::new(&with_magnitudes(samples), &every_field);
-        // 20 roundings for each of the two (`docs/architecture.md`); numbers under the normal ones are rounded more
-        // coarsely.
-        let tolerance = |magnitude: f32| 40.0 * f32::EPSILON * magnitude + 1e-36;
-        let tolerances = self.magnitudes.map(|model| plain(&model, &rows).into_iter().map(tolerance).collect());
-        Expected { scores, tolerances: tolerances.unwrap_or_default() }
+        Expected::new(&self.reference, self.magnitudes.as_ref(), samples)
     }
 
     /// Scores one by one, and in batches of every size that leaves other remainders of a group.
@@ -362,6 +312,44 @@ fn small_programs_have_the_same_bits() {
         let file = shape.draft(&mut rng).write();
         let error = Int8Model::from_bytes(file.as_bytes()).unwrap_err();
         assert!(matches!(error, LoadError::Value { least: 1, most: 1, found: f, .. } if f == found), "{error}");
+    }
+}
+
+/// [`Int8Ranker`] against [`Int8Model`], in every layout: fields that do not fill blocks of inputs, and some alone.
+#[test]
+fn small_programs_rank_with_the_same_bits() {
+    for seed in 0..cases() {
+        let mut rng = Rng(seed * 13 + 4);
+        let shape = Shape { weights: false, ..Shape::random(&mut rng, Mode::Int8) };
+        let file = shape.draft(&mut rng).write();
+        let model = Model::from_bytes(file.as_bytes()).unwrap();
+        let samples = samples(&model, &mut rng, 5);
+        let small = Int8Model::from_bytes(file.as_bytes()).unwrap();
+        let context: Vec<usize> = (0..shape.num_fields - 1).filter(|_| rng.one_in(2)).collect();
+        let others: Vec<usize> = (0..shape.num_fields).filter(|field| !context.contains(field)).collect();
+        let mut room = memory(Int8Ranker::blocks(&small, &context).unwrap());
+        let (needed, found) = (room.len(), room.len() - 1);
+        let too_few = Int8Ranker::new(&small, &context, &mut room[..found]).unwrap_err();
+        assert_eq!(too_few, ScoreError::ScratchTooSmall { needed, found });
+        let mut ranker = Int8Ranker::new(&small, &context, &mut room).unwrap();
+        let candidates = Rows::new(&samples, &others);
+        let candidates = candidates.all();
+        assert_eq!(ranker.score(candidates[0]), Err(ScoreError::NoContext));
+        let mut scratch = memory(small.scratch_blocks());
+        for shared in &samples[..2] {
+            let row = Rows::new([shared], &context);
+            ranker.set_context(row.all().first().copied().unwrap_or(Row::new(&[]))).unwrap();
+            for (sample, candidate) in samples.iter().zip(&candidates) {
+                let of = |field: usize| if context.contains(&field) { shared } else { sample };
+                let whole: Sample = (0..shape.num_fields).map(|field| of(field)[field].clone()).collect();
+                let every_field: Vec<usize> = (0..shape.num_fields).collect();
+                let expected = small.score(Rows::new([&whole], &every_field).all()[0], &mut scratch).unwrap();
+                assert_eq!(ranker.score(*candidate), Ok(expected), "seed {seed}, context {context:?}, {shape:?}");
+            }
+        }
+        assert!(matches!(ranker.score(Row::new(&[])), Err(ScoreError::FieldCount { found: 0, .. })));
+        assert!(ranker.set_context(Row::new(&vec![0; shape.num_fields])).is_err());
+        assert_eq!(ranker.score(candidates[0]), Err(ScoreError::NoContext));
     }
 }
 

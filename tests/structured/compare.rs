@@ -3,13 +3,13 @@
 use xsfm_convert::reference::integer_forward;
 use xsfm_convert::target::{Target, retarget};
 use xsfm_runtime::format::Layout;
-use xsfm_runtime::{Backend, Int8Model, Mode, Model, Score, ScoreError};
+use xsfm_runtime::{Backend, CatalogueParts, Int8Model, Mode, Model, Score, ScoreError};
 
 use super::bases::Base;
 use super::change::{records, sign};
 use super::numbers::Numbers;
 use super::wide::integers_of;
-use crate::{Rows, batch_scores, memory, ranked_scores, scores};
+use crate::{Rows, batch_scores, catalogue_scores, memory, ranked_scores, scores};
 
 /// What became of a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,10 +103,10 @@ fn has_least_weight(base: &Base, file: &[u8]) -> bool {
     base.layout != Layout::Dsp && weights[..output.first_weight].contains(&0x80)
 }
 
-/// Scores in each of two ways, with its name.
-type Ways = [(String, Result<Vec<Score>, ScoreError>); 2];
+/// Scores in each of three ways, with its name.
+type Ways = [(String, Result<Vec<Score>, ScoreError>); 3];
 
-/// A random back end, prepared or not: one by one or in a batch, and as candidates.
+/// A random back end, prepared or not: one by one or in a batch, as candidates, and as items of a catalogue.
 fn one_way(model: &Model<'_>, rows: &Rows, numbers: &mut Numbers<'_>) -> Ways {
     let here: Vec<Model<'_>> = Backend::ALL.into_iter().filter_map(|backend| model.with_backend(backend)).collect();
     let packed = numbers.pick_one(&here);
@@ -115,6 +115,7 @@ fn one_way(model: &Model<'_>, rows: &Rows, numbers: &mut Numbers<'_>) -> Ways {
     let prepare = |tiles| packed.prepare(tiles).expect("as much room as it asks for");
     let model = if is_prepared { prepare(&mut tiles) } else { *packed };
     let in_batch = !numbers.one_in(3);
+    let parts = numbers.pick(&[CatalogueParts::LayerSums, CatalogueParts::Vectors]);
     let layout = if is_prepared { "prepared" } else { "as packed" };
     let name = |way: &str| format!("{}, {layout}, {way}", model.backend().name());
     [
@@ -124,6 +125,7 @@ fn one_way(model: &Model<'_>, rows: &Rows, numbers: &mut Numbers<'_>) -> Ways {
             (name("one by one"), scores(&model, rows))
         },
         (name("as candidates"), ranked_scores(&model, rows)),
+        (name("as items"), catalogue_scores(&model, rows, parts)),
     ]
 }
 
@@ -137,7 +139,8 @@ fn compare_reals(model: &Model<'_>, rows: &Rows, numbers: &mut Numbers<'_>) -> O
     let singles = scores(model, rows);
     assert_eq!(batch_scores(model, rows), singles, "{}: a batch, and row by row", model.backend().name());
     let mut logit = 0.0;
-    for found in [&singles, &ranked_scores(model, rows)] {
+    let items = catalogue_scores(model, rows, CatalogueParts::LayerSums);
+    for found in [&items, &singles, &ranked_scores(model, rows)] {
         match found {
             Ok(scores) => {
                 let is_score = |score: &Score| score.logit.is_finite() && (0.0..=1.0).contains(&score.probability());

@@ -19,7 +19,7 @@ use crate::distill::Objective;
 use crate::model::Model;
 use crate::prune::Pruner;
 use crate::qat;
-use crate::settings::{Architecture, Distillation, Place, Quantization, Training};
+use crate::settings::{Architecture, Distillation, Place, Quantization, Start, Training};
 use crate::teacher;
 use crate::teacher_logits;
 use crate::training_loop::{EVALUATION_ROWS, Ended, TrainingLoop, seed_torch};
@@ -150,6 +150,9 @@ fn run(
     if quantization.map_tokens && quantization.from.is_none() {
         bail!("--map-tokens is for --from: there are no rows to map");
     }
+    if !quantization.map_tokens && quantization.new_tokens != Start::Oov {
+        bail!("--new-tokens is for --map-tokens: there are no new tokens");
+    }
     allocator::keep_freed_memory();
     tch::set_num_threads(i32::from(place.threads.max(1)));
     classes::check(data)?;
@@ -253,7 +256,7 @@ impl Plan<'_> {
     /// if it had any.
     fn start_from(&self, folder: &Path) -> Result<(Model, Option<Scales>)> {
         let mut model = if self.args.quantization.map_tokens {
-            warm::load(folder, self.data, self.device)?
+            warm::load(folder, self.data, self.args.quantization.new_tokens, self.device)?
         } else {
             checkpoint::check_data(folder, self.data, self.args.place.other_rows)
                 .context("--from (--map-tokens lets tokens keep their rows)")?;

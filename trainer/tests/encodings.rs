@@ -31,6 +31,7 @@ const SCHEMA: &str = r#"
         { name = "scaled price", column = "price", kind = "numeric", numbers = "value" },
         { name = "between prices", column = "price", kind = "numeric", numbers = "interpolated", quantiles = 4 },
         { name = "between sizes", column = "size", kind = "numeric", numbers = "interpolated", bounds = [0, 10] },
+        { name = "common tags", column = "tags", kind = "bag", separator = "/", min_count = 3, buckets = 5 },
     ]
 "#;
 
@@ -143,7 +144,14 @@ fn a_small_file_is_encoded_as_written() {
     let report: Value = serde_json::from_str(&report).unwrap();
     let unseen: Vec<u64> = report["fields"].as_array().unwrap().iter().map(|f| f["unseen"].as_u64().unwrap()).collect();
     // Criteo's buckets of -9 and 1e300 alone: nothing is unseen in a hashed field, and these bounds have all numbers.
-    assert_eq!(unseen, [0, 0, 0, 0, 0, 2, 0, 0, 0]);
+    assert_eq!(unseen, [0, 0, 0, 0, 0, 2, 0, 0, 0, 0]);
+    // Two rows have y, which shares the buckets with what training has not seen.
+    assert_eq!(schema.fields[9].encoding, Encoding::OovBuckets(hashing(5, 0)));
+    assert_eq!((schema.fields[9].vocabulary.join(","), schema.fields[9].features()), ("x".to_owned(), 7));
+    let bucket = |token: &str| 1 + hashing(5, 0).index_of(token);
+    let common = |row: usize| train.row(row).field(9).unwrap().to_vec();
+    assert_eq!([common(0), common(1), common(3)], [vec![1, bucket("y")], vec![0], vec![bucket("y")]]);
+    assert_eq!(valid.row(0).field(9), Some(&[bucket("new")][..]));
 }
 
 #[test]
@@ -183,7 +191,7 @@ fn schemas_do_not_depend_on_threads_parts_or_order() {
     assert_eq!(fs::read(folder.join("all.arrow")).unwrap(), fs::read(folder.join("one/train.arrow")).unwrap());
     // Folded, as if it had been prepared so.
     succeed(folder, "fold --data one --min-count 700 --out folded");
-    write(folder, "fewer.toml", &format!("min_count = 700\n{SCHEMA}"));
+    write(folder, "fewer.toml", &format!("min_count = 700\n{}", SCHEMA.replace("min_count = 3", "min_count = 700")));
     succeed(folder, "prepare csv --schema fewer.toml --input rows.csv --out fewer --split file --split-file split.txt");
     for name in ["schema.json", "train.arrow"] {
         assert_eq!(
@@ -193,6 +201,8 @@ fn schemas_do_not_depend_on_threads_parts_or_order() {
     }
     let folded = Schema::load(&folder.join("folded/schema.json")).unwrap();
     assert_eq!((folded.fields[2].features(), folded.fields[3].features()), (51, 10));
+    // The sevenths, and five buckets.
+    assert_eq!((folded.fields[9].vocabulary.len(), folded.fields[9].features()), (7, 13));
     // Every seventeenth size is empty, too few.
     assert_eq!((folded.fields[0].vocabulary[0].as_str(), folded.fields[0].vocabulary.len()), ("2.5", 4));
 }
@@ -230,7 +240,8 @@ fn what_contradicts_itself_is_told_with_its_field() {
         ("name = \"size\", kind = \"numeric\", numbers = \"log\"", &["unknown variant `log`"]),
         ("name = \"user\", kind = \"categorical\", buckets = 0", &["\"user\"", "buckets 0, 1 to 4294967294"]),
         ("name = \"user\", kind = \"categorical\", seed = 1", &["\"user\"", "seed is for a field that has buckets"]),
-        ("name = \"user\", kind = \"bag\", buckets = 5, min_count = 2", &["\"user\"", "min_count is for vocabularies"]),
+        ("name = \"user\", kind = \"bag\", buckets = 0, min_count = 2", &["\"user\"", "buckets 0, 1 to"]),
+        ("name = \"user\", kind = \"numeric\", buckets = 5, min_count = 2", &["\"user\"", "those of a hash"]),
     ] {
         write(folder, "schema.toml", &format!("label = {{ column = \"click\" }}\nfields = [{{ {field} }}]"));
         fail(folder, prepare, &[&["schema.toml"], words].concat());

@@ -24,6 +24,8 @@ fn args(out: &Path) -> Args {
         categories: vec![40, 7, 3],
         strength: 1.5,
         click_rate: 0.2,
+        drift: 0.0,
+        turnover: 0.0,
         threads: Some(2),
     }
 }
@@ -103,6 +105,51 @@ fn rows_are_prepared_by_their_schema() {
 }
 
 #[test]
+fn the_truth_drifts_and_tokens_turn_over() {
+    let folder = TempDir::new().unwrap();
+    let generated = |name: &str, drift, turnover| {
+        let out = folder.path().join(name);
+        run(&Args { drift, turnover, ..args(&out) }).unwrap();
+        let [rows, logits, ..] = read(&out);
+        let logits: Vec<f64> = logits.lines().map(|logit| logit.parse().unwrap()).collect();
+        (rows, logits)
+    };
+    let (rows, logits) = generated("still", 0.0, 0.0);
+    let of_day = |logits: &[f64], day: usize| logits[2000 * day..2000 * (day + 1)].to_vec();
+    let correlation = |a: &[f64], b: &[f64]| {
+        let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
+        let (mean_a, mean_b) = (mean(a), mean(b));
+        let product =
+            |a: &[f64], ma: f64, b: &[f64], mb: f64| a.iter().zip(b).map(|(a, b)| (a - ma) * (b - mb)).sum::<f64>();
+        product(a, mean_a, b, mean_b) / (product(a, mean_a, a, mean_a) * product(b, mean_b, b, mean_b)).sqrt()
+    };
+    // The same rows, and numbers that have less and less to do with those of the beginning.
+    let (drifted_rows, drifted) = generated("drift", 1.0, 0.0);
+    let cells = |rows: &str| rows.lines().map(|line| line[1..].to_owned()).collect::<Vec<_>>();
+    assert_eq!(cells(&rows), cells(&drifted_rows));
+    let days: Vec<f64> = (0..10).map(|day| correlation(&of_day(&logits, day), &of_day(&drifted, day))).collect();
+    assert!(days[0] > 0.97 && days[9].abs() < 0.3 && days[4] < days[0] && days[9] < days[4], "{days:?}");
+    // Two generations of each token come, of the first field about a ninth of 80 tokens a day; numbers stay.
+    let (turned_rows, _) = generated("turnover", 0.0, 2.0);
+    let tokens = |column: usize, days: std::ops::Range<usize>| -> std::collections::HashSet<&str> {
+        let lines = turned_rows.lines().skip(2000 * days.start).take(2000 * days.len());
+        lines.map(|line| line.split('\t').nth(column).unwrap()).collect()
+    };
+    let new = |column: usize, day: usize| {
+        let before = tokens(column, 0..day);
+        tokens(column, day..day + 1).difference(&before).count()
+    };
+    assert!((1..10).all(|day| (3..16).contains(&new(3, day))), "{:?}", (1..10).map(|d| new(3, d)).collect::<Vec<_>>());
+    assert_eq!((tokens(1, 0..10).len(), tokens(3, 0..10).contains("")), (read_tokens(&rows, 1), true));
+}
+
+/// Different texts of a column.
+fn read_tokens(rows: &str, column: usize) -> usize {
+    let cells = rows.lines().map(|line| line.split('\t').nth(column).unwrap());
+    cells.collect::<std::collections::HashSet<_>>().len()
+}
+
+#[test]
 fn criteos_layout_is_criteos() {
     let folder = TempDir::new().unwrap();
     let categories = vec![1000; 26];
@@ -159,6 +206,8 @@ fn settings_out_of_range_are_named() {
         (Args { categories: vec![4, 0], ..args.clone() }, "a field without features"),
         (Args { strength: f64::NAN, ..args.clone() }, "--strength is NaN"),
         (Args { click_rate: 1.0, ..args.clone() }, "--click-rate is 1"),
+        (Args { drift: 2.5, ..args.clone() }, "--drift is 2.5"),
+        (Args { turnover: -1.0, ..args.clone() }, "--turnover is -1"),
     ] {
         let error = run(&args).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");

@@ -247,17 +247,26 @@ impl<'py> Call<'_, 'py> {
 
     fn score(self, rows: &dyn Rows) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let Call { py, loaded, output, jobs, out } = self;
-        let scores = out.unwrap_or_else(|| PyArray1::zeros(py, rows.len(), false));
-        {
-            let mut places = places(&scores, rows.len())?;
-            let places = places.as_slice_mut()?;
-            if rows.len() < RELEASED {
-                loaded.score(rows, output, 1, places)?;
-            } else {
-                py.detach(|| loaded.score(rows, output, jobs, places))?;
+        let score = |places: &mut [f32]| match rows.len() < RELEASED {
+            true => loaded.score(rows, output, 1, places),
+            false => py.detach(|| loaded.score(rows, output, jobs, places)),
+        };
+        match out {
+            None => {
+                let mut scores = vec![0.0; rows.len()];
+                score(&mut scores)?;
+                // A copy of a few numbers takes less time than numpy's keeping of memory that is not its own.
+                Ok(if rows.len() < RELEASED {
+                    PyArray1::from_slice(py, &scores)
+                } else {
+                    PyArray1::from_vec(py, scores)
+                })
+            }
+            Some(out) => {
+                score(places(&out, rows.len())?.as_slice_mut()?)?;
+                Ok(out)
             }
         }
-        Ok(scores)
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Encoding {
     Bounds(Bounds),
     /// Without a vocabulary.
     Hash(Hashing),
+    /// By a vocabulary, behind whose indices lie buckets that the other tokens share, by their hash.
+    OovBuckets(Hashing),
     /// A number is the index 1 with its distance from a centre for a weight; a missing one is index 0.
     Value(Scale),
     /// A number is the weighted mean of the two bounds between which it lies, of which number n from 1 on has the index
@@ -30,11 +32,11 @@ pub enum Encoding {
     Interpolated(Bounds),
 }
 
-/// A fixed number of buckets for any tokens, by their hash (XXH64).
+/// A fixed number of buckets for any tokens, or for those without an index of their own, by their hash (XXH64).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hashing {
-    /// How many there are; the field has one feature more, index 0, for what is missing.
+    /// How many there are; index 0 is none of them, and is what is missing.
     pub buckets: u32,
     /// What the hash begins with: fields of the same tokens need not have the same collisions.
     pub seed: u32,
@@ -51,6 +53,8 @@ pub enum Rule {
     Quantiles(u32),
     /// See [`Encoding::Hash`].
     Hash(Hashing),
+    /// See [`Encoding::OovBuckets`].
+    OovBuckets(Hashing),
     /// See [`Encoding::Value`]; without a scale by that of the training rows.
     Value(Option<Scale>),
     /// See [`Encoding::Interpolated`].
@@ -66,6 +70,7 @@ impl Encoding {
             Encoding::Tokens => Rule::Tokens,
             Encoding::Bounds(bounds) => Rule::Bounds(bounds.clone()),
             Encoding::Hash(hashing) => Rule::Hash(*hashing),
+            Encoding::OovBuckets(hashing) => Rule::OovBuckets(*hashing),
             Encoding::Value(scale) => Rule::Value(Some(*scale)),
             Encoding::Interpolated(bounds) => Rule::Interpolated(bounds.clone()),
         }
@@ -88,14 +93,19 @@ impl Encoding {
 }
 
 impl Hashing {
-    /// Number of features: a bucket each, and the missing value.
+    /// Number of features of a field without a vocabulary: a bucket each, and the missing value.
     pub fn features(self) -> u32 {
         self.buckets.saturating_add(1)
     }
 
-    /// The index of a token: 0 for the empty one, 1 + its bucket for any other.
+    /// The index of a token in a field without a vocabulary: 0 for the empty one, 1 + its bucket for any other.
     pub fn index_of(self, token: &str) -> u32 {
-        hashed(token.as_bytes(), self.seed, self.features())
+        self.index_behind(0, token)
+    }
+
+    /// The same behind the indices of so many tokens.
+    pub fn index_behind(self, tokens: u32, token: &str) -> u32 {
+        hashed(token.as_bytes(), self.seed, tokens, self.buckets)
     }
 }
 
@@ -105,7 +115,9 @@ impl Rule {
         match (self, encoding) {
             (Rule::Tokens, Encoding::Tokens) | (Rule::Quantiles(_), Encoding::Bounds(_)) => true,
             (Rule::Bounds(asked), Encoding::Bounds(found)) => asked == found,
-            (Rule::Hash(asked), Encoding::Hash(found)) => asked == found,
+            (Rule::Hash(asked), Encoding::Hash(found)) | (Rule::OovBuckets(asked), Encoding::OovBuckets(found)) => {
+                asked == found
+            }
             (Rule::Value(asked), Encoding::Value(found)) => asked.is_none_or(|asked| asked == *found),
             (Rule::Interpolated(asked), Encoding::Interpolated(found)) => asked == found,
             (Rule::InterpolatedQuantiles(_), Encoding::Interpolated(_)) => true,
@@ -120,6 +132,9 @@ impl fmt::Display for Encoding {
             Encoding::Tokens => f.write_str("by tokens"),
             Encoding::Bounds(bounds) => write!(f, "by the bounds {}", shown(bounds)),
             Encoding::Hash(Hashing { buckets, seed }) => write!(f, "hashed to {buckets} buckets with seed {seed}"),
+            Encoding::OovBuckets(Hashing { buckets, seed }) => {
+                write!(f, "by tokens, others hashed to {buckets} buckets with seed {seed}")
+            }
             Encoding::Value(scale) => {
                 let [centre, width] = scale.numbers();
                 write!(f, "by value, of centre {centre:?} and width {width:?}")
@@ -136,6 +151,7 @@ impl fmt::Display for Rule {
             Rule::Bounds(bounds) => Encoding::Bounds(bounds.clone()).fmt(f),
             Rule::Quantiles(quantiles) => write!(f, "by {quantiles} quantiles"),
             Rule::Hash(hashing) => Encoding::Hash(*hashing).fmt(f),
+            Rule::OovBuckets(hashing) => Encoding::OovBuckets(*hashing).fmt(f),
             Rule::Value(None) => f.write_str("by value"),
             Rule::Value(Some(scale)) => Encoding::Value(*scale).fmt(f),
             Rule::Interpolated(bounds) => Encoding::Interpolated(bounds.clone()).fmt(f),

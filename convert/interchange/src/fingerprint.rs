@@ -81,8 +81,9 @@ fn of_field(field: &Field) -> u64 {
             bytes(b"numeric, interpolated");
             bytes(&bits(bounds.as_slice()));
         }
-        Encoding::Hash(Hashing { buckets, seed }) => {
-            bytes(format!("{}, hashed", field.kind.name()).as_bytes());
+        Encoding::Hash(Hashing { buckets, seed }) | Encoding::OovBuckets(Hashing { buckets, seed }) => {
+            let which = if matches!(field.encoding, Encoding::Hash(_)) { "hashed" } else { "others hashed" };
+            bytes(format!("{}, {which}", field.kind.name()).as_bytes());
             bytes(&[buckets.to_le_bytes(), seed.to_le_bytes()].concat());
         }
     }

@@ -162,7 +162,8 @@ pub struct TableField {
     /// Numbers: so many buckets with equally many training rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantiles: Option<u32>,
-    /// Tokens: so many buckets by their hash, in place of a vocabulary.
+    /// Tokens: so many buckets by their hash, in place of a vocabulary; with a minimum count of the field's own, for
+    /// the tokens that are rarer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buckets: Option<u32>,
     /// What that hash begins with; 0 by default.
@@ -231,13 +232,13 @@ impl TableField {
                 Err(format!("quantiles {quantiles}, 2 to {MAX_QUANTILES} expected"))
             }
             (None, Some(quantiles), _) => Ok(Rule::Quantiles(quantiles)),
-            (None, None, Some(_)) if self.min_count.is_some() => {
-                Err("min_count is for vocabularies: every token has one of the buckets".to_owned())
-            }
             (None, None, Some(buckets)) if !(1..u32::MAX).contains(&buckets) => {
                 Err(format!("buckets {buckets}, 1 to {} expected", u32::MAX - 1))
             }
-            (None, None, Some(buckets)) => Ok(Rule::Hash(Hashing { buckets, seed: self.seed.unwrap_or(0) })),
+            (None, None, Some(buckets)) => {
+                let hashing = Hashing { buckets, seed: self.seed.unwrap_or(0) };
+                Ok(if self.min_count.is_some() { Rule::OovBuckets(hashing) } else { Rule::Hash(hashing) })
+            }
             (None, None, None) if self.seed.is_some() => Err("seed is for a field that has buckets".to_owned()),
             (None, None, None) => Ok(Rule::Tokens),
         };

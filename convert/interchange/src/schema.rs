@@ -205,7 +205,7 @@ impl Schema {
             // One that contradicts itself is told of where rows are read.
             Input::Table(table) => table.fields.iter().find(|column| column.name == field.name)?.rule().ok(),
             // Fields of data sets without a description may be hashed too.
-            _ => Some(Rule::Tokens).filter(|_| !matches!(field.encoding, Encoding::Hash(_))),
+            _ => Some(Rule::Tokens).filter(|_| !matches!(field.encoding, Encoding::Hash(_) | Encoding::OovBuckets(_))),
         }
     }
 }
@@ -243,11 +243,17 @@ impl Field {
     pub fn features(&self) -> u32 {
         match self.encoding {
             Encoding::Hash(hashing) => hashing.features(),
+            Encoding::OovBuckets(hashing) => self.tokens().saturating_add(hashing.features()),
             Encoding::Value(_) => 2,
             Encoding::Interpolated(ref bounds) => u32::try_from(bounds.buckets()).unwrap_or(u32::MAX),
-            // `Schema::load` refuses longer vocabularies.
-            _ => u32::try_from(self.vocabulary.len()).unwrap_or(u32::MAX).saturating_add(1),
+            _ => self.tokens().saturating_add(1),
         }
+    }
+
+    /// Number of tokens that have an index of their own.
+    fn tokens(&self) -> u32 {
+        // `Schema::load` refuses longer vocabularies.
+        u32::try_from(self.vocabulary.len()).unwrap_or(u32::MAX)
     }
 
     /// Index of a token from now on in constant time.
@@ -256,6 +262,7 @@ impl Field {
         match &self.encoding {
             Encoding::Tokens => Encoder::Tokens(indices),
             Encoding::Hash(hashing) => Encoder::Hash(*hashing),
+            Encoding::OovBuckets(hashing) => Encoder::OovBuckets(indices, *hashing),
             Encoding::Value(scale) => Encoder::Value(*scale),
             Encoding::Interpolated(bounds) => Encoder::Interpolated(bounds.clone()),
             Encoding::Bounds(bounds) => {
@@ -286,8 +293,12 @@ impl Field {
                 Some(format!("has weights of numbers, but {} tokens", self.vocabulary.len()))
             }
             Encoding::Interpolated(bounds) if bounds.as_slice().is_empty() => Some("has no bounds".to_owned()),
-            Encoding::Hash(_) if is_number => Some("is hashed, but a number has no token".to_owned()),
-            Encoding::Hash(hashing) if !(1..u32::MAX).contains(&hashing.buckets) => {
+            Encoding::Hash(_) | Encoding::OovBuckets(_) if is_number => {
+                Some("is hashed, but a number has no token".to_owned())
+            }
+            Encoding::Hash(hashing) | Encoding::OovBuckets(hashing)
+                if !(1..u32::MAX - self.tokens()).contains(&hashing.buckets) =>
+            {
                 Some(format!("has {} buckets", hashing.buckets))
             }
             Encoding::Hash(_) if !self.vocabulary.is_empty() => {
@@ -319,6 +330,8 @@ pub enum Encoder {
     },
     /// By a hash.
     Hash(Hashing),
+    /// By a vocabulary, others by a hash.
+    OovBuckets(TokenMap<u32>, Hashing),
     /// By the distance from a centre.
     Value(Scale),
     /// Between bounds.
@@ -331,7 +344,7 @@ impl Encoder {
     pub fn weighted(&self, text: &str) -> Option<OneOrTwo> {
         let missing = ((0, Weight::ONE), None);
         match self {
-            Encoder::Tokens(_) | Encoder::Numbers { .. } | Encoder::Hash(_) => None,
+            Encoder::Tokens(_) | Encoder::Numbers { .. } | Encoder::Hash(_) | Encoder::OovBuckets(..) => None,
             Encoder::Value(scale) => Some(number(text).map_or(missing, |number| ((1, scale.weight(number)), None))),
             Encoder::Interpolated(bounds) => Some(number(text).map_or(missing, |number| {
                 let below = bounds.bucket(number);
@@ -353,6 +366,11 @@ impl Encoder {
                 number.map_or(0, |number| buckets[bounds.bucket(number)])
             }
             Encoder::Hash(hashing) => hashing.index_of(token),
+            Encoder::OovBuckets(indices, hashing) => match indices.get(token) {
+                Some(&index) => index,
+                // A vocabulary that leaves room for the buckets: see `Field::problem`.
+                None => hashing.index_behind(indices.len() as u32, token),
+            },
             Encoder::Value(_) | Encoder::Interpolated(_) => self.weighted(token).map_or(0, |((index, _), _)| index),
         }
     }

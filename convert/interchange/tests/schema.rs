@@ -103,6 +103,10 @@ fn hash(buckets: u32, seed: u32) -> Encoding {
     Encoding::Hash(Hashing { buckets, seed })
 }
 
+fn oov_buckets(buckets: u32, seed: u32) -> Encoding {
+    Encoding::OovBuckets(Hashing { buckets, seed })
+}
+
 fn interpolated(bounds: &[f64]) -> Encoding {
     Encoding::Interpolated(Bounds::new(bounds.to_vec()).unwrap())
 }
@@ -131,6 +135,9 @@ fn fingerprints_count_bounds_hashes_and_scales() {
         with(Numeric, value([1.0, 2.0]), &[]),
         with(Numeric, value([0.0, 2.0]), &[]),
         with(Numeric, value([1.0, 3.0]), &[]),
+        with(Categorical, oov_buckets(10, 0), &[]),
+        with(Categorical, oov_buckets(10, 1), &[]),
+        with(Categorical, oov_buckets(10, 0), &["x"]),
     ];
     let fingerprints: HashSet<String> = all.iter().map(|schema| Vocabulary::of(schema).to_string()).collect();
     assert_eq!(fingerprints.len(), all.len());
@@ -164,6 +171,9 @@ fn encodings_that_contradict_their_field_are_refused() {
         (with(Categorical, hash(0, 0), &[]), "\"f\" has 0 buckets"),
         (with(Categorical, hash(u32::MAX, 0), &[]), "\"f\" has 4294967295 buckets"),
         (with(Categorical, hash(5, 0), &["x"]), "\"f\" is hashed, but has 1 tokens"),
+        (with(Numeric, oov_buckets(5, 0), &[]), "\"f\" is hashed, but a number has no token"),
+        (with(Categorical, oov_buckets(0, 0), &["x"]), "\"f\" has 0 buckets"),
+        (with(Categorical, oov_buckets(u32::MAX - 1, 0), &["x"]), "\"f\" has 4294967294 buckets"),
         (with(Categorical, value([0.0, 1.0]), &[]), "\"f\" has weights of numbers, but no numbers"),
         (with(Categorical, interpolated(&[1.0]), &[]), "\"f\" has weights of numbers, but no numbers"),
         (with(Numeric, interpolated(&[1.0]), &["1.0"]), "\"f\" has weights of numbers, but 1 tokens"),

@@ -1,4 +1,4 @@
-//! A data set without a description, some fields of which are hashed in place of having a vocabulary.
+//! A data set without a description, some fields of which are hashed, or their rare tokens.
 
 use std::path::{Path, PathBuf};
 
@@ -18,23 +18,26 @@ pub struct Hashed<S> {
 }
 
 impl<S: Source> Hashed<S> {
-    /// Hashes the fields of these names to so many buckets each.
+    /// Hashes the fields of these names to so many buckets each, and of the others the tokens that are rarer than the
+    /// field's minimum count.
     ///
     /// # Errors
     /// A field that the source does not have or that comes twice, one of numbers, no number of buckets.
-    pub fn new(source: S, buckets: &[(String, u32)]) -> Result<Self, DataError> {
+    pub fn new(source: S, buckets: &[(String, u32)], oov_buckets: &[(String, u32)]) -> Result<Self, DataError> {
         let mut fields = source.fields().to_vec();
         let wrong = |name: &str, what: String| DataError::file(source.path(), format!("field {name:?}: {what}"));
-        for (n, (name, buckets_of)) in buckets.iter().enumerate() {
+        let all: Vec<&(String, u32)> = buckets.iter().chain(oov_buckets).collect();
+        for (n, &(name, buckets_of)) in all.iter().enumerate() {
             let Some(field) = fields.iter_mut().find(|field| field.name == *name) else {
                 let known: Vec<&str> = source.fields().iter().map(|field| field.name.as_str()).collect();
                 return Err(wrong(name, format!("there is none of this name; there are {}", known.join(", "))));
             };
-            if buckets[..n].iter().any(|(earlier, _)| earlier == name) {
+            if all[..n].iter().any(|(earlier, _)| earlier == name) {
                 return Err(wrong(name, "its buckets are given twice".to_owned()));
             }
             // The rule of a description is in one place.
-            let described = TableField { buckets: Some(*buckets_of), ..TableField::new(name, field.kind) };
+            let min_count = (n >= buckets.len()).then_some(field.min_count);
+            let described = TableField { buckets: Some(*buckets_of), min_count, ..TableField::new(name, field.kind) };
             field.rule = described.rule().map_err(|what| wrong(name, what))?;
         }
         Ok(Hashed { source, fields })

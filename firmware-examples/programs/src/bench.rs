@@ -1,13 +1,15 @@
 //! Counts the instructions of a score, of each model that the host names.
 //!
 //! The host strips a model of its parts, one by one: what a part takes is the difference. It gives candidates too,
-//! which are scored as whole rows, alone and in batches, and with their context computed once.
+//! which are scored as whole rows, alone and in batches, with their context computed once, and from a catalogue.
 
 use core::hint::black_box;
 
 use defmt::info;
 use example_input::{Ranking, encode_line};
-use xsfm_runtime::{Encoder, Model, Ranked, Ranker, Row, Score, Scorer, ScratchBlock, Value};
+use xsfm_runtime::{
+    Catalogue, CatalogueParts, CatalogueRanker, Encoder, Model, Ranked, Ranker, Row, Score, Scorer, ScratchBlock, Value,
+};
 
 use crate::host::{Room, Words};
 use crate::machine::Counter;
@@ -34,6 +36,12 @@ pub fn main() {
             }
             info!("figure {} context {}", path, context);
             info!("figure {} candidate {}", path, per_candidate);
+            let (context, per_item, best) = catalogue(&model, &ranking, memory, &mut counter);
+            if best != highest {
+                stop("a catalogue has another best logit than whole rows", (best, highest));
+            }
+            info!("figure {} context of items {}", path, context);
+            info!("figure {} item {}", path, per_item);
         }
         is_first = false;
     }
@@ -129,6 +137,32 @@ fn rank(
         stop("ranking", why);
     }
     (per(of_context, 1), per(of_all, ranking.candidates.rows().len()), best[0].score.logit)
+}
+
+/// The same of the candidates as items of a catalogue, which is made here.
+fn catalogue(
+    model: &Model<'_>,
+    ranking: &Ranking<'_>,
+    memory: &mut [ScratchBlock],
+    counter: &mut Counter,
+) -> (u32, u32, f32) {
+    let fields = ContextFields::new(ranking.context_fields);
+    let (fields, parts, rows) = (fields.as_slice(), CatalogueParts::LayerSums, ranking.candidates.rows());
+    let blocks = Catalogue::blocks(model, fields, parts, rows.len() as u32);
+    let blocks = blocks.unwrap_or_else(|why| stop("the context's fields", why));
+    let Some((file, memory)) = memory.split_at_mut_checked(blocks) else { stop("memory for a catalogue", blocks) };
+    let catalogue = Catalogue::build(model, fields, parts, rows, memory, file);
+    let catalogue = catalogue.unwrap_or_else(|why| stop("an item", why.error));
+    let ranker = CatalogueRanker::new(model, &catalogue, memory);
+    let mut ranker = ranker.unwrap_or_else(|why| stop("a ranker of a catalogue", why));
+    let Some(context) = ranking.context.rows().next() else { stop("candidates", "no context") };
+    let (of_context, set) = counter.count(|| ranker.set_context(context));
+    let mut best = [Ranked::default(); 10];
+    let (of_all, ranked) = counter.count(|| ranker.top_k(&mut best));
+    if let (Err(why), _) | (_, Err(why)) = (set, ranked.map_err(|batch| batch.error)) {
+        stop("ranking a catalogue", why);
+    }
+    (per(of_context, 1), per(of_all, catalogue.len()), best[0].score.logit)
 }
 
 fn per(total: u64, count: usize) -> u32 {

@@ -36,12 +36,14 @@ pub(super) fn check<const SMALL: bool>(
     within("index bits of field", f, [0, 32], record.index_bits.into())?;
     within("longest bag of field", f, [is_bag, limit::BAG as u32], record.max_bag.get().into())?;
     let refused = if SMALL { record.weights.get() } else { 0 };
-    let reserved = wide(record.reserved_2) | wide(record.reserved_3) | u64::from(refused);
-    within("reserved bytes, or weights, of encoder", f, [0, 0], reserved)?;
+    within("weights of encoder", f, [0, 0], refused.into())?;
     within("length of separator of field", f, [is_bag, MAX_SEPARATOR as u32], record.separator[0].into())?;
     within("slots of field", f, [has_tokens.into(), u32::MAX], wide(record.slots))?;
     within("end of pilots of field", f, [0, pilots as u32], wide(record.pilots_offset) + wide(record.buckets))?;
     let features = if SMALL { field.features.get() } else { field.num_features() };
+    let has_vocabulary = matches!(record.kind, kind::TOKEN | kind::BAG);
+    let most = if has_vocabulary { features.saturating_sub(1) } else { 0 };
+    within("out-of-vocabulary buckets of field", f, [0, most], wide(record.oov_buckets))?;
     if has_tokens {
         let bytes = record.slot_bytes() + 4 * u64::from(record.moved(features)) + SLOTS_SLACK as u64;
         within("end of slots of field", f, [0, slots as u32], wide(record.slots_offset) + bytes)?;

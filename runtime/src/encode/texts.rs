@@ -14,7 +14,7 @@ impl<'a> Texts<'a> {
     pub(super) fn new(bytes: &'a [u8], records: &[EncoderRecord], fields: &[FieldRecord]) -> Result<Self, LoadError> {
         let (texts, mut before) = (Texts(bytes), 0);
         for (f, (record, field)) in (0..).zip(records.iter().zip(fields)) {
-            let all = field.num_features().saturating_sub(1).div_ceil(TEXTS_PER_OFFSET);
+            let all = record.tokens(field.num_features()).div_ceil(TEXTS_PER_OFFSET);
             let (least, most) = (if record.buckets.get() > 0 { all.into() } else { 0 }, all.into());
             let end = texts.number(f as usize).unwrap_or(0);
             let found = i64::from(end) - i64::from(before);

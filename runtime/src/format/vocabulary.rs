@@ -87,10 +87,10 @@ pub struct EncoderRecord {
     pub steps: U32,
     /// The field's first threshold.
     pub steps_offset: U32,
-    /// Zero.
-    pub reserved_2: U32,
-    /// Zero.
-    pub reserved_3: U32,
+    /// Tokens: buckets of those that are not in the vocabulary; their indices are the field's last.
+    pub oov_buckets: U32,
+    /// What the hash that chooses one of these buckets begins with.
+    pub oov_seed: U32,
 }
 
 /// Numbers from a threshold on have an index; or a bound, a centre or a width of weights: 12 bytes.
@@ -112,7 +112,12 @@ impl EncoderRecord {
     /// Slots beyond the tokens, whose indices are written out: of a field that was numbered anew.
     pub fn moved(&self, features: u32) -> u32 {
         let is_numbered_anew = self.index_bits == 0 && self.buckets.get() > 0;
-        if is_numbered_anew { self.slots.get().saturating_sub(features.saturating_sub(1)) } else { 0 }
+        if is_numbered_anew { self.slots.get().saturating_sub(self.tokens(features)) } else { 0 }
+    }
+
+    /// Tokens with an index of their own in a field of so many features: all but index 0 and the buckets.
+    pub fn tokens(&self, features: u32) -> u32 {
+        features.saturating_sub(1).saturating_sub(self.oov_buckets.get())
     }
 
     /// Bits of one slot: fingerprint, then index.
@@ -186,12 +191,12 @@ impl TokenHash {
     }
 }
 
-/// The index of a token in a field of so many `features` that has a hash for a vocabulary: 0 for the empty one, which
-/// is a missing value, and 1 + one of `features` - 1 buckets for any other.
-pub fn hashed(token: &[u8], seed: u32, features: u32) -> u32 {
+/// The index of a token that has a bucket by its hash, behind those of `tokens` others: 0 for the empty one, which is a
+/// missing value.
+pub fn hashed(token: &[u8], seed: u32, tokens: u32, buckets: u32) -> u32 {
     match token {
         [] => 0,
-        token => 1 + TokenHash(xxh64(token, seed.into())).bucket(features.saturating_sub(1)),
+        token => tokens.wrapping_add(1).wrapping_add(TokenHash(xxh64(token, seed.into())).bucket(buckets)),
     }
 }
 

@@ -10,7 +10,7 @@
 
 use crate::embedding::Vectors;
 use crate::kernel::vector::{FieldPair, LANES, Vector, load_f32, sixteen};
-use crate::run::{rows, run};
+use crate::run::{rows, run, run_mut};
 use crate::scratch::Plain;
 
 /// A number that weighs vectors, and the type of sums of products with it.
@@ -78,7 +78,10 @@ impl LowRank<'_, i16> {
             e,
             scratch,
             #[inline(always)]
-            |factor, first, sums| begun[factor * e.dim + first..][..sums.len()].copy_from_slice(sums),
+            |factor, first, sums| {
+                let begun = run_mut(begun, factor * e.dim + first, sums.len());
+                begun.iter_mut().zip(sums).for_each(|(begun, &sum)| *begun = sum);
+            },
         );
         -self.diagonal_of(e)
     }

@@ -183,6 +183,23 @@ pub(crate) fn layer_int8<X: Copy + Into<i32>>(x: &[X], w: &[i8], b: &[i32], m: &
     }
 }
 
+/// acc, b and m \[outputs\]: y\[o\] = clamp(requantize(b_o + acc_o, m_o), 0, 255), a layer whose sums were computed
+/// before; they wrap, whatever they are
+#[inline(always)]
+pub(crate) fn finish_int8(acc: &[i32], b: &[i32], m: &[i32], y: &mut [u8]) {
+    for (((y, &acc), &b), &m) in y.iter_mut().zip(acc).zip(b).zip(m) {
+        *y = requantize(acc.wrapping_add(b), m).clamp(0, 255) as u8;
+    }
+}
+
+/// e and t \[numbers\]: sum_n e_n t_n
+///
+/// One SMLAL multiplies and adds on a Cortex-M.
+#[inline(always)]
+pub(crate) fn dot_across<T: Copy + Into<i64>>(e: &[i8], t: &[T]) -> i64 {
+    e.iter().zip(t).map(|(&e, &t)| i64::from(e) * t.into()).sum()
+}
+
 /// x and w \[inputs\], b \[1\]: b + sum_i w_i x_i, an output layer
 pub(crate) fn output_int8<X: Copy + Into<i32>>(x: &[X], w: &[i8], b: &[i32]) -> i64 {
     b.first().map_or(0, |&b| i64::from(b + dot_int8(x, w)))
@@ -223,6 +240,18 @@ pub(crate) fn layer_dynamic<X: Copy + Into<i32>>(
         let acc = acc.wrapping_add(start.map_or(0, |start| start[o]));
         let real = acc as f32 * m[o] * scale + b[o];
         *y = real.clamp(0.0, DYNAMIC_MAX);
+        largest = largest.max(*y);
+    }
+    largest
+}
+
+/// acc, start, m and b \[outputs\]: y\[o\] = clamp((start_o + acc_o) * m_o + b_o, 0, 2^40), as [`layer_dynamic`] where
+/// its sums were computed before; gives the largest
+#[inline(always)]
+pub(crate) fn finish_dynamic(acc: &[i32], start: &[i32], m: &[f32], b: &[f32], y: &mut [f32]) -> f32 {
+    let mut largest = 0.0_f32;
+    for ((((y, &acc), &start), &m), &b) in y.iter_mut().zip(acc).zip(start).zip(m).zip(b) {
+        *y = (acc.wrapping_add(start) as f32 * m + b).clamp(0.0, DYNAMIC_MAX);
         largest = largest.max(*y);
     }
     largest

@@ -1,7 +1,7 @@
 //! Dynamic mode, in tiles where the back end has vectors of sixteen and in rows otherwise: layer outputs in f32,
 //! quantised anew for each row (`docs/quantization.md`).
 
-use super::tiles::{interleave, of_tile, quads, shifted, store_quads, total};
+use super::tiles::{finish_sums, interleave, of_tile, quads, shifted, store_quads, total};
 use super::{Input, Layer, Mlp};
 use crate::error::Scored;
 use crate::format::layout::tile;
@@ -70,22 +70,28 @@ impl Mlp<'_, i8, f32, f32> {
         (x, real): (&mut [Quad], &mut [f32]),
         ahead: &mut impl Prefetch,
     ) -> [f32; R] {
-        let Input { e, stride, start, .. } = input;
+        let Input { e, stride, start, sums: begun, .. } = input;
         let (x, real) = (x.as_chunks_mut::<R>().0, real.as_chunks_mut().0.as_chunks_mut().0);
         let (hidden, output) = self.split();
-        interleave::<V, R>(e, stride, &mut x[..quads::<V, R>(self.layer(0).inputs, true)]);
+        if begun.is_none() {
+            interleave::<V, R>(e, stride, &mut x[..quads::<V, R>(self.layer(0).inputs, true)]);
+        }
         let mut input_scale = [1.0; R];
         for n in 0..hidden {
             let layer = self.layer(n);
             let (w, is_first) = (layer.weights.as_chunks().0, n == 0);
             let depth = layer.inputs.div_ceil(tile::DEPTH);
-            let inputs = &x[..quads::<V, R>(layer.inputs, is_first)];
             let start = start.filter(|_| is_first);
             let largest = [v.splat_f32(0.0); R];
-            let mut finish = Real { layer, is_first, input_scale, start, y: real, largest };
-            layer_int8(v, w, depth, inputs, &mut finish, ahead);
-            let largest = finish.largest;
             let tiles = layer.biases.len() / LANES;
+            let mut finish = Real { layer, is_first, input_scale, start, y: real, largest };
+            if let (true, Some(begun)) = (is_first, begun) {
+                finish.is_first = !V::UNSIGNED;
+                finish_sums(v, begun, tiles, &mut finish);
+            } else {
+                layer_int8(v, w, depth, &x[..quads::<V, R>(layer.inputs, is_first)], &mut finish, ahead);
+            }
+            let largest = finish.largest;
             let is_last = n + 1 == hidden;
             let mut sums = [v.splat(0); R];
             for row in 0..R {
@@ -137,9 +143,28 @@ impl Mlp<'_, i8, f32, f32> {
             return self.output(portable::dot_int8(e, output.weights).wrapping_add(start), 1.0);
         }
         let layer = self.layer(0);
-        let mut width = layer.outputs;
         let (w, m, b) = (layer.laid(), layer.multipliers, layer.biases);
-        let mut largest = portable::layer_dynamic(e, 1.0, start, w, m, b, &mut real[..width]);
+        let largest = portable::layer_dynamic(e, 1.0, start, w, m, b, &mut real[..layer.outputs]);
+        self.behind_first(layer.outputs, largest, (h, real))
+    }
+
+    /// sums and start \[outputs of the first layer\]: as [`Mlp::dynamic_rows`], with that layer's sums computed before
+    #[inline(always)]
+    pub(super) fn dynamic_sums(&self, sums: &[i32], start: &[i32], (h, real): (&mut [u8], &mut [f32])) -> f32 {
+        if self.split().0 == 0 {
+            let first = |numbers: &[i32]| numbers.first().copied().unwrap_or(0);
+            return self.output(first(sums).wrapping_add(first(start)), 1.0);
+        }
+        let layer = self.layer(0);
+        let (m, b) = (layer.multipliers, layer.biases);
+        let largest = portable::finish_dynamic(sums, start, m, b, &mut real[..layer.outputs]);
+        self.behind_first(layer.outputs, largest, (h, real))
+    }
+
+    /// The layers behind the first, whose `width` outputs are in `real`, and the largest of them.
+    #[inline(always)]
+    fn behind_first(&self, mut width: usize, mut largest: f32, (h, real): (&mut [u8], &mut [f32])) -> f32 {
+        let (hidden, output) = self.split();
         for n in 1..hidden {
             let scale = portable::quantize_dynamic(&real[..width], largest, &mut h[..width]);
             let layer = self.layer(n);

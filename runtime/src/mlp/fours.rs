@@ -4,6 +4,8 @@
 //! [`Layout::Dsp`] and [`Layout::Mve`] are for this. A CPU that a layout is not for reads it weight by weight: slow,
 //! the same bits. (Where there are vector instructions, [`crate::Model::prepare`] lays such layers in tiles.)
 
+use std::ops::Range;
+
 use zerocopy::IntoBytes;
 #[cfg(any(xsfm_dsp, xsfm_mve))]
 use zerocopy::{FromBytes, Immutable};
@@ -20,6 +22,7 @@ use crate::kernel::dsp_dots::dot_int8;
 use crate::kernel::mve;
 #[cfg(not(all(xsfm_dsp, not(xsfm_mve))))]
 use crate::kernel::portable::dot_int8;
+use crate::kernel::portable::finish_int8;
 use crate::quant::requantize;
 use crate::run::{run, run_mut};
 use crate::scratch::Memory;
@@ -55,8 +58,20 @@ impl Mlp<'_, i8, i32, i32> {
     /// e \[inputs\] and slack, read \[[`read_len`] of the widest layer\], h \[[`Mlp::widest`]\]: the accumulator of the
     /// output layer
     pub(crate) fn fours(&self, e: &[i8], start: Option<&[i32]>, (read, h): (&mut [u32], &mut [u8])) -> i64 {
+        self.fours_from(0, e, start, (read, h))
+    }
+
+    /// sums and start \[outputs of the first layer\], padded: as [`Mlp::fours`], with that layer's sums computed before
+    pub(super) fn fours_of_sums(&self, sums: &[i32], start: &[i32], (read, h): (&mut [u32], &mut [u8])) -> i64 {
+        finish_int8(sums, start, self.layer(0).multipliers, h);
+        self.fours_from(1, &[], None, (read, h))
+    }
+
+    /// From layer `first` on, which reads `e` where it is the first of all, else `h`.
+    #[inline(always)]
+    pub(super) fn fours_from(&self, first: usize, e: &[i8], start: Option<&[i32]>, (read, h): (&mut [u32], &mut [u8])) -> i64 {
         let (hidden, output) = self.split();
-        for n in 0..hidden {
+        for n in first..hidden {
             let layer = self.layer_from(n, start);
             let x = if n == 0 { e.as_bytes() } else { &*h };
             let fours = Fours::new(&layer, n == 0, x, read);
@@ -154,9 +169,50 @@ impl<'a> Fours<'a> {
         }
     }
 
+    /// The first layer's, whose inputs are as they are.
+    pub(super) fn of_first(layer: &Layer<'a, i8, i32, i32>, x: &[i8], read: &'a mut [u32]) -> Self {
+        Fours::new(layer, true, x.as_bytes(), read)
+    }
+
+    /// sums_o += the share of some blocks of inputs: runs of `block` inputs each, by the first and how many
+    pub(super) fn add_runs(&self, strip: usize, runs: &[[u16; 2]], block: usize, sums: &mut Strip) {
+        for &[first, count] in runs {
+            let (first, count) = (usize::from(first), usize::from(count));
+            match self.layout {
+                #[cfg(xsfm_dsp)]
+                Layout::Dsp => {
+                    let (x, w) = (in_place::<dsp::Quad<1>>(self.read), in_place::<[u32; 4]>(self.weights));
+                    // Quads of a block.
+                    let (from, len) = (first * block / 4, count * block / 4);
+                    let w = run(w, strip * x.len() + from, len);
+                    dsp::add(run(x, from, len), w, std::slice::from_mut(sums));
+                }
+                #[cfg(xsfm_mve)]
+                Layout::Mve => {
+                    let x = in_place::<[i8; mve::BLOCK]>(self.read.as_bytes());
+                    let w = in_place::<[i8; 4 * mve::BLOCK]>(self.weights);
+                    let w = run(w, strip * x.len() + first, count);
+                    mve::add(run(x, first, count), w, std::slice::from_mut(sums));
+                }
+                _ => {
+                    let inputs = first * block..(first + count) * block;
+                    for (sum, &more) in sums.iter_mut().zip(&self.sums_over(strip, inputs)) {
+                        *sum = sum.wrapping_add(more);
+                    }
+                }
+            }
+        }
+    }
+
     /// The same on any CPU: the oracle of the others.
     fn weight_by_weight(&self, strip: usize) -> Strip {
-        let x = run(self.read.as_bytes(), 0, self.inputs);
+        self.sums_over(strip, 0..self.inputs)
+    }
+
+    /// Of some of the inputs.
+    fn sums_over(&self, strip: usize, inputs: Range<usize>) -> Strip {
+        let (first, count) = (inputs.start, inputs.end.min(self.inputs).saturating_sub(inputs.start));
+        let x = run(self.read.as_bytes(), first, count);
         // What the instructions of the layout read, which biases make up for: `Layout::shift`.
         let input = |i: usize, x: u8| match (self.layout, self.is_first) {
             (Layout::Dsp, true) if i % 2 == 1 => i32::from(x.cast_signed()) + 128,
@@ -167,7 +223,7 @@ impl<'a> Fours<'a> {
         };
         let mut sums = [0; strip::OUTPUTS];
         for (o, sum) in sums.iter_mut().enumerate() {
-            for (i, &x) in x.iter().enumerate() {
+            for (i, &x) in (first..).zip(x) {
                 let weight = self.layout.weight(self.weights, self.inputs, strip * strip::OUTPUTS + o, i);
                 *sum += i32::from(weight) * input(i, x);
             }

@@ -3,7 +3,7 @@
 //! It depends on the file's layout and on whether the back end has vectors of sixteen: the one is fixed when a model is
 //! loaded, the other when the back end is compiled.
 
-use super::{Input, Mlp};
+use super::{Input, Layer, Mlp};
 use crate::error::Scored;
 use crate::format::{Layout, Term};
 use crate::kernel::vector::{GROUP, MATRIX_OUTPUTS, Prefetch, TWINS, Vector, WIDE_GROUP};
@@ -17,6 +17,20 @@ pub(crate) enum Layers<'a> {
     None,
     Static(Mlp<'a, i8, i32, i32>),
     Dynamic(Mlp<'a, i8, f32, f32>),
+}
+
+impl<'a> Layers<'a> {
+    /// The first layer, for sums of its inputs alone: without multipliers, and in dynamic mode without biases.
+    pub(crate) fn first(&self) -> Option<Layer<'a, i8, i32, i32>> {
+        match self {
+            Layers::None => None,
+            Layers::Static(mlp) => Some(Layer { multipliers: &[], ..mlp.layer(0) }),
+            Layers::Dynamic(mlp) => {
+                let Layer { inputs, outputs, layout, weights, sums, .. } = mlp.layer(0);
+                Some(Layer { inputs, outputs, layout, weights, biases: &[], multipliers: &[], sums })
+            }
+        }
+    }
 }
 
 impl Layers<'_> {
@@ -96,14 +110,26 @@ impl Layers<'_> {
                     }
                     Layout::Rows => {
                         let [h0, h1] = mlp.carve_rows(memory)?;
-                        for (sum, e) in sums.iter_mut().zip(input.rows()) {
-                            *sum = mlp.rows(&e[..input.inputs], input.start, [h0, h1]);
+                        if let (Some(of_rows), Some(start)) = (input.sums, input.start) {
+                            for (sum, sums) in sums.iter_mut().zip(of_rows) {
+                                *sum = mlp.rows_of_sums(sums, start, [h0, h1]);
+                            }
+                        } else {
+                            for (sum, e) in sums.iter_mut().zip(input.rows()) {
+                                *sum = mlp.rows(&e[..input.inputs], input.start, [h0, h1]);
+                            }
                         }
                     }
                     _ => {
                         let (read, h) = mlp.carve_fours(memory, input.inputs, 1)?;
-                        for (sum, e) in sums.iter_mut().zip(input.rows()) {
-                            *sum = mlp.fours(e, input.start, (read, h));
+                        if let (Some(of_rows), Some(start)) = (input.sums, input.start) {
+                            for (sum, sums) in sums.iter_mut().zip(of_rows) {
+                                *sum = mlp.fours_of_sums(sums, start, (read, h));
+                            }
+                        } else {
+                            for (sum, e) in sums.iter_mut().zip(input.rows()) {
+                                *sum = mlp.fours(e, input.start, (read, h));
+                            }
                         }
                     }
                 }
@@ -119,8 +145,14 @@ impl Layers<'_> {
                     }
                     _ => {
                         let (h, real) = mlp.carve_dynamic_rows(memory)?;
-                        for (output, e) in outputs.iter_mut().zip(input.rows()) {
-                            *output = mlp.dynamic_rows(&e[..input.inputs], input.start, (h, real));
+                        if let (Some(of_rows), Some(start)) = (input.sums, input.start) {
+                            for (output, sums) in outputs.iter_mut().zip(of_rows) {
+                                *output = mlp.dynamic_sums(sums, start, (h, real));
+                            }
+                        } else {
+                            for (output, e) in outputs.iter_mut().zip(input.rows()) {
+                                *output = mlp.dynamic_rows(&e[..input.inputs], input.start, (h, real));
+                            }
                         }
                     }
                 }

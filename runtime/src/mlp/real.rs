@@ -64,6 +64,30 @@ impl<V: Vector, const R: usize, const G: usize> FinishReal<V> for OutputReal<'_,
     }
 }
 
+/// start \[tiles\], sums \[R\]\[outputs\], padded: gives `finish` the sums of every tile for every row of a group, which
+/// were computed before but for what they begin with
+#[inline(always)]
+fn finish_sums<V: Vector, const R: usize>(
+    v: V,
+    start: &[[f32; LANES]],
+    sums: [&[f32]; R],
+    finish: &mut impl FinishReal<V>,
+) {
+    for (tile, start) in start.iter().enumerate() {
+        let start = v.load_f32(start);
+        if R == 1 {
+            finish.rows(v, 0, tile, 0, [v.add_f32(start, load_f32(v, sums[0], tile * LANES))]);
+        }
+        for (few, rows) in sums.as_chunks::<FEW>().0.iter().enumerate() {
+            let mut acc = [start; FEW];
+            for (acc, row) in acc.iter_mut().zip(rows) {
+                *acc = v.add_f32(*acc, load_f32(v, row, tile * LANES));
+            }
+            finish.rows(v, 0, tile, few * FEW, acc);
+        }
+    }
+}
+
 /// Weights of layers whose groups go through them [`GROUPS`] at a time: what a second-level cache may have no room for.
 const FAR_WEIGHTS: usize = 1 << 18;
 
@@ -76,13 +100,14 @@ impl Mlp<'_, f32, f32, f32> {
 
     /// x and y \[groups, inputs or outputs of the widest layer, R\]: the outputs of up to G groups, by layers in tiles
     ///
-    /// `start`: what the sums of the first layer begin with in place of its biases.
+    /// `start`: what the sums of the first layer begin with in place of its biases. `sums`: the rest of these sums for
+    /// each row of a single group, where they were computed before: `x` is then room alone.
     #[inline(always)]
     pub(crate) fn tiles<'s, V: Vector, const R: usize, const G: usize>(
         &self,
         v: V,
         groups: usize,
-        start: Option<&[f32]>,
+        (start, sums): (Option<&[f32]>, Option<[&[f32]; R]>),
         mut x: &'s mut [[f32; R]],
         mut y: &'s mut [[f32; R]],
         ahead: &mut impl Prefetch,
@@ -91,15 +116,24 @@ impl Mlp<'_, f32, f32, f32> {
         let apart = (x.len() / groups.max(1)).max(1);
         for n in 0..hidden {
             let layer = self.layer(n);
+            let w = layer.weights.as_chunks().0;
+            let start = start.filter(|_| n == 0).unwrap_or(layer.biases).as_chunks().0;
+            let begun = if n == 0 { sums } else { None };
+            if let (Some(sums), true) = (begun, n + 1 < hidden) {
+                finish_sums(v, start, sums, &mut StoreReal { y: x, apart });
+                continue;
+            }
             let inputs = x.chunks_exact(apart).map(
                 #[inline(always)]
                 |x| &x[..layer.inputs],
             );
-            let w = layer.weights.as_chunks().0;
-            let start = start.filter(|_| n == 0).unwrap_or(layer.biases).as_chunks().0;
             if n + 1 == hidden {
                 let mut finish = OutputReal { w: output.weights, out: [[v.splat_f32(0.0); R]; G] };
-                layer_f32(v, w, start, inputs, &mut finish, ahead);
+                if let Some(sums) = begun {
+                    finish_sums(v, start, sums, &mut finish);
+                } else {
+                    layer_f32(v, w, start, inputs, &mut finish, ahead);
+                }
                 let bias = output.biases.iter().sum::<f32>();
                 let mut outputs = [[0.0; R]; G];
                 for (outputs, sums) in outputs.iter_mut().zip(finish.out).take(groups) {
@@ -119,26 +153,39 @@ impl Mlp<'_, f32, f32, f32> {
     ///
     /// `start`: what the sums of the first layer begin with in place of its biases.
     #[inline(always)]
-    pub(crate) fn rows<'s>(
-        &self,
-        e: &[f32],
-        start: Option<&[f32]>,
-        mut h0: &'s mut [f32],
-        mut h1: &'s mut [f32],
-    ) -> f32 {
+    pub(crate) fn rows(&self, e: &[f32], start: Option<&[f32]>, h0: &mut [f32], h1: &mut [f32]) -> f32 {
         let (hidden, output) = self.split();
-        let dot = |x: &[f32], biases: &[f32]| portable::dot_f32(x, output.weights) + biases.iter().sum::<f32>();
         if hidden == 0 {
-            return dot(e, start.unwrap_or(output.biases));
+            return portable::dot_f32(e, output.weights) + start.unwrap_or(output.biases).iter().sum::<f32>();
         }
         let layer = self.layer(0);
-        let mut width = layer.outputs;
-        portable::layer_f32(e, layer.laid(), start.unwrap_or(layer.biases), &mut h0[..width]);
+        portable::layer_f32(e, layer.laid(), start.unwrap_or(layer.biases), &mut h0[..layer.outputs]);
+        self.behind_first(layer.outputs, h0, h1)
+    }
+
+    /// sums and start \[outputs of the first layer\]: as [`Mlp::rows`], with that layer's sums computed before
+    #[inline(always)]
+    pub(crate) fn rows_of_sums(&self, sums: &[f32], start: &[f32], h0: &mut [f32], h1: &mut [f32]) -> f32 {
+        let layer = self.layer(0);
+        if self.split().0 == 0 {
+            return sums.iter().zip(start).take(1).map(|(sum, start)| sum + start).sum();
+        }
+        for ((h, sum), start) in h0[..layer.outputs].iter_mut().zip(sums).zip(start) {
+            let sum = start + sum;
+            *h = if sum < 0.0 { 0.0 } else { sum };
+        }
+        self.behind_first(layer.outputs, h0, h1)
+    }
+
+    /// The layers behind the first, whose `width` outputs are in `h0`.
+    #[inline(always)]
+    fn behind_first<'s>(&self, mut width: usize, mut h0: &'s mut [f32], mut h1: &'s mut [f32]) -> f32 {
+        let (hidden, output) = self.split();
         for n in 1..hidden {
             let layer = self.layer(n);
             portable::layer_f32(&h0[..width], layer.laid(), layer.biases, &mut h1[..layer.outputs]);
             (h0, h1, width) = (h1, h0, layer.outputs);
         }
-        dot(&h0[..width], output.biases)
+        portable::dot_f32(&h0[..width], output.weights) + output.biases.iter().sum::<f32>()
     }
 }

@@ -94,6 +94,33 @@ impl<V: Vector, const R: usize> Finish<V> for Output<'_, V, R> {
     }
 }
 
+impl<V: Vector, const R: usize> Output<'_, V, R> {
+    /// The accumulators of the output layer.
+    #[inline(always)]
+    fn outputs(self, v: V, output: Layer<'_, i8, i32, i32>) -> [i64; R] {
+        let bias = output.biases.first().map_or(0, |&bias| i64::from(bias));
+        let mut outputs = [bias; R];
+        for (output, sums) in outputs.iter_mut().zip(self.out) {
+            *output += total(v, sums);
+        }
+        outputs
+    }
+}
+
+/// sums \[rows\]\[outputs\], padded: gives `finish` the sums of every tile for every row, which were computed before.
+///
+/// They are sums of the inputs as they are: where `finish` is told that its layer is the [first](shifted) of a back end
+/// that shifts later ones, or the other way round, it adds no shift.
+#[inline(always)]
+pub(super) fn finish_sums<V: Vector>(v: V, sums: &[&[i32]], tiles: usize, finish: &mut impl Finish<V>) {
+    for tile in 0..tiles {
+        let channels = finish.channels(v, tile);
+        for (row, sums) in sums.iter().enumerate() {
+            finish.row(v, channels, tile, row, v.load(of_tile(sums, tile)));
+        }
+    }
+}
+
 /// e \[R, stride\], x \[inputs / 4, R\]: the field vectors as the first layer reads them.
 #[inline(always)]
 pub(crate) fn interleave<V: Vector, const R: usize>(e: &[i8], stride: usize, x: &mut [[Quad; R]]) {
@@ -152,27 +179,35 @@ impl Mlp<'_, i8, i32, i32> {
         [x, y]: [&mut [Quad]; 2],
         ahead: &mut impl Prefetch,
     ) -> [i64; R] {
-        let Input { e, stride, start, .. } = input;
+        let Input { e, stride, start, sums, .. } = input;
         let (mut x, mut y) = (x.as_chunks_mut().0, y.as_chunks_mut().0);
         let (hidden, output) = self.split();
-        interleave::<V, R>(e, stride, &mut x[..quads::<V, R>(self.layer(0).inputs, true)]);
+        if sums.is_none() {
+            interleave::<V, R>(e, stride, &mut x[..quads::<V, R>(self.layer(0).inputs, true)]);
+        }
         for n in 0..hidden {
             let mut layer = self.layer(n);
             if let (0, Some(start)) = (n, start) {
                 layer.biases = start;
             }
             let (w, is_first) = (layer.weights.as_chunks().0, n == 0);
+            if let (true, Some(sums)) = (is_first, sums) {
+                let is_first = !V::UNSIGNED;
+                if n + 1 == hidden {
+                    let mut finish = Output { layer, is_first, w: output.weights, out: [v.splat(0); R] };
+                    finish_sums(v, sums, layer.biases.len() / LANES, &mut finish);
+                    return finish.outputs(v, output);
+                }
+                let y = &mut x[..layer.biases.len() / tile::DEPTH];
+                finish_sums(v, sums, layer.biases.len() / LANES, &mut Store { layer, is_first, y });
+                continue;
+            }
             let depth = layer.inputs.div_ceil(tile::DEPTH);
             let inputs = &x[..quads::<V, R>(layer.inputs, is_first)];
             if n + 1 == hidden {
                 let mut finish = Output { layer, is_first, w: output.weights, out: [v.splat(0); R] };
                 layer_int8(v, w, depth, inputs, &mut finish, ahead);
-                let bias = output.biases.first().map_or(0, |&bias| i64::from(bias));
-                let mut outputs = [bias; R];
-                for (output, sums) in outputs.iter_mut().zip(finish.out) {
-                    *output += total(v, sums);
-                }
-                return outputs;
+                return finish.outputs(v, output);
             }
             let outputs = layer.biases.len() / tile::DEPTH;
             layer_int8(v, w, depth, inputs, &mut Store { layer, is_first, y: &mut y[..outputs] }, ahead);

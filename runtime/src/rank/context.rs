@@ -12,6 +12,7 @@ use crate::kernel::vector::{Finish, FinishReal, LANES, Quad, Task, Vector, layer
 use crate::mlp::{Fours, Layer, interleave, read_len, shifted};
 use crate::network::Network;
 use crate::row::Row;
+use crate::run::{rows, run_mut};
 use crate::score::{GatherIntegers, GatherReals};
 use crate::scratch::{Memory, Scratch, ScratchBlock};
 
@@ -126,12 +127,12 @@ impl Task for SetContext<'_, '_, '_> {
 /// e \[context fields, dim\], r \[context fields, candidate fields\], cross \[candidate fields, dim\]: cross_jd = sum_i
 /// r_ij e_id
 #[inline(always)]
-fn cross_int8(e: &[i8], r: &[i16], dim: usize, cross: &mut [i32]) {
+pub(super) fn cross_int8(e: &[i8], r: &[i16], dim: usize, cross: &mut [i32]) {
     cross.fill(0);
-    let candidates = cross.len() / dim;
-    for (e, r) in e.chunks_exact(dim).zip(r.chunks_exact(candidates)) {
-        for (cross, &r) in cross.chunks_exact_mut(dim).zip(r) {
-            for (cross, &e) in cross.iter_mut().zip(e) {
+    let candidates = cross.len().checked_div(dim).unwrap_or(0);
+    for (e, r) in rows(e, dim).zip(rows(r, candidates)) {
+        for (candidate, &r) in r.iter().enumerate() {
+            for (cross, &e) in run_mut(cross, candidate * dim, dim).iter_mut().zip(e) {
                 *cross += i32::from(r) * i32::from(e);
             }
         }
@@ -154,7 +155,7 @@ fn cross_f32<V: Vector>(v: V, e: &[f32], r: &[f32], dim: usize, cross: &mut [f32
 
 /// start\[o\] += sum_i w_oi e_i
 #[inline(always)]
-fn begin_int8<V: Vector>(
+pub(super) fn begin_int8<V: Vector>(
     v: V,
     first: &Layer<'_, i8, i32, i32>,
     e: &[i8],
@@ -211,7 +212,7 @@ impl<V: Vector> Finish<V> for Begin<'_, '_> {
 
 /// start\[o\] += sum_i w_oi e_i
 #[inline(always)]
-fn begin_f32<V: Vector>(v: V, first: &Layer<'_, f32, f32, f32>, e: &[f32], start: &mut [f32]) {
+pub(super) fn begin_f32<V: Vector>(v: V, first: &Layer<'_, f32, f32, f32>, e: &[f32], start: &mut [f32]) {
     if first.inputs == 0 {
         return;
     }

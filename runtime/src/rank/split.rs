@@ -42,6 +42,7 @@ pub(super) struct Sides<'m, W, C: Coefficient> {
 pub(super) type SplitMlp<'m, W, B, M> = (Layer<'m, W, B, M>, Mlp<'m, W, B, M>);
 
 /// Which fields are the context's, one bit each, in words: to shift 128 bits takes 32 bytes of the stack each time.
+#[derive(Clone, Copy)]
 pub(super) struct Fields {
     context: [u32; limit::FIELDS / 32],
     count: usize,
@@ -55,17 +56,36 @@ impl Fields {
             if field >= num_fields || fields.is_in(field, true) || is_last {
                 return Err(ScoreError::ContextField { field });
             }
-            fields.context[field / 32] |= 1 << (field % 32);
+            // There is one: a model has at most as many fields as there are bits.
+            fields.context.iter_mut().skip(field / 32).take(1).for_each(|word| *word |= 1 << (field % 32));
         }
         Ok(fields)
     }
 
-    fn is_in(&self, field: usize, context: bool) -> bool {
-        (self.context[field / 32] >> (field % 32) & 1 == 1) == context
+    /// Of so many fields, those of the context as [`Fields::words`] has them; `None` where one is not among them, or
+    /// none is left for candidates.
+    pub(super) fn of_words(context: [u32; limit::FIELDS / 32], count: usize) -> Option<Self> {
+        let fields = Fields { context, count };
+        let all: u32 = context.iter().map(|word| word.count_ones()).sum();
+        (all as usize == fields.len(true) && fields.len(false) > 0).then_some(fields)
+    }
+
+    /// The bits of the context's fields.
+    pub(super) fn words(&self) -> [u32; limit::FIELDS / 32] {
+        self.context
+    }
+
+    /// Of how many fields.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn is_in(&self, field: usize, context: bool) -> bool {
+        self.context.get(field / 32).is_some_and(|word| word >> (field % 32) & 1 == 1) == context
     }
 
     /// The fields of one side, in their order.
-    fn of(&self, context: bool) -> impl Iterator<Item = usize> + Clone {
+    pub(super) fn of(&self, context: bool) -> impl Iterator<Item = usize> + Clone {
         (0..self.count).filter(move |&field| self.is_in(field, context))
     }
 
@@ -77,6 +97,34 @@ impl Fields {
     fn within(&self, field: usize) -> usize {
         let side = self.is_in(field, true);
         self.of(side).take_while(|&other| other < field).count()
+    }
+}
+
+/// Gives `each` the pairs of a field of the context with one of the candidate's: the former's number, the latter's and
+/// its place among the candidate's, and the pair's weight. Pruned pairs, and those of factors, are left out.
+pub(super) fn each_across<C: Coefficient>(
+    interaction: &FieldInteraction<'_, C>,
+    fields: &Fields,
+    mut each: impl FnMut(usize, (usize, usize), C),
+) {
+    match interaction {
+        FieldInteraction::None | FieldInteraction::LowRank(_) => (),
+        FieldInteraction::Dense(weights) => {
+            for i in fields.of(true) {
+                for (place, j) in fields.of(false).enumerate() {
+                    let pair = triangle(fields.count, i.min(j), i.max(j));
+                    weights.get(pair).into_iter().for_each(|&weight| each(i, (j, place), weight));
+                }
+            }
+        }
+        FieldInteraction::Pruned(pairs, weights) => {
+            for (&[i, j], &weight) in pairs.iter().zip(*weights) {
+                let (i, j) = if fields.is_in(i.into(), true) { (i, j) } else { (j, i) };
+                if fields.is_in(i.into(), true) && fields.is_in(j.into(), false) {
+                    each(i.into(), (j.into(), fields.within(j.into())), weight);
+                }
+            }
+        }
     }
 }
 
@@ -115,7 +163,7 @@ pub(super) fn split<'m>(network: &Network<'m>, fields: &Fields, memory: &mut imp
     })
 }
 
-fn both_sides<'m, W, C: Coefficient + Plain>(
+pub(super) fn both_sides<'m, W, C: Coefficient + Plain>(
     fwfm: &Fwfm<'m, W, C>,
     fields: &Fields,
     memory: &mut impl Memory<'m>,
@@ -165,9 +213,9 @@ fn side<'m, W, C: Coefficient + Plain>(
             let kept = kept_pairs(pairs, fields, context);
             let count = kept.clone().count();
             let to_pairs = memory.lay(count, |to: &mut [[u8; 2]]| {
-                for (to, number) in to.iter_mut().zip(kept.clone()) {
+                for (to, pair) in to.iter_mut().zip(kept.clone().filter_map(|number| pairs.get(number))) {
                     // At most 128 fields.
-                    *to = pairs[number].map(|field| fields.within(field.into()) as u8);
+                    *to = pair.map(|field| fields.within(field.into()) as u8);
                 }
             })?;
             FieldInteraction::Pruned(to_pairs, memory.lay(count, |to| take_each(to, weights, kept))?)
@@ -185,8 +233,8 @@ fn side<'m, W, C: Coefficient + Plain>(
 
 /// to\[n\] = from\[number n\]
 fn take_each<T: Copy>(to: &mut [T], from: &[T], numbers: impl Iterator<Item = usize>) {
-    for (to, number) in to.iter_mut().zip(numbers) {
-        *to = from[number];
+    for (to, &number) in to.iter_mut().zip(numbers.filter_map(|number| from.get(number))) {
+        *to = number;
     }
 }
 
@@ -200,20 +248,12 @@ fn across<'m, W, C: Coefficient + Plain>(
     if fwfm.interaction.rank() > 0 {
         return Ok(&[]);
     }
-    memory.lay(fields.len(true) * candidates, |to| match fwfm.interaction {
-        FieldInteraction::None | FieldInteraction::LowRank(_) => (),
-        FieldInteraction::Dense(weights) => {
-            let pairs = fields.of(true).flat_map(|i| fields.of(false).map(move |j| (i.min(j), i.max(j))));
-            take_each(to, weights, pairs.map(|(i, j)| triangle(fields.count, i, j)));
-        }
-        FieldInteraction::Pruned(pairs, weights) => {
-            for (&[i, j], &weight) in pairs.iter().zip(weights) {
-                let (i, j) = if fields.is_in(i.into(), true) { (i, j) } else { (j, i) };
-                if fields.is_in(i.into(), true) && fields.is_in(j.into(), false) {
-                    to[fields.within(i.into()) * candidates + fields.within(j.into())] = weight;
-                }
+    memory.lay(fields.len(true) * candidates, |to| {
+        each_across(&fwfm.interaction, fields, |i, (_, place), weight| {
+            if let Some(to) = to.get_mut(fields.within(i) * candidates + place) {
+                *to = weight;
             }
-        }
+        });
     })
 }
 
@@ -226,24 +266,8 @@ fn split_mlp<'m, W: Weight + Plain, B: Bias + Plain, M: Copy>(
 ) -> Scored<SplitMlp<'m, W, B, M>> {
     let first = mlp.layer(0);
     let layout = first.layout;
-    let mut side = |context: bool| -> Scored<Layer<'m, W, B, M>> {
-        let inputs = fields.len(context) * dim;
-        let own = || fields.of(context).flat_map(|field| field * dim..(field + 1) * dim);
-        let weights = memory.lay(layout.weights::<W>(inputs, first.outputs), |weights: &mut [W]| {
-            for o in 0..first.outputs {
-                for (to, from) in own().enumerate() {
-                    layout.set(weights, inputs, o, to, layout.weight(first.weights, first.inputs, o, from));
-                }
-            }
-        })?;
-        let sums = memory.lay(first.sums.len(), |sums: &mut [i32]| {
-            for (o, sum) in sums.iter_mut().enumerate().take(first.outputs) {
-                *sum = own().map(|i| layout.weight(first.weights, first.inputs, o, i).integer()).sum();
-            }
-        })?;
-        Ok(Layer { inputs, weights, sums, ..first })
-    };
-    let (mut of_context, of_candidate) = (side(true)?, side(false)?);
+    let mut of_context = share(&first, dim, fields, true, memory)?;
+    let of_candidate = share(&first, dim, fields, false, memory)?;
     if layout.is_strips() {
         // Biases hold what their layer's weights call for: that of the whole layer gives way to those of both sides.
         of_context.biases = memory.lay(first.biases.len(), |biases: &mut [B]| {
@@ -254,6 +278,59 @@ fn split_mlp<'m, W: Weight + Plain, B: Bias + Plain, M: Copy>(
             }
         })?;
     }
-    let Layer { inputs, weights, sums, .. } = of_candidate;
-    Ok((of_context, Mlp { first: Some(First { inputs, weights, sums }), ..*mlp }))
+    Ok((of_context, with_first(mlp, of_candidate)))
+}
+
+/// The MLP with another first layer.
+fn with_first<'m, W, B, M>(mlp: &Mlp<'m, W, B, M>, first: Layer<'m, W, B, M>) -> Mlp<'m, W, B, M>
+where
+    Mlp<'m, W, B, M>: Copy,
+{
+    let Layer { inputs, weights, sums, .. } = first;
+    Mlp { first: Some(First { inputs, weights, sums }), ..*mlp }
+}
+
+/// One side's share of the first layer, its biases untouched.
+fn share<'m, W: Weight + Plain, B: Bias + Plain, M: Copy>(
+    first: &Layer<'m, W, B, M>,
+    dim: usize,
+    fields: &Fields,
+    context: bool,
+    memory: &mut impl Memory<'m>,
+) -> Scored<Layer<'m, W, B, M>> {
+    let layout = first.layout;
+    let inputs = fields.len(context) * dim;
+    let own = || fields.of(context).flat_map(|field| field * dim..(field + 1) * dim);
+    let weights = memory.lay(layout.weights::<W>(inputs, first.outputs), |weights: &mut [W]| {
+        for o in 0..first.outputs {
+            for (to, from) in own().enumerate() {
+                layout.set(weights, inputs, o, to, layout.weight(first.weights, first.inputs, o, from));
+            }
+        }
+    })?;
+    let sums = memory.lay(first.sums.len(), |sums: &mut [i32]| {
+        for (o, sum) in sums.iter_mut().enumerate().take(first.outputs) {
+            *sum = own().map(|i| layout.weight(first.weights, first.inputs, o, i).integer()).sum();
+        }
+    })?;
+    Ok(Layer { inputs, weights, sums, ..*first })
+}
+
+/// The MLP for candidates whose context is begun by the whole first layer: its first layer has the candidate's inputs
+/// alone. What its layout calls for in the biases beside the model's own, \[outputs\], is with it, where that is not 0.
+pub(super) fn of_candidates<'m, W: Weight + Plain, B: Bias + Plain, M: Copy>(
+    mlp: &Mlp<'m, W, B, M>,
+    dim: usize,
+    fields: &Fields,
+    memory: &mut impl Memory<'m>,
+) -> Scored<(Mlp<'m, W, B, M>, &'m [i32])> {
+    let first = mlp.layer(0);
+    let own = share(&first, dim, fields, false, memory)?;
+    let count = if first.layout.is_strips() { first.biases.len() } else { 0 };
+    let shifts = memory.lay(count, |shifts: &mut [i32]| {
+        for (o, shift) in shifts.iter_mut().enumerate().take(first.outputs) {
+            *shift = own.layout.shift(true, own.weights, own.inputs, o);
+        }
+    })?;
+    Ok((with_first(mlp, own), shifts))
 }

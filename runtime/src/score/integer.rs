@@ -120,7 +120,7 @@ fn integers<V: Vector, const R: usize>(
     for (sums, of_pairs) in sums.iter_mut().zip(of_pairs) {
         sums[2] += of_pairs;
     }
-    let input = Input { e, stride, inputs, start: context.map(|context| context.start) };
+    let input = Input { e, stride, inputs, start: context.map(|context| context.start), sums: None };
     let of_layers = layers.steps::<V, R>(v, input, terms.mlp, &mut memory, &mut ahead).map_err(whole)?;
     ahead.finish(v);
     for ((score, sums), of_layers) in scores.iter_mut().zip(sums).zip(of_layers) {
@@ -175,20 +175,49 @@ impl Fwfm<'_, i8, i16> {
         if found != expected {
             return Err(ScoreError::FieldCount { expected, found });
         }
-        let (mut feature_weight, mut to) = (0, 0);
+        self.gather_each((0..expected).map(|field| (field, field)), row, acc, e)
+    }
+
+    /// e \[num_fields, dim\]: the vectors of a row that has some of the fields alone, zeros for all others; gives the
+    /// sum of its feature weights
+    pub(crate) fn gather_some(
+        &self,
+        fields: impl Iterator<Item = usize> + Clone,
+        row: &Row<'_>,
+        acc: &mut [i32],
+        e: &mut [i8],
+    ) -> Scored<i64> {
+        let (expected, found) = (fields.clone().count(), row.num_fields());
+        if found != expected {
+            return Err(ScoreError::FieldCount { expected, found });
+        }
+        e.fill(0);
+        self.gather_each(fields.enumerate(), row, acc, e)
+    }
+
+    /// The fields of a row, each with its place in the row and its number in the model. By plain loops, which write no
+    /// more than a field's vector.
+    fn gather_each(
+        &self,
+        fields: impl Iterator<Item = (usize, usize)>,
+        row: &Row<'_>,
+        acc: &mut [i32],
+        e: &mut [i8],
+    ) -> Scored<i64> {
+        let mut feature_weight = 0;
         let weights = self.feature_weight.as_ref();
-        for (field, record) in self.embedding.fields.iter().enumerate() {
-            let words = row.field(field).ok_or(ScoreError::Offsets { field })?;
-            let out = e.get_mut(to..).unwrap_or_default();
-            feature_weight += if embedding::check(record, field, words).is_ok() {
+        for (place, field) in fields {
+            let Some(record) = self.embedding.fields.get(field) else { break };
+            let words = row.field(place).ok_or(ScoreError::Offsets { field: place })?;
+            let out = e.get_mut(field * self.embedding.dim..).unwrap_or_default();
+            feature_weight += if embedding::check(record, place, words).is_ok() {
                 self.embedding.gather(Portable, record, words, acc, out, true);
                 weights.map_or(0, |weights| weights.accumulate(record, field, words))
             } else {
-                let indices = embedding::check_weighted(record, field, words)?;
+                let indices = embedding::check_weighted(record, place, words)?;
                 self.embedding.gather_weighted(record, indices.clone(), acc, out);
                 weights.map_or(0, |weights| weights.accumulate_weighted(record, field, indices))
             };
-            to += self.embedding.dim;
         }
         Ok(feature_weight)
     }

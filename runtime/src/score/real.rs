@@ -121,7 +121,7 @@ fn reals<V: Vector, const R: usize, const G: usize>(
     }
     if let Some(mlp) = tiled {
         let (x, y) = (x.as_chunks_mut().0, y.as_chunks_mut().0);
-        of_mlp = mlp.tiles::<V, R, G>(v, groups, start, x, y, &mut ahead);
+        of_mlp = mlp.tiles::<V, R, G>(v, groups, (start, None), x, y, &mut ahead);
     }
     ahead.finish(v);
     for (r, (score, (sum, mlp))) in
@@ -140,25 +140,52 @@ impl Fwfm<'_, f32, f32> {
     /// wrong with it. What rows without weights go through keeps nothing for it.
     #[cold]
     #[inline(never)]
-    fn gather_rest(&self, row: Row<'_>, first: usize, mut sum: f32, e: &mut [f32]) -> Scored<f32> {
-        let mut to = first * self.embedding.dim;
+    fn gather_rest(&self, row: Row<'_>, first: usize, sum: f32, e: &mut [f32]) -> Scored<f32> {
+        self.gather_each((first..self.embedding.fields.len()).map(|field| (field, field)), row, sum, e)
+    }
+
+    /// e \[num_fields, dim\]: the vectors of a row that has some of the fields alone, zeros for all others; gives the
+    /// sum of its feature weights
+    pub(crate) fn gather_some(
+        &self,
+        fields: impl Iterator<Item = usize> + Clone,
+        row: Row<'_>,
+        e: &mut [f32],
+    ) -> Scored<f32> {
+        let (expected, found) = (fields.clone().count(), row.num_fields());
+        if found != expected {
+            return Err(ScoreError::FieldCount { expected, found });
+        }
+        e.fill(0.0);
+        self.gather_each(fields.enumerate(), row, 0.0, e)
+    }
+
+    /// The fields of a row, each with its place in the row and its number in the model; gives `sum` and their feature
+    /// weights. By plain loops, which write no more than a field's vector.
+    fn gather_each(
+        &self,
+        fields: impl Iterator<Item = (usize, usize)>,
+        row: Row<'_>,
+        mut sum: f32,
+        e: &mut [f32],
+    ) -> Scored<f32> {
         let weights = self.feature_weight.as_ref();
-        for (field, record) in self.embedding.fields.iter().enumerate().skip(first) {
-            let words = row.field(field).ok_or(ScoreError::Offsets { field })?;
-            let out = &mut e[to..];
-            if embedding::check(record, field, words).is_ok() {
+        for (place, field) in fields {
+            let record = &self.embedding.fields[field];
+            let words = row.field(place).ok_or(ScoreError::Offsets { field: place })?;
+            let out = &mut e[field * self.embedding.dim..];
+            if embedding::check(record, place, words).is_ok() {
                 self.embedding.gather(Portable, record, words, out);
                 if let Some(weights) = weights {
                     sum += weights.accumulate(record, words);
                 }
             } else {
-                let indices = embedding::check_weighted(record, field, words)?;
+                let indices = embedding::check_weighted(record, place, words)?;
                 self.embedding.gather_weighted(record, indices.clone(), out);
                 if let Some(weights) = weights {
                     sum += weights.accumulate_weighted(record, indices);
                 }
             }
-            to += self.embedding.dim;
         }
         Ok(sum)
     }

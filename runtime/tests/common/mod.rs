@@ -1,6 +1,7 @@
 //! Packed files built from the public types of the format, so that these tests run wherever the runtime does.
 #![allow(dead_code, reason = "each test program needs a part of it")]
 
+pub(crate) mod compare;
 pub(crate) mod random;
 
 use xsfm_runtime::format::{

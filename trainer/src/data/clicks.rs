@@ -85,7 +85,7 @@ impl Clicks {
             let log = USUAL_PRICE + ITEM_DEVIATION * of_item + ROW_DEVIATION * normal(random);
             (log.exp() * 100.0).round().max(1.0) / 100.0
         });
-        let mut logit = self.planted.logit(&indices);
+        let mut logit = self.planted.logit(0.0, &indices);
         if let Some(price) = price {
             let [of_user, _] = self.number(2, user);
             let distance = price.ln() - USUAL_PRICE - USER_DEVIATION * of_user;

@@ -177,6 +177,16 @@ struct HashArgs {
     /// description it is `buckets`
     #[arg(long, value_name = "FIELD=BUCKETS", value_parser = buckets)]
     hash: Vec<(String, u32)>,
+    /// Let the tokens of a field that have no index of their own share so many buckets by their hash, in place of the
+    /// out-of-vocabulary row; may be given several times. In a description it is `buckets` beside `min_count`
+    #[arg(long, value_name = "FIELD=BUCKETS", value_parser = buckets)]
+    oov_buckets: Vec<(String, u32)>,
+}
+
+impl HashArgs {
+    fn over<S: Source>(&self, source: S) -> Result<Hashed<S>> {
+        Ok(Hashed::new(source, &self.hash, &self.oov_buckets)?)
+    }
 }
 
 fn buckets(text: &str) -> Result<(String, u32), String> {
@@ -234,14 +244,14 @@ impl Args {
             SourceArgs::Criteo { source, min_count, hash, common } => {
                 let usual = (SplitKind::Chronological, Shares { valid: 75, test: 75 });
                 let criteo = Criteo::new(Files::find(source)?, *min_count);
-                common.task(Hashed::new(criteo, &hash.hash)?, usual, &common.out)
+                common.task(hash.over(criteo)?, usual, &common.out)
             }
             SourceArgs::Recsys { source, label, min_count, hash, common } => {
                 let files = Files::find(source)?;
                 let task = |engagement, out: &Path| {
                     let usual = (SplitKind::Chronological, Shares::default());
                     let rows = RecSys::new(files.clone(), engagement, *min_count);
-                    common.task(Hashed::new(rows, &hash.hash)?, usual, out)
+                    common.task(hash.over(rows)?, usual, out)
                 };
                 let engagement = match label {
                     Label::Reply => Engagement::Reply,
@@ -258,7 +268,7 @@ impl Args {
                 common.task(CsvSource::avazu(Files::find(source)?, *min_count)?, eight_one_one, &common.out)
             }
             SourceArgs::Movielens { source, hash, common } => {
-                common.task(Hashed::new(MovieLens::open(source)?, &hash.hash)?, eight_one_one, &common.out)
+                common.task(hash.over(MovieLens::open(source)?)?, eight_one_one, &common.out)
             }
             SourceArgs::Libffm { source, min_count, common } => {
                 let files = Files::find(source)?;

@@ -8,8 +8,8 @@ use xsfm_interchange::tokens::TokenMap;
 /// Counts of one field, which do not depend on the order of the rows.
 #[derive(Debug)]
 pub(super) enum FieldCounts {
-    /// How often each token is there.
-    Tokens(TokenMap<u64>),
+    /// How often each token is there, and what becomes of it.
+    Tokens(Encoding, TokenMap<u64>),
     /// How often each bucket is, and no number.
     Bounds { bounds: Bounds, buckets: Vec<u64>, missing: u64 },
     /// Numbers whose buckets are not known yet.
@@ -24,7 +24,8 @@ impl FieldCounts {
     /// Nothing yet.
     pub(super) fn new(rule: &Rule) -> Self {
         match rule {
-            Rule::Tokens => FieldCounts::Tokens(TokenMap::default()),
+            Rule::Tokens => FieldCounts::Tokens(Encoding::Tokens, TokenMap::default()),
+            Rule::OovBuckets(hashing) => FieldCounts::Tokens(Encoding::OovBuckets(*hashing), TokenMap::default()),
             Rule::Bounds(bounds) => {
                 FieldCounts::Bounds { bounds: bounds.clone(), buckets: vec![0; bounds.buckets()], missing: 0 }
             }
@@ -43,7 +44,7 @@ impl FieldCounts {
     /// Counts a token, or the text of a number where there are bounds.
     pub(super) fn add(&mut self, text: &str) {
         match self {
-            FieldCounts::Tokens(counts) => counts.update(text, |count| *count += 1),
+            FieldCounts::Tokens(_, counts) => counts.update(text, |count| *count += 1),
             // Readers give numbers and empty texts alone.
             FieldCounts::Bounds { bounds, buckets, missing } => match number(text) {
                 Some(number) => buckets[bounds.bucket(number)] += 1,
@@ -61,7 +62,7 @@ impl FieldCounts {
     /// How many counts there are.
     pub(super) fn len(&self) -> usize {
         match self {
-            FieldCounts::Tokens(counts) => counts.len(),
+            FieldCounts::Tokens(_, counts) => counts.len(),
             FieldCounts::Bounds { buckets, .. } => buckets.len(),
             FieldCounts::Quantiles { numbers, .. } | FieldCounts::Weighted { numbers, .. } => numbers.cells().count(),
             FieldCounts::Known(_) => 0,
@@ -76,7 +77,7 @@ impl FieldCounts {
             numbers.cells().for_each(|(cell, count)| visit(&format!("{shift}:{cell}"), count));
         };
         match self {
-            FieldCounts::Tokens(counts) => counts.each(visit),
+            FieldCounts::Tokens(_, counts) => counts.each(visit),
             FieldCounts::Bounds { buckets, missing, .. } => {
                 visit("", *missing);
                 (0..).zip(buckets).for_each(|(bucket, &count): (u64, _)| visit(&bucket.to_string(), count));
@@ -104,7 +105,7 @@ impl FieldCounts {
             Ok(())
         };
         match self {
-            FieldCounts::Tokens(counts) => counts.update(key, |all| *all += count),
+            FieldCounts::Tokens(_, counts) => counts.update(key, |all| *all += count),
             FieldCounts::Bounds { missing, .. } | FieldCounts::Quantiles { missing, .. } if key.is_empty() => {
                 *missing += count;
             }
@@ -121,7 +122,7 @@ impl FieldCounts {
     /// How the field's texts become indices, and how often each token is there.
     pub(super) fn finish(self) -> (Encoding, TokenMap<u64>) {
         match self {
-            FieldCounts::Tokens(counts) => (Encoding::Tokens, counts),
+            FieldCounts::Tokens(encoding, counts) => (encoding, counts),
             FieldCounts::Bounds { bounds, buckets, missing } => {
                 let counts = of_buckets(&bounds, &buckets, missing);
                 (Encoding::Bounds(bounds), counts)

@@ -1,7 +1,7 @@
 //! `xsfm-train fold`: the same rows with smaller vocabularies.
 //!
-//! A token that few training rows have becomes its field's out-of-vocabulary row, as `prepare` with that minimum count
-//! would have made it: the files are the same, byte for byte. Raw rows are not needed.
+//! A token that few training rows have becomes its field's out-of-vocabulary row, or one of its buckets, as `prepare`
+//! with that minimum count would have made it: the files are the same, byte for byte. Raw rows are not needed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use xsfm_interchange::atomic;
 use xsfm_interchange::dataset::{Dataset, Part, SCHEMA};
+use xsfm_interchange::encoding::Encoding;
 use xsfm_interchange::fingerprint::{self, Fingerprint, Vocabulary};
 use xsfm_interchange::output;
 use xsfm_interchange::rows::{Bounds, RowBlock, RowsReader, RowsWriter};
@@ -104,16 +105,11 @@ pub fn fold(data: &Path, min_count: u64, out: &Path) -> Result<Report> {
     let schema = data.schema();
     let counts = count(&data)?;
     // Buckets of a hash are there for any tokens, seen or not, and so are the bounds of numbers that are weights.
-    let is_kept = |f: usize, index: usize| counts[f][index] >= min_count || !schema.fields[f].encoding.has_unseen();
-    // By field: the new index of each old one.
-    let new_indices: Vec<Vec<u32>> = (0..counts.len())
-        .map(|f| {
-            let mut new = vec![0; counts[f].len()];
-            let kept = (1..new.len()).filter(|&index| is_kept(f, index));
-            (1..).zip(kept).for_each(|(new_index, index)| new[index] = new_index);
-            new
-        })
-        .collect();
+    let is_kept = |f: usize, index: usize| {
+        let Field { encoding, vocabulary, .. } = &schema.fields[f];
+        let is_counted = encoding.has_unseen() || matches!(encoding, Encoding::OovBuckets(_));
+        counts[f][index] >= min_count || !is_counted || index > vocabulary.len()
+    };
     let fold_field = |(f, field): (usize, &Field)| {
         let tokens = field.vocabulary.iter().enumerate().filter(|&(t, _)| is_kept(f, t + 1));
         Field { vocabulary: tokens.map(|(_, token)| token.clone()).collect(), ..field.clone() }
@@ -123,6 +119,21 @@ pub fn fold(data: &Path, min_count: u64, out: &Path) -> Result<Report> {
         fields: schema.fields.iter().enumerate().map(fold_field).collect(),
         ..schema.clone()
     };
+
+    // By field: the new index of each old one.
+    let new_indices: Vec<Vec<u32>> = (0..counts.len())
+        .map(|f| {
+            let mut new = vec![0; counts[f].len()];
+            let kept = (1..new.len()).filter(|&index| is_kept(f, index));
+            (1..).zip(kept).for_each(|(new_index, index)| new[index] = new_index);
+            if let Encoding::OovBuckets(_) = schema.fields[f].encoding {
+                let encoder = folded.fields[f].encoder();
+                let tokens = new[1..].iter_mut().zip(&schema.fields[f].vocabulary);
+                tokens.for_each(|(new, token)| *new = encoder.index_of(token));
+            }
+            new
+        })
+        .collect();
 
     // The schema is what makes a folder whole.
     let schema_path = out.join(SCHEMA);
@@ -159,7 +170,10 @@ fn there(out: &Path, source: &Fingerprint, min_count: u64) -> Option<Report> {
 }
 
 /// By field: how often each index is in the training rows.
-fn count(data: &Dataset) -> Result<Vec<Vec<u64>>> {
+///
+/// # Errors
+/// Rows that cannot be read.
+pub fn count(data: &Dataset) -> Result<Vec<Vec<u64>>> {
     let mut counts: Vec<Vec<u64>> = data.schema().fields.iter().map(|f| vec![0; f.features() as usize]).collect();
     let mut rows = data.rows(Part::Train)?;
     let bar = progress(&rows, "counting");

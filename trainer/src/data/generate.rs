@@ -19,7 +19,7 @@ use xsfm_readers::pass::Reading;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::clicks::{Clicks, HEADER};
-use super::planted::{Planted, probability};
+use super::planted::{Change, Planted, probability};
 
 /// Features of C1 to C26 in Criteo's rows, those of ten rows and more; with 13 fields of about 60 they add up to
 /// 1,086,810.
@@ -85,6 +85,13 @@ pub struct Args {
     /// Share of clicks
     #[arg(long, default_value_t = 0.25)]
     pub click_rate: f64,
+    /// How far the truth drifts over the rows: 1 less the correlation of a feature's numbers at the end with those at
+    /// the beginning, 0 to 2
+    #[arg(long, default_value_t = 0.0, conflicts_with = "csv")]
+    pub drift: f64,
+    /// How often each token of a category gives way to a new one over the rows, at a time of its own
+    #[arg(long, default_value_t = 0.0, conflicts_with = "csv")]
+    pub turnover: f64,
     /// Number of threads; the rows do not depend on it [default: one for each core]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -110,6 +117,8 @@ struct Sizes<'a> {
     numeric: usize,
     numeric_size: u32,
     categories: &'a [u32],
+    drift: f64,
+    turnover: f64,
 }
 
 /// What rows are drawn from.
@@ -141,6 +150,12 @@ impl Args {
         if !(self.strength >= 0.0 && self.strength <= 100.0) {
             bail!("--strength is {}; it is 0 to 100", self.strength);
         }
+        if !(self.drift >= 0.0 && self.drift <= 2.0) {
+            bail!("--drift is {}; it is 0 to 2", self.drift);
+        }
+        if !(self.turnover >= 0.0 && self.turnover <= 1000.0) {
+            bail!("--turnover is {}; it is 0 to 1000", self.turnover);
+        }
         if !(self.click_rate > 0.0 && self.click_rate < 1.0) {
             bail!("--click-rate is {}; it is between 0 and 1", self.click_rate);
         }
@@ -153,7 +168,8 @@ impl Args {
         }
         let numeric = std::iter::repeat_n(self.numeric_size, self.numeric);
         let sizes = numeric.chain(self.categories.iter().copied()).collect();
-        Source::Criteo(Planted::new(self.seed, sizes, self.strength, self.click_rate))
+        let change = Change { drift: self.drift, turnover: self.turnover, first_field: self.numeric };
+        Source::Criteo(Planted::new(self.seed, sizes, self.strength, self.click_rate).changing(change))
     }
 
     /// The rows `numbers`, whose random numbers are those of block `block`.
@@ -183,9 +199,11 @@ impl Args {
         let mut random = planted.random(block);
         let mut indices = vec![0; planted.num_fields()];
         let mut made = Block::default();
-        for _ in numbers {
+        for number in numbers {
+            let time = number as f64 / self.rows as f64;
             planted.draw(&mut random, &mut indices);
-            let logit = f64::from(planted.logit(&indices) as f32);
+            planted.turn_over(time, &mut indices);
+            let logit = f64::from(planted.logit(time, &indices) as f32);
             let label = u8::from(random.random::<f64>() < probability(logit));
             made.text.push(b'0' + label);
             for (f, &index) in indices.iter().enumerate() {
@@ -273,8 +291,8 @@ pub fn run(args: &Args) -> Result<()> {
     bar.finish_and_clear();
 
     let metrics = Metrics::from_logits(&labels, &logits)?;
-    let &Args { seed, numeric, numeric_size, ref categories, strength, click_rate, .. } = args;
-    let sizes = (!args.csv).then_some(Sizes { numeric, numeric_size, categories });
+    let &Args { seed, numeric, numeric_size, ref categories, drift, turnover, strength, click_rate, .. } = args;
+    let sizes = (!args.csv).then_some(Sizes { numeric, numeric_size, categories, drift, turnover });
     let truth = Truth { seed, sizes, strength, click_rate, metrics, rows: format!("{:016x}", hash.digest()) };
     let truth = serde_json::to_string_pretty(&truth)? + "\n";
     rows.commit().with_context(|| context(&rows_path))?;

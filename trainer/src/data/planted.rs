@@ -30,6 +30,18 @@ pub(super) struct Planted {
     /// What the three terms are multiplied by.
     scales: [f64; 3],
     bias: f64,
+    change: Change,
+}
+
+/// How the truth changes from the first row to the last.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Change {
+    /// 1 less the correlation of a feature's numbers at the end with those at the beginning.
+    pub(super) drift: f64,
+    /// How often each feature but the first of a field gives way to a new one.
+    pub(super) turnover: f64,
+    /// The first field that has a turnover: those before are of numbers.
+    pub(super) first_field: usize,
 }
 
 /// SplitMix64's output function: neighbouring inputs give unrelated outputs.
@@ -60,9 +72,15 @@ impl Planted {
             last_layer: [(); HIDDEN].map(|()| number()),
             scales: [1.0; 3],
             bias: 0.0,
+            change: Change::default(),
         };
         planted.scale(strength, click_rate);
         planted
+    }
+
+    /// The same truth at the first row, which changes.
+    pub(super) fn changing(self, change: Change) -> Self {
+        Planted { change, ..self }
     }
 
     /// Number of fields.
@@ -84,19 +102,41 @@ impl Planted {
         }
     }
 
-    /// The logit of a row. `indices`: `[num_fields]`.
-    pub(super) fn logit(&self, indices: &[u32]) -> f64 {
-        let terms = self.terms(indices);
+    /// Puts in place of the features those that have come for them until `time`, from 0 to 1. Each comes at a time of
+    /// its own, the hash of what it takes the place of, so that every day has as many new ones.
+    pub(super) fn turn_over(&self, time: f64, indices: &mut [u32]) {
+        let Change { turnover, first_field, .. } = self.change;
+        for (f, (index, &size)) in indices.iter_mut().zip(&self.sizes).enumerate().skip(first_field) {
+            if turnover > 0.0 && *index > 0 {
+                let phase = mix(!self.seed ^ (f as u64) << 32 ^ u64::from(*index)) as f64 / 2.0_f64.powi(64);
+                *index = index.wrapping_add(size.wrapping_mul((turnover * time + phase) as u32));
+            }
+        }
+    }
+
+    /// The logit of a row at a time, from 0 to 1. `indices`: `[num_fields]`.
+    pub(super) fn logit(&self, time: f64, indices: &[u32]) -> f64 {
+        let terms = self.terms(time, indices);
         self.bias + terms.iter().zip(self.scales).map(|(term, scale)| term * scale).sum::<f64>()
     }
 
     /// First order, pairs, MLP.
-    fn terms(&self, indices: &[u32]) -> [f64; 3] {
+    fn terms(&self, time: f64, indices: &[u32]) -> [f64; 3] {
+        // A quarter turn takes a number to one that has nothing to do with it.
+        let (sin, cos) = ((1.0 - self.change.drift).acos() * time).sin_cos();
+        let (sin, cos) = (sin as f32, cos as f32);
         let mut linear = 0.0;
         let mut vectors = Vec::with_capacity(indices.len());
         for (f, &index) in (0_u64..).zip(indices) {
             let state = mix(self.seed ^ f << 32 ^ u64::from(index));
-            let mut draw = (1_u64..).map(|i| uniform(mix(state.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)))));
+            let two = |state: u64, i: u64| uniform(mix(state.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
+            let mut draw = (1_u64..).map(|i| match two(state, i) {
+                first if sin == 0.0 => first,
+                [a, b] => {
+                    let [to_a, to_b] = two(mix(!state), i);
+                    [cos * a + sin * to_a, cos * b + sin * to_b]
+                }
+            });
             linear += draw.next().map_or(0.0, |[weight, _]| weight);
             let mut vector = [0.0; EMBED_DIM];
             for (pair, drawn) in vector.chunks_exact_mut(2).zip(draw) {
@@ -128,7 +168,7 @@ impl Planted {
         let mut terms = Vec::with_capacity(PILOT_ROWS);
         for _ in 0..PILOT_ROWS {
             self.draw(&mut random, &mut indices);
-            terms.push(self.terms(&indices));
+            terms.push(self.terms(0.0, &indices));
         }
         let rows = PILOT_ROWS as f64;
         let deviation = |values: &dyn Fn(&[f64; 3]) -> f64| {

@@ -81,7 +81,8 @@ struct Known<'a> {
 /// What tells whether two indices are of one token.
 enum By {
     Tokens {
-        /// For each of their indices ours of the same token; 0 where we do not know it.
+        /// For each of their indices of a token ours of the same token; 0 where we do not know it. Behind them are
+        /// buckets of a hash, of which nobody can tell.
         our_index: Vec<u32>,
         /// For each of our indices whether they know the token; nobody can tell where ours is a bucket of a hash.
         they_know: Option<Vec<bool>>,
@@ -99,8 +100,13 @@ impl<'a> Known<'a> {
             std::iter::once(0).chain(others.vocabulary.iter().map(|token| encoder.index_of(token))).collect()
         };
         let by = match (&theirs.encoding, &ours.encoding) {
+            (Encoding::Tokens, Encoding::Hash(_) | Encoding::OovBuckets(_)) => {
+                By::Tokens { our_index: index_of(ours, theirs), they_know: None }
+            }
+            (Encoding::OovBuckets(here), Encoding::OovBuckets(there)) if here == there => {
+                By::Tokens { our_index: index_of(ours, theirs), they_know: None }
+            }
             (here, there) if here == there && !here.has_unseen() => By::Index,
-            (Encoding::Tokens, Encoding::Hash(_)) => By::Tokens { our_index: index_of(ours, theirs), they_know: None },
             (here, there) if here == there => {
                 let they_know = index_of(theirs, ours).into_iter().map(|index| index > 0).collect();
                 By::Tokens { our_index: index_of(ours, theirs), they_know: Some(they_know) }
@@ -121,7 +127,7 @@ impl<'a> Known<'a> {
             By::Tokens { they_know, .. } if their == 0 => {
                 they_know.as_ref().is_none_or(|they_know| !they_know[our as usize])
             }
-            By::Tokens { our_index, .. } => our_index[their as usize] == our,
+            By::Tokens { our_index, .. } => our_index.get(their as usize).is_none_or(|&index| index == our),
             By::Index => their == our,
             By::Nothing => true,
         };

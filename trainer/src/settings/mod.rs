@@ -22,7 +22,7 @@ pub use self::field_factors::FieldFactors;
 pub use self::file::{expand_config, flags};
 pub use self::network::{Names, NetworkFlags, NetworkKind};
 pub use self::place::Place;
-pub use self::quantization::Quantization;
+pub use self::quantization::{Quantization, Start};
 pub use self::training::{Optimizer, Pruning, StopOn, Training};
 pub use self::widths::Widths;
 

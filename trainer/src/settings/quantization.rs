@@ -3,11 +3,23 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueEnum};
 use serde::Serialize;
 use xsfm_interchange::quantization::TableBits;
 
 use super::{Pruning, Training, check_share, is_default};
+
+/// Where the row of a token starts that the model has not had before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// As the row that it was encoded by until now: the out-of-vocabulary row, or that of its bucket.
+    #[default]
+    Oov,
+    /// As the mean of those tokens that training rows have about as often: from the same power of two up to the next.
+    /// Where there are none, as `oov`.
+    Frequency,
+}
 
 /// How the model becomes integers.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -20,12 +32,15 @@ pub struct Quantization {
     /// Start from this checkpoint and its architecture
     #[arg(long)]
     pub from: Option<PathBuf>,
-    /// With --from: the data have another vocabulary; every token keeps its row, a new one starts from the
-    /// out-of-vocabulary row
+    /// With --from: the data have another vocabulary; every token keeps its row
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
     #[arg(default_value = "false", default_missing_value = "true")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub map_tokens: bool,
+    /// With --map-tokens: where the rows of new tokens start
+    #[arg(long, value_name = "WHERE", default_value = "oov")]
+    #[serde(skip_serializing_if = "Start::is_oov")]
+    pub new_tokens: Start,
     /// Most epochs of fine-tuning in int8
     #[arg(long, default_value_t = 10)]
     pub quantize_epochs: u64,
@@ -47,6 +62,12 @@ pub struct Quantization {
     #[arg(long, default_value_t = 8, value_parser = table_bits)]
     #[serde(skip_serializing_if = "is_default::<_, 8>")]
     pub table_bits: u8,
+}
+
+impl Start {
+    fn is_oov(&self) -> bool {
+        *self == Start::Oov
+    }
 }
 
 fn table_bits(text: &str) -> Result<u8, String> {

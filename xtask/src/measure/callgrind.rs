@@ -15,7 +15,7 @@ use crate::setup::debian;
 use crate::{cargo, command, workspace};
 
 /// How each model is scored.
-const CASES: [&str; 3] = ["single", "batch", "ranked"];
+const CASES: [&str; 4] = ["single", "batch", "ranked", "items"];
 
 pub(crate) fn run(bless: bool) -> Result<()> {
     debian::provide("valgrind", "valgrind")?;
@@ -31,6 +31,7 @@ pub(crate) fn run(bless: bool) -> Result<()> {
 const HEADER: &str = "\
 # Instructions per row on AVX2, counted by callgrind: `cargo xtask test callgrind`; `--bless` rewrites this file.
 # 39 fields of 10 numbers. single: one row per call. batch: eight. ranked: eight candidates, 20 context fields.
+# items: the same candidates from a catalogue.
 ";
 
 /// Models: the arithmetic, and the hidden layers as `models` takes them.

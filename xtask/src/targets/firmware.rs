@@ -124,7 +124,7 @@ const HEADER: &str = "\
 # RAM: bytes of stack, and of scratch, for loading, scoring and ranking the student.
 # Raw values: instructions of one value becoming an index, and of a row of tests/fixtures/raw-values.
 # Others: layers packed for the CPU; instructions per row; of each part, by leaving the later ones out; \
-per row of a batch; of a context, and per candidate in it.
+per row of a batch; of a context, and per candidate in it; of a context for a catalogue, and per item.
 ";
 
 /// Compares a program's log with the committed one.
@@ -245,7 +245,7 @@ impl Subject {
             found.map(|(.., count)| count).with_context(|| format!("bench: no {what} of {}", path.display()))
         };
         let mut counts = BTreeMap::new();
-        for what in ["score", "batch", "context", "candidate"] {
+        for what in ["score", "batch", "context", "candidate", "context of items", "item"] {
             counts.insert(what.to_owned(), of(whole, what)?);
         }
         let mut before = 0;

@@ -11,6 +11,7 @@ use xsfm_convert::packing::PackMode;
 use xsfm_convert::target::Target;
 use xsfm_convert::vocabulary::{self, FINGERPRINT_BITS};
 use xsfm_interchange::metrics::platt::{Platt, negative_rate};
+use xsfm_runtime::CatalogueParts;
 
 /// Packs click models into one .xsfm file, and looks at, checks and scores such files.
 #[derive(Debug, Parser)]
@@ -106,6 +107,10 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "N.xsfm")]
         output: PathBuf,
     },
+    /// Compute once what items add to scores whatever the context, for `rank --catalogue` and `CatalogueRanker`.
+    ///
+    /// The catalogue is of this packed file alone: with any other, if only calibrated anew, it is refused.
+    Catalogue(CatalogueArguments),
     /// Write a packed model as code to compile into a program: its bytes, aligned, with the names of the fields and its
     /// numbers.
     Generate {
@@ -142,6 +147,9 @@ pub(crate) enum Command {
     Inspect {
         /// Packed model.
         model: PathBuf,
+        /// Also tell what an item takes in a catalogue for this context: fields by name.
+        #[arg(long, value_name = "FIELD,…", value_delimiter = ',', conflicts_with = "tokens")]
+        context: Vec<String>,
         /// Print the tokens of this field in the order of their indices instead, `index<TAB>token`, of a file that was
         /// packed with --keep-tokens.
         #[arg(long, value_name = "FIELD", conflicts_with = "json")]
@@ -293,12 +301,59 @@ pub(crate) struct CalibrateArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("of").required(true).args(["items", "indices"]))]
+pub(crate) struct CatalogueArguments {
+    /// Packed model.
+    pub(crate) model: PathBuf,
+    /// Raw rows of items, one each: the columns of the training data but for those of the context, as for `score
+    /// --raw`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) items: Option<PathBuf>,
+    /// Rows of integer indices of an item's fields; `-` for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) indices: Option<PathBuf>,
+    /// The fields of the context, by name: items have the others.
+    #[arg(long, value_name = "FIELD,…", value_delimiter = ',', required = true)]
+    pub(crate) context: Vec<String>,
+    /// What is kept of each item.
+    #[arg(long, value_enum, default_value_t = PartsArgument::LayerSums)]
+    pub(crate) parts: PartsArgument,
+    /// The catalogue.
+    #[arg(short, long, value_name = "ITEMS.xsfc")]
+    pub(crate) output: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PartsArgument {
+    /// Its own sums, its vectors, and its sums of the first layer, which then costs nothing.
+    LayerSums,
+    /// Its own sums and its vectors: far fewer bytes where the first layer is wide.
+    Vectors,
+}
+
+impl From<PartsArgument> for CatalogueParts {
+    fn from(argument: PartsArgument) -> Self {
+        match argument {
+            PartsArgument::LayerSums => CatalogueParts::LayerSums,
+            PartsArgument::Vectors => CatalogueParts::Vectors,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RankArguments {
     /// Packed model.
     pub(crate) model: PathBuf,
     #[command(flatten)]
     pub(crate) rows: RowsArguments,
-    /// Names to print, one line per row.
+    /// Rank the items of this catalogue, which `xsfm catalogue` has made of the model: --indices or --raw then has one
+    /// row, of the context's fields.
+    #[arg(long, value_name = "ITEMS.xsfc", conflicts_with = "context")]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// Names to print, one line per row, or per item.
     #[arg(long, value_name = "FILE")]
     pub(crate) names: Option<PathBuf>,
     /// Fields that are the same in all rows, by name: what they add to the scores is computed once.

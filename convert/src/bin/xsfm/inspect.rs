@@ -5,19 +5,25 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use xsfm_convert::analyze::{self, Question};
+use xsfm_convert::catalogue::ItemCost;
 use xsfm_convert::score::field_numbers;
 use xsfm_convert::target::retarget;
 use xsfm_convert::{bench, input, inspect};
 use xsfm_interchange::output::stream;
-use xsfm_runtime::{Backend, Encoder, LoadOptions};
+use xsfm_runtime::{Backend, CatalogueParts, Encoder, LoadOptions};
 
 use crate::cli::BenchArguments;
 use crate::output::print;
 use crate::score::Indices;
 
-pub(crate) fn inspect(path: &Path, json: bool) -> anyhow::Result<()> {
+pub(crate) fn inspect(path: &Path, context: &[String], json: bool) -> anyhow::Result<()> {
     let packed = input::packed(path)?;
-    print(&inspect::inspect(&input::load(path, &packed)?)?, json)
+    let model = input::load(path, &packed)?;
+    let mut report = inspect::inspect(&model)?;
+    if !context.is_empty() {
+        report.item = Some(ItemCost::of(&model, context, CatalogueParts::LayerSums)?);
+    }
+    print(&report, json)
 }
 
 /// The tokens of a field, one a line: control characters as Rust writes them, so that they stay on it.

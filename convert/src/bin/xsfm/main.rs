@@ -3,6 +3,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic; `xsfm_interchange::output` does not")]
 
 mod calibrate;
+mod catalogue;
 mod cli;
 mod export;
 mod inspect;
@@ -64,6 +65,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Vocabulary { model, schema, kept, output } => pack::vocabulary(&model, &schema, kept, &output),
         Command::Retarget { model, target, output } => pack::retarget(&model, target.into(), &output),
+        Command::Catalogue(arguments) => catalogue::catalogue(&arguments),
         Command::Generate { model, lang, name, context, output } => {
             export::generate(&model, lang.into(), name.as_deref(), &context, &output)
         }
@@ -71,7 +73,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             let outputs = if logit_only { Outputs::Logit } else { Outputs::LogitAndProbability };
             export::onnx(&folder, outputs, &output)
         }
-        Command::Inspect { model, tokens: None, json } => inspect::inspect(&model, json),
+        Command::Inspect { model, context, tokens: None, json } => inspect::inspect(&model, &context, json),
         Command::Inspect { model, tokens: Some(field), .. } => inspect::tokens(&model, field),
         Command::Analyze { model, target, flash, ram, bag, json } => {
             let question = Question { target: &target, flash, ram, bag };

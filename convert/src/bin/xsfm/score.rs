@@ -33,9 +33,21 @@ impl<'a> Indices<'a> {
         (indices, raw): (Option<&'a Path>, Option<&Path>),
         labels: bool,
     ) -> anyhow::Result<Self> {
+        let fields: Vec<usize> = (0..model.num_fields()).collect();
+        Self::of_fields(path, model, (indices, raw), labels, &fields)
+    }
+
+    /// The same where rows have some of the fields alone, by their numbers.
+    pub(crate) fn of_fields(
+        path: &Path,
+        model: &Model<'_>,
+        (indices, raw): (Option<&'a Path>, Option<&Path>),
+        labels: bool,
+        fields: &[usize],
+    ) -> anyhow::Result<Self> {
         Ok(match (indices, raw) {
             (_, Some(raw)) => {
-                let encoded = raw::encode(path, model, raw, labels)?;
+                let encoded = raw::encode_some(path, model, raw, labels, fields)?;
                 if !encoded.unknown.is_empty() {
                     let (raw, names) = (raw.display(), encoded.unknown.join(", "));
                     say(format_args!("NOTE: {raw}: columns that the training data did not have: {names}"));
@@ -74,9 +86,12 @@ pub(crate) fn score(path: &Path, rows: &RowsArguments, output: Option<&Path>) ->
 }
 
 pub(crate) fn rank(arguments: &RankArguments) -> anyhow::Result<()> {
-    let RankArguments { model: path, rows, names, context, top, json } = arguments;
+    let RankArguments { model: path, rows, catalogue, names, context, top, json } = arguments;
     let packed = input::packed(path)?;
     let model = input::load(path, &packed)?;
+    if let Some(of) = catalogue {
+        return crate::catalogue::rank(&model, arguments, of);
+    }
     let names = names.as_deref().map(read_lines).transpose()?;
     let indices = Indices::of(path, &model, (rows.indices.as_deref(), rows.raw.as_deref()), false)?;
     let mut ranked = score::rank(&model, indices.path(), names.as_deref(), context, *top)?;
@@ -150,7 +165,7 @@ fn write_scores(model: &Model<'_>, indices: &Path, output: &mut dyn Write) -> an
     })
 }
 
-fn read_lines(path: &Path) -> anyhow::Result<Vec<String>> {
+pub(crate) fn read_lines(path: &Path) -> anyhow::Result<Vec<String>> {
     let read = || BufReader::new(std::fs::File::open(path)?).lines().collect::<io::Result<_>>();
     Ok(read().map_err(Error::io(path))?)
 }
@@ -177,7 +192,7 @@ fn print_evaluation(Evaluation { metrics, by_group }: &Evaluation) -> anyhow::Re
     Ok(print_text(text)?)
 }
 
-fn print_ranking(ranked: &[Ranked]) -> anyhow::Result<()> {
+pub(crate) fn print_ranking(ranked: &[Ranked]) -> anyhow::Result<()> {
     let names = ranked.first().map_or(&[][..], |entry| &entry.candidate.0);
     let has_names = names.is_empty() || ranked.iter().any(|entry| entry.name.is_some());
     let name = |name: &str| has_names.then(|| name.to_owned());

@@ -13,12 +13,14 @@ pub mod space;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 use xsfm_interchange::atomic;
 use xsfm_interchange::dataset::Part;
 use xsfm_interchange::fingerprint::Fingerprint;
+use xsfm_interchange::metrics::auc::AucDifference;
 use xsfm_interchange::output;
 use xsfm_interchange::size::bytes;
 
@@ -27,6 +29,7 @@ use self::search::{Effort, Trainer, search};
 use self::space::{Choice, Space};
 use super::outcome::{Divergence, Outcome, Packed, Sizes};
 use super::plan::{Plan, Unit};
+use super::report::compare::difference;
 use super::report::figures::{BYTES, Point, frontier, scatter};
 use super::report::{deviation, mean};
 use super::row::{Defaults, Experiments};
@@ -67,9 +70,13 @@ pub struct Args {
     /// What is tried; see below
     #[arg(long, value_name = "FILE")]
     space: Option<PathBuf>,
-    /// Models to train per budget
+    /// Models to train per budget; with --minutes half as many begin the search
     #[arg(long, default_value_t = 24, value_name = "N")]
     trials: usize,
+    /// Minutes of the whole search, in place of a number of models: it goes on until they are used. Those of teachers
+    /// come before them
+    #[arg(long, value_name = "MIN")]
+    minutes: Option<f64>,
     /// Best of them that are trained with all seeds
     #[arg(long, default_value_t = 3, value_name = "N")]
     finalists: usize,
@@ -101,6 +108,9 @@ struct Found {
     test_auc_deviation: Option<f64>,
     /// How far the test rows, which are a sample, may be off: mean of the seeds' standard errors.
     test_auc_standard_error: Option<f64>,
+    /// Of a finalist: its test AUC less that of the best, on the same rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    less_best: Option<AucDifference>,
     /// Of the first seed.
     packed: PathBuf,
     checkpoint: PathBuf,
@@ -110,6 +120,8 @@ struct Found {
 #[derive(Debug, Serialize)]
 struct Report {
     best: Vec<Found>,
+    /// What else was trained with all seeds for a budget.
+    finalists: Vec<Found>,
     /// Of all that were tried, those that nothing smaller beats on the validation rows.
     frontier: Vec<Found>,
     /// On which data.
@@ -145,6 +157,7 @@ struct Common {
 pub fn run(args: &Args) -> Result<()> {
     ensure!(args.trials > 0 && args.finalists > 0, "--trials and --finalists are at least 1");
     ensure!(args.max_us.is_none_or(|us| us > 0.0), "--max-us is more than 0");
+    ensure!(args.minutes.is_none_or(|minutes| minutes > 0.0 && minutes < 1e6), "--minutes is more than 0");
     args.means.check_device()?;
     let mut tools = Tools::find(&args.means)?;
     tools.encodings = args.encodings.open(&tools.data)?;
@@ -159,25 +172,34 @@ pub fn run(args: &Args) -> Result<()> {
     if let (true, Some(refused)) = (known.is_empty(), &estimator.refused) {
         bail!("no combination is a model: {refused}");
     }
-    let mut students =
-        Students { args, space: &space, tools: &tools, budget: 0, tried: Vec::new(), diverged: Vec::new() };
     let mut budgets = args.budget.clone();
     budgets.sort_unstable();
     budgets.dedup();
-    let (mut best, mut finalists, mut files) = (Vec::new(), Vec::new(), Vec::new());
+    let share = args.minutes.map(|minutes| Duration::from_secs_f64(60.0 * minutes / budgets.len() as f64));
+    let (tried, diverged) = (Vec::new(), Vec::new());
+    let mut students = Students { args, space: &space, tools: &tools, budget: 0, time: None, tried, diverged };
+    let (mut best, mut finalists, mut others, mut files) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for budget in budgets {
         let fits = fitting(args, budget, &known, &mut estimator)?;
         students.budget = budget;
+        // What one budget leaves is the next one's.
+        students.time =
+            share.map(|share| Time::until(students.time.map_or_else(Instant::now, |time| time.end) + share));
         output::say(format_args!("{budget} bytes: {} of {} combinations fit", fits.len(), known.len()));
         let effort = Effort { trials: args.trials, finalists: args.finalists, seed: args.seed };
         let found = search(&space, &fits, &finalists, effort, &mut students)?;
         let Some((choice, _)) = found.first() else { return Err(students.nothing(budget)) };
         best.push(students.found(choice, &args.seeds, Some(budget), &estimator)?);
+        for (other, _) in &found[1..] {
+            let less_best = difference(&students.folders(other)?, &students.folders(choice)?)?;
+            others.push(Found { less_best, ..students.found(other, &args.seeds, Some(budget), &estimator)? });
+        }
         files.push((best_name(budget), space.row(choice)));
         finalists.extend(found.into_iter().map(|(choice, _)| choice));
     }
     let data = tools.data.fingerprint().clone();
-    let report = Report { frontier: students.frontier(&estimator)?, best, data, diverged: students.diverged.clone() };
+    let (frontier, diverged) = (students.frontier(&estimator)?, students.diverged.clone());
+    let report = Report { best, finalists: others, frontier, data, diverged };
     write_json(&args.means.out.join("fit.json"), &report)?;
     for (found, (name, row)) in report.best.iter().zip(&files) {
         let (from, to) = (&found.packed, args.means.out.join(name));
@@ -204,6 +226,12 @@ pub fn run(args: &Args) -> Result<()> {
         output::json(&report)?;
     } else {
         output::print(table("best", &report.best))?;
+        if !report.finalists.is_empty() {
+            output::print(table(
+                "other finalists; in brackets the test AUC less the best's, paired",
+                &report.finalists,
+            ))?;
+        }
         output::print(table("frontier of all that were tried", &report.frontier))?;
         for Diverged { settings, seed, what } in &report.diverged {
             output::line(format_args!("\ndiverged, and counts as the worst: {settings}, seed {seed}: {what}"))?;
@@ -311,12 +339,33 @@ fn fitting(args: &Args, budget: usize, known: &[(Choice, Cost)], estimator: &mut
     Ok(fits)
 }
 
+/// The time of a search.
+#[derive(Clone, Copy, Debug)]
+struct Time {
+    start: Instant,
+    end: Instant,
+}
+
+impl Time {
+    fn until(end: Instant) -> Self {
+        Time { start: Instant::now(), end }
+    }
+
+    /// Whether there is some left after `done` trainings, beside what `later` ones will take, each as long as those.
+    fn is_left(self, done: usize, later: usize) -> bool {
+        let each = self.start.elapsed().div_f64(done.max(1) as f64);
+        Instant::now() + each.mul_f64(later as f64) < self.end
+    }
+}
+
 /// Students of a search, made by the commands that make experiments.
 struct Students<'a> {
     args: &'a Args,
     space: &'a Space,
     tools: &'a Tools,
     budget: usize,
+    /// Of this budget's search.
+    time: Option<Time>,
     tried: Vec<Choice>,
     diverged: Vec<Diverged>,
 }
@@ -343,6 +392,13 @@ impl Students<'_> {
         Ok(seeds.iter().map(outcome).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
+    /// The folders of a choice, one per seed.
+    fn folders(&self, choice: &Choice) -> Result<Vec<PathBuf>> {
+        let experiments = self.experiments(std::slice::from_ref(choice))?;
+        let unit = |&seed: &u64| Unit { row: experiments.asked[0].clone(), seed };
+        Ok(self.args.seeds.iter().map(|seed| self.tools.folder(&unit(seed))).collect())
+    }
+
     fn found(&self, choice: &Choice, seeds: &[u64], budget: Option<usize>, estimator: &Estimator<'_>) -> Result<Found> {
         let outcomes = self.outcomes(choice, seeds)?;
         let first = outcomes.first().context("not trained")?;
@@ -364,6 +420,7 @@ impl Students<'_> {
             test_auc_standard_error: errors.filter(|_| test.is_some()).map(|errors| mean(&errors)),
             test_auc: test.as_ref().map(|aucs| mean(aucs)),
             test_auc_deviation: test.and_then(|aucs| deviation(&aucs)),
+            less_best: None,
             packed: folder.join(PACKED),
             checkpoint: folder.join(CHECKPOINT),
         })
@@ -456,6 +513,17 @@ impl Trainer for Students<'_> {
         };
         choices.iter().map(auc).collect()
     }
+
+    fn has_time(&self, tried: usize) -> Option<bool> {
+        let later = self.args.finalists * self.args.seeds.len().saturating_sub(1);
+        self.time.map(|time| time.is_left(tried, later))
+    }
+}
+
+/// A difference with its standard error.
+fn shown(AucDifference { difference, standard_error, .. }: AucDifference) -> String {
+    let error = standard_error.map(|error| format!(" ±{error:.4}")).unwrap_or_default();
+    format!(" ({difference:+.4}{error})")
 }
 
 fn table(title: &str, rows: &[Found]) -> String {
@@ -480,7 +548,7 @@ fn table(title: &str, rows: &[Found]) -> String {
             optional(spread(Some(found.valid_auc), found.valid_auc_deviation)),
             optional(spread(found.test_auc, found.test_auc_deviation)),
             optional(found.test_auc_standard_error.map(|error| format!("±{error:.4}"))),
-            found.settings
+            found.settings.clone() + &optional(found.less_best.map(shown))
         );
     }
     text

@@ -32,10 +32,16 @@ pub trait Trainer {
     /// # Errors
     /// Training fails.
     fn aucs(&mut self, choices: &[Choice], all_seeds: bool) -> Result<Vec<Option<f64>>>;
+
+    /// Whether there is time for more trials after so many; `None` where not time limits them, but their number.
+    fn has_time(&self, _tried: usize) -> Option<bool> {
+        None
+    }
 }
 
 /// Searches among the choices that fit; gives the finalists, best first. Empty where nothing fits. `earlier`: finalists
-/// of a smaller budget, which are finalists of this one too, so that more bytes are never worse.
+/// of a smaller budget, which are finalists of this one too, so that more bytes are never worse. Where time limits the
+/// trials, it goes on until the time is used, or nothing is left.
 ///
 /// # Errors
 /// Those of the trainer.
@@ -47,36 +53,43 @@ pub fn search(
     trainer: &mut impl Trainer,
 ) -> Result<Vec<(Choice, f64)>> {
     let mut tried: BTreeMap<Choice, Option<f64>> = BTreeMap::new();
-    let mut attempt = |choices: &[Choice], tried: &mut BTreeMap<Choice, Option<f64>>| -> Result<()> {
+    let attempt = |choices: &[Choice], tried: &mut BTreeMap<Choice, _>, trainer: &mut dyn Trainer| -> Result<()> {
         for round in choices.chunks(ROUND) {
-            tried.extend(round.iter().cloned().zip(trainer.aucs(round, false)?));
+            if tried.is_empty() || trainer.has_time(tried.len()) != Some(false) {
+                tried.extend(round.iter().cloned().zip(trainer.aucs(round, false)?));
+            }
         }
         Ok(())
     };
+    let goes_on = |tried: usize, trainer: &dyn Trainer| trainer.has_time(tried).unwrap_or(tried < effort.trials);
 
     let mut first = first(fits, effort.seed);
     // What is left of the trials looks around the best of these.
     let others = first.split_off(first.len().min(effort.trials.div_ceil(2)));
-    attempt(&first, &mut tried)?;
+    attempt(&first, &mut tried, trainer)?;
 
     let fitting: BTreeSet<&Choice> = fits.iter().collect();
-    while tried.len() < effort.trials {
+    while goes_on(tried.len(), trainer) {
         let untried_around = |choice: &Choice| -> Vec<Choice> {
             let around = space.neighbours(choice).into_iter();
             around.filter(|choice| fitting.contains(choice) && !tried.contains_key(choice)).collect()
         };
         let around_the_best =
             best_first(&tried).iter().map(|(choice, _)| untried_around(choice)).find(|n| !n.is_empty());
-        // Where none of the first came to anything there is no best yet.
+        // Where none of the first came to anything there is no best yet; where there is time, one may be far off.
         let in_turn = || {
             let last = fits.iter().filter(|choice| !others.contains(choice));
             let untried = others.iter().chain(last).filter(|choice| !tried.contains_key(*choice));
             let untried: Vec<Choice> = untried.take(ROUND).cloned().collect();
-            (best_first(&tried).is_empty() && !untried.is_empty()).then_some(untried)
+            let is_wanted = trainer.has_time(tried.len()).is_some() || best_first(&tried).is_empty();
+            (is_wanted && !untried.is_empty()).then_some(untried)
         };
         let Some(mut next) = around_the_best.or_else(in_turn) else { break };
-        next.truncate(ROUND.min(effort.trials - tried.len()));
-        attempt(&next, &mut tried)?;
+        if trainer.has_time(tried.len()).is_none() {
+            next.truncate(effort.trials - tried.len());
+        }
+        next.truncate(ROUND);
+        attempt(&next, &mut tried, trainer)?;
     }
 
     let best = best_first(&tried).into_iter().take(effort.finalists).map(|(choice, _)| choice);
@@ -133,6 +146,8 @@ mod tests {
     /// AUC by formula; counts what was asked.
     struct Formula<F> {
         auc: F,
+        /// Trials that there is time for.
+        time_for: Option<usize>,
         first: BTreeSet<Choice>,
         all: BTreeSet<Choice>,
     }
@@ -143,10 +158,14 @@ mod tests {
             asked.extend(choices.iter().cloned());
             Ok(choices.iter().map(|choice| (self.auc)(choice, all_seeds)).collect())
         }
+
+        fn has_time(&self, tried: usize) -> Option<bool> {
+            self.time_for.map(|trials| tried < trials)
+        }
     }
 
     fn formula<F: Fn(&Choice, bool) -> Option<f64>>(auc: F) -> Formula<F> {
-        Formula { auc, first: BTreeSet::new(), all: BTreeSet::new() }
+        Formula { auc, time_for: None, first: BTreeSet::new(), all: BTreeSet::new() }
     }
 
     fn space() -> Space {
@@ -176,6 +195,23 @@ mod tests {
             assert_eq!(found[0], (vec![2, 5, 1], 1.0), "seed {seed}");
             assert!(trainer.first.len() <= 30 && trainer.all.len() == 3);
             assert!(trainer.first.iter().all(|choice| choice.iter().sum::<usize>() <= 8));
+        }
+    }
+
+    #[test]
+    fn time_is_used_to_its_end() {
+        // A hill around (0, 0, 0), and a better choice that no climber finds.
+        let auc =
+            |choice: &Choice, _: bool| Some(if *choice == [5, 0, 3] { 0.9 } else { 0.5 / (1.0 + choice[0] as f64) });
+        let all = fits().len();
+        for time in [1, 20, all - 2, usize::MAX] {
+            let mut trainer = Formula { time_for: Some(time), ..formula(auc) };
+            let effort = Effort { trials: 8, finalists: 2, seed: 1 };
+            let found = search(&space(), &fits(), &[], effort, &mut trainer).unwrap();
+            let tried = trainer.first.len();
+            assert!(tried >= time.min(all) && tried < time.saturating_add(ROUND), "{tried} of {time}");
+            assert_eq!(found.len(), 2);
+            assert!(tried < all || found[0].1 == 0.9, "all were tried");
         }
     }
 

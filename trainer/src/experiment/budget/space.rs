@@ -36,7 +36,8 @@ How it searches: sizes, instructions and times do not depend on weights, so what
 trained. Half of the trials go to every value of every list in turn, with as much of everything else as fits beside
 it; the others to neighbours of the best so far. A training that diverges counts as tried and as the worst, and is not
 tried again. The best few are trained with the other seeds too; the mean AUC on the validation rows decides, and test
-rows only tell what was decided. A killed search goes on where it was."#;
+rows only tell what was decided. A killed search goes on where it was. With --minutes it goes on until they are used: to
+neighbours of the next best where those of the best are through, and to what is far off where all are."#;
 
 /// The built-in space.
 pub const DEFAULT: &str = r#"

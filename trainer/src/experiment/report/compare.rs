@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use xsfm_interchange::metrics::auc::AucShares;
+use xsfm_interchange::metrics::auc::{AucDifference, AucShares};
 
 use super::entry::Entry;
 use crate::experiment::predictions::Predictions;
@@ -57,6 +57,15 @@ fn compare_with(name: &str, reference: &OnRows, entries: &mut [Entry]) -> Result
         entry.line.auc_difference_standard_error = difference.standard_error;
     }
     Ok(())
+}
+
+/// By how much the AUC of some seeds is above that of others on the same test rows; `None` where logits were not kept.
+///
+/// # Errors
+/// Logits that cannot be read.
+pub(crate) fn difference(folders: &[PathBuf], others: &[PathBuf]) -> Result<Option<AucDifference>> {
+    let (Some(own), Some(other)) = (on_rows(folders)?, on_rows(others)?) else { return Ok(None) };
+    Ok(own.shares.less(&other.shares).filter(|_| own.labels == other.labels))
 }
 
 /// `None` where the logits of a seed were not kept, or seeds were measured on other rows.

@@ -9,7 +9,7 @@
 //! | `reliability` | click rates against predictions, where `run` kept logits |
 //! | `page` | report.html, which needs no other file |
 
-mod compare;
+pub(crate) mod compare;
 mod entry;
 pub(crate) mod figures;
 mod page;
