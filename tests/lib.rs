@@ -355,7 +355,8 @@ fn catalogue_scores(model: &Model<'_>, rows: &Rows, parts: CatalogueParts) -> Re
     let (mut contexts, items): (_, Vec<Row<'_>>) = (contexts.iter(), items.iter().collect());
     let blocks = Catalogue::blocks(model, &rows.context_fields, parts, items.len() as u32)?;
     let (mut file, mut scratch) = (memory(blocks), memory(Catalogue::scratch_blocks(model)));
-    let catalogue = Catalogue::build(model, &rows.context_fields, parts, items.iter().copied(), &mut scratch, &mut file);
+    let catalogue =
+        Catalogue::build(model, &rows.context_fields, parts, items.iter().copied(), &mut scratch, &mut file);
     let catalogue = catalogue.map_err(|error: BatchError| error.error)?;
     let mut room = memory(CatalogueRanker::blocks(model, &catalogue));
     let mut ranker = CatalogueRanker::new(model, &catalogue, &mut room)?;

@@ -45,7 +45,10 @@ fn work(words: &str, machines: usize, seed: u64) -> anyhow::Result<usize> {
             let worker = Worker::open(preparation.folder())?;
             let mut counting = worker.counting();
             let mut drain = |counting: &mut Counting| {
-                counting.drain(&worker).into_iter().for_each(|(share, bytes)| shares.entry(share).or_default().push(bytes));
+                counting
+                    .drain(&worker)
+                    .into_iter()
+                    .for_each(|(share, bytes)| shares.entry(share).or_default().push(bytes));
             };
             for &task in of_machine {
                 let bytes = &stage.tasks[task];
@@ -134,7 +137,11 @@ fn criteo(folder: &Path) -> String {
 fn lines_are_prepared_alike() {
     let folder = TempDir::new().unwrap();
     let (folder, rows) = (folder.path(), criteo(folder.path()));
-    for flags in ["", "--split random --seed 7 --shares 70:10:20", "--min-count 2 --hash C3=50 --oov-buckets C4=20 --split random"] {
+    for flags in [
+        "",
+        "--split random --seed 7 --shares 70:10:20",
+        "--min-count 2 --hash C3=50 --oov-buckets C4=20 --split random",
+    ] {
         let pieces = compare(folder, &format!("criteo --source {rows} {flags}").trim_end().replace("  ", " "));
         assert!(pieces > 4, "{pieces}: files are divided");
     }
@@ -143,7 +150,17 @@ fn lines_are_prepared_alike() {
     program::succeed(folder, &format!("prepare criteo --source {rows}/day_0 --out {}", before.display()));
     compare(folder, &format!("criteo --source {rows} --extend {}", before.display()));
     // A letter for each row, malformed ones too.
-    let letters: String = (0..24_000).map(|n| if n % 11 < 8 { "t\n" } else if n % 11 < 9 { "v\n" } else { "e\n" }).collect();
+    let letters: String = (0..24_000)
+        .map(|n| {
+            if n % 11 < 8 {
+                "t\n"
+            } else if n % 11 < 9 {
+                "v\n"
+            } else {
+                "e\n"
+            }
+        })
+        .collect();
     let path = folder.join("letters");
     fs::write(&path, letters).unwrap();
     compare(folder, &format!("criteo --source {rows} --split file --split-file {}", path.display()));
@@ -254,9 +271,8 @@ fn tables_are_prepared_alike() {
     let schema = write("schema.toml", TABLE.as_bytes());
     let text = table(40_000);
     let whole = write("rows.csv", text.as_bytes());
-    let words = |paths: &str, flags: &str| {
-        format!("csv --input {paths} --schema {} --max-bad 0.2{flags}", schema.display())
-    };
+    let words =
+        |paths: &str, flags: &str| format!("csv --input {paths} --schema {} --max-bad 0.2{flags}", schema.display());
     for flags in ["", " --split chronological", " --split random --seed 3 --shares 50:25:25"] {
         assert!(compare(folder, &words(&whole.display().to_string(), flags)) > 3, "{flags}");
     }

@@ -36,7 +36,11 @@ type Stage<'py> = (&'static str, Vec<Bound<'py, PyBytes>>, bool);
 struct Preparation(Mutex<Option<driver::Preparation>>);
 
 impl Preparation {
-    fn with<T>(&self, py: Python<'_>, work: impl FnOnce(&mut driver::Preparation) -> anyhow::Result<T> + Send) -> PyResult<T>
+    fn with<T>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut driver::Preparation) -> anyhow::Result<T> + Send,
+    ) -> PyResult<T>
     where
         T: Send,
     {

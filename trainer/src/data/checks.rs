@@ -83,8 +83,7 @@ impl LabelTexts {
             more => format!(" and {more} more"),
         };
         let label = source.label();
-        let what =
-            format!("{what}, and a model learns nothing; 1 means that {label:?}. The labels are {shown}{more}");
+        let what = format!("{what}, and a model learns nothing; 1 means that {label:?}. The labels are {shown}{more}");
         DataError::file(source.path(), what)
     }
 }
@@ -130,7 +129,11 @@ impl Suspects {
                 return None;
             }
             let mut token = String::new();
-            counts.each(|text, _| if !text.is_empty() { token = text.to_owned() });
+            counts.each(|text, _| {
+                if !text.is_empty() {
+                    token = text.to_owned()
+                }
+            });
             Some(Suspect { field, token, first: OnceLock::new(), differs: AtomicBool::new(false) })
         };
         Suspects(fields.iter().zip(counts).enumerate().filter_map(suspect).collect())

@@ -181,9 +181,7 @@ impl Assign for Assigner {
 
     fn parts(&mut self, first: u64, rows: usize) -> Result<Parts, DataError> {
         Ok(match self {
-            Assigner::Random(random, draws) => {
-                Parts::Each((0..rows).map(|_| part(draw(random), *draws)).collect())
-            }
+            Assigner::Random(random, draws) => Parts::Each((0..rows).map(|_| part(draw(random), *draws)).collect()),
             Assigner::Keys(keys) => Parts::ByKey(*keys),
             Assigner::File { path, lines, read } => {
                 let parts = (first..first + rows as u64).map(|row| letter(path, lines, read, row));

@@ -83,7 +83,19 @@ enum Part {
 /// Parts that run beside each other behind the crates' tests, each lane in a process of its own. Those of one lane
 /// share folders: the examples' programs are built with one model at a time.
 const LANES: [(&str, &[Part]); 2] = [
-    ("machines", &[Part::Python, Part::Spark, Part::Browser, Part::Arm, Part::Count, Part::Cross, Part::Sanitize, Part::Callgrind]),
+    (
+        "machines",
+        &[
+            Part::Python,
+            Part::Spark,
+            Part::Browser,
+            Part::Arm,
+            Part::Count,
+            Part::Cross,
+            Part::Sanitize,
+            Part::Callgrind,
+        ],
+    ),
     ("boards", &[Part::Docs, Part::Firmware, Part::Boards, Part::Capi, Part::Analyze, Part::Size, Part::Bits]),
 ];
 

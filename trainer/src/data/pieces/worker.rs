@@ -14,14 +14,14 @@ use xsfm_readers::pass::All;
 use xsfm_readers::piece::{Piece, pass_piece};
 use xsfm_readers::raw::RawField;
 
+use super::counts::{Added, Shares};
+use super::job::{self, Found, Job, Joined, Opened, SCHEMA, Split, Work, Written};
 use crate::data::checks::LabelTexts;
 use crate::data::counter::{Counter, Totals};
 use crate::data::encoded::{Encoded, Tally, beside};
 use crate::data::plan::{Times, keys};
 use crate::data::prepare::writers;
 use crate::data::split::{Assigner, Part};
-use super::counts::{Added, Shares};
-use super::job::{self, Found, Job, Joined, Opened, SCHEMA, Split, Work, Written};
 
 /// Tokens, and cells of numbers, that are counted before they are sent on.
 const COUNTED: usize = 1 << 23;

@@ -40,8 +40,8 @@ impl Manifest {
     /// The file cannot be read, or is none; a name that leads out of its folder.
     pub fn load(path: &Path) -> Result<Self, RowsError> {
         let text = std::fs::read(path).map_err(RowsError::io(path))?;
-        let manifest: Manifest =
-            serde_json::from_slice(&text).map_err(|error| RowsError::malformed(path, format!("no manifest: {error}")))?;
+        let manifest: Manifest = serde_json::from_slice(&text)
+            .map_err(|error| RowsError::malformed(path, format!("no manifest: {error}")))?;
         match manifest.files.iter().find(|file| !is_plain(&file.name)) {
             Some(file) => Err(RowsError::malformed(path, format!("{:?} is no name of an Arrow file", file.name))),
             None => Ok(manifest),

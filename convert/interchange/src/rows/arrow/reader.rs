@@ -370,7 +370,11 @@ impl RowsReader {
         let body = place.metadata + place.metadata_bytes;
         let span = |buffer: &arrow_ipc::Buffer| {
             let (from, bytes) = (u64::try_from(buffer.offset()).ok()?, u64::try_from(buffer.length()).ok()?);
-            (from.checked_add(bytes)? <= place.body_bytes).then_some(Span { file: place.file, from: body + from, bytes })
+            (from.checked_add(bytes)? <= place.body_bytes).then_some(Span {
+                file: place.file,
+                from: body + from,
+                bytes,
+            })
         };
         batch
             .buffers()
