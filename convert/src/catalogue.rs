@@ -113,7 +113,12 @@ pub fn item_fields(model: &Model<'_>, context: &[usize]) -> Vec<usize> {
 ///
 /// # Errors
 /// The rows cannot be read, do not fit the model, or there are none; fields that a context cannot have.
-pub fn build(model: &Model<'_>, context_fields: &[usize], parts: CatalogueParts, rows: &Path) -> Result<Built, Error> {
+pub fn build(
+    model: &Model<'_>,
+    context_fields: &[usize],
+    parts: CatalogueParts,
+    rows: &Path,
+) -> Result<Built, Error> {
     let fields = item_fields(model, context_fields);
     // Looks at the context before it looks at rows.
     let item = Catalogue::item_bytes(model, context_fields, parts).map_err(Error::row(0))?.into();

@@ -10,7 +10,8 @@ use common::compare::{Expected, available, cases, memory, plain};
 use common::random::{Pairs, Rng, Rows, Sample, Shape, magnitudes, samples};
 use xsfm_runtime::format::Layout;
 use xsfm_runtime::{
-    Backend, Int8Model, Int8Ranker, LoadError, Mode, Model, Ranked, Ranker, Row, Score, ScoreError, Scorer, Weight,
+    Backend, Int8Model, Int8Ranker, LoadError, Mode, Model, Ranked, Ranker, Row, Score, ScoreError, Scorer,
+    Weight,
 };
 use zerocopy::IntoBytes;
 

@@ -224,8 +224,7 @@ fn any_byte_of_a_file_may_change_and_any_length_be_cut() {
 /// Sums at the ends of an i64, and vectors and layer sums at the ends of theirs: scores at an end of the logit's range.
 #[test]
 fn numbers_that_no_item_has_give_scores_all_the_same() {
-    for (mode, byte) in [Mode::Int8, Mode::Dynamic, Mode::F32].into_iter().flat_map(|mode| [(mode, 0x80), (mode, 0x7F)])
-    {
+    for (mode, byte) in [Mode::Int8, Mode::Dynamic, Mode::F32].into_iter().flat_map(|mode| [(mode, 0x80), (mode, 0x7F)]) {
         for seed in 0..cases() / 3 {
             let (file, context, samples) = example(seed, mode);
             let model = Model::from_bytes(file.as_bytes()).unwrap();
@@ -239,9 +238,7 @@ fn numbers_that_no_item_has_give_scores_all_the_same() {
                     sign(bytes);
                     let catalogue = Catalogue::from_bytes(&model, bytes).unwrap();
                     match scores_of(&model, &catalogue, &samples[0]) {
-                        Ok(scores) => {
-                            assert!(scores.iter().all(|score| score.logit.abs() <= 128.0 || mode == Mode::F32))
-                        }
+                        Ok(scores) => assert!(scores.iter().all(|score| score.logit.abs() <= 128.0 || mode == Mode::F32)),
                         Err(error) => assert!(mode == Mode::F32 && error == ScoreError::NotFinite, "{error}"),
                     }
                 }

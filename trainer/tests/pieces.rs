@@ -334,8 +334,8 @@ fn other_files_are_prepared_alike() {
     write("rows.ffm", &libffm);
     assert!(compare(folder, &format!("libffm --source {} --min-count 3", path("rows.ffm"))) > 1);
 
-    let fields = "[[fields]]\nname = \"user\"\nkind = \"categorical\"\n[[fields]]\nname = \"size\"\nkind = \"numeric\"\n\
-                  quantiles = 7\n";
+    let fields = "[[fields]]\nname = \"user\"\nkind = \"categorical\"\n\
+                  [[fields]]\nname = \"size\"\nkind = \"numeric\"\nquantiles = 7\n";
     write("schema.toml", &format!("[label]\ncolumn = \"label\"\n{fields}"));
     let rows = (0..30_000).map(|n| match n % 6000 {
         17 => "{\"user\": 1}\n".to_owned(),

@@ -69,13 +69,7 @@ impl Mlp<'_, i8, i32, i32> {
 
     /// From layer `first` on, which reads `e` where it is the first of all, else `h`.
     #[inline(always)]
-    pub(super) fn fours_from(
-        &self,
-        first: usize,
-        e: &[i8],
-        start: Option<&[i32]>,
-        (read, h): (&mut [u32], &mut [u8]),
-    ) -> i64 {
+    pub(super) fn fours_from(&self, first: usize, e: &[i8], start: Option<&[i32]>, (read, h): (&mut [u32], &mut [u8])) -> i64 {
         let (hidden, output) = self.split();
         for n in first..hidden {
             let layer = self.layer_from(n, start);

@@ -153,13 +153,13 @@ impl Task for ItemIntegers<'_> {
             most,
             #[inline(always)]
             |items, scores| match items.len() {
-                1 => self.integers::<V, 1>(v, items, scores),
-                count if V::MATRIX && count > GROUP => self.integers::<V, WIDE_GROUP>(v, items, scores),
-                _ if V::GROUPED => self.integers::<V, GROUP>(v, items, scores),
-                _ if HAS_TWINS => self.integers::<V, TWINS>(v, items, scores),
-                // Never called, and not in the program.
-                _ => Ok(()),
-            },
+            1 => self.integers::<V, 1>(v, items, scores),
+            count if V::MATRIX && count > GROUP => self.integers::<V, WIDE_GROUP>(v, items, scores),
+            _ if V::GROUPED => self.integers::<V, GROUP>(v, items, scores),
+            _ if HAS_TWINS => self.integers::<V, TWINS>(v, items, scores),
+            // Never called, and not in the program.
+            _ => Ok(()),
+        },
         )
     }
 }

@@ -59,9 +59,11 @@ impl<'m> Context<'m> {
                 },
                 start: memory.take(outputs)?,
             },
-            Network::F32 { fwfm, .. } => {
-                Context::Real { own: 0.0, across: memory.take(len(fwfm.embedding.dim))?, start: memory.take(outputs)? }
-            }
+            Network::F32 { fwfm, .. } => Context::Real {
+                own: 0.0,
+                across: memory.take(len(fwfm.embedding.dim))?,
+                start: memory.take(outputs)?,
+            },
         })
     }
 }

@@ -11,11 +11,11 @@ use crate::row::Row;
 use crate::score::{ItemIntegers, ItemReals, NoScore, Score};
 use crate::scratch::{Measure, Memory, Scratch, ScratchBlock, check_room};
 
+use super::context::{Context, SetContext, scratch_blocks};
+use super::{Catalogue, CatalogueParts, Numbers};
 use super::super::goes_in_groups;
 use super::super::split::of_candidates;
 use super::super::top_k::{Ranked, TopK};
-use super::context::{Context, SetContext, scratch_blocks};
-use super::{Catalogue, CatalogueParts, Numbers};
 
 /// Scores the items of a [`Catalogue`] for a context; a thread needs its own.
 ///
@@ -224,7 +224,8 @@ impl<'m> CatalogueRanker<'m> {
                 Numbers::Real(catalogue),
             ) => {
                 let (mlp, own) = (mlp.as_ref(), *own);
-                let task = ItemReals { mlp, own, across, start, catalogue, inputs, items, scores, scratch, in_groups };
+                let task =
+                    ItemReals { mlp, own, across, start, catalogue, inputs, items, scores, scratch, in_groups };
                 model.token.run(task).map_err(|NoScore { place, error }| BatchError { row: place, error })
             }
             // All are of one model.
