@@ -22,6 +22,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
+use xsfm_interchange::dataset::{Dataset, Part};
 use xsfm_trainer::data::pieces::driver::Preparation;
 use xsfm_trainer::data::pieces::worker::{Counting, Sums, Worker};
 
@@ -136,7 +137,11 @@ fn criteo(folder: &Path) -> String {
 fn lines_are_prepared_alike() {
     let folder = TempDir::new().unwrap();
     let (folder, rows) = (folder.path(), criteo(folder.path()));
-    for flags in ["", "--split random --seed 7 --shares 70:10:20", "--min-count 1 --hash C3=50 --split random"] {
+    for flags in [
+        "",
+        "--split random --seed 7 --shares 70:10:20",
+        "--min-count 2 --hash C3=50 --oov-buckets C4=20 --split random",
+    ] {
         let pieces = compare(folder, &format!("criteo --source {rows} {flags}").trim_end().replace("  ", " "));
         assert!(pieces > 4, "{pieces}: files are divided");
     }
@@ -329,8 +334,8 @@ fn other_files_are_prepared_alike() {
     write("rows.ffm", &libffm);
     assert!(compare(folder, &format!("libffm --source {} --min-count 3", path("rows.ffm"))) > 1);
 
-    let fields = "[[fields]]\nname = \"user\"\nkind = \"categorical\"\n[[fields]]\nname = \"size\"\nkind = \"numeric\"\n\
-                  quantiles = 7\n";
+    let fields = "[[fields]]\nname = \"user\"\nkind = \"categorical\"\n\
+                  [[fields]]\nname = \"size\"\nkind = \"numeric\"\nquantiles = 7\n";
     write("schema.toml", &format!("[label]\ncolumn = \"label\"\n{fields}"));
     let rows = (0..30_000).map(|n| match n % 6000 {
         17 => "{\"user\": 1}\n".to_owned(),
@@ -393,4 +398,37 @@ fn what_one_machine_refuses_many_refuse() {
         assert!(names(&out).is_empty(), "{:?}", names(&out));
         fs::remove_dir_all(out).unwrap();
     }
+}
+
+#[test]
+fn parts_in_several_files_are_read_as_one() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let fields = "[[fields]]\nname = \"user\"\nkind = \"categorical\"\n[[fields]]\nname = \"tags\"\nkind = \"bag\"\n\
+                  separator = \"/\"\n";
+    fs::write(folder.join("schema.toml"), format!("[label]\ncolumn = \"label\"\n{fields}")).unwrap();
+    let rows: String = (0..1_400_000_u32).map(|n| format!("{},{},{}/{}\n", n % 2, n % 77, n % 5, n % 3)).collect();
+    fs::write(folder.join("rows.csv"), "label,user,tags\n".to_owned() + &rows).unwrap();
+    let (alone, together) = (folder.join("alone"), folder.join("together"));
+    let words = format!("csv --input {0}/rows.csv --schema {0}/schema.toml", folder.display());
+    program::succeed(folder, &format!("prepare {words} --out {}", alone.display()));
+    work(&format!("{words} --out {} --rows-per-piece 130000 --parts", together.display()), 2, 4).unwrap();
+    for name in ["schema.json", "prepare.json"] {
+        assert_eq!(fs::read(together.join(name)).unwrap(), fs::read(alone.join(name)).unwrap(), "{name}");
+    }
+    assert!(together.join("train-000001.arrow").exists() && !together.join("train.arrow").exists());
+    let [one, several] = [&alone, &together].map(|folder| Dataset::open(folder).unwrap());
+    assert_eq!(one.fingerprint(), several.fingerprint());
+    for part in Part::ALL {
+        let (mut one, mut several) = (one.rows(part).unwrap(), several.rows(part).unwrap());
+        assert_eq!((one.num_rows(), one.num_blocks()), (several.num_rows(), several.num_blocks()), "{part:?}");
+        for block in 0..one.num_blocks() {
+            assert_eq!(one.block_rows(block), several.block_rows(block));
+            assert!(one.read_block(block).unwrap() == several.read_block(block).unwrap(), "{part:?}, block {block}");
+        }
+    }
+    // One file takes the place of several.
+    program::succeed(folder, &format!("prepare {words} --out {}", together.display()));
+    assert_eq!(names(&together), names(&alone));
+    assert_eq!(fs::read(together.join("train.arrow")).unwrap(), fs::read(alone.join("train.arrow")).unwrap());
 }

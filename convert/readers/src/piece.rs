@@ -36,8 +36,8 @@ pub fn pieces(files: &[Vec<(Option<Place>, u64)>]) -> Vec<Piece> {
 }
 
 /// Gives the blocks of a piece to `work`, in their order and on this thread; `assigner` begins at its first row. What
-/// was seen of it can be added to a [`Walk`](crate::pass::Walk) behind what was seen of the pieces before it, which then
-/// gives up where a pass would.
+/// was seen of it can be added to a [`Walk`](crate::pass::Walk) behind what was seen of the pieces before it, which
+/// then gives up where a pass would.
 ///
 /// # Errors
 /// A file that cannot be read, or has changed since it was divided; those of `work`.

@@ -9,8 +9,8 @@ use super::once::once;
 use super::{debian, python};
 use crate::{command, workspace};
 
-/// Spark brings itself; it hands batches to Python by pyarrow.
-const PACKAGES: [&str; 3] = ["numpy==2.4.6", "pyarrow==26.0.1", "pyspark==4.3.0"];
+/// Spark hands batches to Python by pyarrow, and wants pandas to be there too; the helpers of our tests import pytest.
+const PACKAGES: [&str; 5] = ["numpy==2.4.6", "pandas==3.1.1", "pyarrow==26.0.1", "pyspark==4.3.0", "pytest==9.2.0"];
 
 /// An environment that has them, for packages of other environments to be found beside.
 pub(crate) fn set_up() -> Result<PathBuf> {

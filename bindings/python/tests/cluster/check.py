@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import resource
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import made  # noqa: E402
 import xsfm  # noqa: E402
 import xsfm.spark  # noqa: E402
-from machines import Cluster, Memory  # noqa: E402
+from machines import Cluster, Memory, processor_seconds  # noqa: E402
 from xsfm.spark import _prepare  # noqa: E402
 
 PARTS = 16
@@ -225,11 +225,11 @@ def bits(values: Any) -> np.ndarray:
     return np.asarray(values, dtype=np.float32).view(np.uint32)
 
 
-def frame(spark: SparkSession, parts: Path) -> Any:
+def frame(spark: SparkSession, parts: list[str]) -> Any:
     """Criteo's lines as Spark reads them: the label, 13 numbers, 26 texts."""
     names = ["label", *(f"I{n}" for n in range(1, 14)), *(f"C{n}" for n in range(1, 27))]
     columns = ", ".join(f"{name} string" for name in names)
-    return spark.read.csv(str(parts), sep="\t", schema=columns, nullValue="\x01", emptyValue="", quote="")
+    return spark.read.csv(parts, sep="\t", schema=columns, nullValue="\x01", emptyValue="", quote="")
 
 
 def check_scores(bench: Bench, spark: SparkSession, data: Path) -> None:
@@ -238,7 +238,7 @@ def check_scores(bench: Bench, spark: SparkSession, data: Path) -> None:
     part = bench.folder / "parts" / "day_1"
     made.run("sh", "-c", f"head -n 20000 {part} > {bench.folder / 'rows.tsv'}")
     alone, _ = made.scores(made.run(bench.xsfm, "score", bench.folder / "model.xsfm", "--raw", bench.folder / "rows.tsv"))
-    rows = frame(spark, bench.folder / "rows.tsv").coalesce(1).selectExpr("*", "monotonically_increasing_id() as row")
+    rows = frame(spark, [str(bench.folder / "rows.tsv")]).coalesce(1).selectExpr("*", "monotonically_increasing_id() as row")
     scored = xsfm.spark.score(rows.repartition(7), model, raw_score=True).select("row", "score").toArrow().sort_by("row")
     assert np.array_equal(bits(scored["score"]), bits(alone)), "scores"
     tell(f"{len(alone)} scores on {bench.cluster.started} workers: the bits of `xsfm score`")
@@ -260,38 +260,33 @@ def check_scores(bench: Bench, spark: SparkSession, data: Path) -> None:
     tell(f"the best 3 rows of each of {len(plain)} contexts: the bits of their own scores")
 
 
-def seconds_in_tasks(spark: SparkSession, before: int) -> tuple[float, int]:
-    """What the tasks of the stages from `before` on took together, and the number of the next stage."""
-    address = f"{spark.sparkContext.uiWebUrl}/api/v1/applications/{spark.sparkContext.applicationId}/stages"
-    time.sleep(1)
-    with urllib.request.urlopen(address) as answer:
-        stages = json.load(answer)
-    took = sum(stage["executorRunTime"] for stage in stages if stage["stageId"] >= before) / 1000
-    return took, max((stage["stageId"] for stage in stages), default=-1) + 1
-
-
 def measure(bench: Bench, spark: SparkSession, rows: int, parts: Path, data: Path) -> None:
-    words = ["criteo", "--source", parts]
-    _, next_stage = seconds_in_tasks(spark, 0)
-    together = lambda out: xsfm.spark.prepare(spark, parts, "criteo", out)  # noqa: E731
-    alone, took_alone = bench.prepare_alone(*words)
+    """Rows by the processors' time: what other programs of this machine take of its cores changes little of it."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    alone, took_alone = bench.prepare_alone("criteo", "--source", parts)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    of_alone = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    begun = processor_seconds()
     with Memory() as memory:
-        took = bench.compare(alone, together, "measured")
-    in_tasks, next_stage = seconds_in_tasks(spark, next_stage)
-    of_one, of_core = rows / took_alone / 2, rows / in_tasks
-    tell(f"prepare, rows a second: {of_one:.0f} of a core alone, {of_core:.0f} of a worker's core ({of_core / of_one:.0%})")
-    tell(f"{rows / took:.0f} rows a second of two cores with the driver, {rows / took_alone:.0f} alone")
+        took = bench.compare(alone, lambda out: xsfm.spark.prepare(spark, parts, "criteo", out), "measured")
+    of_cluster = {role: seconds - begun.get(role, 0.0) for role, seconds in processor_seconds().items()}
+    in_all = sum(of_cluster.values())
+    tell(f"prepare of {rows} rows: {of_alone:.1f} s of processors alone ({took_alone:.1f} s with 2 threads); on the cluster "
+         f"{json.dumps({role: round(seconds, 1) for role, seconds in of_cluster.items()})} ({took:.1f} s with 2 workers)")
+    tell(f"rows a second of processors: {rows / of_alone:.0f} alone, {rows / in_all:.0f} on the cluster ({of_alone / in_all:.0%})")
     tell("memory, MB: " + ", ".join(f"{role} {most:.0f}" for role, most in sorted(memory.most.items())))
 
     packed = student(bench, data)
     told = json.loads(made.run(bench.xsfm, "bench", packed, "--raw", parts / "day_1", "--json"))
-    tell(f"xsfm bench --raw: {json.dumps(told)[:400]}")
-    scored = xsfm.spark.score(frame(spark, parts).drop("label"), packed, raw_score=True)
+    tell(f"xsfm bench --raw: {json.dumps(told)}")
+    whole = [str(parts / f"day_{part}") for part in range(PARTS) if part not in (3, 9)]
+    scored = xsfm.spark.score(frame(spark, whole).drop("label"), packed, raw_score=True)
     scored.selectExpr("sum(score)").collect()
-    _, next_stage = seconds_in_tasks(spark, 0)
-    scored.selectExpr("sum(score)").collect()
-    took, _ = seconds_in_tasks(spark, next_stage)
-    tell(f"score: {rows / took:.0f} rows a second of a worker's core, reading by Spark included")
+    begun, start = processor_seconds(), time.monotonic()
+    count = scored.selectExpr("count(score)", "sum(score)").collect()[0][0]
+    took, ended = time.monotonic() - start, processor_seconds()
+    seconds = {role: round(ended[role] - begun.get(role, 0.0), 2) for role in ended}
+    tell(f"score of {count} rows, read by Spark from text: {took:.1f} s; of processors {json.dumps(seconds)}")
 
 
 def main() -> None:

@@ -115,26 +115,43 @@ class Memory(threading.Thread):
         self.join()
 
 
-def _memory() -> dict[str, float]:
-    """Of this process, of the largest Java of an executor, of the largest Python of one."""
+def processor_seconds() -> dict[str, float]:
+    """What the processes have taken of the machine's processors so far, by what they are."""
     found: dict[str, float] = {}
+    for role, folder in _processes():
+        with contextlib.suppress(OSError):
+            # Behind the name, which may have spaces: user and system time, and those of children that have ended.
+            words = (folder / "stat").read_text().rpartition(")")[2].split()
+            found[role] = found.get(role, 0.0) + sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")
+    return found
+
+
+def _memory() -> dict[str, float]:
+    """The largest of the processes of each kind."""
+    found: dict[str, float] = {}
+    for role, folder in _processes():
+        with contextlib.suppress(OSError, StopIteration):
+            lines = (folder / "status").read_text().splitlines()
+            kilobytes = int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+            found[role] = max(found.get(role, 0.0), kilobytes / 1024)
+    return found
+
+
+def _processes() -> Iterator[tuple[str, Path]]:
+    """The driver's and the executors' Java and Python."""
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
-        with contextlib.suppress(OSError, StopIteration):
+        with contextlib.suppress(OSError):
             words = (folder / "cmdline").read_bytes()
-            lines = (folder / "status").read_text().splitlines()
-            kilobytes = int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
-            role = None
             if int(folder.name) == os.getpid():
-                role = "driver"
+                yield "driver", folder
+            elif b"SparkSubmit" in words:
+                yield "driver's Java", folder
             elif b"CoarseGrainedExecutorBackend" in words:
-                role = "executor's Java"
+                yield "executor's Java", folder
             elif b"pyspark.daemon" in words or b"pyspark/daemon" in words:
-                role = "executor's Python"
-            if role is not None:
-                found[role] = max(found.get(role, 0.0), kilobytes / 1024)
-    return found
+                yield "executor's Python", folder
 
 
 def _free_port() -> int:

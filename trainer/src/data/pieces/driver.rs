@@ -95,6 +95,10 @@ impl Preparation {
         if let Input::Libffm { fields } = opened.task.source.input() {
             job.fields = Some(fields);
         }
+        // A file that is not there would be tried again and again.
+        for path in opened.task.source.inputs() {
+            fs::metadata(&path).map_err(DataError::io(&path))?;
+        }
         let out = &opened.task.out;
         fs::create_dir_all(out).map_err(DataError::io(out))?;
         for entry in fs::read_dir(out).map_err(DataError::io(out))? {

@@ -45,7 +45,8 @@ pub(super) struct Line {
     #[command(flatten)]
     pub(super) args: Args,
     /// Rows of a task, at least; what a file of text or Parquet is divided in, gzip is not
-    #[arg(long, global = true, value_name = "N", default_value_t = 1 << 18, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
+    #[arg(long, global = true, value_name = "N", default_value_t = 1 << 18)]
+    #[arg(value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub(super) rows_per_piece: u64,
     /// Leave the rows of each part in several files, which its manifest lists (train.parts): training reads them as one
     #[arg(long, global = true)]

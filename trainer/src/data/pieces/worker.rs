@@ -77,7 +77,7 @@ impl Worker {
     pub fn sums(&self, task: &[u8]) -> Result<Sums> {
         // Whether a number's tokens are several is asked of all of them, however rare.
         let least = |field: &RawField| match (&field.rule, field.kind) {
-            (Rule::Tokens, FieldKind::Categorical | FieldKind::Bag) => field.min_count,
+            (Rule::Tokens | Rule::OovBuckets(_), FieldKind::Categorical | FieldKind::Bag) => field.min_count,
             _ => 1,
         };
         let least = match serde_json::from_slice(task)? {
