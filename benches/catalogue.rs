@@ -52,7 +52,7 @@ fn table(items: usize) -> Outcome<()> {
                 continue;
             }
             let packed = packed(&float, mode)?;
-            println!("| {mode} {hidden} | {} |", compare(&packed, &samples)?);
+            println!("| {mode} {hidden} | {}", compare(&packed, &samples)?);
         }
     }
     Ok(())
