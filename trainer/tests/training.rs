@@ -227,6 +227,8 @@ fn a_generated_truth_is_recovered() {
         categories: vec![12, 8, 6, 5],
         strength: 2.0,
         click_rate: 0.3,
+        drift: 0.0,
+        turnover: 0.0,
         threads: None,
     })
     .unwrap();

@@ -316,6 +316,9 @@ fn share<'m, W: Weight + Plain, B: Bias + Plain, M: Copy>(
     Ok(Layer { inputs, weights, sums, ..*first })
 }
 
+/// An MLP, and what has to be added to the biases of its first layer, \[outputs\].
+pub(super) type Shifted<'m, W, B, M> = (Mlp<'m, W, B, M>, &'m [i32]);
+
 /// The MLP for candidates whose context is begun by the whole first layer: its first layer has the candidate's inputs
 /// alone. What its layout calls for in the biases beside the model's own, \[outputs\], is with it, where that is not 0.
 pub(super) fn of_candidates<'m, W: Weight + Plain, B: Bias + Plain, M: Copy>(
@@ -323,7 +326,7 @@ pub(super) fn of_candidates<'m, W: Weight + Plain, B: Bias + Plain, M: Copy>(
     dim: usize,
     fields: &Fields,
     memory: &mut impl Memory<'m>,
-) -> Scored<(Mlp<'m, W, B, M>, &'m [i32])> {
+) -> Scored<Shifted<'m, W, B, M>> {
     let first = mlp.layer(0);
     let own = share(&first, dim, fields, false, memory)?;
     let count = if first.layout.is_strips() { first.biases.len() } else { 0 };
