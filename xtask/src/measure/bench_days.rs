@@ -80,14 +80,15 @@ struct Trained {
     auc: f64,
     /// Of its epochs.
     seconds: f64,
-    epochs: f64,
+    /// Over its rows.
+    passes: f64,
 }
 
 impl Trained {
     fn add(&mut self, other: Trained, share: f64) {
         self.auc += share * other.auc;
         self.seconds += share * other.seconds;
-        self.epochs += share * other.epochs;
+        self.passes += share * other.passes;
     }
 }
 
@@ -285,7 +286,9 @@ impl Bench<'_> {
         let epochs = metrics["epochs"].as_array().with_context(|| format!("{}: no epochs", path.display()))?;
         let auc = metrics["test"]["auc"].as_f64().with_context(|| format!("{}: no AUC", path.display()))?;
         let seconds = epochs.iter().filter_map(|epoch| epoch["seconds"].as_f64()).sum();
-        Ok(Trained { auc, seconds, epochs: epochs.len() as f64 })
+        // Of several evaluations an epoch each has an entry.
+        let passes = epochs.last().and_then(|last| last["epoch"].as_f64()).unwrap_or(0.0);
+        Ok(Trained { auc, seconds, passes })
     }
 
     fn auc(&self, checkpoint: &str, data: &str) -> Result<f64> {
@@ -296,26 +299,28 @@ impl Bench<'_> {
 }
 
 fn table(days: &[Day]) -> String {
-    let mut text = "| day | rows before | cold AUC | seconds | warm AUC | seconds | never updated |\n\
-                    |---|---|---|---|---|---|---|\n"
-        .to_owned();
+    let mut text =
+        "| day | rows before | cold AUC | passes | seconds | warm AUC | passes | seconds | never updated |\n\
+                    |---|---|---|---|---|---|---|---|---|\n"
+            .to_owned();
     for Day { day, rows, cold, warm, never_auc } in days {
-        let _ = writeln!(
-            text,
-            "| {day} | {rows} | {:.4} | {:.1} | {:.4} | {:.1} | {never_auc:.4} |",
-            cold.auc, cold.seconds, warm.auc, warm.seconds
-        );
+        let of = |Trained { auc, seconds, passes }: &Trained| format!("{auc:.4} | {passes:.1} | {seconds:.1}");
+        let _ = writeln!(text, "| {day} | {rows} | {} | {} | {never_auc:.4} |", of(cold), of(warm));
     }
     // The first day has one model.
     let later = days.get(1..).unwrap_or_default();
-    let mean = |of: &dyn Fn(&Day) -> f64| later.iter().map(of).sum::<f64>() / later.len().max(1) as f64;
+    if later.is_empty() {
+        return text;
+    }
+    let mean = |of: &dyn Fn(&Day) -> f64| later.iter().map(of).sum::<f64>() / later.len() as f64;
     let (cold, warm) = (mean(&|day| day.cold.auc), mean(&|day| day.warm.auc));
+    let passes = mean(&|day| day.warm.passes) / mean(&|day| day.cold.passes);
     let seconds = mean(&|day| day.warm.seconds) / mean(&|day| day.cold.seconds);
     let never = mean(&|day| day.never_auc);
     let _ = writeln!(
         text,
-        "\nmean from the second day on: cold {cold:.4}, warm {warm:.4} in {seconds:.2} of the time, never updated \
-         {never:.4}"
+        "\nmean from the second day on: cold {cold:.4}; warm {warm:.4} by {passes:.2} of the passes, {seconds:.2} of the \
+         time; never updated {never:.4}"
     );
     text
 }
