@@ -319,8 +319,8 @@ fn table(days: &[Day]) -> String {
     let never = mean(&|day| day.never_auc);
     let _ = writeln!(
         text,
-        "\nmean from the second day on: cold {cold:.4}; warm {warm:.4} by {passes:.2} of the passes, {seconds:.2} of the \
-         time; never updated {never:.4}"
+        "\nmean from the second day on: cold {cold:.4}; warm {warm:.4} by {passes:.2} of the passes, {seconds:.2} of \
+         the time; never updated {never:.4}"
     );
     text
 }
