@@ -77,7 +77,7 @@ pub trait Source: Send + Sync {
             let block = block?;
             count += block.rows() as u64;
             if let Some(end) = block.end().filter(|_| count >= rows) {
-                spans.push((std::mem::replace(&mut from, Some(end)), std::mem::take(&mut count)));
+                spans.push((from.replace(end), std::mem::take(&mut count)));
             }
         }
         if count > 0 || spans.is_empty() {
