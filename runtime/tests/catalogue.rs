@@ -282,7 +282,7 @@ fn what_does_not_fit_is_refused_with_the_reason() {
         assert_eq!(error, ScoreError::BatchLength { rows: 1, scores: 3 });
         assert!(matches!(ranker.set_context(Row::new(&[1])), Err(ScoreError::FieldCount { expected: 2, found: 1 })));
         assert_eq!(ranker.score_items(&[6], &mut scores[..1]).unwrap_err().error, ScoreError::NoContext);
-        let misplaced = &room.as_bytes()[..];
+        let misplaced = room.as_bytes();
         let mut shifted = memory(room.len() + 1);
         shifted.as_mut_bytes()[4..][..misplaced.len()].copy_from_slice(misplaced);
         let error = Catalogue::from_bytes(&model, &shifted.as_bytes()[4..]).unwrap_err();

@@ -49,7 +49,8 @@ pub fn load(folder: &Path, data: &Dataset, start: Start, device: Device) -> Resu
         }
         field.features = now.features();
         let rows = rows_by_token(before, now);
-        let is_kept = |row: i64| (1..=before.vocabulary.len() as i64).contains(&row);
+        let tokens_before = 1..=before.vocabulary.len();
+        let is_kept = |row: i64| usize::try_from(row).is_ok_and(|row| tokens_before.contains(&row));
         let kept: Vec<usize> = (1..=now.vocabulary.len()).filter(|&index| is_kept(rows[index])).collect();
         let (new, gone) = (now.vocabulary.len() - kept.len(), before.vocabulary.len() - kept.len());
         output::say(format_args!(
@@ -93,9 +94,9 @@ fn classes(kept: &[usize], now: &Field, counts: &[u64]) -> Vec<(Tensor, Tensor)>
     let mut is_kept = vec![false; counts.len()];
     kept.iter().for_each(|&index| is_kept[index] = true);
     let mut classes: BTreeMap<u32, [Vec<i64>; 2]> = BTreeMap::new();
-    for index in 1..=now.vocabulary.len() {
+    for (number, index) in (1_i64..).zip(1..=now.vocabulary.len()) {
         let class = counts[index].checked_ilog2().map_or(0, |power| power + 1);
-        classes.entry(class).or_default()[usize::from(!is_kept[index])].push(index as i64);
+        classes.entry(class).or_default()[usize::from(!is_kept[index])].push(number);
     }
     let both = classes.into_values().filter(|[kept, new]| !kept.is_empty() && !new.is_empty());
     both.map(|[kept, new]| (Tensor::from_slice(&kept), Tensor::from_slice(&new))).collect()
