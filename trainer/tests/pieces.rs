@@ -310,7 +310,7 @@ fn parquet(path: &Path, rows: Range<i64>, group: i64) {
         column.typed::<Int32Type>().write_batch(&labels, None, None).unwrap();
         column.close().unwrap();
         group.close().unwrap();
-        from += numbers.len() as i64;
+        from += group;
     }
     writer.close().unwrap();
 }
