@@ -310,7 +310,7 @@ fn parquet(path: &Path, rows: Range<i64>, group: i64) {
         column.typed::<Int32Type>().write_batch(&labels, None, None).unwrap();
         column.close().unwrap();
         group.close().unwrap();
-        from += group;
+        from = numbers.last().map_or(rows.end, |last| last + 1);
     }
     writer.close().unwrap();
 }
