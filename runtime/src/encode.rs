@@ -386,16 +386,14 @@ impl<'a, const SMALL: bool> Encoder<'a, SMALL> {
     /// The index of a token; 0, the out-of-vocabulary row, or that of a bucket for one that was not in the vocabulary,
     /// but for 2^-bits of those, which are taken for another where the file has no texts.
     fn lookup(&self, field: usize, record: &EncoderRecord, features: u32, token: &[u8]) -> u32 {
-        let (seed, oov_buckets) = (record.seed.get(), record.oov_buckets.get());
         if record.is_hashed() {
-            return valid(hashed(token, seed, 0, features.saturating_sub(1)), features);
+            return valid(hashed(token, record.seed.get(), 0, features.saturating_sub(1)), features);
         }
         let index = self.likely(record, features, token);
-        let index = if SMALL || self.texts.is_none() || self.text(field, index) == Some(token) { index } else { 0 };
-        match (index, oov_buckets) {
-            (0, 1..) => valid(hashed(token, record.oov_seed.get(), record.tokens(features), oov_buckets), features),
-            _ => index,
+        if index > 0 && (SMALL || self.texts.is_none() || self.text(field, index) == Some(token)) {
+            return index;
         }
+        oov(record, features, token)
     }
 
     /// The index of a token, by its fingerprint.
@@ -440,5 +438,15 @@ impl<'a, const SMALL: bool> Encoder<'a, SMALL> {
         let steps = self.steps(record);
         let after = steps.partition_point(|step| step.from.get() <= number);
         after.checked_sub(1).and_then(|last| steps.get(last)).map_or(0, |step| valid(step.index.get(), features))
+    }
+}
+
+/// The index of a token that is not in the vocabulary. Out of the way of those that are.
+#[cold]
+#[inline(never)]
+fn oov(record: &EncoderRecord, features: u32, token: &[u8]) -> u32 {
+    match record.oov_buckets.get() {
+        0 => 0,
+        buckets => valid(hashed(token, record.oov_seed.get(), record.tokens(features), buckets), features),
     }
 }

@@ -12,7 +12,6 @@ use crate::kernel::vector::{Finish, FinishReal, LANES, Quad, Task, Vector, layer
 use crate::mlp::{Fours, Layer, interleave, read_len, shifted};
 use crate::network::Network;
 use crate::row::Row;
-use crate::run::{rows, run_mut};
 use crate::score::{GatherIntegers, GatherReals};
 use crate::scratch::{Memory, Scratch, ScratchBlock};
 
@@ -129,10 +128,12 @@ impl Task for SetContext<'_, '_, '_> {
 #[inline(always)]
 pub(super) fn cross_int8(e: &[i8], r: &[i16], dim: usize, cross: &mut [i32]) {
     cross.fill(0);
-    let candidates = cross.len().checked_div(dim).unwrap_or(0);
-    for (e, r) in rows(e, dim).zip(rows(r, candidates)) {
-        for (candidate, &r) in r.iter().enumerate() {
-            for (cross, &e) in run_mut(cross, candidate * dim, dim).iter_mut().zip(e) {
+    // Neither is 0; a compiler that knows it has no panic here, which small programs go without.
+    let dim = dim.max(1);
+    let candidates = (cross.len() / dim).max(1);
+    for (e, r) in e.chunks_exact(dim).zip(r.chunks_exact(candidates)) {
+        for (cross, &r) in cross.chunks_exact_mut(dim).zip(r) {
+            for (cross, &e) in cross.iter_mut().zip(e) {
                 *cross += i32::from(r) * i32::from(e);
             }
         }
