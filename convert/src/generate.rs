@@ -5,7 +5,7 @@ mod files;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use xsfm_runtime::{Backend, Model, Ranker, ScratchBlock};
+use xsfm_runtime::{Backend, Catalogue, CatalogueRanker, Model, Ranker, ScratchBlock};
 
 use crate::error::Error;
 
@@ -30,7 +30,7 @@ pub struct Source {
 }
 
 /// The code for `packed`, whose names start with `name`. `context_fields`: those of a ranker's context, by number,
-/// where candidates are ranked.
+/// where candidates are ranked; `catalogue`: items of the model that are ranked.
 ///
 /// # Errors
 /// A name that code in this language cannot have: see [`check_name`]; fields that a context cannot have.
@@ -40,15 +40,21 @@ pub fn generate(
     name: &str,
     language: Language,
     context_fields: &[usize],
+    catalogue: Option<&Catalogue<'_>>,
 ) -> Result<Vec<Source>, Error> {
     check_name(name, language).map_err(Error::Input)?;
-    let facts = Facts::new(packed, model, context_fields)?;
-    let source = |ending, text: String| Source { name: format!("{name}{ending}"), bytes: text.into_bytes() };
+    let facts = Facts::new(packed, model, context_fields, catalogue)?;
+    let items = catalogue.map(Catalogue::as_bytes);
+    let source = |ending, bytes| Source { name: format!("{name}{ending}"), bytes };
     Ok(match language {
         Language::Rust => {
-            vec![source(".rs", facts.rust(name)), Source { name: format!("{name}.xsfm"), bytes: packed.to_vec() }]
+            let files = [(".xsfm", Some(packed)), (".xsfc", items)];
+            let files = files.into_iter().filter_map(|(ending, bytes)| Some(source(ending, bytes?.to_vec())));
+            [source(".rs", facts.rust(name).into_bytes())].into_iter().chain(files).collect()
         }
-        Language::C => vec![source(".h", facts.header(name)), source(".c", facts.c(packed, name))],
+        Language::C => {
+            vec![source(".h", facts.header(name).into_bytes()), source(".c", facts.c(packed, items, name).into_bytes())]
+        }
     })
 }
 
@@ -197,6 +203,14 @@ struct Facts {
     encoder: Option<[usize; 2]>,
     /// Fields of a context, and blocks of a ranker's memory.
     ranker: Option<(Vec<usize>, usize)>,
+    catalogue: Option<Items>,
+}
+
+/// What the code states of a catalogue.
+struct Items {
+    bytes: usize,
+    count: usize,
+    ranker_blocks: usize,
 }
 
 struct Field {
@@ -220,9 +234,19 @@ impl Field {
 }
 
 impl Facts {
-    fn new(packed: &[u8], model: &Model<'_>, context_fields: &[usize]) -> Result<Self, Error> {
+    fn new(
+        packed: &[u8],
+        model: &Model<'_>,
+        context_fields: &[usize],
+        catalogue: Option<&Catalogue<'_>>,
+    ) -> Result<Self, Error> {
         // What a microcontroller needs, not this machine.
         let model = &model.with_backend(Backend::Portable).unwrap_or(*model);
+        let catalogue = catalogue.map(|items| Items {
+            bytes: items.as_bytes().len(),
+            count: items.len(),
+            ranker_blocks: CatalogueRanker::blocks(model, items),
+        });
         let ranker = match context_fields {
             [] => None,
             fields => Some((fields.to_vec(), Ranker::blocks(model, fields).map_err(Error::row(0))?)),
@@ -250,11 +274,12 @@ impl Facts {
             fields: fields.collect(),
             encoder,
             ranker,
+            catalogue,
         })
     }
 
     fn rust(&self, name: &str) -> String {
-        let Facts { bytes, scratch_blocks, batch_scratch_blocks, embed_dim, fields, encoder, ranker } = self;
+        let Facts { bytes, scratch_blocks, batch_scratch_blocks, embed_dim, fields, encoder, ranker, catalogue } = self;
         let num_fields = fields.len();
         let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
         let mut text = format!(
@@ -315,11 +340,26 @@ pub const RANKER_BLOCKS: usize = {blocks};
                 context.len()
             );
         }
+        if let Some(Items { bytes, count, ranker_blocks }) = catalogue {
+            let _ = write!(
+                text,
+                "/// Items of the catalogue.
+pub const CATALOGUE_ITEMS: usize = {count};
+/// Bytes of the catalogue.
+pub const CATALOGUE_BYTES: usize = {bytes};
+/// Blocks of memory that a ranker of its items needs, without vector instructions.
+pub const CATALOGUE_RANKER_BLOCKS: usize = {ranker_blocks};
+/// The catalogue, for `Catalogue::from_bytes`.
+pub static CATALOGUE: xsfm_runtime::Aligned<[u8; CATALOGUE_BYTES]> =
+    xsfm_runtime::Aligned(*include_bytes!(\"{name}.xsfc\"));
+"
+            );
+        }
         text
     }
 
     fn header(&self, name: &str) -> String {
-        let Facts { bytes, scratch_blocks, batch_scratch_blocks, embed_dim, fields, encoder, ranker } = self;
+        let Facts { bytes, scratch_blocks, batch_scratch_blocks, embed_dim, fields, encoder, ranker, catalogue } = self;
         let (upper, num_fields) = (name.to_uppercase(), fields.len());
         let mut text = format!(
             "/* The model {name}; written by `xsfm generate`. */
@@ -374,6 +414,25 @@ pub const RANKER_BLOCKS: usize = {blocks};
                 context.len()
             );
         }
+        if let Some(Items { bytes, count, ranker_blocks }) = catalogue {
+            let _ = write!(
+                text,
+                "
+/* The catalogue: its bytes, its items, and blocks of memory that a ranker of them needs, without vector
+   instructions. */
+#define {upper}_CATALOGUE_BYTES {bytes}u
+#define {upper}_CATALOGUE_ITEMS {count}u
+#define {upper}_CATALOGUE_RANKER_BLOCKS {ranker_blocks}u
+"
+            );
+        }
+        let items = match catalogue {
+            None => String::new(),
+            Some(_) => format!(
+                "/* The catalogue, for xsfm_catalogue_load. */\n\
+                 extern const uint8_t {name}_catalogue[{upper}_CATALOGUE_BYTES];\n"
+            ),
+        };
         let _ = write!(
             text,
             "
@@ -389,7 +448,7 @@ extern const char *const {name}_field_names[{upper}_NUM_FIELDS];
 extern const uint32_t {name}_features[{upper}_NUM_FIELDS];
 /* Whether each index of a field has its xsfm_weight behind it. */
 extern const bool {name}_weighted[{upper}_NUM_FIELDS];
-
+{items}
 #ifdef __cplusplus
 }}
 #endif
@@ -400,8 +459,8 @@ extern const bool {name}_weighted[{upper}_NUM_FIELDS];
         text
     }
 
-    fn c(&self, packed: &[u8], name: &str) -> String {
-        let (upper, alignment) = (name.to_uppercase(), ScratchBlock::LEN);
+    fn c(&self, packed: &[u8], items: Option<&[u8]>, name: &str) -> String {
+        let upper = name.to_uppercase();
         let mut text = format!("/* The model {name}; written by `xsfm generate`. */\n#include \"{name}.h\"\n\n");
         let _ = write!(text, "const char *const {name}_field_names[{upper}_NUM_FIELDS] = {{");
         for (i, field) in self.fields.iter().enumerate() {
@@ -414,22 +473,30 @@ extern const bool {name}_weighted[{upper}_NUM_FIELDS];
         let _ = write!(
             text,
             "}};\nconst uint32_t {name}_features[{upper}_NUM_FIELDS] = {{{features}}};\n\n\
-             const bool {name}_weighted[{upper}_NUM_FIELDS] = {{{weighted}}};\n\
-             const XSFM_ALIGNED({alignment}) uint8_t {name}_bytes[{upper}_BYTES] = {{"
+             const bool {name}_weighted[{upper}_NUM_FIELDS] = {{{weighted}}};\n"
         );
-        for (i, byte) in packed.iter().enumerate() {
-            let separator = if i == 0 {
-                "\n    "
-            } else if i % 24 == 0 {
-                ",\n    "
-            } else {
-                ","
-            };
-            let _ = write!(text, "{separator}{byte}");
+        array(&mut text, &format!("{name}_bytes[{upper}_BYTES]"), packed);
+        if let Some(items) = items {
+            array(&mut text, &format!("{name}_catalogue[{upper}_CATALOGUE_BYTES]"), items);
         }
-        text.push_str("};\n");
         text
     }
+}
+
+/// An array of C, placed as the runtime wants it.
+fn array(text: &mut String, declared: &str, bytes: &[u8]) {
+    let _ = write!(text, "const XSFM_ALIGNED({}) uint8_t {declared} = {{", ScratchBlock::LEN);
+    for (i, byte) in bytes.iter().enumerate() {
+        let separator = if i == 0 {
+            "\n    "
+        } else if i % 24 == 0 {
+            ",\n    "
+        } else {
+            ","
+        };
+        let _ = write!(text, "{separator}{byte}");
+    }
+    text.push_str("};\n");
 }
 
 /// A string of C: bytes that are not plain in octal, which ends after three digits whatever follows.
@@ -458,7 +525,7 @@ mod tests {
     fn what_raw_values_need_is_stated_where_the_file_has_it() {
         fn code(packed: &[u8], language: Language) -> (String, Option<Encoder<'_>>) {
             let model = Model::from_bytes(packed).expect("a model");
-            let sources = generate(packed, &model, "m", language, &[]).expect("sources");
+            let sources = generate(packed, &model, "m", language, &[], None).expect("sources");
             (String::from_utf8(sources[0].bytes.clone()).expect("text"), model.encoder().expect("whole"))
         }
         let with = xsfm_runtime::Aligned(*include_bytes!("../../tests/fixtures/raw-values/model.xsfm"));

@@ -12,7 +12,7 @@ use common::{Cases, GOLDEN, config_with_everything, golden, parameters, random_r
 use serde_json::Value;
 use xsfm_interchange::metrics::grouped::Grouped;
 use xsfm_interchange::rows::{Bounds, RowsWriter};
-use xsfm_runtime::{Backend, LoadOptions, Model, Ranker};
+use xsfm_runtime::{Backend, Catalogue, CatalogueRanker, LoadOptions, Model, Ranker};
 
 fn xsfm(folder: &Path, arguments: &str, stdin: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_xsfm"))
@@ -327,13 +327,57 @@ fn generated_code_has_names_and_bytes() {
     assert!(text("code/my_model.rs").contains(&format!("pub const CONTEXT_FIELDS: [usize; {}] = {own:?};", own.len())));
     refuse(folder, "generate my-model.xsfm --lang c --context nobody -o other", "", &["nobody"]);
     let c = text("code/ctr.c");
-    let array = c.split_once("ctr_bytes[CTR_BYTES] = {").unwrap().1.trim_end().strip_suffix("};").unwrap();
-    let bytes: Vec<u8> = array.split(',').map(|byte| byte.trim().parse().unwrap()).collect();
-    assert_eq!(bytes, packed);
+    assert_eq!(array_of_c(&c, "ctr_bytes[CTR_BYTES]"), packed);
     for field in &config.fields {
         assert!(c.contains(&format!("{:?}", field.name)), "{}", field.name);
     }
     refuse(folder, "generate my-model.xsfm --lang c --name My-Model -o other", "", &["My-Model", "--name my_model"]);
+}
+
+/// The numbers of an array in C.
+fn array_of_c(code: &str, declared: &str) -> Vec<u8> {
+    let (_, array) = code.split_once(&format!("{declared} = {{")).unwrap();
+    let (numbers, _) = array.split_once("};").unwrap();
+    numbers.split(',').map(|byte| byte.trim().parse().unwrap()).collect()
+}
+
+#[test]
+fn generated_code_has_a_catalogue() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = config_with_everything();
+    for (run_of, seed) in [("run", 5), ("other", 6)] {
+        write_checkpoint(&folder.join(run_of), &config, &parameters(&config, seed));
+        run(folder, &format!("pack {run_of} --mode f32 -o {run_of}.xsfm"), "");
+    }
+    let names: Vec<&str> = config.fields.iter().map(|field| field.name.as_str()).collect();
+    let context = names[..names.len() - 1].join(",");
+    std::fs::write(folder.join("items.tsv"), "0\n1\n1\n").unwrap();
+    run(folder, &format!("catalogue run.xsfm --indices items.tsv --context {context} -o items.xsfc"), "");
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let text = |name: &str| String::from_utf8(read(name)).unwrap();
+    run(folder, "generate run.xsfm --lang rust --name ctr --catalogue items.xsfc -o code", "");
+    run(folder, "generate run.xsfm --lang c --name ctr --catalogue items.xsfc -o code", "");
+    let bytes = read("items.xsfc");
+    assert_eq!(read("code/ctr.xsfc"), bytes);
+    assert_eq!(array_of_c(&text("code/ctr.c"), "ctr_catalogue[CTR_CATALOGUE_BYTES]"), bytes);
+    let mapped = ["run.xsfm", "items.xsfc"].map(|name| xsfm_convert::input::packed(&folder.join(name)).unwrap());
+    let model = Model::from_bytes_with(&mapped[0], LoadOptions::on(Backend::Portable)).unwrap();
+    let catalogue = Catalogue::from_bytes(&model, &mapped[1]).unwrap();
+    for (name, value) in [
+        ("CATALOGUE_ITEMS", 3),
+        ("CATALOGUE_BYTES", bytes.len()),
+        ("CATALOGUE_RANKER_BLOCKS", CatalogueRanker::blocks(&model, &catalogue)),
+    ] {
+        assert!(text("code/ctr.rs").contains(&format!("pub const {name}: usize = {value};")), "{name}");
+        assert!(text("code/ctr.h").contains(&format!("#define CTR_{name} {value}u\n")), "{name}");
+    }
+    refuse(
+        folder,
+        "generate other.xsfm --lang c --catalogue items.xsfc -o other",
+        "",
+        &["items.xsfc", "not of this one"],
+    );
 }
 
 /// Where a file's name is none for code, the message has one that is, and it works.

@@ -103,7 +103,7 @@ fn bags_with_weights_of_their_own() {
         (Language::Rust, "pub const WEIGHTED: [bool; NUM_FIELDS] = [true, false];"),
         (Language::C, "#define M_FIELD_TAGS 0u /* 6 features, a bag with weights */"),
     ] {
-        let sources = generate(&packed, &model, "m", language, &[]).unwrap();
+        let sources = generate(&packed, &model, "m", language, &[], None).unwrap();
         assert!(str::from_utf8(&sources[0].bytes).unwrap().lines().any(|found| found == line), "{line}");
     }
 }

@@ -91,9 +91,9 @@ fn retarget(py: Python<'_>, model: PathBuf, target: &str, output: PathBuf) -> Py
 /// Write a packed file as code to compile into a program, `rust` or `c`, to a folder; gives the paths of its files.
 ///
 /// name: what names in the code start with; the file's own by default. context: names of the fields of a ranker's
-/// context, where candidates are ranked.
+/// context, where candidates are ranked. catalogue: an .xsfc file of `xsfm catalogue`, whose items are ranked.
 #[pyfunction]
-#[pyo3(signature = (model, lang, output, *, name=None, context=Vec::new()))]
+#[pyo3(signature = (model, lang, output, *, name=None, context=Vec::new(), catalogue=None))]
 fn generate(
     py: Python<'_>,
     model: PathBuf,
@@ -101,13 +101,15 @@ fn generate(
     output: PathBuf,
     name: Option<String>,
     context: Vec<String>,
+    catalogue: Option<PathBuf>,
 ) -> PyResult<Vec<PathBuf>> {
     let language = match lang {
         "rust" => Language::Rust,
         "c" => Language::C,
         other => return Err(XsfmError::new_err(format!("lang {other:?} is unknown; known are rust, c"))),
     };
-    let written = py.detach(|| write_files(&model, language, name.as_deref(), "name=", &context, &output));
+    let (name, catalogue) = (name.as_deref(), catalogue.as_deref());
+    let written = py.detach(|| write_files(&model, language, name, "name=", &context, catalogue, &output));
     written.map_err(converted)
 }
 

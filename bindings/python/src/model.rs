@@ -109,7 +109,7 @@ impl PyModel {
         rank::rank(&self.loaded, context, candidates, k, Output::asked(raw_score))
     }
 
-    /// Candidates that are kept between calls of rank, encoded once.
+    /// Candidates that are kept between calls of rank: what each adds to a score whatever the context is computed once.
     ///
     /// candidates: as rank takes them. context_fields: where they are integers, the names of the fields that a context
     /// will have.

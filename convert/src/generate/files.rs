@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use xsfm_interchange::atomic;
 
 use super::{Language, check_name, generate, identifier, usable_name};
+use crate::catalogue;
 use crate::error::Error;
 use crate::input;
 use crate::score::field_numbers;
 
 /// Writes the code for the packed file at `path` to `folder`, and gives the files' paths. `name`: what names in the
 /// code start with, the file's own where there is none; `name_option`: how it is given, for messages. `context`: fields
-/// of a ranker's context, by name.
+/// of a ranker's context, by name; `catalogue`: an .xsfc file whose items are ranked.
 ///
 /// # Errors
-/// A file that is no model; a name that code in this language cannot have; fields that a context cannot have; the file
+/// A file that is no model, or no catalogue of it; a name that code in this language cannot have; fields that a context cannot have; the file
 /// system's.
 pub fn write_files(
     path: &Path,
@@ -22,6 +23,7 @@ pub fn write_files(
     name: Option<&str>,
     name_option: &str,
     context: &[String],
+    catalogue: Option<&Path>,
     folder: &Path,
 ) -> Result<Vec<PathBuf>, Error> {
     let packed = input::packed(path)?;
@@ -36,7 +38,10 @@ pub fn write_files(
         };
         return Err(Error::Input(format!("{from}: {why}; give one that is, such as {name_option}{usable}")));
     }
-    let sources = generate(&packed, &model, &chosen, language, &field_numbers(&model, context)?)?;
+    let items = catalogue.map(|path| Ok::<_, Error>((path, input::packed(path)?))).transpose()?;
+    let items = items.as_ref().map(|(path, bytes)| catalogue::load(path, &model, bytes)).transpose()?;
+    let context = field_numbers(&model, context)?;
+    let sources = generate(&packed, &model, &chosen, language, &context, items.as_ref())?;
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let write = |source: super::Source| {
         let path = folder.join(source.name);

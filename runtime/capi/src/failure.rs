@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use xsfm_runtime::{BatchError, EncodeError, LoadError, ScoreError};
+use xsfm_runtime::{BatchError, CatalogueError, EncodeError, LoadError, ScoreError};
 
 use crate::status::XsfmStatus;
 
@@ -20,6 +20,7 @@ enum Cause {
     Value { field: usize, member: &'static str, problem: Problem },
     Encode(EncodeError),
     Load(LoadError),
+    Catalogue(CatalogueError),
     Score(ScoreError),
 }
 
@@ -35,6 +36,7 @@ pub(crate) enum Problem {
     NoSuchName { num_fields: usize },
     NoVocabulary,
     NoSuchKind { number: i32 },
+    NoSuchParts { number: i32 },
     NotUtf8 { valid: usize },
 }
 
@@ -66,11 +68,12 @@ impl Error {
                 Problem::NoSuchBackend { .. } => XsfmStatus::Backend,
                 Problem::NoSuchField { .. } | Problem::NoSuchName { .. } => XsfmStatus::NoSuchField,
                 Problem::NoVocabulary => XsfmStatus::NoVocabulary,
-                Problem::NoSuchKind { .. } => XsfmStatus::NoSuchKind,
+                Problem::NoSuchKind { .. } | Problem::NoSuchParts { .. } => XsfmStatus::NoSuchKind,
                 Problem::NotUtf8 { .. } => XsfmStatus::NotUtf8,
             },
             Cause::Encode(error) => error.into(),
             Cause::Load(error) => error.into(),
+            Cause::Catalogue(error) => error.into(),
             Cause::Score(error) => error.into(),
         }
     }
@@ -79,6 +82,12 @@ impl Error {
 impl From<LoadError> for Error {
     fn from(error: LoadError) -> Self {
         Error { row: None, cause: Cause::Load(error) }
+    }
+}
+
+impl From<CatalogueError> for Error {
+    fn from(error: CatalogueError) -> Self {
+        Error { row: None, cause: Cause::Catalogue(error) }
     }
 }
 
@@ -110,6 +119,7 @@ impl fmt::Display for Error {
             Cause::Value { field, member, problem } => write!(f, "field {field}: value.{member}: {problem}"),
             Cause::Encode(error) => write!(f, "{error}"),
             Cause::Load(error) => write!(f, "{error}"),
+            Cause::Catalogue(error) => write!(f, "{error}"),
             Cause::Score(error) => write!(f, "{error}"),
         }
     }
@@ -126,6 +136,7 @@ impl fmt::Display for Problem {
             Problem::NoSuchField { field, num_fields } => write!(f, "{field}, but the model has {num_fields} fields"),
             Problem::NoSuchName { num_fields } => write!(f, "none of the model's {num_fields} fields has that name"),
             Problem::NoVocabulary => write!(f, "packed without what raw values mean"),
+            Problem::NoSuchParts { number } => write!(f, "there are no parts of number {number}"),
             Problem::NoSuchKind { number } => write!(f, "there is no kind of number {number}"),
             Problem::NotUtf8 { valid } => write!(f, "not UTF-8 after {valid} bytes"),
         }

@@ -17,6 +17,7 @@
 //! | [`row`] | rows |
 //! | [`scorer`] | scores |
 //! | [`ranker`] | a context computed once, candidates, the best of them |
+//! | [`catalogue`] | the same of items that are computed once |
 
 #![no_std]
 #![allow(unsafe_code, reason = "a C interface is made of raw pointers")]
@@ -26,6 +27,7 @@
 #[cfg(not(target_os = "none"))]
 extern crate std;
 
+pub mod catalogue;
 pub mod encoder;
 pub mod error;
 mod failure;

@@ -166,38 +166,49 @@ pub unsafe extern "C" fn xsfm_ranker_top_k(
     error: *mut XsfmError,
 ) -> XsfmStatus {
     let rank = || {
-        // SAFETY: the caller's promise. Both kinds of `best` have one size and alignment, asserted above.
-        let (ranker, candidates, best, found) = unsafe {
-            (
-                handle::unique("ranker", ranker)?,
-                pointer::array("candidates", candidates, num_candidates)?,
-                pointer::room("best", best.cast::<Ranked>(), most)?,
-                pointer::place("found", found)?,
-            )
-        };
-        found.write(0);
-        for place in best.iter_mut() {
-            place.write(Ranked::default());
+        // SAFETY: the caller's promise.
+        unsafe {
+            let ranker = handle::unique("ranker", ranker)?;
+            let candidates = pointer::array("candidates", candidates, num_candidates)?;
+            best_of(best, most, found, |ranked| {
+                let mut wrong = None;
+                let rows = candidates
+                    .iter()
+                    .enumerate()
+                    .map_while(|(number, row)| row.borrow().map_err(|error| wrong = Some(error.of_row(number))).ok());
+                let count = ranker.top_k(rows, ranked)?;
+                wrong.map_or(Ok(count), Err)
+            })
         }
-        let mut wrong = None;
-        let rows = candidates.iter().enumerate().map_while(|(number, row)| {
-            // SAFETY: the caller's promise.
-            unsafe { row.borrow() }.map_err(|error| wrong = Some(error.of_row(number))).ok()
-        });
-        // SAFETY: every place was just written.
-        let ranked = unsafe { &mut *(core::ptr::from_mut(&mut *best) as *mut [Ranked]) };
-        let count = ranker.top_k(rows, ranked)?;
-        if let Some(error) = wrong {
-            return Err(error);
-        }
-        for place in &mut best[..count] {
-            to_c(place);
-        }
-        found.write(count);
-        Ok(())
     };
     // SAFETY: the caller's promise.
     unsafe { report(error, rank) }
+}
+
+/// Has `rank` find the best, and turns them into what C reads.
+///
+/// # Safety
+/// As [`pointer::room`] for `best`, as [`pointer::place`] for `found`.
+pub(crate) unsafe fn best_of(
+    best: *mut XsfmRanked,
+    most: usize,
+    found: *mut usize,
+    rank: impl FnOnce(&mut [Ranked]) -> Result<usize, Error>,
+) -> Result<(), Error> {
+    // SAFETY: the caller's promise. Both kinds of `best` have one size and alignment, asserted above.
+    let (best, found) =
+        unsafe { (pointer::room("best", best.cast::<Ranked>(), most)?, pointer::place("found", found)?) };
+    found.write(0);
+    for place in best.iter_mut() {
+        place.write(Ranked::default());
+    }
+    // SAFETY: every place was just written.
+    let count = rank(unsafe { &mut *(core::ptr::from_mut(&mut *best) as *mut [Ranked]) })?;
+    for place in &mut best[..count] {
+        to_c(place);
+    }
+    found.write(count);
+    Ok(())
 }
 
 /// Turns a candidate into what C reads, where it lies.

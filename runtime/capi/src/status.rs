@@ -2,7 +2,7 @@
 
 use core::ffi::{CStr, c_char};
 
-use xsfm_runtime::{EncodeError, LoadError, ScoreError};
+use xsfm_runtime::{CatalogueError, EncodeError, LoadError, ScoreError};
 
 /// What a function has to say. Codes keep their numbers; later versions may add some.
 #[repr(i32)]
@@ -20,7 +20,7 @@ pub enum XsfmStatus {
     NotReady = 4,
     /// The model has no field of that number.
     NoSuchField = 5,
-    /// A value's kind is none of XSFM_VALUE_KIND_...
+    /// A value's kind is none of XSFM_VALUE_KIND_..., or parts of a catalogue are none of XSFM_CATALOGUE_PARTS_...
     NoSuchKind = 6,
     /// A text is not UTF-8.
     NotUtf8 = 7,
@@ -50,6 +50,10 @@ pub enum XsfmStatus {
     Value = 27,
     /// The CPU lacks the instructions that were chosen, or the system does not let this process use them.
     Backend = 28,
+    /// The bytes are not an .xsfc file.
+    NotCatalogue = 29,
+    /// The catalogue was made of another model.
+    OtherModel = 30,
     /// Another reason why the bytes are not a model.
     LoadFailed = 47,
     /// Fewer blocks of memory than needed.
@@ -74,6 +78,8 @@ pub enum XsfmStatus {
     MissingWeight = 57,
     /// An index has a weight behind it in a field without weights.
     UnexpectedWeight = 58,
+    /// The catalogue has no item of that number.
+    ItemOutOfRange = 59,
     /// Another reason why a row has no score.
     ScoreFailed = 79,
     /// The model was packed without what raw values mean.
@@ -94,7 +100,7 @@ pub enum XsfmStatus {
 
 impl XsfmStatus {
     /// All codes with their names.
-    pub const NAMES: [(XsfmStatus, &'static CStr); 41] = [
+    pub const NAMES: [(XsfmStatus, &'static CStr); 44] = [
         (XsfmStatus::Ok, c"XSFM_STATUS_OK"),
         (XsfmStatus::Null, c"XSFM_STATUS_NULL"),
         (XsfmStatus::MisalignedPointer, c"XSFM_STATUS_MISALIGNED_POINTER"),
@@ -116,6 +122,8 @@ impl XsfmStatus {
         (XsfmStatus::MisalignedModel, c"XSFM_STATUS_MISALIGNED_MODEL"),
         (XsfmStatus::Value, c"XSFM_STATUS_VALUE"),
         (XsfmStatus::Backend, c"XSFM_STATUS_BACKEND"),
+        (XsfmStatus::NotCatalogue, c"XSFM_STATUS_NOT_CATALOGUE"),
+        (XsfmStatus::OtherModel, c"XSFM_STATUS_OTHER_MODEL"),
         (XsfmStatus::LoadFailed, c"XSFM_STATUS_LOAD_FAILED"),
         (XsfmStatus::ScratchTooSmall, c"XSFM_STATUS_SCRATCH_TOO_SMALL"),
         (XsfmStatus::FieldCount, c"XSFM_STATUS_FIELD_COUNT"),
@@ -128,6 +136,7 @@ impl XsfmStatus {
         (XsfmStatus::NotFinite, c"XSFM_STATUS_NOT_FINITE"),
         (XsfmStatus::MissingWeight, c"XSFM_STATUS_MISSING_WEIGHT"),
         (XsfmStatus::UnexpectedWeight, c"XSFM_STATUS_UNEXPECTED_WEIGHT"),
+        (XsfmStatus::ItemOutOfRange, c"XSFM_STATUS_ITEM_OUT_OF_RANGE"),
         (XsfmStatus::ScoreFailed, c"XSFM_STATUS_SCORE_FAILED"),
         (XsfmStatus::NoVocabulary, c"XSFM_STATUS_NO_VOCABULARY"),
         (XsfmStatus::NotANumber, c"XSFM_STATUS_NOT_A_NUMBER"),
@@ -155,6 +164,22 @@ impl From<&LoadError> for XsfmStatus {
             LoadError::Misaligned { .. } => XsfmStatus::MisalignedModel,
             LoadError::Value { .. } => XsfmStatus::Value,
             LoadError::Backend { .. } => XsfmStatus::Backend,
+            _ => XsfmStatus::LoadFailed,
+        }
+    }
+}
+
+impl From<&CatalogueError> for XsfmStatus {
+    fn from(error: &CatalogueError) -> Self {
+        match error {
+            CatalogueError::Truncated { .. } => XsfmStatus::Truncated,
+            CatalogueError::NotCatalogue => XsfmStatus::NotCatalogue,
+            CatalogueError::Version { .. } => XsfmStatus::Version,
+            CatalogueError::HeaderChecksum { .. } => XsfmStatus::PrefixChecksum,
+            CatalogueError::Checksum { .. } => XsfmStatus::Checksum,
+            CatalogueError::OtherModel { .. } => XsfmStatus::OtherModel,
+            CatalogueError::Value { .. } => XsfmStatus::Value,
+            CatalogueError::Misaligned { .. } => XsfmStatus::MisalignedModel,
             _ => XsfmStatus::LoadFailed,
         }
     }
@@ -189,6 +214,8 @@ impl From<&ScoreError> for XsfmStatus {
             ScoreError::NotFinite => XsfmStatus::NotFinite,
             ScoreError::MissingWeight { .. } => XsfmStatus::MissingWeight,
             ScoreError::UnexpectedWeight { .. } => XsfmStatus::UnexpectedWeight,
+            ScoreError::CatalogueModel => XsfmStatus::OtherModel,
+            ScoreError::ItemOutOfRange { .. } => XsfmStatus::ItemOutOfRange,
             _ => XsfmStatus::ScoreFailed,
         }
     }

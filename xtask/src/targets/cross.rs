@@ -12,9 +12,10 @@ use super::toolchain::{Toolchain, build_ahead};
 use crate::{cargo, command, workspace};
 
 /// The runtime as a microcontroller has it.
-const WITHOUT_DEFMT: [&str; 5] = ["build", "--release", "--package", "xsfm-runtime", "--no-default-features"];
+const RUNTIME: [&str; 5] = ["build", "--release", "--package", "xsfm-runtime", "--no-default-features"];
+/// The same with `defmt`, whose code the firmware examples link and run.
 const WITH_DEFMT: [&str; 7] =
-    ["build", "--release", "--package", "xsfm-runtime", "--no-default-features", "--features", "defmt"];
+    ["check", "--release", "--package", "xsfm-runtime", "--no-default-features", "--features", "defmt"];
 /// The Linux scorer.
 const SCORER: [&str; 4] = ["build", "--release", "--package", "linux-arm"];
 
@@ -57,8 +58,7 @@ pub(crate) fn all() -> Result<()> {
         }
     }
     command::heading("cross, together");
-    build_ahead(&toolchains, "", &WITH_DEFMT);
-    build_ahead(&toolchains, "", &WITHOUT_DEFMT);
+    build_ahead(&toolchains, "", &RUNTIME);
     build_ahead(toolchains.iter().filter(|toolchain| toolchain.target.linux.is_some()), workspace::EXAMPLES, &SCORER);
     for toolchain in toolchains {
         let target = toolchain.target;
@@ -76,14 +76,14 @@ pub(crate) fn all() -> Result<()> {
     Ok(())
 }
 
-/// Builds the runtime as a microcontroller has it, with `defmt` and without, and on Linux the scorer. What it gives is
-/// that program, or elsewhere the library.
+/// Builds the runtime as a microcontroller has it, and on Linux the scorer; elsewhere it checks `defmt` too. What it
+/// gives is that program, or the library.
 fn build(toolchain: &Toolchain) -> Result<PathBuf> {
-    command::run_to_stderr(&mut toolchain.cargo("", &WITH_DEFMT)?)?;
-    command::run_to_stderr(&mut toolchain.cargo("", &WITHOUT_DEFMT)?)?;
+    command::run_to_stderr(&mut toolchain.cargo("", &RUNTIME)?)?;
     if toolchain.target.linux.is_some() {
         return scorer(toolchain);
     }
+    command::run_to_stderr(&mut toolchain.cargo("", &WITH_DEFMT)?)?;
     Ok(workspace::target().join(toolchain.target.triple).join("release/libxsfm_runtime.rlib"))
 }
 

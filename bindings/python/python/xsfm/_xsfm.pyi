@@ -99,7 +99,7 @@ class Model:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """The best k candidates for a context: their numbers and P(click), both of shape (k,) or fewer, best first."""
     def catalogue(self, candidates: Data, *, context_fields: Optional[set[str]] = None) -> Catalogue:
-        """Candidates that are kept between calls of rank, encoded once."""
+        """Candidates that are kept between calls of rank, with what each adds to a score whatever the context."""
     def explain(self, row: Data) -> Explanation:
         """What each field and each pair of fields adds to a row's logit."""
     @property
@@ -190,7 +190,13 @@ def retarget(model: _Path, target: str, output: _Path) -> Model:
     """Lay the layers of a packed file out for another CPU, into the file output, which is loaded."""
 
 def generate(
-    model: _Path, lang: str, output: _Path, *, name: Optional[str] = None, context: Sequence[str] = ()
+    model: _Path,
+    lang: str,
+    output: _Path,
+    *,
+    name: Optional[str] = None,
+    context: Sequence[str] = (),
+    catalogue: Optional[_Path] = None,
 ) -> list[Path]:
     """Write a packed file as code to compile into a program, `rust` or `c`, to a folder; gives the paths of its files."""
 

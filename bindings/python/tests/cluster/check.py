@@ -60,10 +60,10 @@ max_bag = 40
 
 
 class Bench:
-    """One machine and a cluster beside each other."""
+    """One machine and another engine beside each other."""
 
-    def __init__(self, folder: Path, cluster: Cluster) -> None:
-        self.folder, self.cluster = folder, cluster
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.train, self.xsfm = made.program("XSFM_TRAIN"), made.program("XSFM")
         self.number = 0
 
@@ -114,7 +114,7 @@ def criteo(bench: Bench, rows: int) -> Path:
     return parts
 
 
-def killing(bench: Bench, stage: str, seconds: float) -> Callable[[], list[int]]:
+def killing(cluster: Cluster, stage: str, seconds: float) -> Callable[[], list[int]]:
     """Kills a worker so many seconds after a stage has begun; gives a function that puts things right again, and tells
     which processes were killed amid of the stage."""
     run, killed = _prepare._run, []
@@ -132,7 +132,7 @@ def killing(bench: Bench, stage: str, seconds: float) -> Callable[[], list[int]]
                 if any(found is not None and found.numActiveTasks > 0 for found in stages):
                     break
             if not ended.wait(seconds):
-                killed.append(bench.cluster.kill_worker())
+                killed.append(cluster.kill_worker())
 
         killer = threading.Thread(target=kill)
         killer.start()
@@ -147,13 +147,13 @@ def killing(bench: Bench, stage: str, seconds: float) -> Callable[[], list[int]]
     def restore() -> list[int]:
         _prepare._run = run
         if killed:
-            bench.cluster.add_worker()
+            cluster.add_worker()
         return killed
 
     return restore
 
 
-def check_criteo(bench: Bench, spark: SparkSession, rows: int) -> tuple[Path, Path]:
+def check_criteo(bench: Bench, cluster: Cluster, spark: SparkSession, rows: int) -> tuple[Path, Path]:
     parts = criteo(bench, rows)
     words = ["criteo", "--source", parts]
     alone, _ = bench.prepare_alone(*words)
@@ -165,7 +165,7 @@ def check_criteo(bench: Bench, spark: SparkSession, rows: int) -> tuple[Path, Pa
     flags = {"split": "random", "min_count": 2, "hash": {"C3": 1000}}
     bench.compare(random, lambda out: together(out, **flags), "at random, a field hashed")
     for stage in ["count", "encode"]:
-        restore = killing(bench, stage, 0.2)
+        restore = killing(cluster, stage, 0.2)
         try:
             bench.compare(alone, together, f"a worker killed in the stage {stage}")
         finally:
@@ -241,7 +241,7 @@ def check_scores(bench: Bench, spark: SparkSession, data: Path) -> None:
     rows = frame(spark, [str(bench.folder / "rows.tsv")]).coalesce(1).selectExpr("*", "monotonically_increasing_id() as row")
     scored = xsfm.spark.score(rows.repartition(7), model, raw_score=True).select("row", "score").toArrow().sort_by("row")
     assert np.array_equal(bits(scored["score"]), bits(alone)), "scores"
-    tell(f"{len(alone)} scores on {bench.cluster.started} workers: the bits of `xsfm score`")
+    tell(f"{len(alone)} scores: the bits of `xsfm score`")
 
     context = ["I1", "C6", "C9"]
     best = xsfm.spark.score(rows, model, context, 3, raw_score=True)
@@ -300,9 +300,9 @@ def main() -> None:
         folder = Path(scratch)
         cluster = Cluster(folder, 2)
         try:
-            bench = Bench(folder, cluster)
+            bench = Bench(folder)
             with cluster.session() as spark:
-                parts, data = check_criteo(bench, spark, asked.rows)
+                parts, data = check_criteo(bench, cluster, spark, asked.rows)
                 check_others(bench, spark, asked.movielens, asked.reviews)
                 check_scores(bench, spark, data)
                 if asked.measure:

@@ -125,7 +125,10 @@ pub(crate) enum Command {
         /// Fields of a ranker's context, by name: the code then has their numbers, and the memory that a ranker needs.
         #[arg(long, value_name = "FIELD,…", value_delimiter = ',')]
         context: Vec<String>,
-        /// Folder for NAME.h and NAME.c, or NAME.rs and NAME.xsfm.
+        /// Items that are ranked: the code then has the catalogue too, and the memory that a ranker of it needs.
+        #[arg(long, value_name = "FILE.xsfc")]
+        catalogue: Option<PathBuf>,
+        /// Folder for NAME.h and NAME.c, or NAME.rs, NAME.xsfm and NAME.xsfc.
         #[arg(short, long, value_name = "DIR")]
         output: PathBuf,
     },

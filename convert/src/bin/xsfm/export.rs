@@ -13,9 +13,10 @@ pub(crate) fn generate(
     language: Language,
     name: Option<&str>,
     context: &[String],
+    catalogue: Option<&Path>,
     folder: &Path,
 ) -> anyhow::Result<()> {
-    for path in generate::write_files(path, language, name, "--name ", context, folder)? {
+    for path in generate::write_files(path, language, name, "--name ", context, catalogue, folder)? {
         line(path.display())?;
     }
     Ok(())

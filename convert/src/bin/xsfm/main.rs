@@ -66,8 +66,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Vocabulary { model, schema, kept, output } => pack::vocabulary(&model, &schema, kept, &output),
         Command::Retarget { model, target, output } => pack::retarget(&model, target.into(), &output),
         Command::Catalogue(arguments) => catalogue::catalogue(&arguments),
-        Command::Generate { model, lang, name, context, output } => {
-            export::generate(&model, lang.into(), name.as_deref(), &context, &output)
+        Command::Generate { model, lang, name, context, catalogue, output } => {
+            export::generate(&model, lang.into(), name.as_deref(), &context, catalogue.as_deref(), &output)
         }
         Command::Export { folder, to: Format::Onnx, output, logit_only } => {
             let outputs = if logit_only { Outputs::Logit } else { Outputs::LogitAndProbability };
