@@ -1,6 +1,8 @@
 //! Cargo's own commands.
 
 use std::collections::BTreeMap;
+use std::env::consts::DLL_EXTENSION;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -38,20 +40,33 @@ pub(crate) fn built(build: &mut Command, name: &str) -> Result<PathBuf> {
 
 /// Runs a `cargo build` and gives the programs that it made, by name.
 pub(crate) fn built_all(build: &mut Command) -> Result<BTreeMap<String, PathBuf>> {
-    #[derive(Deserialize)]
-    struct Message {
-        target: Option<Target>,
-        executable: Option<PathBuf>,
-    }
-    #[derive(Deserialize)]
-    struct Target {
-        name: String,
-    }
+    Ok(artifacts(build)?.into_iter().filter_map(|made| Some((made.target.name, made.executable?))).collect())
+}
+
+/// Runs a `cargo build` and gives the dynamic library `name` that it made.
+pub(crate) fn library(build: &mut Command, name: &str) -> Result<PathBuf> {
+    let mut files =
+        artifacts(build)?.into_iter().filter(|made| made.target.name == name).flat_map(|made| made.filenames);
+    let found = files.find(|file| file.extension() == Some(OsStr::new(DLL_EXTENSION)));
+    found.with_context(|| format!("cargo built no library {name:?}"))
+}
+
+/// What a `cargo build` made.
+#[derive(Deserialize)]
+struct Artifact {
+    target: Target,
+    executable: Option<PathBuf>,
+    filenames: Vec<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+fn artifacts(build: &mut Command) -> Result<Vec<Artifact>> {
     build.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
     let messages = command::output(build)?;
-    let programs = messages.lines().filter_map(|line| {
-        let message: Message = serde_json::from_str(line).ok()?;
-        Some((message.target?.name, message.executable?))
-    });
-    Ok(programs.collect())
+    // Other messages have other members.
+    Ok(messages.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }

@@ -6,7 +6,7 @@
 //! | [`ci`] | format, lints, docs, then the tests |
 //! | [`bits`] | scores the same rows on every target and compares the bits |
 //! | [`programs`] | `xsfm-train` and `xsfm`, as tests run them |
-//! | [`python`] | the Python package: installed as a user would, then its tests |
+//! | [`python`] | the Python package's tests, as the workspace builds it or as pip installs it |
 //! | [`spark`] | the Python package on a cluster of Spark, against one machine |
 //! | [`teachers`] | models of another library that teach students of ours |
 //! | [`browser`] | WebAssembly in node, the npm package, the page in Chromium |

@@ -60,8 +60,10 @@ enum Part {
     Boards,
     /// The C interface: header, libraries, and the examples in C and C++, on this machine, AArch64 and a Cortex-M.
     Capi,
-    /// The Python package in a fresh environment: installed by plain pip, and its tests.
+    /// The Python package's tests in a fresh environment.
     Python,
+    /// The same, installed by plain pip, which compiles it anew; on request alone.
+    Pip,
     /// Preparation and scoring on a cluster of Spark, a master and two workers: the bytes of one machine; on request
     /// alone.
     Spark,
@@ -190,7 +192,8 @@ impl Part {
             Part::Firmware => firmware::run(&firmware::Args::default()),
             Part::Boards => boards::build(),
             Part::Capi => capi::test(),
-            Part::Python => python::test(),
+            Part::Python => python::test(false),
+            Part::Pip => python::test(true),
             Part::Spark => spark::test(measure),
             Part::Teachers => teachers::test(),
             Part::Browser => browser::test(),
@@ -253,8 +256,8 @@ mod tests {
     #[test]
     fn every_part_runs_once() {
         let mut run: Vec<String> = LANES.iter().flat_map(|(_, parts)| parts.iter().map(|part| part.name())).collect();
-        // `host` is a part of `crates`; `teachers` and `spark` download much, and take minutes.
-        run.extend([Part::Crates, Part::Host, Part::Teachers, Part::Spark].map(Part::name));
+        // `host` is a part of `crates`; `pip` compiles much, `teachers` and `spark` download much.
+        run.extend([Part::Crates, Part::Host, Part::Pip, Part::Teachers, Part::Spark].map(Part::name));
         run.sort();
         let mut all: Vec<String> = Part::value_variants().iter().map(|part| part.name()).collect();
         all.sort();

@@ -9,7 +9,7 @@ use fs_err as fs;
 use xsfm_interchange::output;
 
 use super::{python, torch};
-use crate::{command, workspace};
+use crate::{cargo, command, workspace};
 
 /// Where the package is, from the root.
 pub(crate) const PACKAGE: &str = "bindings/python";
@@ -27,6 +27,35 @@ const TESTS: [&str; 7] = [
 const BROUGHT: [&str; 2] = ["numpy", "xsfm"];
 /// What the first installation may take.
 const MOST: Duration = Duration::from_secs(300);
+/// What the package asks for.
+const NUMPY: &str = "numpy>=1.22";
+
+/// Puts the package in a fresh environment at `folder` as a build of the whole workspace makes it, which takes seconds
+/// beside that build; gives its Python.
+pub(crate) fn place(folder: &Path) -> Result<PathBuf> {
+    python::environment(folder)?;
+    command::run_to_stderr(python::pip(folder).args(["install", "--quiet", NUMPY]))?;
+    let mut build = cargo::workspace("build");
+    let library = cargo::library(build.arg("--lib").args(cargo::WITHOUT_TORCH), "xsfm_python")?;
+    let python = folder.join("bin/python");
+    let package = python::packages(&python)?.join("xsfm");
+    copy(&workspace::root().join(PACKAGE).join("python/xsfm"), &package)?;
+    fs::copy(library, package.join("_xsfm.abi3.so"))?;
+    Ok(python)
+}
+
+/// Copies a folder of modules, and those in it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let (path, to) = {
+            let entry = entry?;
+            (entry.path(), to.join(entry.file_name()))
+        };
+        if path.is_dir() { copy(&path, &to)? } else { fs::copy(&path, &to).map(drop)? }
+    }
+    Ok(())
+}
 
 /// Installs the package by plain pip in a fresh environment at `folder`; gives its Python.
 pub(crate) fn install(folder: &Path) -> Result<PathBuf> {
