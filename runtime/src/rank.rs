@@ -214,7 +214,7 @@ impl<'m> Ranker<'m> {
                 let fwfm = &sides.candidate.going_on(begun);
                 let mlp = mlp.as_ref().map(|(_, mlp)| mlp);
                 let model = RealModel { fwfm, mlp, bias: *bias, context };
-                token.run(Reals { model, rows, scores, scratch, in_groups })
+                token.run_reals(Reals { model, rows, scores, scratch, in_groups })
             }
             // Both are of one model.
             (Split::Integer { .. }, Context::Real { .. }) | (Split::Real { .. }, Context::Integer { .. }) => Ok(()),

@@ -64,7 +64,7 @@ impl<'m> Scorer<'m> {
             }
             Network::F32 { fwfm, mlp, bias } => {
                 let model = RealModel { fwfm, mlp: mlp.as_ref(), bias: *bias, context: None };
-                self.model.token.run(Reals { model, rows, scores, scratch, in_groups })
+                self.model.token.run_reals(Reals { model, rows, scores, scratch, in_groups })
             }
         }
     }

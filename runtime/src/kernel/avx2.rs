@@ -51,6 +51,7 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     type F32 = [__m256; 2];
     /// With VNNI, eight outputs in each of the first two; without it, four outputs in each, two sums of each output.
     type Dot = [__m256i; 4];
+    type Reals = Avx2<false>;
     type Pairs = [__m256i; 2];
 
     const UNSIGNED: bool = VNNI;
@@ -59,6 +60,11 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     #[inline]
     fn run<T: Task>(self, task: T) -> T::Output {
         if VNNI { instruction!(run_vnni(Avx2(()), task)) } else { instruction!(run(Avx2(()), task)) }
+    }
+
+    #[inline(always)]
+    fn reals(self) -> Avx2<false> {
+        Avx2(())
     }
 
     #[inline(always)]

@@ -47,6 +47,7 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
     type I32 = __m512i;
     type F32 = __m512;
     type Dot = __m512i;
+    type Reals = Avx512<false>;
     type Pairs = __m512i;
 
     const UNSIGNED: bool = true;
@@ -56,6 +57,11 @@ impl<const AMX: bool> Vector for Avx512<AMX> {
     #[inline]
     fn run<T: Task>(self, task: T) -> T::Output {
         instruction!(run_avx512(self, task))
+    }
+
+    #[inline(always)]
+    fn reals(self) -> Avx512<false> {
+        Avx512(None)
     }
 
     #[inline(always)]

@@ -213,6 +213,14 @@ macro_rules! tokens {
                     $($(#[cfg($architecture)] BackendToken::$name(v) => v.run(task),)*)*
                 }
             }
+
+            /// Does f32 work with this back end's instructions.
+            #[inline]
+            pub(crate) fn run_reals<T: Task>(self, task: T) -> T::Output {
+                match self {
+                    $($(#[cfg($architecture)] BackendToken::$name(v) => v.reals().run(task),)*)*
+                }
+            }
         }
     };
 }

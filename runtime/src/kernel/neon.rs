@@ -75,6 +75,7 @@ impl<const LEVEL: u8> Vector for Neon<LEVEL> {
     /// From [`DOTPROD`] on, four outputs in each of the first four; before, two outputs in each, two sums of each
     /// output.
     type Dot = [int32x4_t; 8];
+    type Reals = Neon<BASE>;
     /// All of a, then all of b.
     type Pairs = [int16x8_t; 4];
 
@@ -88,6 +89,11 @@ impl<const LEVEL: u8> Vector for Neon<LEVEL> {
             DOTPROD => instruction!(run_dotprod(Neon(()), task)),
             _ => instruction!(run_i8mm(Neon(()), task)),
         }
+    }
+
+    #[inline(always)]
+    fn reals(self) -> Neon<BASE> {
+        Neon(())
     }
 
     #[inline(always)]

@@ -31,6 +31,7 @@ impl Vector for Portable {
     type I32 = [i32; LANES];
     type F32 = [f32; LANES];
     type Dot = [i32; LANES];
+    type Reals = Self;
     type Pairs = [i16; 2 * LANES];
 
     const WIDE: bool = false;
@@ -40,6 +41,11 @@ impl Vector for Portable {
     #[inline(always)]
     fn run<T: Task>(self, task: T) -> T::Output {
         task.run(self)
+    }
+
+    #[inline(always)]
+    fn reals(self) -> Self {
+        self
     }
 
     #[inline(always)]

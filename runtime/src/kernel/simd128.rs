@@ -53,6 +53,7 @@ impl Vector for Simd128 {
     type F32 = [v128; 4];
     /// Two outputs in each, two sums of each output.
     type Dot = [v128; 8];
+    type Reals = Self;
     type Pairs = [v128; 4];
 
     /// With layers of 64 groups are a tenth faster in int8 mode, and no faster elsewhere; they would be a third of a
@@ -64,6 +65,11 @@ impl Vector for Simd128 {
     #[inline]
     fn run<T: Task>(self, task: T) -> T::Output {
         run(self, task)
+    }
+
+    #[inline(always)]
+    fn reals(self) -> Self {
+        self
     }
 
     #[inline(always)]

@@ -39,6 +39,7 @@ impl Vector for Sse41 {
     type F32 = [__m128; 4];
     /// Two outputs in each, two sums of each output.
     type Dot = [__m128i; 8];
+    type Reals = Self;
     type Pairs = [__m128i; 4];
 
     const UNSIGNED: bool = false;
@@ -47,6 +48,11 @@ impl Vector for Sse41 {
     #[inline]
     fn run<T: Task>(self, task: T) -> T::Output {
         instruction!(run_sse41(self, task))
+    }
+
+    #[inline(always)]
+    fn reals(self) -> Self {
+        self
     }
 
     #[inline(always)]

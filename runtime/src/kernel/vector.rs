@@ -53,6 +53,9 @@ pub(crate) trait Vector: Copy {
     type F32: Copy;
     /// A sum of products for each of sixteen outputs, perhaps in several parts.
     type Dot: Copy;
+    /// The back end that takes f32 work: of those that differ in products of integers alone, one, so that such work is
+    /// compiled once for all of them.
+    type Reals: Vector;
     /// Pairs of i16, one in each lane.
     type Pairs: Copy;
 
@@ -71,6 +74,8 @@ pub(crate) trait Vector: Copy {
 
     /// Runs `task`, compiled for this back end's instructions.
     fn run<T: Task>(self, task: T) -> T::Output;
+    /// The token of the back end that takes f32 work.
+    fn reals(self) -> Self::Reals;
     /// Asks for the cache line of `bytes[0]`.
     fn prefetch<T>(self, _numbers: &[T]) {}
 

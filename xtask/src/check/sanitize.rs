@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Result, bail};
+use fs_err as fs;
 use xsfm_interchange::output;
 use xsfm_runtime::Backend;
 
@@ -37,11 +38,25 @@ fn memcheck() -> Result<()> {
     debian::provide("valgrind", "valgrind")?;
     let expected = [Backend::Sse41, Backend::Avx2].into_iter().filter(|backend| backend.is_available());
     let expected: Vec<&str> = expected.map(Backend::name).collect();
-    let mut test = cargo::command(&["test", "--package", "xsfm-runtime", "--lib", "--tests"]);
+    // As the tests of all crates have built them.
+    let mut test = cargo::workspace("test");
+    test.args(integration_tests()?.into_iter().flat_map(|name| ["--test".to_owned(), name]));
     let valgrind = "valgrind --quiet --error-exitcode=1";
     test.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", valgrind).env("XSFM_CASES", "5");
     test.env("XSFM_BACKENDS", expected.join(","));
     command::run_tests(test.args(["--", "--nocapture", "--skip", SLOW]))
+}
+
+/// The names of the runtime's, which other crates have tests of too.
+fn integration_tests() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(workspace::root().join("runtime/tests"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            names.extend(path.file_stem().map(|name| name.to_string_lossy().into_owned()));
+        }
+    }
+    Ok(names)
 }
 
 /// Minutes under valgrind; AddressSanitizer runs it.

@@ -237,7 +237,7 @@ fn docs() -> Result<()> {
 fn arm() -> Result<()> {
     let toolchains = ARM_LINUX.into_iter().map(Target::set_up).collect::<Result<Vec<_>>>()?;
     let all = ["test", "--release", "--package", "xsfm-runtime", "--lib", "--tests"];
-    toolchain::build_ahead(&toolchains, "", &[&all[..], &["--no-run"]].concat());
+    toolchain::build_ahead(&toolchains, "", &[&all[..], &["--no-run"]].concat(), &[]);
     for toolchain in toolchains {
         for (number, mut tests) in toolchain.cargo_on_each_cpu("", &all[..4])?.into_iter().enumerate() {
             // The first CPU has every back end of the others, which choose among them: that is another test's.

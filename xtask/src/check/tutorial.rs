@@ -54,7 +54,7 @@ pub(crate) fn run() -> Result<()> {
                 let mut shell = Command::new("bash");
                 shell.args(["-euxo", "pipefail", "-c", &block.text]).current_dir(folder);
                 // The user's release takes minutes to compile, and prints the same bits.
-                shell.env("PATH", &path).env("XSFM", workspace::root()).env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
+                shell.env("PATH", &path).env("XSFM", workspace::root()).env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
                 command::run(&mut shell).with_context(context)?;
             }
         }

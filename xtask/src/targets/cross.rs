@@ -58,8 +58,13 @@ pub(crate) fn all() -> Result<()> {
         }
     }
     command::heading("cross, together");
-    build_ahead(&toolchains, "", &RUNTIME);
-    build_ahead(toolchains.iter().filter(|toolchain| toolchain.target.linux.is_some()), workspace::EXAMPLES, &SCORER);
+    build_ahead(&toolchains, "", &RUNTIME, &[]);
+    build_ahead(
+        toolchains.iter().filter(|toolchain| toolchain.target.linux.is_some()),
+        workspace::EXAMPLES,
+        &SCORER,
+        &[],
+    );
     for toolchain in toolchains {
         let target = toolchain.target;
         command::heading(&format!("cross {}", target.triple));

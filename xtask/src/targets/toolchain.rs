@@ -169,14 +169,19 @@ impl Toolchain {
 ///
 /// It is only done ahead. What fails is said here too, but whoever builds each target afterwards tells which it was,
 /// and compiles the standard library of those that Debian's compiler is for.
-pub(crate) fn build_ahead<'t>(toolchains: impl IntoIterator<Item = &'t Toolchain>, folder: &str, arguments: &[&str]) {
+pub(crate) fn build_ahead<'t>(
+    toolchains: impl IntoIterator<Item = &'t Toolchain>,
+    folder: &str,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) {
     let installed: Vec<_> =
         toolchains.into_iter().filter(|toolchain| matches!(toolchain.std, Std::Installed)).collect();
     if installed.is_empty() {
         return;
     }
     let mut command = cargo::command(arguments);
-    command.current_dir(workspace::root().join(folder));
+    command.current_dir(workspace::root().join(folder)).envs(variables.iter().copied());
     // `cargo test` has no such flag.
     if arguments.first() == Some(&"build") {
         command.arg("--keep-going");

@@ -225,7 +225,7 @@ impl<'m> CatalogueRanker<'m> {
             ) => {
                 let (mlp, own) = (mlp.as_ref(), *own);
                 let task = ItemReals { mlp, own, across, start, catalogue, inputs, items, scores, scratch, in_groups };
-                model.token.run(task).map_err(|NoScore { place, error }| BatchError { row: place, error })
+                model.token.run_reals(task).map_err(|NoScore { place, error }| BatchError { row: place, error })
             }
             // All are of one model.
             _ => Ok(()),

@@ -14,7 +14,7 @@ use xsfm_runtime::{Int8Model, Model};
 
 use crate::measure::plugin;
 use crate::setup::debian;
-use crate::targets::capi::library::{self, HEADER};
+use crate::targets::capi::library::{self, For, HEADER};
 use crate::targets::target::{CORTEX_M0PLUS, CORTEX_M3, CORTEX_M4F, CORTEX_M33, Target};
 use crate::{cargo, command, workspace};
 
@@ -129,7 +129,7 @@ impl Linked {
 impl Core {
     /// Builds the C library: all modes.
     pub(super) fn library(&self) -> Result<Linked> {
-        let header = library::library(self.target, self.cpu)?;
+        let header = library::library(self.target, self.cpu, For::Programs)?;
         Ok(Linked { archive: header.join("libxsfm.a"), header, alone: false, folder: self.name.to_owned() })
     }
 

@@ -9,7 +9,7 @@ use fs_err as fs;
 use xsfm_runtime::format::{Prefix, VERSION};
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::library::{folder, library};
+use super::library::{For, folder, library};
 use crate::setup::debian;
 use crate::targets::rows;
 use crate::targets::target::{AARCH64, CORTEX_M4F, X86_64};
@@ -89,7 +89,7 @@ fn linux(toolchain: &Toolchain, arguments: &[&str]) -> Result<[PathBuf; 2]> {
     let triple = toolchain.target.triple;
     let default = format!("OUT={}", folder("examples").join(triple).display());
     let target = format!("TARGET={triple}");
-    let library = format!("LIBRARY={}", library(toolchain.target, None)?.display());
+    let library = format!("LIBRARY={}", library(toolchain.target, None, For::Tests)?.display());
     let given = arguments.iter().copied().find(|argument| argument.starts_with("OUT="));
     let out = given.unwrap_or(&default);
     make(&[&[target.as_str(), &library, out], arguments].concat())?;
@@ -217,7 +217,7 @@ impl Subject {
 
     /// The firmware in QEMU: what it prints is committed, its scores are those of the firmware in Rust.
     fn firmware(&self, bless: bool) -> Result<()> {
-        let library = format!("BOARD_LIBRARY={}", library(CORTEX_M4F, None)?.display());
+        let library = format!("BOARD_LIBRARY={}", library(CORTEX_M4F, None, For::Tests)?.display());
         let out = self.folder.join("firmware");
         let xsfm = format!("XSFM={}", self.xsfm.display());
         let rows = format!("ROWS={}", self.rows.display());
@@ -315,7 +315,7 @@ fn cmake(subject: &Subject, host: &Toolchain) -> Result<()> {
     let build = subject.folder.join("cmake");
     let mut configure = Command::new("cmake");
     configure.arg("-S").arg(workspace::root().join(EXAMPLES)).arg("-B").arg(&build);
-    configure.arg(format!("-DXSFM_LIBRARY={}", library(X86_64, None)?.display()));
+    configure.arg(format!("-DXSFM_LIBRARY={}", library(X86_64, None, For::Tests)?.display()));
     command::run_to_stderr(configure.arg(format!("-DXSFM={}", subject.xsfm.display())))?;
     command::run_to_stderr(Command::new("cmake").arg("--build").arg(&build))?;
     subject.check(host, &[build.join("linux"), build.join("linux-cpp")])

@@ -7,9 +7,8 @@ use anyhow::{Context, Result, anyhow, ensure};
 use fs_err as fs;
 use xsfm_interchange::output;
 
-use self::library::{BUILD, HEADER, library};
+use self::library::{For, HEADER, ahead_for_tests, library};
 use super::target::{AARCH64, CORTEX_M4F, CORTEX_M33, Target, X86_64};
-use super::toolchain::build_ahead;
 use crate::workspace;
 
 /// Flags of `cargo xtask capi`.
@@ -41,7 +40,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     };
     for target in targets {
-        output::line(format_args!("{}", library(target, args.cpu.as_deref())?.display()))?;
+        output::line(format_args!("{}", library(target, args.cpu.as_deref(), For::Programs)?.display()))?;
     }
     if args.bless { examples::test(true) } else { Ok(()) }
 }
@@ -71,9 +70,9 @@ pub(crate) fn test() -> Result<()> {
     let toolchains = [AARCH64, X86_64].into_iter().map(Target::set_up).collect::<Result<Vec<_>>>()?;
     // Those of Linux take long. With microcontrollers in the same command, all
     // would get the features that Linux asks for.
-    build_ahead(&toolchains, "", &BUILD);
+    ahead_for_tests(&toolchains);
     for target in TARGETS {
-        library(target, None)?;
+        library(target, None, For::Tests)?;
     }
     examples::test(false)
 }
