@@ -403,6 +403,22 @@ fn fit_gives_up_rare_tokens_for_bytes() {
     assert_eq!(figures["auc"], few["valid_auc"]);
     let log = fs::read_to_string(Path::new(packed).with_file_name("log.txt")).unwrap();
     assert!(log.contains("--teacher-data") && log.contains("--data ") && log.contains("fit/min-count-40"), "{log}");
+
+    // Or their vocabulary takes fewer bytes, in a file of raw values that scores as the one of indices does.
+    let all = space.replace("[40, 1]", "[1]");
+    fs::write(table.at("space.toml"), format!("{all}renumber = [true]\nfingerprint_bits = [6]\n")).unwrap();
+    let budget = (bytes(1) - 100) | 1;
+    let renumbered = fit(&budget.to_string());
+    let settings = "embed_dim=8 fingerprint_bits=6 hidden=none min_count=1 renumber=true";
+    assert_eq!(renumbered["settings"], settings);
+    let deployed = renumbered["packed"].as_str().unwrap();
+    let size = fs::metadata(deployed).unwrap().len();
+    assert_eq!(renumbered["deployed_bytes"].as_u64(), Some(size));
+    assert_eq!(fs::read(deployed).unwrap(), fs::read(table.at(&format!("fit/{budget}.xsfm"))).unwrap());
+    let scored = Path::new(deployed).with_file_name("model.xsfm");
+    assert!(size < fs::metadata(&scored).unwrap().len());
+    let score = |model: &str| run(&table.xsfm, &["score", model, "--raw", &table.at("rows.csv")]);
+    assert_eq!(score(deployed), score(&scored.display().to_string()));
 }
 
 /// The same rows with hashed tokens compete with their vocabulary, which takes bytes that the hash does not.

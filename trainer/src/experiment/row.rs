@@ -35,6 +35,8 @@ Everything but the title is optional:
   calibrate = true                # choose scales on validation rows
   table_bits = 4
   rank = 2                        # factorise the field matrix after training
+  fingerprint_bits = 6            # of a token in the vocabulary, 8 where it is absent: `xsfm pack --fingerprint-bits`
+  renumber = true                 # count a file that takes raw values alone, and half of the vocabulary's bytes
 
 A row whose training diverges is told in the end and shown as such by `xsfm-train report`; the others are made all the
 same, but not what needs it. It is not tried again with the same settings.
@@ -135,6 +137,12 @@ pub struct Pack {
     pub table_bits: Option<u8>,
     /// Factors in place of pairs.
     pub rank: Option<u32>,
+    /// Bits of a token's fingerprint in the vocabulary: those of `xsfm pack` where absent.
+    pub fingerprint_bits: Option<u8>,
+    /// Whether what is deployed has rows of full tables numbered anew. It takes no rows of indices, so that scores are
+    /// those of a file that does.
+    #[serde(default)]
+    pub renumber: bool,
 }
 
 /// Arithmetic of a packed model.

@@ -341,16 +341,39 @@ impl Tools {
     }
 
     fn pack(&self, row: &Row, checkpoint: &Path, folder: &Path, data: &Path) -> Result<(Packed, String)> {
-        let file = folder.join(PACKED);
-        let mut pack = self.pack_command(row, checkpoint, &file, &data.join(Part::Valid.file()));
-        let report = self.json(&mut pack, folder)?;
+        let (file, rows) = (folder.join(PACKED), data.join(Part::Valid.file()));
+        let (report, sizes) = self.packed(row, checkpoint, &file, &rows, folder)?;
         let packed = Packed {
             mode: row.pack.mode.name().to_owned(),
-            sizes: sizes(&report)?,
+            sizes,
             microcontroller_ram: bytes(&report, "ram_bytes_microcontroller")?,
             cortex_m4f_instructions: self.instructions(&file, folder)?,
         };
-        Ok((packed, shown(&pack)))
+        Ok((packed, shown(&self.pack_command(row, checkpoint, &file, &rows))))
+    }
+
+    /// Packs a checkpoint as a row says, for rows of indices, and beside that file what is [deployed](deployed) where it
+    /// is another. Gives what `xsfm pack` tells of the first, and how large the second is.
+    ///
+    /// # Errors
+    /// Packing fails.
+    pub fn packed(
+        &self,
+        row: &Row,
+        checkpoint: &Path,
+        file: &Path,
+        rows: &Path,
+        folder: &Path,
+    ) -> Result<(Value, Sizes)> {
+        let report = self.json(&mut self.pack_command(row, checkpoint, file, rows), folder)?;
+        let sizes = match row.pack.renumber {
+            false => sizes(&report)?,
+            true => {
+                let mut pack = self.pack_command(row, checkpoint, &deployed(row, file), rows);
+                sizes(&self.json(pack.arg("--renumber"), folder)?)?
+            }
+        };
+        Ok((report, sizes))
     }
 
     /// The command that packs a checkpoint as a row says, with its vocabulary; `rows` choose its scales.
@@ -365,6 +388,9 @@ impl Tools {
         }
         if let Some(rank) = row.pack.rank {
             pack.args(["--rank", &rank.to_string()]);
+        }
+        if let Some(bits) = row.pack.fingerprint_bits {
+            pack.args(["--fingerprint-bits", &bits.to_string()]);
         }
         pack
     }
@@ -459,11 +485,14 @@ fn training(report: &Value) -> Training {
     }
 }
 
+/// Where the file that is deployed lies, beside `packed`, the one that is scored: the same, or one whose tables are
+/// numbered anew.
+pub fn deployed(row: &Row, packed: &Path) -> PathBuf {
+    if row.pack.renumber { packed.with_file_name("deployed.xsfm") } else { packed.to_owned() }
+}
+
 /// How large a file is by what `xsfm pack --json` prints.
-///
-/// # Errors
-/// It does not say, as an older program's.
-pub fn sizes(report: &Value) -> Result<Sizes> {
+fn sizes(report: &Value) -> Result<Sizes> {
     let (bytes, deployed) = (bytes(report, "file_bytes_without_vocabulary")?, bytes(report, "file_bytes")?);
     Ok(Sizes { bytes, deployed_bytes: Some(deployed) })
 }

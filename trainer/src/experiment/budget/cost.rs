@@ -20,7 +20,7 @@ use crate::checkpoint::{self, write_json};
 use crate::commands::TrainArgs;
 use crate::experiment::outcome::Sizes;
 use crate::experiment::row::{Reads, Row};
-use crate::experiment::tools::{Tools, sizes};
+use crate::experiment::tools::Tools;
 use crate::model::Model;
 use crate::settings;
 use crate::training_loop::{progress, seed_torch};
@@ -189,8 +189,8 @@ impl<'a> Estimator<'a> {
         checkpoint::save(&folder, &model, None, schema, &serde_json::json!({}))?;
         let rows = rows.clone();
         let packed = self.folder.join("model.xsfm");
-        let report = self.tools.json(&mut self.tools.pack_command(row, &folder, &packed, &rows), &self.folder)?;
-        Ok(Some((packed, sizes(&report)?)))
+        let (_, sizes) = self.tools.packed(row, &folder, &packed, &rows, &self.folder)?;
+        Ok(Some((packed, sizes)))
     }
 }
 

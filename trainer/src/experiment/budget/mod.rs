@@ -34,7 +34,7 @@ use super::report::figures::{BYTES, Point, frontier, scatter};
 use super::report::{deviation, mean};
 use super::row::{Defaults, Experiments};
 use super::run::make_all;
-use super::tools::{CHECKPOINT, Encodings, Means, PACKED, Tools};
+use super::tools::{CHECKPOINT, Encodings, Means, PACKED, Tools, deployed};
 use super::tune;
 use crate::checkpoint::{self, write_json};
 use crate::data::classes;
@@ -162,6 +162,9 @@ pub fn run(args: &Args) -> Result<()> {
     let mut tools = Tools::find(&args.means)?;
     tools.encodings = args.encodings.open(&tools.data)?;
     let space = Space::load(args.space.as_deref())?.with_encodings(tools.encodings.keys())?;
+    if args.without_vocabulary {
+        space.has_no_vocabulary()?;
+    }
     classes::check(&tools.data)?;
     // As absolute paths: a search that goes on from another folder has the same teachers.
     tools.teachers = common(args, &teachers(args)?, &space, &tools)?.teachers;
@@ -421,7 +424,7 @@ impl Students<'_> {
             test_auc: test.as_ref().map(|aucs| mean(aucs)),
             test_auc_deviation: test.and_then(|aucs| deviation(&aucs)),
             less_best: None,
-            packed: folder.join(PACKED),
+            packed: deployed(&self.space.row(choice), &folder.join(PACKED)),
             checkpoint: folder.join(CHECKPOINT),
         })
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
+use xsfm_runtime::format::vocabulary::MAX_FINGERPRINT_BITS;
 
 use crate::experiment::row::{Mode, Pack, Row};
 use crate::experiment::tools::OWN;
@@ -27,8 +28,9 @@ pub const HELP: &str = r#"The file of --space; it is this one where there is non
   table_bits = [4, 8]
   min_count = [20, 5, 1]
 
-Any flag of `train` and `distill` can stand in either. `table_bits` is how tables are packed. `min_count`: what fewer
-training rows have shares its field's out-of-vocabulary row (`xsfm-train fold`); teachers read the rows as they are.
+Any flag of `train` and `distill` can stand in either. `table_bits` is how tables are packed; `fingerprint_bits` and
+`renumber` are how vocabularies are (`xsfm pack --help`): with `renumber = [true]` and `fingerprint_bits = [6]` they take
+a third of the bytes, and the files of the end raw values alone. `min_count`: what fewer training rows have shares its field's out-of-vocabulary row (`xsfm-train fold`); teachers read the rows as they are.
 `encoding`: names of --encoding, and "own" for that of --data; where it is absent, all of them. Hashed fields, say,
 which have no vocabulary, compete so with others at equal bytes.
 
@@ -53,8 +55,10 @@ table_bits = [4, 8]
 min_count = [20, 5, 1]
 "#;
 
-/// The flag that packing takes, not training.
+/// What packing takes, not training.
 const TABLE_BITS: &str = "table_bits";
+const FINGERPRINT_BITS: &str = "fingerprint_bits";
+const RENUMBER: &str = "renumber";
 /// What the rows take.
 const MIN_COUNT: &str = "min_count";
 const ENCODING: &str = "encoding";
@@ -111,13 +115,21 @@ impl Space {
             ensure!(!axis.values.is_empty(), "[try] {}: no value", axis.flag);
             ensure!(!written.train.contains_key(&axis.flag), "`{}` is both in [train] and in [try]", axis.flag);
         }
-        for name in [TABLE_BITS, MIN_COUNT, ENCODING] {
+        for name in [TABLE_BITS, FINGERPRINT_BITS, RENUMBER, MIN_COUNT, ENCODING] {
             if let Some(value) = written.train.get(name) {
                 bail!("`{name}` belongs to [try]: `{name} = [{value}]`");
             }
         }
-        for value in axes.iter().filter(|axis| axis.flag == MIN_COUNT).flat_map(|axis| &axis.values) {
-            ensure!(min_count(value).is_some(), "[try] {MIN_COUNT}: {value} is not an integer of at least 1");
+        for (flag, value) in axes.iter().flat_map(|axis| axis.values.iter().map(|value| (axis.flag.as_str(), value))) {
+            let (is_right, wanted) = match flag {
+                MIN_COUNT => (min_count(value).is_some(), "an integer of at least 1"),
+                FINGERPRINT_BITS => {
+                    (bits(value).is_some_and(|bits| bits <= MAX_FINGERPRINT_BITS), "a number of bits, 0 to 24")
+                }
+                RENUMBER => (value.is_bool(), "true or false"),
+                _ => continue,
+            };
+            ensure!(is_right, "[try] {flag}: {value} is not {wanted}");
         }
         let space = Space { train: written.train, axes };
         ensure!(space.size() <= MOST, "[try] has {} combinations, at most {MOST} allowed", space.size());
@@ -141,6 +153,17 @@ impl Space {
         }
         ensure!(self.size() <= MOST, "{} combinations with all encodings, at most {MOST} allowed", self.size());
         Ok(self)
+    }
+
+    /// Refuses what says how vocabularies are packed, for files that have none.
+    ///
+    /// # Errors
+    /// The space says it.
+    pub fn has_no_vocabulary(&self) -> Result<()> {
+        match self.axes.iter().find(|axis| [FINGERPRINT_BITS, RENUMBER].contains(&axis.flag.as_str())) {
+            Some(axis) => bail!("[try] {}: files without a vocabulary have none", axis.flag),
+            None => Ok(()),
+        }
     }
 
     fn size(&self) -> usize {
@@ -188,7 +211,9 @@ impl Space {
         for (axis, &at) in self.axes.iter().zip(choice) {
             let value = axis.values[at].clone();
             match axis.flag.as_str() {
-                TABLE_BITS => pack.table_bits = value.as_integer().and_then(|bits| u8::try_from(bits).ok()),
+                TABLE_BITS => pack.table_bits = bits(&value),
+                FINGERPRINT_BITS => pack.fingerprint_bits = bits(&value),
+                RENUMBER => pack.renumber = value.as_bool() == Some(true),
                 ENCODING => encoding = value.as_str().filter(|name| *name != OWN).map(str::to_owned),
                 MIN_COUNT => rows_min_count = min_count(&value).unwrap_or(1),
                 _ => drop(train.insert(axis.flag.clone(), value)),
@@ -221,6 +246,10 @@ impl Space {
         let word = |(axis, &at): (&Axis, &usize)| format!("{}{equals}{}", axis.flag, shown(&axis.values[at]));
         self.axes.iter().zip(choice).map(word).collect::<Vec<_>>().join(space)
     }
+}
+
+fn bits(value: &toml::Value) -> Option<u8> {
+    value.as_integer().and_then(|bits| u8::try_from(bits).ok())
 }
 
 fn min_count(value: &toml::Value) -> Option<u64> {
@@ -271,6 +300,16 @@ mod tests {
     }
 
     #[test]
+    fn vocabularies_are_packed_as_the_space_says() {
+        let space = Space::parse("[try]\nfingerprint_bits = [6, 8]\nrenumber = [true]\n").unwrap();
+        let row = space.row(&vec![0, 0]);
+        assert_eq!(row.name, "fingerprint_bits-6_renumber-true");
+        assert_eq!((row.pack.fingerprint_bits, row.pack.renumber, row.train.len()), (Some(6), true, 0));
+        assert!(space.has_no_vocabulary().unwrap_err().to_string().contains("fingerprint_bits"));
+        assert!(Space::parse("[try]\ntable_bits = [4]\n").unwrap().has_no_vocabulary().is_ok());
+    }
+
+    #[test]
     fn neighbours_are_one_step_away_and_within() {
         let space = Space::parse("[try]\na = [1, 2, 3]\nb = [1, 2]\n").unwrap();
         let mut found = space.neighbours(&vec![1, 0]);
@@ -291,6 +330,9 @@ mod tests {
             ("[train]\na = 1\n[try]\na = [1]\n", "`a` is both"),
             ("[train]\ntable_bits = 8\n[try]\na = [1]\n", "belongs to [try]: `table_bits = [8]`"),
             ("[train]\nmin_count = 5\n[try]\na = [1]\n", "belongs to [try]: `min_count = [5]`"),
+            ("[train]\nrenumber = true\n[try]\na = [1]\n", "belongs to [try]: `renumber = [true]`"),
+            ("[try]\nrenumber = [1]\n", "renumber: 1 is not true or false"),
+            ("[try]\nfingerprint_bits = [25]\n", "fingerprint_bits: 25 is not a number of bits, 0 to 24"),
             ("[try]\nmin_count = [5, 0]\n", "0 is not an integer"),
             ("[tri]\na = [1]\n", "tri"),
         ] {
