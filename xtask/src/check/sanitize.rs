@@ -1,9 +1,8 @@
-//! The runtime's tests under AddressSanitizer, valgrind and Miri, each where this machine has it.
+//! The runtime's tests under AddressSanitizer and Miri, and valgrind, each where this machine has it.
 
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use fs_err as fs;
 use xsfm_interchange::output;
 use xsfm_runtime::Backend;
 
@@ -18,7 +17,6 @@ pub(crate) fn run() -> Result<()> {
         bail!("the sanitizers are set up for {TARGET} alone");
     }
     address()?;
-    memcheck()?;
     miri()
 }
 
@@ -33,30 +31,16 @@ fn address() -> Result<()> {
 }
 
 /// The back ends that valgrind can simulate: it answers for the CPU, and Debian's does not know AVX-512.
-fn memcheck() -> Result<()> {
+pub(super) fn memcheck() -> Result<()> {
     command::heading("valgrind");
     debian::provide("valgrind", "valgrind")?;
     let expected = [Backend::Sse41, Backend::Avx2].into_iter().filter(|backend| backend.is_available());
     let expected: Vec<&str> = expected.map(Backend::name).collect();
-    // As the tests of all crates have built them.
-    let mut test = cargo::workspace("test");
-    test.args(integration_tests()?.into_iter().flat_map(|name| ["--test".to_owned(), name]));
+    let mut test = cargo::command(&["test", "--package", "xsfm-runtime", "--lib", "--tests"]);
     let valgrind = "valgrind --quiet --error-exitcode=1";
     test.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", valgrind).env("XSFM_CASES", "5");
     test.env("XSFM_BACKENDS", expected.join(","));
     command::run_tests(test.args(["--", "--nocapture", "--skip", SLOW]))
-}
-
-/// The names of the runtime's, which other crates have tests of too.
-fn integration_tests() -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(workspace::root().join("runtime/tests"))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "rs") {
-            names.extend(path.file_stem().map(|name| name.to_string_lossy().into_owned()));
-        }
-    }
-    Ok(names)
 }
 
 /// Minutes under valgrind; AddressSanitizer runs it.

@@ -15,8 +15,8 @@ use super::programs::{self, Programs};
 use super::{bits, browser, python, readme, sanitize, spark, teachers, tutorial};
 use crate::measure::{callgrind, count, fit, size};
 use crate::setup::{tables, torch};
-use crate::targets::target::{ARM_LINUX, Target};
-use crate::targets::{boards, capi, cross, firmware, toolchain};
+use crate::targets::target::{AARCH64, ARM_LINUX};
+use crate::targets::{boards, capi, cross, firmware};
 use crate::{cargo, command, install, workspace};
 
 /// Commands that the summary names, since the whole takes long.
@@ -77,8 +77,10 @@ enum Part {
     Size,
     /// The same scores on every target.
     Bits,
-    /// The runtime's tests under AddressSanitizer, valgrind and Miri.
+    /// The runtime's tests under AddressSanitizer and Miri.
     Sanitize,
+    /// The same under valgrind; on request alone.
+    Valgrind,
     /// Instructions of a score on x86-64 against benches/counts.toml.
     Callgrind,
 }
@@ -201,6 +203,7 @@ impl Part {
             Part::Size => size::run(bless),
             Part::Bits => bits::run(),
             Part::Sanitize => sanitize::run(),
+            Part::Valgrind => sanitize::memcheck(),
             Part::Callgrind => callgrind::run(bless),
         }
     }
@@ -235,13 +238,15 @@ fn docs() -> Result<()> {
 }
 
 fn arm() -> Result<()> {
-    let toolchains = ARM_LINUX.into_iter().map(Target::set_up).collect::<Result<Vec<_>>>()?;
-    let all = ["test", "--release", "--package", "xsfm-runtime", "--lib", "--tests"];
-    toolchain::build_ahead(&toolchains, "", &[&all[..], &["--no-run"]].concat(), &[]);
-    for toolchain in toolchains {
-        for (number, mut tests) in toolchain.cargo_on_each_cpu("", &all[..4])?.into_iter().enumerate() {
-            // The first CPU has every back end of the others, which choose among them: that is another test's.
-            tests.args(if number == 0 { &all[4..] } else { &["--test", "backends"] });
+    const ALL: [&str; 2] = ["--lib", "--tests"];
+    /// Whole models on every back end: of CPUs that differ in which of them they have, or have plain code alone.
+    const MODELS: [&str; 4] = ["--test", "backends", "--test", "catalogue"];
+    let test = ["test", "--release", "--package", "xsfm-runtime"];
+    for target in ARM_LINUX {
+        let toolchain = target.set_up()?;
+        let all = if target.triple == AARCH64.triple { &ALL[..] } else { &MODELS };
+        for (number, mut tests) in toolchain.cargo_on_each_cpu("", &test)?.into_iter().enumerate() {
+            tests.args(if number == 0 { all } else { &MODELS });
             // A fraction of the random models: an emulator takes ten times as long, and this machine has seen them all.
             command::run_tests(tests.env("XSFM_CASES", "25"))?;
         }
@@ -256,8 +261,9 @@ mod tests {
     #[test]
     fn every_part_runs_once() {
         let mut run: Vec<String> = LANES.iter().flat_map(|(_, parts)| parts.iter().map(|part| part.name())).collect();
-        // `host` is a part of `crates`; `pip` compiles much, `teachers` and `spark` download much.
-        run.extend([Part::Crates, Part::Host, Part::Pip, Part::Teachers, Part::Spark].map(Part::name));
+        // `host` is a part of `crates`; `pip` compiles much, `teachers` and `spark` download much, `valgrind` is slow.
+        let on_request = [Part::Host, Part::Pip, Part::Teachers, Part::Spark, Part::Valgrind];
+        run.extend([Part::Crates].into_iter().chain(on_request).map(Part::name));
         run.sort();
         let mut all: Vec<String> = Part::value_variants().iter().map(|part| part.name()).collect();
         all.sort();

@@ -21,7 +21,7 @@ pub(crate) enum For {
 }
 
 /// Linux's, with all its back ends, takes minutes to optimise; scores are the same without.
-const FAST: [(&str, &str); 2] = [("CARGO_PROFILE_CAPI_OPT_LEVEL", "0"), ("CARGO_PROFILE_CAPI_LTO", "off")];
+pub(crate) const FAST: [(&str, &str); 2] = [("CARGO_PROFILE_CAPI_OPT_LEVEL", "0"), ("CARGO_PROFILE_CAPI_LTO", "off")];
 
 /// Builds the library for a target, and gives the folder with `libxsfm.a` and `xsfm.h`.
 pub(crate) fn library(target: Target, cpu: Option<&str>, wanted: For) -> Result<PathBuf> {
@@ -57,6 +57,6 @@ pub(super) fn ahead_for_tests(toolchains: &[Toolchain]) {
 }
 
 /// Where the library for a target lies.
-pub(super) fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     workspace::target().join("c").join(name)
 }
