@@ -352,7 +352,7 @@ impl Tools {
         Ok((packed, shown(&self.pack_command(row, checkpoint, &file, &rows))))
     }
 
-    /// Packs a checkpoint as a row says, for rows of indices, and beside that file what is [deployed](deployed) where it
+    /// Packs a checkpoint as a row says, for rows of indices, and beside that file what is [deployed] where it
     /// is another. Gives what `xsfm pack` tells of the first, and how large the second is.
     ///
     /// # Errors
