@@ -33,6 +33,26 @@
 #endif
 
 #if defined(XSFM_32_BIT)
+// Numbers of 64 bits in an `xsfm_catalogue`.
+#define XSFM_CATALOGUE_WORDS 9
+#endif
+
+#if defined(XSFM_64_BIT)
+// Numbers of 64 bits in an `xsfm_catalogue`.
+#define XSFM_CATALOGUE_WORDS 10
+#endif
+
+#if defined(XSFM_32_BIT)
+// Numbers of 64 bits in an `xsfm_catalogue_ranker`.
+#define XSFM_CATALOGUE_RANKER_WORDS 58
+#endif
+
+#if defined(XSFM_64_BIT)
+// Numbers of 64 bits in an `xsfm_catalogue_ranker`.
+#define XSFM_CATALOGUE_RANKER_WORDS 100
+#endif
+
+#if defined(XSFM_32_BIT)
 // Numbers of 64 bits in an `xsfm_encoder`.
 #define XSFM_ENCODER_WORDS 14
 #endif
@@ -93,7 +113,7 @@ enum xsfm_status
     XSFM_STATUS_NOT_READY = 4,
     // The model has no field of that number.
     XSFM_STATUS_NO_SUCH_FIELD = 5,
-    // A value's kind is none of XSFM_VALUE_KIND_...
+    // A value's kind is none of XSFM_VALUE_KIND_..., or parts of a catalogue are none of XSFM_CATALOGUE_PARTS_...
     XSFM_STATUS_NO_SUCH_KIND = 6,
     // A text is not UTF-8.
     XSFM_STATUS_NOT_UTF8 = 7,
@@ -123,6 +143,10 @@ enum xsfm_status
     XSFM_STATUS_VALUE = 27,
     // The CPU lacks the instructions that were chosen, or the system does not let this process use them.
     XSFM_STATUS_BACKEND = 28,
+    // The bytes are not an .xsfc file.
+    XSFM_STATUS_NOT_CATALOGUE = 29,
+    // The catalogue was made of another model.
+    XSFM_STATUS_OTHER_MODEL = 30,
     // Another reason why the bytes are not a model.
     XSFM_STATUS_LOAD_FAILED = 47,
     // Fewer blocks of memory than needed.
@@ -147,6 +171,8 @@ enum xsfm_status
     XSFM_STATUS_MISSING_WEIGHT = 57,
     // An index has a weight behind it in a field without weights.
     XSFM_STATUS_UNEXPECTED_WEIGHT = 58,
+    // The catalogue has no item of that number.
+    XSFM_STATUS_ITEM_OUT_OF_RANGE = 59,
     // Another reason why a row has no score.
     XSFM_STATUS_SCORE_FAILED = 79,
     // The model was packed without what raw values mean.
@@ -169,6 +195,25 @@ enum xsfm_status
 typedef enum xsfm_status xsfm_status;
 #else
 typedef int32_t xsfm_status;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What a catalogue has of each item. Codes keep their numbers; later versions may add some.
+enum xsfm_catalogue_parts
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // The sums of the first layer too, which costs nothing then.
+    XSFM_CATALOGUE_PARTS_LAYER_SUMS = 0,
+    // Vectors and own sums: far fewer bytes where layers are wide.
+    XSFM_CATALOGUE_PARTS_VECTORS = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum xsfm_catalogue_parts xsfm_catalogue_parts;
+#else
+typedef int32_t xsfm_catalogue_parts;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -264,11 +309,10 @@ typedef int32_t xsfm_value_kind;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// Makes rows of raw values: tokens and numbers, as the training data have them. May be copied, and read by several
-// threads.
-typedef struct xsfm_encoder {
-    uint64_t opaque[XSFM_ENCODER_WORDS];
-} xsfm_encoder;
+// Items of a model, each with what it adds to a score whatever the context. Threads may share it.
+typedef struct xsfm_catalogue {
+    uint64_t opaque[XSFM_CATALOGUE_WORDS];
+} xsfm_catalogue;
 
 // A model: views into its file, which stays where it is. May be copied, and read by several threads.
 typedef struct xsfm_model {
@@ -283,6 +327,64 @@ typedef struct xsfm_error {
     // The code that the function returned.
     xsfm_status status;
 } xsfm_error;
+
+// One sample: the indices of its features, field by field, in the model's order.
+//
+// An index counts from 0 within its field; in models that this project trained, 0 stands for features that are not in
+// the vocabulary. In a field that xsfm_get_field says to be weighted each has its xsfm_weight behind it, and is
+// counted with it.
+typedef struct xsfm_row {
+    // The indices of all fields.
+    const uint32_t *indices;
+    // How many there are; with offsets, how many may be reached.
+    size_t num_indices;
+    // NULL where every field has one index. Otherwise field f has the indices from `offsets[f]` to before
+    // `offsets[f + 1]`.
+    const uint32_t *offsets;
+    // Number of offsets: one more than fields; 0 where offsets is NULL.
+    size_t num_offsets;
+} xsfm_row;
+
+// 64 bytes of memory for scores, aligned for every vector register.
+typedef struct XSFM_ALIGNED(64) xsfm_block {
+    // Its bytes.
+    uint8_t bytes[64];
+} xsfm_block;
+
+// What a catalogue has and costs.
+typedef struct xsfm_catalogue_info {
+    // What it has of each item.
+    xsfm_catalogue_parts parts;
+    // How many items it has.
+    size_t num_items;
+    // Fields of the context; items have the others.
+    size_t num_context_fields;
+    // The bytes of its file, such as those of one that xsfm_catalogue_build made, to be stored.
+    const uint8_t *bytes;
+    // How many they are.
+    size_t num_bytes;
+    // Blocks that xsfm_catalogue_ranker_new needs.
+    size_t ranker_blocks;
+} xsfm_catalogue_info;
+
+// Scores the items of a catalogue for a context. A thread needs its own; do not use it and a copy of it.
+typedef struct xsfm_catalogue_ranker {
+    uint64_t opaque[XSFM_CATALOGUE_RANKER_WORDS];
+} xsfm_catalogue_ranker;
+
+// A candidate among the best.
+typedef struct xsfm_ranked {
+    // Its number in the array of candidates, from 0.
+    size_t candidate;
+    // Its score.
+    float logit;
+} xsfm_ranked;
+
+// Makes rows of raw values: tokens and numbers, as the training data have them. May be copied, and read by several
+// threads.
+typedef struct xsfm_encoder {
+    uint64_t opaque[XSFM_ENCODER_WORDS];
+} xsfm_encoder;
 
 // What rows of raw values need.
 typedef struct xsfm_encoder_info {
@@ -361,23 +463,6 @@ typedef struct xsfm_row_room {
     size_t num_offsets;
 } xsfm_row_room;
 
-// One sample: the indices of its features, field by field, in the model's order.
-//
-// An index counts from 0 within its field; in models that this project trained, 0 stands for features that are not in
-// the vocabulary. In a field that xsfm_get_field says to be weighted each has its xsfm_weight behind it, and is
-// counted with it.
-typedef struct xsfm_row {
-    // The indices of all fields.
-    const uint32_t *indices;
-    // How many there are; with offsets, how many may be reached.
-    size_t num_indices;
-    // NULL where every field has one index. Otherwise field f has the indices from `offsets[f]` to before
-    // `offsets[f + 1]`.
-    const uint32_t *offsets;
-    // Number of offsets: one more than fields; 0 where offsets is NULL.
-    size_t num_offsets;
-} xsfm_row;
-
 // How xsfm_load_with loads a model; all zeros: as xsfm_load.
 typedef struct xsfm_load_options {
     // One of the codes XSFM_BACKEND_...
@@ -422,25 +507,11 @@ typedef struct xsfm_field {
     bool weighted;
 } xsfm_field;
 
-// 64 bytes of memory for scores, aligned for every vector register.
-typedef struct XSFM_ALIGNED(64) xsfm_block {
-    // Its bytes.
-    uint8_t bytes[64];
-} xsfm_block;
-
 // Scores candidates that share a context, which is computed once. A thread needs its own; do not use it and a copy of
 // it.
 typedef struct xsfm_ranker {
     uint64_t opaque[XSFM_RANKER_WORDS];
 } xsfm_ranker;
-
-// A candidate among the best.
-typedef struct xsfm_ranked {
-    // Its number in the array of candidates, from 0.
-    size_t candidate;
-    // Its score.
-    float logit;
-} xsfm_ranked;
 
 // Scores rows with one model and one piece of memory. A thread needs its own; do not use it and a copy of it.
 typedef struct xsfm_scorer {
@@ -450,6 +521,105 @@ typedef struct xsfm_scorer {
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+// Borrows a catalogue of `model` from the `len` bytes of an .xsfc file, and checks all of them. `bytes` is at a
+// multiple of 8, best of 64: see XSFM_ALIGNED. One of another model is refused: XSFM_STATUS_OTHER_MODEL.
+//
+// # Safety
+// `model` is one that xsfm_load or xsfm_prepare made, or zeros. The bytes stay there, unchanged, as long as
+// `catalogue`, its copies, and what is made from them are used.
+xsfm_status xsfm_catalogue_load(struct xsfm_catalogue *catalogue,
+                                const struct xsfm_model *model,
+                                const uint8_t *bytes,
+                                size_t len,
+                                struct xsfm_error *error);
+
+// Tells how many blocks xsfm_catalogue_build needs for so many items: those that it fills, which stay, and those that
+// it works in.
+//
+// # Safety
+// `model` is one that xsfm_load or xsfm_prepare made, or zeros.
+xsfm_status xsfm_catalogue_blocks(const struct xsfm_model *model,
+                                  const size_t *context_fields,
+                                  size_t num_context_fields,
+                                  int32_t parts,
+                                  uint32_t num_items,
+                                  size_t *blocks,
+                                  size_t *scratch_blocks,
+                                  struct xsfm_error *error);
+
+// Computes what items add: rows of the fields that are not the context's, in the model's order. `parts` is one of
+// XSFM_CATALOGUE_PARTS_... The bytes that `memory` has then are those of an .xsfc file: xsfm_catalogue_get_info.
+//
+// # Safety
+// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `memory` stays, used by nobody else, as long as the
+// catalogue, its copies, and what is made from them are used. The rows' pointers are NULL or have as many numbers as
+// they say.
+xsfm_status xsfm_catalogue_build(struct xsfm_catalogue *catalogue,
+                                 const struct xsfm_model *model,
+                                 const size_t *context_fields,
+                                 size_t num_context_fields,
+                                 int32_t parts,
+                                 const struct xsfm_row *items,
+                                 size_t num_items,
+                                 struct xsfm_block *scratch,
+                                 size_t scratch_blocks,
+                                 struct xsfm_block *memory,
+                                 size_t blocks,
+                                 struct xsfm_error *error);
+
+// Tells what a catalogue has, and what it costs to rank its items by `model`, which it was made of.
+//
+// # Safety
+// Both were made by functions of this library, or are zeros.
+xsfm_status xsfm_catalogue_get_info(const struct xsfm_catalogue *catalogue,
+                                    const struct xsfm_model *model,
+                                    struct xsfm_catalogue_info *info,
+                                    struct xsfm_error *error);
+
+// Makes a ranker of a catalogue's items. It copies both structs, which need not stay.
+//
+// # Safety
+// Both were made by functions of this library, or are zeros. `memory` stays, used by nobody else, and so do the bytes
+// of the model and of the catalogue, as long as the ranker is used.
+xsfm_status xsfm_catalogue_ranker_new(struct xsfm_catalogue_ranker *ranker,
+                                      const struct xsfm_model *model,
+                                      const struct xsfm_catalogue *catalogue,
+                                      struct xsfm_block *memory,
+                                      size_t blocks,
+                                      struct xsfm_error *error);
+
+// Computes what all items share. The row has the context's fields alone, in the model's order. After an error,
+// whatever it is, there is no context until one is set: items are refused with XSFM_STATUS_NO_CONTEXT.
+//
+// # Safety
+// `ranker` is one that xsfm_catalogue_ranker_new made, or zeros; the row's pointers are NULL or have as many numbers
+// as it says.
+xsfm_status xsfm_catalogue_ranker_set_context(struct xsfm_catalogue_ranker *ranker,
+                                              const struct xsfm_row *row,
+                                              struct xsfm_error *error);
+
+// Scores items by their numbers from 0. int8 and dynamic scores have the bits of whole rows. After an error, the items
+// before that of error.row have their scores.
+//
+// # Safety
+// As xsfm_catalogue_ranker_set_context; `items` has `num_items` numbers, and `logits` room for as many.
+xsfm_status xsfm_catalogue_ranker_score_items(struct xsfm_catalogue_ranker *ranker,
+                                              const uint32_t *items,
+                                              size_t num_items,
+                                              float *logits,
+                                              struct xsfm_error *error);
+
+// Finds the best of all items, best first, at most as many as `best` has room for, and writes to `found` how many they
+// are; candidate is an item's number. Equal logits stay in the order of the items.
+//
+// # Safety
+// As xsfm_catalogue_ranker_set_context; `best` has room for `most`.
+xsfm_status xsfm_catalogue_ranker_top_k(struct xsfm_catalogue_ranker *ranker,
+                                        struct xsfm_ranked *best,
+                                        size_t most,
+                                        size_t *found,
+                                        struct xsfm_error *error);
 
 // Makes an encoder for `model`, whose struct need not stay. A model that was packed without what raw values mean is
 // XSFM_STATUS_NO_VOCABULARY.
