@@ -67,5 +67,5 @@ fn runtime() -> Result<()> {
     tests.env("RUSTFLAGS", Instructions::Simd128.flags()).env("XSFM_BACKENDS", "portable,simd128");
     tests.env("CARGO_TARGET_WASM32_WASIP1_RUNNER", format!("node --no-warnings {}", runner.display()));
     // A fraction of the random models: this machine has seen them all.
-    command::run(tests.env("XSFM_CASES", "25"))
+    command::run(tests.env("XSFM_CASES", "10"))
 }

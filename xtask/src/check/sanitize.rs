@@ -26,7 +26,7 @@ fn address() -> Result<()> {
     let mut test = cargo::command(&["test", "--package", "xsfm-runtime", "--package", "xsfm-capi", "--target", TARGET]);
     test.args(["--lib", "--tests"]);
     // The stable compiler has the sanitizers, behind its own lock.
-    test.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address").env("XSFM_CASES", "25");
+    test.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address").env("XSFM_CASES", "10");
     command::run_tests(test.env("CARGO_TARGET_DIR", workspace::target().join("sanitize")))
 }
 

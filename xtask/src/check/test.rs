@@ -248,7 +248,7 @@ fn arm() -> Result<()> {
         for (number, mut tests) in toolchain.cargo_on_each_cpu("", &test)?.into_iter().enumerate() {
             tests.args(if number == 0 { all } else { &MODELS });
             // A fraction of the random models: an emulator takes ten times as long, and this machine has seen them all.
-            command::run_tests(tests.env("XSFM_CASES", "25"))?;
+            command::run_tests(tests.env("XSFM_CASES", "10"))?;
         }
     }
     Ok(())
