@@ -3,6 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -15,7 +16,7 @@ use super::programs::{self, Programs};
 use super::{bits, browser, python, readme, sanitize, spark, teachers, tutorial};
 use crate::measure::{callgrind, count, fit, size};
 use crate::setup::{tables, torch};
-use crate::targets::target::{AARCH64, ARM_LINUX};
+use crate::targets::target::{AARCH64, ARM_LINUX, Target};
 use crate::targets::{boards, capi, cross, firmware};
 use crate::{cargo, command, install, workspace};
 
@@ -113,7 +114,10 @@ struct Ended {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut report = Report::default();
     if args.parts.is_empty() {
-        report.add(&[Part::Crates], args);
+        thread::scope(|scope| {
+            scope.spawn(build_optimised);
+            report.add(&[Part::Crates], args);
+        });
         for lane in lanes(args.bless)? {
             report.parts.extend(lane.parts);
             report.slowest.extend(lane.slowest);
@@ -237,16 +241,36 @@ fn docs() -> Result<()> {
     tutorial::run()
 }
 
+/// Builds optimised runtimes ahead, which one core does for minutes: beside tests of which many wait. What fails here is
+/// told by the part that needs it.
+fn build_optimised() {
+    let built = callgrind::build().map(drop).and_then(|()| {
+        let of_arm = |target: Target| Ok((target.set_up()?, tests_on(target)));
+        for (toolchain, tests) in ARM_LINUX.into_iter().map(of_arm).collect::<Result<Vec<_>>>()? {
+            command::run_to_stderr(toolchain.cargo("", &RUNTIME_TESTS)?.args(tests).arg("--no-run"))?;
+        }
+        Ok(())
+    });
+    if let Err(error) = built {
+        output::say(format_args!("NOTE: not built ahead: {error:#}"));
+    }
+}
+
+const RUNTIME_TESTS: [&str; 4] = ["test", "--release", "--package", "xsfm-runtime"];
+/// Whole models on every back end.
+const MODELS: [&str; 4] = ["--test", "backends", "--test", "catalogue"];
+
+/// All tests where there are vectors, else those of whole models.
+fn tests_on(target: Target) -> &'static [&'static str] {
+    if target.triple == AARCH64.triple { &["--lib", "--tests"] } else { &MODELS }
+}
+
 fn arm() -> Result<()> {
-    const ALL: [&str; 2] = ["--lib", "--tests"];
-    /// Whole models on every back end: of CPUs that differ in which of them they have, or have plain code alone.
-    const MODELS: [&str; 4] = ["--test", "backends", "--test", "catalogue"];
-    let test = ["test", "--release", "--package", "xsfm-runtime"];
     for target in ARM_LINUX {
         let toolchain = target.set_up()?;
-        let all = if target.triple == AARCH64.triple { &ALL[..] } else { &MODELS };
-        for (number, mut tests) in toolchain.cargo_on_each_cpu("", &test)?.into_iter().enumerate() {
-            tests.args(if number == 0 { all } else { &MODELS });
+        for (number, mut tests) in toolchain.cargo_on_each_cpu("", &RUNTIME_TESTS)?.into_iter().enumerate() {
+            // The first CPU has every back end of the others, which choose among them.
+            tests.args(if number == 0 { tests_on(target) } else { &MODELS });
             // A fraction of the random models: an emulator takes ten times as long, and this machine has seen them all.
             command::run_tests(tests.env("XSFM_CASES", "10"))?;
         }

@@ -4,7 +4,7 @@
 //! `benches/callgrind.rs` is what runs; `benches/counts.toml` has what it took when somebody last said that it was
 //! right. AArch64: [`crate::measure::count`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -38,9 +38,13 @@ const HEADER: &str = "\
 const MODELS: [(&str, &str); 4] =
     [("int8", "400-400-400"), ("int8", "64-64-64"), ("int8", "none"), ("f32", "64-64-64")];
 
+/// Builds what is counted, and with it all that parts of the tests run optimised on this machine.
+pub(crate) fn build() -> Result<PathBuf> {
+    cargo::built(&mut cargo::command(&["build", "--release", "--package", "xsfm-benches", "--bins"]), "callgrind")
+}
+
 fn count_all() -> Result<Figures> {
-    let mut build = cargo::command(&["build", "--release", "--package", "xsfm-benches", "--bins"]);
-    let program = cargo::built(&mut build, "callgrind")?;
+    let program = build()?;
     let folder = tempfile::tempdir()?;
     let mut write = Command::new(program.with_file_name("models"));
     command::run(write.arg(folder.path()).args(["400-400-400", "64-64-64", "none"]))?;
