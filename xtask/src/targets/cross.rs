@@ -1,4 +1,4 @@
-//! `cargo xtask cross`: the runtime for another target, and on Linux the scorer.
+//! `cargo xtask cross`: the runtime for another target, on Linux in the scorer.
 
 use std::path::{Path, PathBuf};
 
@@ -58,13 +58,9 @@ pub(crate) fn all() -> Result<()> {
         }
     }
     command::heading("cross, together");
-    build_ahead(&toolchains, "", &RUNTIME, &[]);
-    build_ahead(
-        toolchains.iter().filter(|toolchain| toolchain.target.linux.is_some()),
-        workspace::EXAMPLES,
-        &SCORER,
-        &[],
-    );
+    let (linux, bare): (Vec<_>, Vec<_>) = toolchains.iter().partition(|toolchain| toolchain.target.linux.is_some());
+    build_ahead(bare, "", &RUNTIME, &[]);
+    build_ahead(linux, workspace::EXAMPLES, &SCORER, &[]);
     for toolchain in toolchains {
         let target = toolchain.target;
         command::heading(&format!("cross {}", target.triple));
@@ -81,13 +77,13 @@ pub(crate) fn all() -> Result<()> {
     Ok(())
 }
 
-/// Builds the runtime as a microcontroller has it, and on Linux the scorer; elsewhere it checks `defmt` too. What it
-/// gives is that program, or the library.
+/// Builds the scorer on Linux, and elsewhere the runtime as a microcontroller has it; checks that with `defmt` too. What
+/// it gives is that program, or the library.
 fn build(toolchain: &Toolchain) -> Result<PathBuf> {
-    command::run_to_stderr(&mut toolchain.cargo("", &RUNTIME)?)?;
     if toolchain.target.linux.is_some() {
         return scorer(toolchain);
     }
+    command::run_to_stderr(&mut toolchain.cargo("", &RUNTIME)?)?;
     command::run_to_stderr(&mut toolchain.cargo("", &WITH_DEFMT)?)?;
     Ok(workspace::target().join(toolchain.target.triple).join("release/libxsfm_runtime.rlib"))
 }
