@@ -15,8 +15,8 @@ use crate::score::field_numbers;
 /// of a ranker's context, by name; `catalogue`: an .xsfc file whose items are ranked.
 ///
 /// # Errors
-/// A file that is no model, or no catalogue of it; a name that code in this language cannot have; fields that a context cannot have; the file
-/// system's.
+/// A file that is no model, or no catalogue of it; a name that code in this language cannot have; fields that a context
+/// cannot have; the file system's.
 pub fn write_files(
     path: &Path,
     language: Language,

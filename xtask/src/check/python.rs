@@ -8,8 +8,8 @@ use super::programs::{self, Programs};
 use crate::setup::{package, torch};
 use crate::{cargo, command, workspace};
 
-/// Builds both programs and the package, and runs its tests in a fresh environment. `by_pip`: installs it as a user does,
-/// which compiles it anew, optimised.
+/// Builds both programs and the package, and runs its tests in a fresh environment. `by_pip`: installs it as a user
+/// does, which compiles it anew, optimised.
 pub(crate) fn test(by_pip: bool) -> Result<()> {
     let torch = torch::set_up()?;
     let Programs { train, xsfm } = programs::build(&torch)?;

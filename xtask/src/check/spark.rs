@@ -14,8 +14,8 @@ use crate::{cargo, command, workspace};
 const ROWS: &str = "160000";
 const MEASURED_ROWS: &str = "2000000";
 
-/// Installs the package in a fresh environment, and runs `tests/cluster/check.py` and `sail.py` with it. `measure`: with
-/// rates, of programs that are optimised, and more rows; then not on Sail.
+/// Installs the package in a fresh environment, and runs `tests/cluster/check.py` and `sail.py` with it. `measure`:
+/// with rates, of programs that are optimised, and more rows; then not on Sail.
 pub(crate) fn test(measure: bool) -> Result<()> {
     let environment = spark::set_up()?;
     let torch = torch::set_up()?;

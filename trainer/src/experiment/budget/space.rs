@@ -29,8 +29,9 @@ pub const HELP: &str = r#"The file of --space; it is this one where there is non
   min_count = [20, 5, 1]
 
 Any flag of `train` and `distill` can stand in either. `table_bits` is how tables are packed; `fingerprint_bits` and
-`renumber` are how vocabularies are (`xsfm pack --help`): with `renumber = [true]` and `fingerprint_bits = [6]` they take
-a third of the bytes, and the files of the end raw values alone. `min_count`: what fewer training rows have shares its field's out-of-vocabulary row (`xsfm-train fold`); teachers read the rows as they are.
+`renumber` are how vocabularies are (`xsfm pack --help`): with `renumber = [true]` and `fingerprint_bits = [6]` these
+have a third of the bytes, and the files of the end take raw values alone. `min_count`: what fewer training rows have
+shares its field's out-of-vocabulary row (`xsfm-train fold`); teachers read the rows as they are.
 `encoding`: names of --encoding, and "own" for that of --data; where it is absent, all of them. Hashed fields, say,
 which have no vocabulary, compete so with others at equal bytes.
 
