@@ -241,7 +241,7 @@ fn docs() -> Result<()> {
     tutorial::run()
 }
 
-/// Builds optimised runtimes ahead, which one core does for minutes: beside tests of which many wait. What fails here is
+/// Builds optimised runtimes ahead, which one core does for minutes: beside tests, of which many wait. What fails is
 /// told by the part that needs it.
 fn build_optimised() {
     let built = callgrind::build().map(drop).and_then(|()| {
