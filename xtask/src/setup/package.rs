@@ -30,8 +30,8 @@ const MOST: Duration = Duration::from_secs(300);
 /// What the package asks for.
 const NUMPY: &str = "numpy>=1.22";
 
-/// Puts the package in a fresh environment at `folder` as `build`, of the whole workspace, makes it, which takes seconds
-/// where that build was made before; gives its Python.
+/// Puts the package in a fresh environment at `folder` as `build`, of the whole workspace, makes it, in seconds where
+/// that build was made before; gives its Python.
 pub(crate) fn place(folder: &Path, build: &mut Command) -> Result<PathBuf> {
     python::environment(folder)?;
     command::run_to_stderr(python::pip(folder).args(["install", "--quiet", NUMPY]))?;

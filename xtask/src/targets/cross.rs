@@ -77,8 +77,8 @@ pub(crate) fn all() -> Result<()> {
     Ok(())
 }
 
-/// Builds the scorer on Linux, and elsewhere the runtime as a microcontroller has it; checks that with `defmt` too. What
-/// it gives is that program, or the library.
+/// Builds the scorer on Linux, and elsewhere the runtime as a microcontroller has it; checks that with `defmt` too. It
+/// gives that program, or the library.
 fn build(toolchain: &Toolchain) -> Result<PathBuf> {
     if toolchain.target.linux.is_some() {
         return scorer(toolchain);
