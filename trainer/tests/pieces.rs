@@ -433,5 +433,5 @@ fn parts_in_several_files_are_read_as_one() {
     program::succeed(folder, &format!("prepare {words} --out {}", together.display()));
     assert_eq!(names(&together), names(&alone));
     let data = Dataset::open(&together).unwrap();
-    assert_eq!(Part::ALL.map(|part| data.rows(part).unwrap().num_rows()).iter().sum::<usize>(), 1000);
+    assert_eq!(Part::ALL.map(|part| data.rows(part).unwrap().num_rows()).iter().sum::<u64>(), 1000);
 }
