@@ -8,7 +8,7 @@ use fs_err as fs;
 
 use super::programs::{self, Programs};
 use crate::setup::{movielens, package, python, spark, tables, torch};
-use crate::{cargo, command, workspace};
+use crate::{command, workspace};
 
 /// Rows of Criteo's columns, and how many where rates are asked for.
 const ROWS: &str = "160000";
@@ -24,10 +24,7 @@ pub(crate) fn test(measure: bool) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let own = scratch.path().join("environment");
     // Rates are those of what pip installs.
-    let python = match measure {
-        true => package::install(&own)?,
-        false => package::place(&own, cargo::workspace("build").args(cargo::WITHOUT_TORCH))?,
-    };
+    let python = if measure { package::install(&own)? } else { package::place(&own)? };
     let installed = python::packages(&python)?;
     let script = |python: &Path, name: &str| {
         let mut check = Command::new(python);

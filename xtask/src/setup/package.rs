@@ -30,12 +30,13 @@ const MOST: Duration = Duration::from_secs(300);
 /// What the package asks for.
 const NUMPY: &str = "numpy>=1.22";
 
-/// Puts the package in a fresh environment at `folder` as `build`, of the whole workspace, makes it, in seconds where
-/// that build was made before; gives its Python.
-pub(crate) fn place(folder: &Path, build: &mut Command) -> Result<PathBuf> {
+/// Puts the package in a fresh environment at `folder` as a build of the workspace without libtorch makes it, which is
+/// faster than pip's; gives its Python. Linked with libtorch, it crashes in a Python.
+pub(crate) fn place(folder: &Path) -> Result<PathBuf> {
     python::environment(folder)?;
     command::run_to_stderr(python::pip(folder).args(["install", "--quiet", NUMPY]))?;
-    let library = cargo::library(build.arg("--lib"), "xsfm_python")?;
+    let mut build = cargo::workspace("build");
+    let library = cargo::library(build.arg("--lib").args(cargo::WITHOUT_TORCH), "xsfm_python")?;
     let python = folder.join("bin/python");
     let package = python::packages(&python)?.join("xsfm");
     copy(&workspace::root().join(PACKAGE).join("python/xsfm"), &package)?;
