@@ -20,8 +20,8 @@ use crate::run::run;
 use crate::scratch::{Memory, Plain};
 
 pub(crate) use fours::{Fours, read_len};
-pub(crate) use layers::Layers;
-pub(crate) use real::interleave_rows;
+pub(crate) use layers::{LayerSteps, Layers};
+pub(crate) use real::{RealTiles, interleave_rows};
 pub(crate) use some::Run;
 pub(crate) use tiles::{interleave, shifted};
 

@@ -6,7 +6,7 @@
 use super::{Input, Layer, Mlp};
 use crate::error::Scored;
 use crate::format::{Layout, Term};
-use crate::kernel::vector::{GROUP, MATRIX_OUTPUTS, Prefetch, TWINS, Vector, WIDE_GROUP};
+use crate::kernel::vector::{GROUP, MATRIX_OUTPUTS, Prefetch, TWINS, Task, Vector, WIDE_GROUP};
 use crate::quant::steps_of;
 use crate::scratch::{Memory, Scratch};
 
@@ -80,24 +80,31 @@ impl Layers<'_> {
             },
         }
     }
+}
 
-    /// What the layers add to the logits of R rows, in its steps.
+/// What the layers add to the logits of R rows, in its steps. Work of its own: what scores rows and what scores items
+/// of a catalogue then share its code, the most that there is.
+pub(crate) struct LayerSteps<'t, 'm, 's, P, const R: usize> {
+    pub(crate) layers: &'t Layers<'m>,
+    pub(crate) input: Input<'t>,
+    pub(crate) term: Term,
+    pub(crate) memory: &'t mut Scratch<'s>,
+    pub(crate) ahead: &'t mut P,
+}
+
+impl<P: Prefetch, const R: usize> Task for LayerSteps<'_, '_, '_, P, R> {
+    type Output = Scored<[i64; R]>;
+
     #[inline(always)]
-    pub(crate) fn steps<V: Vector, const R: usize>(
-        &self,
-        v: V,
-        input: Input<'_>,
-        term: Term,
-        memory: &mut Scratch<'_>,
-        ahead: &mut impl Prefetch,
-    ) -> Scored<[i64; R]> {
+    fn run<V: Vector>(self, v: V) -> Scored<[i64; R]> {
+        let LayerSteps { layers, input, term, memory, ahead } = self;
         let mut steps = [0; R];
-        match self {
+        match layers {
             Layers::None => (),
             // The sequences of single rows are not in the program twice: see [`Layers::rows_together`].
             #[cfg(all(xsfm_dsp, not(xsfm_mve)))]
             _ if R == TWINS => {
-                if let Layers::Static(mlp) = self {
+                if let Layers::Static(mlp) = layers {
                     let sums = mlp.twins(input, mlp.carve_fours(memory, input.inputs, TWINS)?);
                     steps.copy_from_slice(&sums.map(|sum| term.steps(sum)));
                 }

@@ -1,7 +1,9 @@
 //! f32 mode, in tiles where the back end has vectors of sixteen and they lie so, and in rows otherwise.
 
 use super::Mlp;
-use crate::kernel::vector::{FEW, FinishReal, GROUPS, LANES, Prefetch, Vector, interleave_f32, layer_f32, load_f32};
+use crate::kernel::vector::{
+    FEW, FinishReal, GROUPS, LANES, Prefetch, Task, Vector, interleave_f32, layer_f32, load_f32,
+};
 use crate::kernel::{portable, vector};
 
 /// x \[inputs, R\] = e \[R, stride\], interleaved
@@ -88,34 +90,30 @@ fn finish_sums<V: Vector, const R: usize>(
     }
 }
 
-/// Weights of layers whose groups go through them [`GROUPS`] at a time: what a second-level cache may have no room for.
-const FAR_WEIGHTS: usize = 1 << 18;
+/// The outputs of up to G groups, by layers in tiles. Work of its own, as [`LayerSteps`](super::LayerSteps).
+pub(crate) struct RealTiles<'t, 'm, P, const R: usize, const G: usize> {
+    pub(crate) mlp: &'t Mlp<'m, f32, f32, f32>,
+    pub(crate) groups: usize,
+    /// What the sums of the first layer begin with in place of its biases.
+    pub(crate) start: Option<&'t [f32]>,
+    /// The rest of these sums for each row of a single group, where they were computed before: `x` is then room alone.
+    pub(crate) sums: Option<[&'t [f32]; R]>,
+    /// \[groups, inputs or outputs of the widest layer, R\]
+    pub(crate) x: &'t mut [[f32; R]],
+    pub(crate) y: &'t mut [[f32; R]],
+    pub(crate) ahead: &'t mut P,
+}
 
-impl Mlp<'_, f32, f32, f32> {
-    /// Groups of [`vector::WIDE_GROUP`] rows that go through the layers together, at most.
-    #[inline(always)]
-    pub(crate) fn groups<V: Vector>(&self) -> usize {
-        if self.has_tiles_for::<V>() && self.weights.len() > FAR_WEIGHTS { GROUPS } else { 1 }
-    }
+impl<P: Prefetch, const R: usize, const G: usize> Task for RealTiles<'_, '_, P, R, G> {
+    type Output = [[f32; R]; G];
 
-    /// x and y \[groups, inputs or outputs of the widest layer, R\]: the outputs of up to G groups, by layers in tiles
-    ///
-    /// `start`: what the sums of the first layer begin with in place of its biases. `sums`: the rest of these sums for
-    /// each row of a single group, where they were computed before: `x` is then room alone.
     #[inline(always)]
-    pub(crate) fn tiles<'s, V: Vector, const R: usize, const G: usize>(
-        &self,
-        v: V,
-        groups: usize,
-        (start, sums): (Option<&[f32]>, Option<[&[f32]; R]>),
-        mut x: &'s mut [[f32; R]],
-        mut y: &'s mut [[f32; R]],
-        ahead: &mut impl Prefetch,
-    ) -> [[f32; R]; G] {
-        let (hidden, output) = self.split();
+    fn run<V: Vector>(self, v: V) -> [[f32; R]; G] {
+        let RealTiles { mlp, groups, start, sums, mut x, mut y, ahead } = self;
+        let (hidden, output) = mlp.split();
         let apart = (x.len() / groups.max(1)).max(1);
         for n in 0..hidden {
-            let layer = self.layer(n);
+            let layer = mlp.layer(n);
             let w = layer.weights.as_chunks().0;
             let start = start.filter(|_| n == 0).unwrap_or(layer.biases).as_chunks().0;
             let begun = if n == 0 { sums } else { None };
@@ -147,6 +145,17 @@ impl Mlp<'_, f32, f32, f32> {
             (x, y) = (y, x);
         }
         [[0.0; R]; G]
+    }
+}
+
+/// Weights of layers whose groups go through them [`GROUPS`] at a time: what a second-level cache may have no room for.
+const FAR_WEIGHTS: usize = 1 << 18;
+
+impl Mlp<'_, f32, f32, f32> {
+    /// Groups of [`vector::WIDE_GROUP`] rows that go through the layers together, at most.
+    #[inline(always)]
+    pub(crate) fn groups<V: Vector>(&self) -> usize {
+        if self.has_tiles_for::<V>() && self.weights.len() > FAR_WEIGHTS { GROUPS } else { 1 }
     }
 
     /// e \[num_fields * dim\], h0 and h1 scratch of [`Mlp::widest`]: the output, by layers in rows

@@ -6,7 +6,7 @@ use crate::error::{BatchError, ScoreError, Scored};
 use crate::format::Terms;
 use crate::kernel::portable::Portable;
 use crate::kernel::vector::{FieldPair, GROUP, HAS_TWINS, TWINS, Task, Vector, WIDE_GROUP};
-use crate::mlp::{Input, Layers};
+use crate::mlp::{Input, LayerSteps, Layers};
 use crate::network::Fwfm;
 use crate::quant::{logit_from_steps, logit_steps};
 use crate::row::Row;
@@ -121,7 +121,8 @@ fn integers<V: Vector, const R: usize>(
         sums[2] += of_pairs;
     }
     let input = Input { e, stride, inputs, start: context.map(|context| context.start), sums: None };
-    let of_layers = layers.steps::<V, R>(v, input, terms.mlp, &mut memory, &mut ahead).map_err(whole)?;
+    let steps = LayerSteps::<_, R> { layers, input, term: terms.mlp, memory: &mut memory, ahead: &mut ahead };
+    let of_layers = v.run(steps).map_err(whole)?;
     ahead.finish(v);
     for ((score, sums), of_layers) in scores.iter_mut().zip(sums).zip(of_layers) {
         score.logit = logit_from_steps(logit_steps(bias, fwfm.steps(terms, sums), of_layers));

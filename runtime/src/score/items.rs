@@ -6,13 +6,14 @@
 //! ```
 
 use super::{LEAST_GROUP, Score};
+use crate::embedding::Ahead;
 use crate::error::{ScoreError, Scored};
 use crate::format::{Terms, limit};
 use crate::kernel::portable;
 use crate::kernel::vector::{
     GROUP, HAS_TWINS, LANES, TWINS, Task, Vector, WIDE_GROUP, load_f32, sixteen, total_f32, widen_i8,
 };
-use crate::mlp::{Input, Layers, Mlp, interleave_rows};
+use crate::mlp::{Input, LayerSteps, Layers, Mlp, RealTiles, interleave_rows};
 use crate::network::Fwfm;
 use crate::quant::{logit_from_steps, logit_steps};
 use crate::run::run;
@@ -216,7 +217,9 @@ impl ItemIntegers<'_> {
                 Input { e, stride, inputs, start: Some(start), sums: None }
             }
         };
-        let of_layers = layers.steps::<V, R>(v, input, self.terms.mlp, &mut memory, &mut ())?;
+        let ahead = &mut Ahead::new(&fwfm.embedding, &[], 0);
+        let of_layers =
+            v.run(LayerSteps::<_, R> { layers, input, term: self.terms.mlp, memory: &mut memory, ahead })?;
         let most = [limit::SUM, limit::SUM, fwfm.interaction.largest()];
         for ((score, mut sums), of_layers) in scores.iter_mut().zip(sums).zip(of_layers) {
             // Whatever a file has, the sums stay in their types; those of items are within these limits.
@@ -260,6 +263,7 @@ type RealMlp<'m> = Mlp<'m, f32, f32, f32>;
 
 /// Items to score in f32 mode; what is not said is as in [`ItemIntegers`].
 pub(crate) struct ItemReals<'t> {
+    pub(crate) fwfm: &'t Fwfm<'t, f32, f32>,
     pub(crate) mlp: Option<&'t RealMlp<'t>>,
     /// The context's own sum, with the bias.
     pub(crate) own: f32,
@@ -311,7 +315,7 @@ impl ItemReals<'_> {
     /// items \[1 to R\]
     #[inline(always)]
     fn reals<V: Vector, const R: usize>(&mut self, v: V, items: &[u32], scores: &mut [Score]) -> Scored<()> {
-        let ItemReals { mlp, catalogue, across, inputs, start, .. } = *self;
+        let ItemReals { fwfm, mlp, catalogue, across, inputs, start, .. } = *self;
         let mut memory = Scratch::new(self.scratch);
         let mut sums = [self.own; R];
         for (sum, &item) in sums.iter_mut().zip(items) {
@@ -325,6 +329,7 @@ impl ItemReals<'_> {
         let mut of_mlp = [0.0; R];
         if let Some(mlp) = mlp {
             let mut of_rows = [&[][..]; R];
+            let (start, ahead) = (Some(start), &mut Ahead::new(&fwfm.embedding, &[], 0));
             if catalogue.layer_sums.is_empty() {
                 let (stride, e) = carve_vectors::<f32>(&mut memory, inputs, R)?;
                 catalogue.copy_vectors(items, inputs, stride, e);
@@ -332,10 +337,11 @@ impl ItemReals<'_> {
                 if mlp.has_tiles_for::<V>() {
                     let (x, y) = (x.as_chunks_mut::<R>().0, y.as_chunks_mut::<R>().0);
                     interleave_rows(v, e, stride, x.get_mut(..inputs).unwrap_or_default());
-                    [of_mlp] = mlp.tiles::<V, R, 1>(v, 1, (Some(start), None), x, y, &mut ());
+                    let tiles = RealTiles::<_, R, 1> { mlp, groups: 1, start, sums: None, x, y, ahead };
+                    [of_mlp] = v.run(tiles);
                 } else {
                     for (of_mlp, e) in of_mlp.iter_mut().zip(e.chunks_exact(stride)).take(items.len()) {
-                        *of_mlp = mlp.rows(run(e, 0, inputs), Some(start), x, y);
+                        *of_mlp = mlp.rows(run(e, 0, inputs), start, x, y);
                     }
                 }
             } else {
@@ -347,10 +353,11 @@ impl ItemReals<'_> {
                 let [x, y] = carve_layers::<V>(&mut memory, mlp, 0, R)?;
                 if mlp.has_tiles_for::<V>() {
                     let (x, y) = (x.as_chunks_mut::<R>().0, y.as_chunks_mut::<R>().0);
-                    [of_mlp] = mlp.tiles::<V, R, 1>(v, 1, (Some(start), Some(of_rows)), x, y, &mut ());
+                    let tiles = RealTiles::<_, R, 1> { mlp, groups: 1, start, sums: Some(of_rows), x, y, ahead };
+                    [of_mlp] = v.run(tiles);
                 } else {
                     for (of_mlp, of_row) in of_mlp.iter_mut().zip(of_rows).take(items.len()) {
-                        *of_mlp = mlp.rows_of_sums(of_row, start, x, y);
+                        *of_mlp = mlp.rows_of_sums(of_row, self.start, x, y);
                     }
                 }
             }

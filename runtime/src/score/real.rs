@@ -6,7 +6,7 @@ use crate::error::{BatchError, ScoreError, Scored};
 use crate::kernel::portable::Portable;
 use crate::kernel::vector::{GROUP, GROUPS, LANES, Task, Vector, WIDE_GROUP};
 use crate::linear::FirstOrder;
-use crate::mlp::{Mlp, interleave_rows};
+use crate::mlp::{Mlp, RealTiles, interleave_rows};
 use crate::network::Fwfm;
 use crate::row::Row;
 use crate::scratch::{Measure, Memory, Scratch, ScratchBlock};
@@ -121,7 +121,7 @@ fn reals<V: Vector, const R: usize, const G: usize>(
     }
     if let Some(mlp) = tiled {
         let (x, y) = (x.as_chunks_mut().0, y.as_chunks_mut().0);
-        of_mlp = mlp.tiles::<V, R, G>(v, groups, (start, None), x, y, &mut ahead);
+        of_mlp = v.run(RealTiles::<_, R, G> { mlp, groups, start, sums: None, x, y, ahead: &mut ahead });
     }
     ahead.finish(v);
     for (r, (score, (sum, mlp))) in

@@ -17,7 +17,7 @@ use super::{bits, browser, python, readme, sanitize, spark, teachers, tutorial};
 use crate::measure::{callgrind, count, fit, size};
 use crate::setup::{tables, torch};
 use crate::targets::target::{AARCH64, ARM_LINUX, Target};
-use crate::targets::{boards, capi, cross, firmware};
+use crate::targets::{boards, capi, cross, firmware, machines};
 use crate::{cargo, command, install, workspace};
 
 /// Commands that the summary names, since the whole takes long.
@@ -27,9 +27,12 @@ const LEAST: Duration = Duration::from_secs(20);
 /// Flags of `cargo xtask test`.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Only these parts, in this order.
+    /// Only these parts, in this order; by default all but those on request.
     #[arg(value_enum)]
     parts: Vec<Part>,
+    /// The parts on request too, behind the others: hours, and much to download.
+    #[arg(long, conflicts_with = "parts")]
+    all: bool,
     /// Rewrite what the parts `callgrind` and `size` compare with.
     #[arg(long)]
     bless: bool,
@@ -45,7 +48,7 @@ pub(crate) struct Args {
 enum Part {
     /// All crates on this machine, the trainer with libtorch; trained and packed models agree.
     Crates,
-    /// Of that, all that needs no libtorch; on request alone.
+    /// Of that, all that needs no libtorch; on request.
     Host,
     /// Documentation: examples, links, the commands in the README; that they can be installed; the tutorial, run.
     Docs,
@@ -55,7 +58,7 @@ enum Part {
     Count,
     /// The runtime for every target that there is a recipe for, run where qemu-user can.
     Cross,
-    /// The bare-metal examples under QEMU.
+    /// The bare-metal examples under QEMU, on a machine of each kind; `cargo xtask firmware` has all.
     Firmware,
     /// The programs of real boards, built and linked.
     Boards,
@@ -63,24 +66,23 @@ enum Part {
     Capi,
     /// The Python package's tests in a fresh environment.
     Python,
-    /// The same, installed by plain pip, which compiles it anew; on request alone.
+    /// The same, installed by plain pip, which compiles it anew; on request.
     Pip,
-    /// Preparation and scoring on a cluster of Spark, a master and two workers: the bytes of one machine; on request
-    /// alone.
+    /// Preparation and scoring on a cluster of Spark, a master and two workers: the bytes of one machine; on request.
     Spark,
-    /// A model of FuxiCTR teaches a student, by a file of logits from Python; on request alone.
+    /// A model of FuxiCTR teaches a student, by a file of logits from Python; on request.
     Teachers,
     /// WebAssembly: the runtime's tests in node, the npm package there, and the page in Chromium.
     Browser,
-    /// What `xsfm analyze` predicts against what QEMU counts.
+    /// What `xsfm analyze` predicts against what QEMU counts; on request.
     Analyze,
     /// Bytes of the smallest scorer against firmware-examples/minimal/sizes.toml.
     Size,
-    /// The same scores on every target.
+    /// The same scores on every target, as a table; on request.
     Bits,
-    /// The runtime's tests under AddressSanitizer and Miri.
+    /// The runtime's tests under AddressSanitizer and Miri; on request.
     Sanitize,
-    /// The same under valgrind; on request alone.
+    /// The same under valgrind; on request.
     Valgrind,
     /// Instructions of a score on x86-64 against benches/counts.toml.
     Callgrind,
@@ -89,9 +91,12 @@ enum Part {
 /// Parts that run beside each other behind the crates' tests, each lane in a process of its own. Those of one lane
 /// share folders: the examples' programs are built with one model at a time.
 const LANES: [(&str, &[Part]); 2] = [
-    ("machines", &[Part::Python, Part::Browser, Part::Arm, Part::Count, Part::Cross, Part::Sanitize, Part::Callgrind]),
-    ("boards", &[Part::Docs, Part::Firmware, Part::Boards, Part::Capi, Part::Analyze, Part::Size, Part::Bits]),
+    ("machines", &[Part::Python, Part::Browser, Part::Arm, Part::Count, Part::Cross, Part::Callgrind]),
+    ("boards", &[Part::Docs, Part::Firmware, Part::Boards, Part::Capi, Part::Size]),
 ];
+/// Parts that are left to those who ask for them: what they look at changes seldom, or other parts look at most of it.
+const ON_REQUEST: [Part; 7] =
+    [Part::Bits, Part::Analyze, Part::Sanitize, Part::Valgrind, Part::Teachers, Part::Spark, Part::Pip];
 
 /// How tests ended.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -122,6 +127,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             report.parts.extend(lane.parts);
             report.slowest.extend(lane.slowest);
             report.failures.extend(lane.failures);
+        }
+        if args.all {
+            report.add(&ON_REQUEST, args);
         }
     } else {
         report.add(&args.parts, args);
@@ -195,7 +203,7 @@ impl Part {
             Part::Arm => arm(),
             Part::Count => count::test(),
             Part::Cross => cross::all(),
-            Part::Firmware => firmware::run(&firmware::Args::default()),
+            Part::Firmware => firmware::run(&firmware::Args::of_each_kind()),
             Part::Boards => boards::build(),
             Part::Capi => capi::test(),
             Part::Python => python::test(false),
@@ -249,7 +257,7 @@ fn build_optimised() {
         for (toolchain, tests) in ARM_LINUX.into_iter().map(of_arm).collect::<Result<Vec<_>>>()? {
             command::run_to_stderr(toolchain.cargo("", &RUNTIME_TESTS)?.args(tests).arg("--no-run"))?;
         }
-        Ok(())
+        machines::decoder().map(drop)
     });
     if let Err(error) = built {
         output::say(format_args!("NOTE: not built ahead: {error:#}"));
@@ -285,9 +293,8 @@ mod tests {
     #[test]
     fn every_part_runs_once() {
         let mut run: Vec<String> = LANES.iter().flat_map(|(_, parts)| parts.iter().map(|part| part.name())).collect();
-        // `host` is a part of `crates`; `pip` compiles much, `teachers` and `spark` download much, `valgrind` is slow.
-        let on_request = [Part::Host, Part::Pip, Part::Teachers, Part::Spark, Part::Valgrind];
-        run.extend([Part::Crates].into_iter().chain(on_request).map(Part::name));
+        // `host` is a part of `crates`.
+        run.extend([Part::Crates, Part::Host].into_iter().chain(ON_REQUEST).map(Part::name));
         run.sort();
         let mut all: Vec<String> = Part::value_variants().iter().map(|part| part.name()).collect();
         all.sort();

@@ -1,7 +1,7 @@
 //! The bare-metal examples: run in QEMU, and compared with what they are known to print and to take.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -39,6 +39,15 @@ pub(crate) struct Args {
     /// Names of the fields that those rows share as candidates; the first half of the fields by default.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "bench")]
     context: Vec<String>,
+}
+
+impl Args {
+    /// A machine for each way of laying out layers.
+    pub(crate) fn of_each_kind() -> Self {
+        let mut kinds = BTreeSet::new();
+        let machines = MACHINES.iter().filter(|machine| kinds.insert(machine.layout));
+        Args { machines: machines.map(|machine| machine.name.to_owned()).collect(), ..Args::default() }
+    }
 }
 
 /// The programs whose logs are the same on every machine.

@@ -72,6 +72,15 @@ pub(crate) struct Board {
     decoder: PathBuf,
 }
 
+/// Installs the program that decodes defmt's log; does nothing where this version is there.
+pub(crate) fn decoder() -> Result<PathBuf> {
+    let tools = workspace::target().join("tools");
+    let mut install =
+        cargo::command(&["install", "--quiet", "--debug", "--locked", "--version", DEFMT_PRINT, "--root"]);
+    command::run_to_stderr(install.arg(&tools).arg("defmt-print"))?;
+    Ok(tools.join("bin/defmt-print"))
+}
+
 impl Machine {
     /// The folder of its package, counted from the root.
     pub(crate) fn folder(self) -> String {
@@ -81,11 +90,7 @@ impl Machine {
     /// Installs what is missing, and builds the programs.
     pub(crate) fn set_up(self) -> Result<Board> {
         debian::install(&[self.package])?;
-        let tools = workspace::target().join("tools");
-        // Does nothing where this version is there.
-        let mut install =
-            cargo::command(&["install", "--quiet", "--debug", "--locked", "--version", DEFMT_PRINT, "--root"]);
-        command::run_to_stderr(install.arg(&tools).arg("defmt-print"))?;
+        let decoder = decoder()?;
         let toolchain = self.target.set_up()?;
         // What is in the shell's environment is not for us.
         let mut build = toolchain.cargo(&self.folder(), &["build", "--release"])?;
@@ -100,7 +105,7 @@ impl Machine {
             let from = built.get(program).with_context(|| format!("cargo built no program {program:?}"))?;
             fs::copy(from, folder.join(program))?;
         }
-        Ok(Board { machine: self, folder, decoder: tools.join("bin/defmt-print") })
+        Ok(Board { machine: self, folder, decoder })
     }
 }
 

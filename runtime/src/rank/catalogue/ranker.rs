@@ -218,13 +218,14 @@ impl<'m> CatalogueRanker<'m> {
                 model.token.run(task).map_err(|error| BatchError { row: 0, error })
             }
             (
-                Network::F32 { .. },
+                Network::F32 { fwfm, .. },
                 OwnLayers::Real(mlp),
                 Context::Real { own, across, start },
                 Numbers::Real(catalogue),
             ) => {
                 let (mlp, own) = (mlp.as_ref(), *own);
-                let task = ItemReals { mlp, own, across, start, catalogue, inputs, items, scores, scratch, in_groups };
+                let task =
+                    ItemReals { fwfm, mlp, own, across, start, catalogue, inputs, items, scores, scratch, in_groups };
                 model.token.run_reals(task).map_err(|NoScore { place, error }| BatchError { row: place, error })
             }
             // All are of one model.
