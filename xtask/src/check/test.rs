@@ -129,6 +129,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             report.failures.extend(lane.failures);
         }
         if args.all {
+            // On the machines that the lane has left out.
+            report.add(&[Part::Firmware], args);
             report.add(&ON_REQUEST, args);
         }
     } else {
@@ -195,7 +197,7 @@ impl Part {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    fn run(self, &Args { bless, measure, .. }: &Args) -> Result<()> {
+    fn run(self, &Args { bless, measure, all, .. }: &Args) -> Result<()> {
         match self {
             Part::Crates => everything(),
             Part::Host => host(),
@@ -203,6 +205,7 @@ impl Part {
             Part::Arm => arm(),
             Part::Count => count::test(),
             Part::Cross => cross::all(),
+            Part::Firmware if all => firmware::run(&firmware::Args::default()),
             Part::Firmware => firmware::run(&firmware::Args::of_each_kind()),
             Part::Boards => boards::build(),
             Part::Capi => capi::test(),
