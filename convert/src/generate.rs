@@ -5,7 +5,7 @@ mod files;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use xsfm_runtime::{Backend, Catalogue, CatalogueRanker, Model, Ranker, ScratchBlock};
+use xsfm_runtime::{Backend, Catalogue, CatalogueRanker, Model, Ranker, ScoreError, ScratchBlock};
 
 use crate::error::Error;
 
@@ -242,6 +242,9 @@ impl Facts {
     ) -> Result<Self, Error> {
         // What a microcontroller needs, not this machine.
         let model = &model.with_backend(Backend::Portable).unwrap_or(*model);
+        if catalogue.is_some_and(|items| !items.is_of(model)) {
+            return Err(Error::Input(ScoreError::CatalogueModel.to_string()));
+        }
         let catalogue = catalogue.map(|items| Items {
             bytes: items.as_bytes().len(),
             count: items.len(),

@@ -93,8 +93,10 @@ pub fn compare_data(rows: &Path, checkpoint: &Path) -> Result<Option<String>, Er
     Ok(trained.and_then(|trained| data.problem(&trained, checkpoint)))
 }
 
+/// Whether a file has rows that `prepare` wrote, or is the manifest of such files.
 fn is_arrow(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("arrow"))
+    let endings = ["arrow", "parts"];
+    path.extension().is_some_and(|found| endings.iter().any(|ending| found.eq_ignore_ascii_case(ending)))
 }
 
 /// What a packed model asks of its rows.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use xsfm_interchange::fingerprint::Vocabulary;
 use xsfm_runtime::embedding::Composition;
-use xsfm_runtime::format::{Arithmetic, Layout, Prefix, SectionKind};
+use xsfm_runtime::format::{self, Arithmetic, Layout, Prefix, SectionKind};
 use xsfm_runtime::{Backend, LoadError, Mode, Model, ScratchBlock};
 
 use crate::catalogue::ItemCost;
@@ -38,6 +38,9 @@ pub struct Report {
     pub ram_bytes_microcontroller: usize,
     /// Bytes that `Model::prepare` takes to lay the layers in tiles.
     pub prepared_bytes: usize,
+    /// Bytes of the file that a score reads, of a row with one index in each field: what a call waits for that finds
+    /// nothing in the caches.
+    pub row_bytes: u64,
     /// Trained numbers.
     pub parameters: usize,
     /// Multiplications and additions in the pairs and layers of one row.
@@ -169,6 +172,7 @@ pub fn inspect(model: &Model<'_>) -> Result<Report, LoadError> {
         ram_bytes: statistics.scratch_bytes,
         ram_bytes_microcontroller: microcontroller_bytes(model),
         prepared_bytes: model.prepared_blocks() * ScratchBlock::LEN,
+        row_bytes: row_bytes(model, &manifest.sections),
         parameters: statistics.parameters,
         multiply_accumulates: statistics.multiply_accumulates,
         embed_dim: statistics.embed_dim,
@@ -177,6 +181,30 @@ pub fn inspect(model: &Model<'_>) -> Result<Report, LoadError> {
         sections,
         terms,
     })
+}
+
+/// See [`Report::row_bytes`].
+fn row_bytes(model: &Model<'_>, sections: &[format::Section]) -> u64 {
+    let bytes_of = |wanted: &dyn Fn(u8) -> bool| -> u64 {
+        sections.iter().filter(|section| wanted(section.kind)).map(|section| u64::from(section.len)).sum()
+    };
+    let by_row = [SectionKind::Tables as u8, SectionKind::FeatureWeights as u8];
+    // Sections from the encoders on are of raw values.
+    let whole = bytes_of(&|kind| kind < SectionKind::Encoders as u8 && !by_row.contains(&kind));
+    let statistics = model.statistics();
+    let width = if statistics.mode == Mode::F32 { size_of::<f32>() } else { size_of::<i8>() };
+    let has_weights = bytes_of(&|kind| kind == SectionKind::FeatureWeights as u8) > 0;
+    let of_rows = model.fields().map(|field| {
+        let dim = statistics.embed_dim;
+        let (rows, numbers) = match field.composition {
+            Composition::Mult { .. } | Composition::Add { .. } => (2, dim),
+            Composition::Concat { .. } => (2, dim / 2),
+            _ => (1, dim),
+        };
+        // Each row begins at a byte.
+        rows * if field.four_bits { numbers.div_ceil(2) } else { numbers * width } + if has_weights { width } else { 0 }
+    });
+    whole + of_rows.sum::<usize>() as u64
 }
 
 /// Bytes of scratch on the back end without vector instructions.
@@ -231,6 +259,7 @@ impl fmt::Display for Report {
         if self.prepared_bytes > 0 {
             writeln!(f, "to prepare tiles      {} bytes", self.prepared_bytes)?;
         }
+        writeln!(f, "read for a row        {} bytes, one index in each field", self.row_bytes)?;
         writeln!(f, "parameters            {}", self.parameters)?;
         writeln!(f, "multiply-accumulates  {} per row", self.multiply_accumulates)?;
         writeln!(f, "embed_dim             {}", self.embed_dim)?;

@@ -2,6 +2,7 @@
 //! text (`docs/format.md`, "Raw values").
 
 mod hash;
+mod integers;
 mod original;
 mod texts;
 
@@ -17,6 +18,7 @@ use xsfm_runtime::format::{Arithmetic, FieldRecord, Manifest, SectionKind, compo
 use xsfm_runtime::{Backend, Encoder, LoadOptions, Model, Weight};
 use zerocopy::{FromBytes, FromZeros};
 
+use self::integers::Integers;
 use crate::pack::{FileWriter, PackError, Packed, narrow};
 use crate::target::Source;
 
@@ -91,8 +93,9 @@ pub enum VocabularyError {
 pub struct Options {
     /// Bits by which unseen tokens are told, 0 to [`MAX_FINGERPRINT_BITS`].
     pub fingerprint_bits: u8,
-    /// Whether rows of full tables are numbered anew, as their tokens' slots are, which saves the bits of indices. The
-    /// file then takes raw values, and no rows of indices that were made with the schema.
+    /// Whether rows of full tables are numbered anew, as their tokens' slots are, which saves the bits of indices, or
+    /// in the order of tokens that are integers, which then take a bit for each integer between the least and the
+    /// largest where that is less. The file then takes raw values, and no rows of indices that were made with the schema.
     pub renumber: bool,
     /// Whether the tokens' text is kept too, so that indices have names, and no unseen token is taken for another.
     pub keep_tokens: bool,
@@ -313,6 +316,16 @@ impl Sections {
             .ok_or_else(|| VocabularyError::Hash { field: field.name.clone(), tokens: field.vocabulary.len() })?;
         record.buckets = narrow("pilots of a field", found.pilots.len())?.into();
         record.slots = found.slots.into();
+        let hashed_bytes = record.slot_bytes() + 4 * u64::from(record.moved(field.features()));
+        let hashed_bytes = hashed_bytes as usize + found.pilots.len();
+        let integers = if renumber { Integers::of(&field.vocabulary, hashed_bytes) } else { None };
+        if let Some(Integers { least, count, blocks, order }) = integers {
+            record.kind = if record.is_bag() { kind::INTEGER_BAG } else { kind::INTEGER };
+            (record.fingerprint_bits, record.buckets) = (0, 0.into());
+            (record.seed, record.slots) = (least.into(), count.into());
+            self.slots.extend(blocks);
+            return Ok(Some(order));
+        }
         let bits = record.slot_bits();
         let mut slots = vec![0; record.slot_bytes() as usize + SLOTS_SLACK];
         for (&hash, index) in hashes.iter().zip(1_u64..) {

@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use common::{Cases, GOLDEN, config_with_everything, golden, parameters, random_rows, tsv, write_checkpoint};
 use serde_json::Value;
 use xsfm_interchange::metrics::grouped::Grouped;
-use xsfm_interchange::rows::{Bounds, RowsWriter};
+use xsfm_interchange::rows::{Bounds, Manifest, ManifestFile, RowsReader, RowsWriter};
 use xsfm_runtime::{Backend, Catalogue, CatalogueRanker, LoadOptions, Model, Ranker};
 
 fn xsfm(folder: &Path, arguments: &str, stdin: &str) -> Output {
@@ -86,6 +86,7 @@ fn from_checkpoint_to_scores() {
         let sections = report["sections"].as_array().unwrap();
         assert_eq!(sections.iter().map(|s| s["bytes"].as_u64().unwrap()).sum::<u64>(), bytes);
         assert_eq!(report["fields"].as_array().unwrap().len(), 8);
+        assert_eq!(report["row_bytes"], read_for_a_row(&report), "{name}");
         assert!(run(folder, &format!("inspect {name}"), "").contains("quotient * remainder, 4 collisions"));
     }
 
@@ -172,6 +173,36 @@ fn from_checkpoint_to_scores() {
     assert_eq!(run(folder, "rank int8.xsfm --indices candidates.tsv --context user --top 20", ""), whole);
 }
 
+/// Bytes that a row of one index in each field reads, of what `inspect` tells.
+fn read_for_a_row(report: &Value) -> u64 {
+    let number = |of: &Value| of.as_u64().unwrap();
+    let sections: Vec<(&str, u64)> = report["sections"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|section| (section["name"].as_str().unwrap(), number(&section["bytes"])))
+        .collect();
+    let whole = sections
+        .iter()
+        .filter(|(name, _)| !["Prefix", "Manifest", "Padding", "Tables", "FeatureWeights"].contains(name));
+    let width = if report["mode"] == "f32" { 4 } else { 1 };
+    let vectors = report["fields"].as_array().unwrap().iter().map(|field| {
+        let embedding = field["embedding"].as_str().unwrap();
+        if embedding.contains(" * ") || embedding.contains(" + ") { 2 } else { 1 }
+    });
+    let weights = sections.iter().any(|&(name, bytes)| name == "FeatureWeights" && bytes > 0);
+    whole.map(|(_, bytes)| bytes).sum::<u64>()
+        + vectors.map(|count| width * (count * number(&report["embed_dim"]) + u64::from(weights))).sum::<u64>()
+}
+
+#[test]
+fn a_row_of_four_bits_reads_half() {
+    let student = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/movielens-student/model.xsfm");
+    let report = json(Path::new("."), &format!("inspect {student} --json"));
+    // Seven vectors of sixteen numbers; everything but tables is read whole.
+    assert_eq!(report["row_bytes"].as_u64(), Some(7 * 8 + 224 + 224 + 42 + 64 + 7232 + 260 + 260));
+}
+
 #[test]
 fn bench_tells_what_a_model_costs() {
     let config = config_with_everything();
@@ -203,10 +234,19 @@ fn bench_tells_what_a_model_costs() {
         let other = json(folder, &format!("bench int8.xsfm --rows rows.tsv --json {flags}"));
         assert_eq!(other["checksum"], bench["checksum"], "{flags}");
     }
+    let cold = json(folder, "bench int8.xsfm --rows rows.tsv --json --cold --threads 3");
+    assert_eq!((&cold["checksum"], &cold["cold"]["call"]["calls"]), (&bench["checksum"], &201.into()));
+    assert!(cold["cold"]["flood_bytes"].as_u64().unwrap() > 1 << 20 && bench.get("cold").is_none());
+    let threads: Vec<u64> =
+        cold["throughput"].as_array().unwrap().iter().map(|some| some["threads"].as_u64().unwrap()).collect();
+    assert_eq!(threads, [1, 2, 3]);
+    assert_eq!(cold["rows_per_second"], cold["throughput"][2]["rows_per_second"]);
     let random = json(folder, "bench f32.xsfm --batch 7 --json --soak 1");
     assert_eq!(random["checksum"], json(folder, "bench f32.xsfm --batch 7 --json")["checksum"]);
     assert!(random["soak"]["p99_over_p50"].as_f64().unwrap() >= 1.0);
-    assert!(run(folder, "bench f32.xsfm --rows rows.tsv", "").contains("layer 1, "));
+    let text = run(folder, "bench f32.xsfm --rows rows.tsv --cold --threads 2", "");
+    assert!(text.contains("layer 1, ") && text.contains("of other memory each"), "{text}");
+    assert!(text.contains("on 1 thread\n") && text.contains("on 2 threads, "), "{text}");
     refuse(folder, "bench int8.xsfm --backend abacus", "", &["abacus", "portable"]);
     refuse(folder, "bench nobody.xsfm", "", &["nobody.xsfm"]);
 }
@@ -456,6 +496,12 @@ fn labelled_rows_give_figures_before_and_after() {
     writer.commit().unwrap();
 
     run(folder, "pack run --rows rows.arrow -o int8.xsfm", "");
+    // A manifest of files is what the files are.
+    let fingerprint = RowsReader::open(&path).unwrap().fingerprint().unwrap();
+    let files = vec![ManifestFile { name: "rows.arrow".to_owned(), rows: 300 }];
+    Manifest { fingerprint, files }.save(&folder.join("rows.parts")).unwrap();
+    let of = |rows: &str| run(folder, &format!("score int8.xsfm --indices {rows}"), "");
+    assert_eq!(of("rows.parts"), of("rows.arrow"));
     // An AUC says how far its rows may be off, and a change is that on the same rows.
     let figures = json(folder, "evaluate int8.xsfm --rows rows.arrow --logits logits.txt --json");
     let error = figures["auc_standard_error"].as_f64().unwrap();

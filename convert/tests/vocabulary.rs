@@ -337,6 +337,8 @@ fn hostile_vocabularies_are_errors_or_indices() {
         field("number", FieldKind::Numeric, (1..40).map(|b| format!("b{b}")).collect()),
         Field { encoding: hash(500), ..field("hashed", FieldKind::Categorical, Vec::new()) },
         Field { encoding: hash(7), ..field("hashed bag", FieldKind::Bag, Vec::new()) },
+        field("integer", FieldKind::Categorical, (3..900).map(|n| n.to_string()).collect()),
+        field("integers", FieldKind::Bag, (0..40).map(|n| n.to_string()).collect()),
     ];
     let schema = schema(fields, None);
     for (renumber, keep_tokens) in [(false, false), (true, false), (false, true)] {
@@ -383,8 +385,11 @@ fn hostile(rng: &mut Xoshiro256PlusPlus, schema: &Schema, options: Options) {
         };
         let text = vocabulary[rng.random_range(0..vocabulary.len())].as_str();
         let (bag, real) = ([text, "x", text], Value::Real(rng.random::<f64>() * 1e6));
-        let values = [Value::Text(text), Value::Tokens(&bag), real, Value::Text("x"), Value::Tokens(&bag)];
-        let (mut indices, mut offsets) = (vec![0; encoder.max_indices().max(5)], [0; 6]);
+        let number = [0, 3, 39, 511, 512, 899, 900, i64::from(rng.random::<u32>())][rng.random_range(0..8)];
+        let (integer, integers) = (Value::Integer(number), Value::Tokens(&["39", "7", "40"]));
+        let some = [Value::Text(text), Value::Tokens(&bag), real, Value::Text("x"), Value::Tokens(&bag)];
+        let values = [&some[..], &[integer, integers]].concat();
+        let (mut indices, mut offsets) = (vec![0; encoder.max_indices().max(7)], [0; 8]);
         for (f, field) in model.fields().enumerate() {
             let index = rng.random_range(0..field.features + 2);
             let named = encoder.token(f, index);
@@ -396,8 +401,8 @@ fn hostile(rng: &mut Xoshiro256PlusPlus, schema: &Schema, options: Options) {
                 assert!(row.field(f).unwrap().iter().all(|&index| index < field.features));
             }
         }
-        let _ = encoder.encode(&[Value::Text("é|b"); 5], &mut indices, &mut offsets);
-        let _ = encoder.encode(&[Value::Integer(i64::MIN); 5], &mut indices, &mut offsets);
+        let _ = encoder.encode(&[Value::Text("é|b"); 7], &mut indices, &mut offsets);
+        let _ = encoder.encode(&[Value::Integer(i64::MIN); 7], &mut indices, &mut offsets);
     }
     assert!(refused > 2_500 && encoded > 1_500, "{refused} refused, {encoded} encoded");
 }

@@ -14,7 +14,7 @@ use crate::run::run;
 pub(crate) use ahead::Ahead;
 pub use table::Composition;
 use table::TableRow;
-pub(crate) use table::{Embedding, Vectors};
+pub(crate) use table::{Embedding, SLACK, Vectors};
 pub(crate) use weighted::check as check_weighted;
 
 impl<W: Copy> Embedding<'_, W> {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! token  ──cut──▶ bytes ──XXH64──▶ bucket ──pilot──▶ slot: fingerprint, index      another fingerprint: index 0
+//! integer ───cut──▶ bytes ──▶ its bit, where it has one: as many bits as there are up to it: index
 //! number ──────────────────────▶ the last threshold that is not above it: index
 //! token of a field without a vocabulary ──cut──▶ bytes ──XXH64──▶ bucket: index
 //! ```
@@ -14,7 +15,9 @@ mod weighted;
 mod writer;
 
 use crate::error::LoadError;
-use crate::format::vocabulary::{EncoderRecord, Step, hashed, kind, order, order_of_integer, weights};
+use crate::format::vocabulary::{
+    BLOCK_BYTES, EncoderRecord, INTEGERS_PER_BLOCK, Step, hashed, kind, order, order_of_integer, plain_integer, weights,
+};
 use crate::format::{FieldRecord, Head, Reader, SectionKind};
 use crate::load::{self, Body};
 use crate::row::Row;
@@ -398,6 +401,9 @@ impl<'a, const SMALL: bool> Encoder<'a, SMALL> {
 
     /// The index of a token, by its fingerprint.
     fn likely(&self, record: &EncoderRecord, features: u32, token: &[u8]) -> u32 {
+        if record.is_integer() {
+            return valid(self.integer(record, token).unwrap_or(0), features);
+        }
         if record.buckets.get() == 0 {
             return 0;
         }
@@ -417,6 +423,22 @@ impl<'a, const SMALL: bool> Encoder<'a, SMALL> {
             (true, bits) => (slot >> record.fingerprint_bits & mask(bits)) as u32,
         };
         valid(index, features)
+    }
+
+    /// The index of an integer that has a bit: how many have one up to it.
+    fn integer(&self, record: &EncoderRecord, token: &[u8]) -> Option<u32> {
+        let place = plain_integer(token)?.checked_sub(record.seed.get())?;
+        if place >= record.slots.get() {
+            return None;
+        }
+        let (block, place) = ((place / INTEGERS_PER_BLOCK) as usize, place % INTEGERS_PER_BLOCK);
+        let bytes = self.slots.get(record.slots_offset.get() as usize + block * BLOCK_BYTES..)?;
+        let mut words = bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word));
+        let before = words.next()?;
+        let whole = words.by_ref().take((place / u32::BITS) as usize).map(u32::count_ones).sum::<u32>();
+        let upto = words.next()? << (u32::BITS - 1 - place % u32::BITS);
+        let has_one = upto >> (u32::BITS - 1) == 1;
+        has_one.then_some(before.wrapping_add(whole + upto.count_ones()))
     }
 
     /// The index of a slot where it needs no bits of its own.

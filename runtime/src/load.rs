@@ -151,7 +151,7 @@ impl<'a> Sections<'a, '_> {
 }
 
 /// Bytes of a section, of whose size and address [`Sections::bytes`] has seen to, as the numbers that they are.
-fn in_place<T: Plain>(bytes: &[u8]) -> &[T] {
+pub(crate) fn in_place<T: Plain>(bytes: &[u8]) -> &[T] {
     <[T]>::ref_from_bytes(bytes).unwrap_or_default()
 }
 

@@ -32,6 +32,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use xsfm_convert::bench::Flood;
 
 use engine::{Engine, Kind};
 use engines::{Libraries, kind_parser};
@@ -65,6 +66,9 @@ struct Run {
     /// Turns that every engine takes.
     #[arg(long, default_value_t = 101)]
     rounds: usize,
+    /// Single calls that find nothing in the caches.
+    #[arg(long)]
+    cold: bool,
     /// Which engines; all by default.
     #[arg(long, value_parser = kind_parser(), value_delimiter = ',')]
     engines: Vec<&'static Kind>,
@@ -123,7 +127,7 @@ fn generate(models: &Models) -> Result<()> {
 }
 
 fn time(run: Run) -> Result<()> {
-    let Run { models, libraries, batches, rounds, engines, record, provenance, json } = run;
+    let Run { models, libraries, batches, rounds, cold, engines, record, provenance, json } = run;
     for &batch in &batches {
         ensure!(batch > 0 && SAMPLES.is_multiple_of(batch), "a batch of {batch} does not divide the {SAMPLES} samples");
     }
@@ -137,11 +141,17 @@ fn time(run: Run) -> Result<()> {
     for &width in &models.widths {
         for &batch in &batches {
             bar.set_message(format!("width {width}, batch {batch}"));
-            rows.extend(compare(&models.folder(width), width, batch, &engines, &libraries, rounds, &bar)?);
+            rows.extend(compare(&models.folder(width), width, batch, &engines, &libraries, (rounds, cold), &bar)?);
         }
     }
     bar.finish_and_clear();
-    let report = Report { provenance, tables: if models.qr { "QR" } else { "full" }, rounds, rows };
+    let report = Report {
+        provenance,
+        tables: if models.qr { "QR" } else { "full" },
+        rounds,
+        caches: if cold { "cold" } else { "warm" },
+        rows,
+    };
     report.print(json)?;
     record.map_or(Ok(()), |folder| report.record(&folder))
 }
@@ -170,7 +180,7 @@ fn compare(
     batch: usize,
     kinds: &[&'static Kind],
     libraries: &Libraries,
-    rounds: usize,
+    (rounds, cold): (usize, bool),
     bar: &ProgressBar,
 ) -> Result<Vec<Row>> {
     let samples = models::timed_samples();
@@ -194,7 +204,8 @@ fn compare(
         agreements.push(agreement);
         engines.push(engine);
     }
-    let timings = measure::rotate(&mut engines, &samples, batch, rounds, &mut || bar.inc(1))?;
+    let timings =
+        measure::rotate(&mut engines, &samples, batch, rounds, cold.then(Flood::default), &mut || bar.inc(1))?;
     let rows = kinds.iter().zip(agreements).zip(timings).map(|((&engine, agreement), timing)| Row {
         width: width.to_string(),
         batch,

@@ -6,13 +6,14 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::Serialize;
 use xsfm_benches::FEATURES;
+use xsfm_convert::bench::Flood;
 
 use crate::engine::Engine;
 
 /// Samples that an engine scores in a round, at least; before the clock starts it scores a quarter of them, so that it
 /// does not pay for what the engine before it left in the caches.
 const SAMPLES_PER_ROUND: usize = 1024;
-/// Calls in a round, at least.
+/// Calls in a round, at least; without caches no more.
 const CALLS_PER_ROUND: usize = 4;
 
 /// What a batch costs, in microseconds.
@@ -29,15 +30,16 @@ pub(crate) struct Timing {
 }
 
 /// Times engines on batches of `batch` samples. `samples` is
-/// `[count, num_fields]`, and `count` a multiple of the batch.
+/// `[count, num_fields]`, and `count` a multiple of the batch. With a flood, nothing is in the caches when a call begins.
 pub(crate) fn rotate(
     engines: &mut [Box<dyn Engine>],
     samples: &[u32],
     batch: usize,
     rounds: usize,
+    mut flood: Option<Flood>,
     tick: &mut dyn FnMut(),
 ) -> Result<Vec<Timing>> {
-    let calls = (SAMPLES_PER_ROUND / batch).max(CALLS_PER_ROUND);
+    let calls = if flood.is_some() { CALLS_PER_ROUND } else { (SAMPLES_PER_ROUND / batch).max(CALLS_PER_ROUND) };
     let mut logits = vec![0.0; batch];
     let mut means = vec![Vec::with_capacity(rounds); engines.len()];
     let mut singles = vec![Vec::with_capacity(rounds * calls); engines.len()];
@@ -56,6 +58,20 @@ pub(crate) fn rotate(
                 Ok(())
             };
             let engine = engines[e].as_mut();
+            if let Some(flood) = &mut flood {
+                let mut all = 0.0;
+                for _ in 0..calls {
+                    flood.fill_caches();
+                    let start = Instant::now();
+                    run(engine)?;
+                    let call = start.elapsed().as_secs_f64() * 1e6;
+                    singles[e].push(call);
+                    all += call;
+                }
+                means[e].push(all / (calls * batch) as f64);
+                tick();
+                continue;
+            }
             for _ in 0..calls.div_ceil(4) {
                 run(engine)?;
             }
@@ -71,7 +87,7 @@ pub(crate) fn rotate(
             }
             tick();
         }
-        first = (first + 2 * calls + calls.div_ceil(4)) % batches.len();
+        first = (first + if flood.is_some() { calls } else { 2 * calls + calls.div_ceil(4) }) % batches.len();
     }
     let timings = means.iter_mut().zip(&mut singles).map(|(means, singles)| Timing {
         per_sample: percentile(means, 50),
@@ -111,13 +127,25 @@ mod tests {
         let mut engines: Vec<Box<dyn Engine>> = Vec::new();
         notes.iter().for_each(|note| engines.push(Box::new(Scribe(Rc::clone(note)))));
         let mut ticks = 0;
-        let timings = rotate(&mut engines, &samples, 8, 4, &mut || ticks += 1).expect("a scribe does not fail");
+        let timings = rotate(&mut engines, &samples, 8, 4, None, &mut || ticks += 1).expect("a scribe does not fail");
         assert_eq!((timings.len(), ticks), (2, 8));
         assert_eq!(notes[0], notes[1]);
         let mut seen = notes[0].borrow().clone();
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), 4096 / 8, "4 rounds of 288 batches go through all 512");
+    }
+
+    #[test]
+    fn without_caches_all_engines_see_the_same_batches_too() {
+        let samples: Vec<u32> = (0..64).flat_map(|row| [row; FEATURES.len()]).collect();
+        let notes = [Rc::new(RefCell::new(Vec::new())), Rc::new(RefCell::new(Vec::new()))];
+        let mut engines: Vec<Box<dyn Engine>> = Vec::new();
+        notes.iter().for_each(|note| engines.push(Box::new(Scribe(Rc::clone(note)))));
+        let timings = rotate(&mut engines, &samples, 1, 3, Some(Flood::default()), &mut || ()).expect("no failure");
+        assert_eq!(*notes[0].borrow(), (0..3 * CALLS_PER_ROUND as u32).collect::<Vec<_>>());
+        assert_eq!(notes[0], notes[1]);
+        assert!(timings.iter().all(|timing| timing.call_p50 > 0.0 && timing.per_sample > 0.0));
     }
 
     #[test]

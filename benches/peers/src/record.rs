@@ -51,6 +51,8 @@ pub(crate) struct Report {
     pub(crate) provenance: Provenance,
     /// `full` or `QR`.
     pub(crate) tables: &'static str,
+    /// `warm`, or `cold`: calls that find nothing in them.
+    pub(crate) caches: &'static str,
     pub(crate) rounds: usize,
     pub(crate) rows: Vec<Row>,
 }
@@ -62,10 +64,12 @@ impl Report {
         Ok(io::stdout().lock().write_all(text.as_bytes())?)
     }
 
-    /// Writes `<host>/<date>.csv` and `.md` into `folder`; quotient-remainder tables have `-qr` in the name.
+    /// Writes `<host>/<date>.csv` and `.md` into `folder`; quotient-remainder tables have `-qr` in the name, calls
+    /// without caches `-cold`.
     pub(crate) fn record(&self, folder: &Path) -> Result<()> {
         let machine = Machine::read()?;
-        let suffix = if self.tables == "full" { "" } else { "-qr" };
+        let tables = if self.tables == "full" { "" } else { "-qr" };
+        let suffix = format!("{tables}{}", if self.caches == "warm" { "" } else { "-cold" });
         for (ending, text) in [("csv", self.csv()), ("md", self.markdown(&machine))] {
             let path = folder.join(slug(&machine.cpu)).join(format!("{}{suffix}.{ending}", self.provenance.date));
             let written = atomic::write(&path, |out| out.write_all(text.as_bytes()));
@@ -119,6 +123,10 @@ impl Report {
         let Provenance { date, commit, command, versions } = &self.provenance;
         let Machine { cpu, cores } = machine;
         let (tables, rounds, table) = (self.tables, self.rounds, self.table());
+        let caches = match self.caches {
+            "cold" => "nothing in the caches when a call begins: twice the largest was written before",
+            _ => "caches as calls before leave them",
+        };
         let mut text = format!(
             "# Engines on the same model\n\n\
              DeepFwFM, 39 fields, embed_dim 10, 1,086,810 features, {tables} tables, {SAMPLES} distinct samples with \
@@ -127,7 +135,7 @@ impl Report {
              - {cpu}, {cores} cores, {date}\n\
              - `{command}`, commit {commit}\n\
              - {versions}\n\
-             - engines take turns; medians over {rounds} rounds of a round's mean\n\n\
+             - engines take turns; medians over {rounds} rounds of a round's mean; {caches}\n\n\
              {table}\n\
              How far the answers are from the oracle's, over all columns:\n\n\
              | engine               | largest error | mean error / deviation | correlation |\n\
@@ -186,6 +194,7 @@ mod tests {
         Report {
             provenance: Provenance { date: "2026-01-31".into(), commit: "abc".into(), ..Provenance::default() },
             tables: "full",
+            caches: "warm",
             rounds: 7,
             rows: vec![
                 row("400", 1, "ours-int8", 1.25),

@@ -12,8 +12,8 @@
 
 use xsfm_runtime::{EncodeError, Encoder, Row, Value};
 
-/// Room for the indices of a value; a longer bag is what the encoder says.
-const ROOM: usize = 1024;
+/// Room for the indices of a value, each with its weight; a longer bag is what the encoder says.
+const ROOM: usize = 2 * 1024;
 
 /// Rows of some of a model's fields, as indices.
 pub(crate) struct Rows {

@@ -94,14 +94,14 @@ impl PyModel {
     ///
     /// What the context adds to the scores is computed once. candidates: raw values as predict takes them, without the
     /// context's columns; or an array of integers, whose columns are the fields that are not in the context; or a
-    /// Catalogue. context: a dict of the other columns' raw values, or where candidates are integers a dict of indices
-    /// by the names of fields. raw_score: log-odds in place of probabilities.
+    /// Catalogue. context: a dict of the other columns' raw values or a frame of one row, or where candidates are
+    /// integers a dict of indices by the names of fields. raw_score: log-odds in place of probabilities.
     ///
     /// Raises RowError, whose row is a candidate's.
     #[pyo3(signature = (context, candidates, k=10, *, raw_score=false))]
     fn rank<'py>(
         &self,
-        context: &Bound<'py, PyDict>,
+        context: &Bound<'py, PyAny>,
         candidates: &Bound<'py, PyAny>,
         k: usize,
         raw_score: bool,

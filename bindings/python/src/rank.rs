@@ -15,7 +15,6 @@ use crate::columns::Reader;
 use crate::error::Problem;
 use crate::rows::{Raw, of_indices};
 use crate::scoring::{Loaded, Output};
-use crate::values;
 
 /// The best candidates' numbers, and their scores: two arrays of shape (k,).
 pub(crate) type Best<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f32>>);
@@ -35,9 +34,12 @@ impl Split {
         Split { context, names, is_indices }
     }
 
-    /// One row of the context's fields.
-    fn context(&self, loaded: &Loaded, context: &Bound<'_, PyDict>) -> PyResult<RowBlock> {
+    /// One row of the context's fields: a dict, or a frame of one row, whose values are those of frames.
+    fn context(&self, loaded: &Loaded, context: &Bound<'_, PyAny>) -> PyResult<RowBlock> {
         if self.is_indices {
+            let context = context.cast::<PyDict>().map_err(|_| {
+                PyTypeError::new_err("the candidates are integers: a dict of indices expected as the context")
+            })?;
             let mut block = RowBlock::new(self.context.len(), true);
             for name in &self.names[0] {
                 let indices = context.get_item(name)?;
@@ -47,8 +49,11 @@ impl Split {
             }
             return Ok(block);
         }
-        let reader = Reader::new(loaded)?.of(&self.context);
-        values::encode(context.py(), &reader, std::slice::from_ref(context))
+        let rows = Raw::of(context)?.encode(context.py(), &Reader::new(loaded)?.of(&self.context))?;
+        match rows.len() {
+            1 => Ok(rows),
+            count => Err(Problem::of_all(format!("a context of {count} rows, one expected")).into()),
+        }
     }
 
     /// What is wrong with the context.
@@ -197,7 +202,7 @@ pub(crate) fn catalogue(
 /// `Model.rank`.
 pub(crate) fn rank<'py>(
     loaded: &Arc<Loaded>,
-    context: &Bound<'py, PyDict>,
+    context: &Bound<'py, PyAny>,
     candidates: &Bound<'py, PyAny>,
     k: usize,
     output: Output,
@@ -213,7 +218,7 @@ pub(crate) fn rank<'py>(
         best.resize(k.min(catalogue.len), Ranked::default());
         py.detach(|| catalogue.rank(&context, &mut best))?;
     } else {
-        let candidates = Candidates::new(loaded, candidates, &values::keys(context)?)?;
+        let candidates = Candidates::new(loaded, candidates, &Raw::of(context)?.columns()?)?;
         let context = candidates.split.context(loaded, context)?;
         best.resize(k.min(candidates.rows.len()), Ranked::default());
         py.detach(|| candidates.rank(loaded, &context, &mut best))?;

@@ -48,7 +48,8 @@ pub(crate) fn encode<'py>(py: Python<'py>, reader: &Reader<'_>, rows: &[Bound<'p
                 Cell::Text(text) => Value::Text(text),
                 Cell::Integer(integer) => Value::Integer(*integer),
                 Cell::Real(_) if !reader.encoder.is_number(*f) && !reader.is_clock(*f) => {
-                    let what = "a number with a fraction, which has several texts: give the text";
+                    let what = "a number that is no integer, which has several texts: give the text, or None for a \
+                                missing value";
                     return Err(Problem::of_field(number, reader.name(*f), what).into());
                 }
                 Cell::Real(real) => Value::Real(*real),
@@ -89,6 +90,10 @@ fn cell(value: &Bound<'_, PyAny>, row: usize, field: &str) -> PyResult<Cell> {
     }
     let converted = if is_list(value) { None } else { plain(value)? };
     let value = converted.as_ref().unwrap_or(value);
+    // What pandas has for a time that is missing.
+    if value.cast::<PyString>().is_ok_and(|text| text == "NaT") && converted.is_some() {
+        return Ok(Cell::Missing);
+    }
     if let Some(scalar) = scalar(value)? {
         return Ok(scalar);
     }
@@ -151,6 +156,11 @@ fn scalar(value: &Bound<'_, PyAny>) -> PyResult<Option<Cell>> {
 /// A time of the standard library or of pandas as text; an array or a scalar of numpy as the language's own values.
 fn plain<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = value.py();
+    if value.get_type().name()? == "float32" {
+        // The digits that tell it from its neighbours, as in a frame.
+        let text = value.extract::<f32>()?.to_string();
+        return Ok(Some(PyString::new(py, &text).into_any()));
+    }
     for method in [intern!(py, "isoformat"), intern!(py, "tolist")] {
         if let Some(method) = value.getattr_opt(method)? {
             return method.call0().map(Some);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 from pathlib import Path
 
@@ -34,6 +35,25 @@ def test_raw_candidates_are_ranked_as_their_whole_rows(clicks: xsfm.Model) -> No
     frame = pytest.importorskip("polars").DataFrame(ITEMS)
     assert np.array_equal(clicks.rank(USER, frame, 9)[0], best(scores, 9))
     assert clicks.rank(USER, frame[:0], 9)[0].shape == (0,)
+
+
+def test_a_context_may_be_a_frame(clicks: xsfm.Model, fixtures: Path) -> None:
+    pa, pd = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
+    time = datetime.datetime(2026, 3, 5, 21)
+    typed = pa.table({"user": ["chloé"], "when": pa.array([time], pa.timestamp("us"))})
+    wanted = clicks.rank(USER, ITEMS, 7)
+    other = clicks.rank({**USER, "user": "ben"}, ITEMS, 7)
+    assert not np.array_equal(wanted[1], other[1])
+    for context in [pa.Table.from_pylist([USER]), typed, typed.to_batches()[0], pd.DataFrame([USER]), [USER]]:
+        for candidates in [ITEMS, clicks.catalogue(ITEMS)]:
+            for one, same in zip(clicks.rank(context, candidates, 7), wanted):
+                assert np.array_equal(one, same)
+    for rows in [typed.slice(1), pa.concat_tables([typed, typed])]:
+        with pytest.raises(xsfm.RowError, match=f"a context of {rows.num_rows} rows, one expected"):
+            clicks.rank(rows, ITEMS)
+    indices = np.zeros((3, 2), np.int64)
+    with pytest.raises(TypeError, match="a dict of indices expected"):
+        clicks.rank(typed, clicks.catalogue(indices, context_fields={"user", "hour"}))
 
 
 def test_a_catalogue_is_kept(clicks: xsfm.Model) -> None:

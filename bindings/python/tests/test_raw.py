@@ -228,6 +228,24 @@ def test_values_of_python_are_taken_as_json_has_them(clicks: xsfm.Model) -> None
     assert len({float(scores[0]) for scores in [wanted, integer, missing]}) == 3
 
 
+def test_numbers_of_numpy_are_those_of_frames(clicks: xsfm.Model) -> None:
+    prices = (np.arange(1, 2000) / 100).astype(np.float32)
+    rows = [{**ROW, "price": price} for price in prices]
+    frame = pd.DataFrame({**pd.DataFrame([ROW] * len(prices)), "price": prices})
+    texts = [{**ROW, "price": str(price)} for price in prices]
+    wanted = clicks.predict(texts)
+    assert np.array_equal(clicks.predict(rows), wanted) and np.array_equal(clicks.predict(frame), wanted)
+    # A token, whose text is that of the 32 bits.
+    user = {**ROW, "user": np.float32(0.7)}
+    assert np.array_equal(clicks.predict(user), clicks.predict({**ROW, "user": "0.7"}))
+
+
+def test_missing_times_are_missing(clicks: xsfm.Model) -> None:
+    assert np.array_equal(clicks.predict({**ROW, "price": pd.NaT}), clicks.predict({**ROW, "price": None}))
+    with pytest.raises(xsfm.RowError, match="or None for a missing value"):
+        clicks.predict({**ROW, "user": float("nan")})
+
+
 def test_columns_are_named(clicks: xsfm.Model) -> None:
     without = {name: value for name, value in ROW.items() if name != "price"}
     for data, row in [([ROW, without], 1), (pa.Table.from_pylist([without]), None), (pd.DataFrame([without]), None)]:

@@ -43,11 +43,6 @@ pub enum DatasetError {
     },
 }
 
-fn path(folder: &Path, part: Part) -> PathBuf {
-    let (file, manifest) = (folder.join(part.file()), folder.join(part.manifest()));
-    if !file.exists() && manifest.exists() { manifest } else { file }
-}
-
 impl Dataset {
     /// Reads the schema, and of each part that is there what it says of itself; no rows.
     ///
@@ -59,7 +54,7 @@ impl Dataset {
         let vocabulary = Vocabulary::of(&schema);
         let (mut rows, mut unmarked) = ([None; 3], Vec::new());
         for part in Part::ALL {
-            let path = path(folder, part);
+            let path = part.path(folder);
             if !path.try_exists().map_err(|source| DatasetError::Io { path: path.clone(), source })? {
                 continue;
             }
@@ -96,7 +91,7 @@ impl Dataset {
 
     /// A part's file, or the manifest of its files; whether it is there or not.
     pub fn path(&self, part: Part) -> PathBuf {
-        path(&self.folder, part)
+        part.path(&self.folder)
     }
 
     /// Whether a part is there.

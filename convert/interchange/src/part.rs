@@ -1,5 +1,7 @@
 //! The parts of a data set.
 
+use std::path::{Path, PathBuf};
+
 /// What a row is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -49,5 +51,11 @@ impl Part {
             Part::Valid => "valid.parts",
             Part::Test => "test.parts",
         }
+    }
+
+    /// Its file in a folder, or the manifest of its files; whether it is there or not.
+    pub fn path(self, folder: &Path) -> PathBuf {
+        let (file, manifest) = (folder.join(self.file()), folder.join(self.manifest()));
+        if !file.exists() && manifest.exists() { manifest } else { file }
     }
 }

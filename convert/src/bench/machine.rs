@@ -18,6 +18,14 @@ pub(super) fn features() -> Vec<&'static str> {
     found
 }
 
+/// The largest cache of the first CPU, as Linux tells it.
+pub(super) fn largest_cache_bytes() -> Option<usize> {
+    let caches = std::fs::read_dir("/sys/devices/system/cpu/cpu0/cache").ok()?;
+    let sizes = caches.filter_map(|cache| std::fs::read_to_string(cache.ok()?.path().join("size")).ok());
+    let bytes = sizes.filter_map(|size| Some(size.trim().strip_suffix('K')?.parse::<usize>().ok()? * 1024));
+    bytes.max()
+}
+
 /// The most memory that this process has had at once, as Linux tells it.
 pub(super) fn peak_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;

@@ -5,10 +5,12 @@
 //! | `rows` | nothing: it draws the rows that are scored |
 //! | `options` | nothing: it says how |
 //! | `time` | calls, rounds, threads |
+//! | `cold` | nothing: it empties the caches |
 //! | `profile` | parts, by leaving them out |
 //! | `machine` | what the CPU has, and the memory that was used |
 //! | `report` | nothing: it is what is told |
 
+mod cold;
 mod machine;
 mod options;
 mod profile;
@@ -22,9 +24,10 @@ use std::time::{Duration, Instant};
 use xsfm_interchange::rows::RowBlock;
 use xsfm_runtime::{Backend, LoadOptions, Model, Row, Scorer, ScratchBlock};
 
+pub use self::cold::Flood;
 pub use self::options::Options;
 pub use self::profile::parts;
-pub use self::report::{Memory, Part, Report, Soak, Start};
+pub use self::report::{Cold, Memory, Part, Report, Soak, Start, Together};
 pub use self::rows::random;
 pub use self::time::Quantiles;
 
@@ -75,9 +78,10 @@ pub fn bench(path: &Path, rows: &RowBlock, options: &Options) -> Result<Report, 
         None => None,
         Some(time) => Some(Soak::new(calls.quantiles(time)?, time)),
     };
-    let rows_per_second = time::throughput(&model, &rows.0, options, BUDGET)?;
-    // The profile has models of its own.
+    let throughput = time::throughput(&model, &rows.0, options, BUDGET)?;
+    // The profile has models of its own, and the flood is no model's memory.
     let peak_bytes = machine::peak_bytes();
+    let cold = if options.cold { Some(calls.cold()?) } else { None };
     let profile = if options.profile { profile::profile(&file, &model, &rows.0, options)? } else { Vec::new() };
     let statistics = model.statistics();
     let scratch_bytes = scratch.len() * ScratchBlock::LEN;
@@ -95,7 +99,8 @@ pub fn bench(path: &Path, rows: &RowBlock, options: &Options) -> Result<Report, 
         row: call.per_row(options.batch),
         call,
         timer_ns: time::timer_ns(),
-        rows_per_second,
+        rows_per_second: throughput.last().map_or(0.0, |together| together.rows_per_second),
+        throughput,
         start,
         memory: Memory {
             file_bytes: statistics.file_bytes,
@@ -108,6 +113,7 @@ pub fn bench(path: &Path, rows: &RowBlock, options: &Options) -> Result<Report, 
         },
         profile,
         soak,
+        cold,
         checksum: format!("{:#010x}", rounds.checksum),
     })
 }

@@ -19,13 +19,15 @@ pub struct Options {
     pub prepare: bool,
     /// Whether to measure the parts.
     pub profile: bool,
+    /// Whether to time calls that find nothing in the caches.
+    pub cold: bool,
     /// How long to watch single calls beside the usual time.
     pub soak: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { batch: 1, threads: 1, backend: None, prepare: true, profile: true, soak: None }
+        Options { batch: 1, threads: 1, backend: None, prepare: true, profile: true, cold: false, soak: None }
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Report {
     pub timer_ns: f64,
     /// Rows per second of all threads together.
     pub rows_per_second: f64,
+    /// The same of 1, 2, 4, … threads; all of them last.
+    pub throughput: Vec<Together>,
     /// Before the first row.
     pub start: Start,
     /// Bytes.
@@ -47,6 +49,9 @@ pub struct Report {
     /// Single calls over a long time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub soak: Option<Soak>,
+    /// Single calls that find nothing in the caches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cold: Option<Cold>,
     /// CRC-32 of all logits of a round, every round the same; in int8 and dynamic mode the same on every back end.
     pub checksum: String,
 }
@@ -81,6 +86,24 @@ pub struct Memory {
     /// system does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_bytes: Option<u64>,
+}
+
+/// Threads that score at the same time.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Together {
+    /// How many.
+    pub threads: usize,
+    /// Of all of them.
+    pub rows_per_second: f64,
+}
+
+/// Single calls, before each of which other memory took the place of all else in the caches.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Cold {
+    /// Nanoseconds of single calls, the clock's own included.
+    pub call: Quantiles,
+    /// Bytes of the other memory: twice the largest cache.
+    pub flood_bytes: usize,
 }
 
 /// A part of the model.
@@ -131,8 +154,20 @@ impl fmt::Display for Report {
             write_quantiles(f, "       / rows", &self.row)?;
         }
         writeln!(f, "          of which {:.0} ns for the clock", self.timer_ns)?;
-        let plural = if self.threads == 1 { "" } else { "s" };
-        writeln!(f, "rows/s    {:.0} on {} thread{plural}", self.rows_per_second, self.threads)?;
+        if let Some(Cold { call, flood_bytes }) = &self.cold {
+            write_quantiles(f, "cold", call)?;
+            writeln!(f, "          after {} MB of other memory each", flood_bytes >> 20)?;
+        }
+        let one = self.throughput.first().map_or(0.0, |one| one.rows_per_second);
+        for (line, Together { threads, rows_per_second }) in self.throughput.iter().enumerate() {
+            let plural = if *threads == 1 { "" } else { "s" };
+            write!(
+                f,
+                "{:<8}  {rows_per_second:.0} on {threads} thread{plural}",
+                if line == 0 { "rows/s" } else { "" }
+            )?;
+            if line == 0 { writeln!(f)? } else { writeln!(f, ", {:.2} times one", rows_per_second / one)? }
+        }
         let Start { open_ns, load_ns, checksum_ns, prepare_ns, first_score_ns } = self.start;
         let us = |ns: f64| ns / 1e3;
         write!(

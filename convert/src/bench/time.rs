@@ -7,11 +7,15 @@ use serde::Serialize;
 use xsfm_runtime::format::CRC;
 use xsfm_runtime::{Model, Row, Score, Scorer, ScratchBlock};
 
+use super::cold::Flood;
 use super::options::{Options, no_room, of_row, scratch};
+use super::report::{Cold, Together};
 use crate::error::Error;
 
 /// Fewest rounds that a median is taken of.
 const MIN_ROUNDS: usize = 11;
+/// Calls without caches.
+const COLD_CALLS: usize = 201;
 
 /// Nanoseconds that so many of all calls stay under.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -174,6 +178,21 @@ impl<'m, 'r> Calls<'m, 'r> {
     }
 }
 
+impl Calls<'_, '_> {
+    /// Single calls, each after all that caches held has gone.
+    pub(super) fn cold(&mut self) -> Result<Cold, Error> {
+        let (mut flood, mut histogram) = (Flood::default(), Histogram::new());
+        let firsts = (0..self.rows.len()).step_by(self.batch);
+        for first in firsts.cycle().take(COLD_CALLS) {
+            flood.fill_caches();
+            let start = Instant::now();
+            self.call(first)?;
+            histogram.add(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        }
+        Ok(Cold { call: histogram.quantiles(), flood_bytes: flood.bytes() })
+    }
+}
+
 /// The median; sorts.
 pub(super) fn median_ns(times: &mut [f64]) -> f64 {
     times.sort_unstable_by(f64::total_cmp);
@@ -190,11 +209,28 @@ pub(super) fn timer_ns() -> f64 {
     start.elapsed().as_nanos() as f64 / f64::from(READINGS)
 }
 
-/// Rows per second of all threads together, each with its own scratch.
-pub(super) fn throughput(model: &Model<'_>, rows: &[Row<'_>], options: &Options, time: Duration) -> Result<f64, Error> {
+/// Rows per second of 1, 2, 4, … threads and of as many as are wanted, each thread with its own scratch.
+pub(super) fn throughput(
+    model: &Model<'_>,
+    rows: &[Row<'_>],
+    options: &Options,
+    time: Duration,
+) -> Result<Vec<Together>, Error> {
+    let doubled = std::iter::successors(Some(1), |threads| Some(threads * 2));
+    let counts = doubled.take_while(|&threads| threads < options.threads).chain([options.threads]);
+    counts.map(|threads| together(model, rows, options.batch, threads, time)).collect()
+}
+
+fn together(
+    model: &Model<'_>,
+    rows: &[Row<'_>],
+    batch: usize,
+    threads: usize,
+    time: Duration,
+) -> Result<Together, Error> {
     let score = |start: Instant| -> Result<usize, Error> {
-        let mut scratch = scratch(model, options.batch);
-        let mut calls = Calls::new(model, rows, options.batch, &mut scratch)?;
+        let mut scratch = scratch(model, batch);
+        let mut calls = Calls::new(model, rows, batch, &mut scratch)?;
         let mut done = 0;
         while start.elapsed() < time {
             calls.round()?;
@@ -204,11 +240,12 @@ pub(super) fn throughput(model: &Model<'_>, rows: &[Row<'_>], options: &Options,
     };
     let start = Instant::now();
     let done: Result<Vec<usize>, Error> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..options.threads).map(|_| scope.spawn(move || score(start))).collect();
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(move || score(start))).collect();
         let joined = threads.into_iter().map(|thread| thread.join());
         joined.map(|done| done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     });
-    Ok(done?.into_iter().sum::<usize>() as f64 / start.elapsed().as_secs_f64())
+    let rows_per_second = done?.into_iter().sum::<usize>() as f64 / start.elapsed().as_secs_f64();
+    Ok(Together { threads, rows_per_second })
 }
 
 #[cfg(test)]

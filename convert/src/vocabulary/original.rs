@@ -23,9 +23,10 @@ impl Original {
     pub fn of(model: &Model<'_>, schema: &Schema) -> Result<Option<Self>, Error> {
         let records = model.section(SectionKind::Encoders).unwrap_or_default();
         let records = <[EncoderRecord]>::ref_from_bytes(records).unwrap_or_default();
-        let is_anew = |record: &EncoderRecord| record.index_bits == 0 && record.buckets.get() > 0;
         let encoder = model.encoder().map_err(|error| Error::Input(error.to_string()))?;
-        let Some(encoder) = encoder.filter(|_| records.iter().any(is_anew)) else { return Ok(None) };
+        let Some(encoder) = encoder.filter(|_| records.iter().any(EncoderRecord::is_numbered_anew)) else {
+            return Ok(None);
+        };
         let other = || Error::Input("the packed model was not packed with the checkpoint's schema.json".to_owned());
         if records.len() != schema.fields.len() {
             return Err(other());
@@ -33,7 +34,7 @@ impl Original {
         let (mut packed, mut original) = (schema.clone(), Vec::new());
         for (f, (field, record)) in packed.fields.iter_mut().zip(records).enumerate() {
             let mut indices: Vec<u32> = (0..field.features()).collect();
-            if is_anew(record) {
+            if record.is_numbered_anew() {
                 let before = field.vocabulary.clone();
                 for (token, index) in before.into_iter().zip(1..) {
                     let now = encoder.index_of(f, &token).unwrap_or(0) as usize;

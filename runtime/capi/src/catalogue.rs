@@ -1,6 +1,6 @@
 //! Items whose share of a score was computed once.
 
-use xsfm_runtime::{Catalogue, CatalogueParts, CatalogueRanker, Row, Score};
+use xsfm_runtime::{Catalogue, CatalogueParts, CatalogueRanker, Row, Score, ScoreError};
 
 use crate::error::{XsfmError, report, report_any, report_made};
 use crate::failure::{Error, Problem};
@@ -153,7 +153,8 @@ pub unsafe extern "C" fn xsfm_catalogue_blocks(
 ///
 /// # Safety
 /// `model` is one that xsfm_load or xsfm_prepare made, or zeros. `memory` stays, used by nobody else, as long as the
-/// catalogue, its copies, and what is made from them are used. The rows' pointers are NULL or have as many numbers as
+/// catalogue, its copies, and what is made from them are used; `scratch` is used by nobody else during the call, shares
+/// nothing with `memory`, and need not stay. The rows' pointers are NULL or have as many numbers as
 /// they say.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xsfm_catalogue_build(
@@ -213,6 +214,9 @@ pub unsafe extern "C" fn xsfm_catalogue_get_info(
         let (catalogue, model, info) = unsafe {
             (handle::shared("catalogue", catalogue)?, handle::shared("model", model)?, pointer::place("info", info)?)
         };
+        if !catalogue.is_of(model) {
+            return Err(ScoreError::CatalogueModel.into());
+        }
         let bytes = catalogue.as_bytes();
         info.write(XsfmCatalogueInfo {
             parts: match catalogue.parts() {
@@ -234,8 +238,8 @@ pub unsafe extern "C" fn xsfm_catalogue_get_info(
 /// Makes a ranker of a catalogue's items. It copies both structs, which need not stay.
 ///
 /// # Safety
-/// Both were made by functions of this library, or are zeros. `memory` stays, used by nobody else, and so do the bytes
-/// of the model and of the catalogue, as long as the ranker is used.
+/// Both were made by functions of this library, or are zeros. `memory` stays, used by nobody else, and so do the
+/// model's bytes and prepared memory, and the bytes of the catalogue, as long as the ranker is used.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xsfm_catalogue_ranker_new(
     ranker: *mut XsfmCatalogueRanker,

@@ -24,7 +24,7 @@ pub enum XsfmStatus {
     NoSuchKind = 6,
     /// A text is not UTF-8.
     NotUtf8 = 7,
-    /// Fewer bytes than the model's file states.
+    /// Fewer bytes than the file states.
     Truncated = 16,
     /// The bytes are not an .xsfm file.
     NotXsfm = 17,
@@ -54,7 +54,7 @@ pub enum XsfmStatus {
     NotCatalogue = 29,
     /// The catalogue was made of another model.
     OtherModel = 30,
-    /// Another reason why the bytes are not a model.
+    /// Another reason why the bytes are not a model, or not a catalogue.
     LoadFailed = 47,
     /// Fewer blocks of memory than needed.
     ScratchTooSmall = 48,
@@ -78,7 +78,7 @@ pub enum XsfmStatus {
     MissingWeight = 57,
     /// An index has a weight behind it in a field without weights.
     UnexpectedWeight = 58,
-    /// The catalogue has no item of that number.
+    /// The catalogue has no item of that number, or more were given than one can have.
     ItemOutOfRange = 59,
     /// Another reason why a row has no score.
     ScoreFailed = 79,

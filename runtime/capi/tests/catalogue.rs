@@ -193,6 +193,8 @@ fn what_is_no_catalogue_of_the_model_is_refused() {
         let other = Aligned(*include_bytes!("../../../tests/fixtures/raw-values/model.xsfm"));
         let other = loaded(&other.0);
         assert_eq!(refused(file, &other).0, XsfmStatus::OtherModel);
+        let status = xsfm_catalogue_get_info(&built, &other, &mut zero(), null_mut());
+        assert_eq!(status, XsfmStatus::OtherModel);
         // A ranker of both, too.
         let mut memory = blocks(256);
         let status =

@@ -72,7 +72,7 @@ pub(crate) struct Embedding<'a, W> {
 }
 
 /// Room that every row of vectors has behind its last number: whole vectors are stored, the next field's over the rest.
-pub(super) const SLACK: usize = LANES;
+pub(crate) const SLACK: usize = LANES;
 
 /// The field vectors of a row, or of several.
 #[derive(Clone, Copy)]

@@ -27,9 +27,9 @@ pub(super) fn check<const SMALL: bool>(
 ) -> Result<(), LoadError> {
     let is_weighted_number = !SMALL && record.is_weighted_number();
     let is_bag = u32::from(field.bag != 0 && !is_weighted_number);
-    let has_tokens = record.buckets.get() > 0;
+    let has_tokens = record.has_tokens();
     let wide = |number: U32| u64::from(number.get());
-    within("kind of raw values of field", f, [0, kind::HASHED_BAG.into()], record.kind.into())?;
+    within("kind of raw values of field", f, [0, kind::INTEGER_BAG.into()], record.kind.into())?;
     within("bag of raw values of field", f, [is_bag; 2], u64::from(record.is_bag()))?;
     within("kept end of bags of field", f, [0, 1], record.keep_last.into())?;
     within("fingerprint bits of field", f, [0, MAX_FINGERPRINT_BITS.into()], record.fingerprint_bits.into())?;
@@ -41,7 +41,7 @@ pub(super) fn check<const SMALL: bool>(
     within("slots of field", f, [has_tokens.into(), u32::MAX], wide(record.slots))?;
     within("end of pilots of field", f, [0, pilots as u32], wide(record.pilots_offset) + wide(record.buckets))?;
     let features = if SMALL { field.features.get() } else { field.num_features() };
-    let has_vocabulary = matches!(record.kind, kind::TOKEN | kind::BAG);
+    let has_vocabulary = matches!(record.kind, kind::TOKEN | kind::BAG) || record.is_integer();
     let most = if has_vocabulary { features.saturating_sub(1) } else { 0 };
     within("out-of-vocabulary buckets of field", f, [0, most], wide(record.oov_buckets))?;
     if has_tokens {

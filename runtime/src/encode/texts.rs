@@ -15,7 +15,7 @@ impl<'a> Texts<'a> {
         let (texts, mut before) = (Texts(bytes), 0);
         for (f, (record, field)) in (0..).zip(records.iter().zip(fields)) {
             let all = record.tokens(field.num_features()).div_ceil(TEXTS_PER_OFFSET);
-            let (least, most) = (if record.buckets.get() > 0 { all.into() } else { 0 }, all.into());
+            let (least, most) = (if record.has_tokens() { all.into() } else { 0 }, all.into());
             let end = texts.number(f as usize).unwrap_or(0);
             let found = i64::from(end) - i64::from(before);
             if !(least..=most).contains(&found) {

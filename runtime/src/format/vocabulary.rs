@@ -4,6 +4,9 @@
 //! The function is a perfect hash of one level with pilots, after PTHash (Pibiri and Trani 2021, arXiv:2104.10402): a
 //! token's hash chooses a bucket, whose pilot chooses the slots of all its tokens so that no two share one. A slot has
 //! a few bits of another hash, its fingerprint, by which most unseen tokens are told, and the index.
+//!
+//! Integers that lie close together have a bit each instead, and the index is the number of bits up to theirs (rank of
+//! a bit vector, Jacobson 1989): fewer bytes, and every unseen integer is told.
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -46,7 +49,16 @@ pub mod kind {
     pub const HASHED: u8 = 3;
     /// Several tokens of that sort.
     pub const HASHED_BAG: u8 = 4;
+    /// One token, an [integer](super::plain_integer), whose index is its place among those of the vocabulary.
+    pub const INTEGER: u8 = 5;
+    /// Several tokens of that sort.
+    pub const INTEGER_BAG: u8 = 6;
 }
+
+/// Integers with a bit in a block, after the number of those that the blocks before have.
+pub const INTEGERS_PER_BLOCK: u32 = 512;
+/// Bytes of a whole block.
+pub const BLOCK_BYTES: usize = size_of::<u32>() + INTEGERS_PER_BLOCK as usize / 8;
 
 /// How one field's raw values become indices: 64 bytes.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -73,11 +85,11 @@ pub struct EncoderRecord {
     pub separator: [u8; 1 + MAX_SEPARATOR],
     /// Numbers: the index of a missing one.
     pub missing: U32,
-    /// What the tokens' hash begins with.
+    /// What the tokens' hash begins with; of integers the least.
     pub seed: U32,
     /// Number of buckets, each with a pilot; 0 where there are no tokens.
     pub buckets: U32,
-    /// Number of slots.
+    /// Number of slots; of integers how many have a bit, from the least on.
     pub slots: U32,
     /// The field's first pilot.
     pub pilots_offset: U32,
@@ -106,13 +118,31 @@ pub struct Step {
 impl EncoderRecord {
     /// Bytes of the field's slots, without slack.
     pub fn slot_bytes(&self) -> u64 {
+        if self.is_integer() {
+            let (blocks, rest) = (self.slots.get() / INTEGERS_PER_BLOCK, self.slots.get() % INTEGERS_PER_BLOCK);
+            let of_rest = if rest == 0 { 0 } else { 4 + 4 * u64::from(rest.div_ceil(u32::BITS)) };
+            return u64::from(blocks) * BLOCK_BYTES as u64 + of_rest;
+        }
         (u64::from(self.slots.get()) * self.slot_bits()).div_ceil(8)
     }
 
     /// Slots beyond the tokens, whose indices are written out: of a field that was numbered anew.
     pub fn moved(&self, features: u32) -> u32 {
-        let is_numbered_anew = self.index_bits == 0 && self.buckets.get() > 0;
-        if is_numbered_anew { self.slots.get().saturating_sub(self.tokens(features)) } else { 0 }
+        if self.is_numbered_anew() && !self.is_integer() {
+            self.slots.get().saturating_sub(self.tokens(features))
+        } else {
+            0
+        }
+    }
+
+    /// Whether the field has a vocabulary, and a token in it.
+    pub fn has_tokens(&self) -> bool {
+        self.buckets.get() > 0 || self.is_integer()
+    }
+
+    /// Whether a vocabulary has other indices than those of the training data.
+    pub fn is_numbered_anew(&self) -> bool {
+        self.has_tokens() && self.index_bits == 0
     }
 
     /// Tokens with an index of their own in a field of so many features: all but index 0 and the buckets.
@@ -127,7 +157,7 @@ impl EncoderRecord {
 
     /// Whether a value may be several tokens.
     pub fn is_bag(&self) -> bool {
-        matches!(self.kind, kind::BAG | kind::HASHED_BAG)
+        matches!(self.kind, kind::BAG | kind::HASHED_BAG | kind::INTEGER_BAG)
     }
 
     /// Whether indices have weights.
@@ -160,6 +190,11 @@ impl EncoderRecord {
     /// Whether tokens have indices by their hash, and no vocabulary.
     pub fn is_hashed(&self) -> bool {
         matches!(self.kind, kind::HASHED | kind::HASHED_BAG)
+    }
+
+    /// Whether tokens are integers, which have a bit each.
+    pub fn is_integer(&self) -> bool {
+        matches!(self.kind, kind::INTEGER | kind::INTEGER_BAG)
     }
 
     /// Where a token would be.
@@ -200,6 +235,17 @@ pub fn hashed(token: &[u8], seed: u32, tokens: u32, buckets: u32) -> u32 {
     }
 }
 
+/// The number of a token that is written as integers are: digits, the first of them no 0 but of 0 itself.
+pub fn plain_integer(token: &[u8]) -> Option<u32> {
+    if !matches!(token, [b'0'] | [b'1'..=b'9', ..]) {
+        return None;
+    }
+    token.iter().try_fold(0_u32, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 { None } else { number.checked_mul(10)?.checked_add(digit.into()) }
+    })
+}
+
 /// A number below `count` (Lemire 2019, arXiv:1805.10941).
 fn reduce(hash: u32, count: u32) -> u32 {
     ((u64::from(hash) * u64::from(count)) >> 32) as u32
@@ -238,7 +284,17 @@ const NEGATIVE: u64 = 1 << 63;
 
 #[cfg(test)]
 mod tests {
-    use super::{of_order, order, order_of_integer};
+    use super::{of_order, order, order_of_integer, plain_integer};
+
+    #[test]
+    fn integers_have_one_text() {
+        for (text, number) in [("0", 0), ("9", 9), ("10", 10), ("65536", 65_536), ("4294967295", u32::MAX)] {
+            assert_eq!(plain_integer(text.as_bytes()), Some(number));
+        }
+        for other in ["", "00", "01", "+1", "-1", " 1", "1 ", "1.0", "4294967296", "99999999999", "1a", "\u{661}"] {
+            assert_eq!(plain_integer(other.as_bytes()), None, "{other:?}");
+        }
+    }
 
     #[test]
     fn bits_are_in_the_order_of_numbers() {

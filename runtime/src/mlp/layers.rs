@@ -64,7 +64,7 @@ impl Layers<'_> {
         }
     }
 
-    /// Takes what [`Layers::steps`] works in, for so many rows.
+    /// Takes what [`LayerSteps`] works in, for so many rows.
     #[inline(always)]
     pub(crate) fn carve<'s, V: Vector>(&self, memory: &mut impl Memory<'s>, inputs: usize, rows: usize) -> Scored<()> {
         match self {

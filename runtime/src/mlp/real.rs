@@ -90,7 +90,8 @@ fn finish_sums<V: Vector, const R: usize>(
     }
 }
 
-/// The outputs of up to G groups, by layers in tiles. Work of its own, as [`LayerSteps`](super::LayerSteps).
+/// The outputs of up to G groups, by layers in tiles. Work of its own, as [`LayerSteps`](super::LayerSteps), and shared
+/// where G is the same: items by what takes several groups took 10 % more instructions.
 pub(crate) struct RealTiles<'t, 'm, P, const R: usize, const G: usize> {
     pub(crate) mlp: &'t Mlp<'m, f32, f32, f32>,
     pub(crate) groups: usize,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::embedding::SLACK;
 use crate::error::{ScoreError, Scored};
 use crate::format::{Layout, Terms};
 use crate::int8::Int8Model;
@@ -97,7 +98,7 @@ fn working_blocks(model: &Int8Model<'_>) -> usize {
         fwfm.carve_vectors(memory, 1)?;
         fwfm.carve_pairs::<Portable>(memory, 1)?;
         let Some(mlp) = mlp else { return Ok(()) };
-        memory.take::<i8>(fwfm.embedding.stride())?;
+        memory.take::<i8>(fwfm.embedding.inputs() + SLACK)?;
         match mlp.layout() {
             Layout::Rows => mlp.carve_rows(memory).map(drop),
             _ => mlp.carve_fours(memory, fwfm.embedding.inputs(), 1).map(drop),
@@ -206,9 +207,6 @@ impl<'m> Int8Ranker<'m> {
         Ok(logit_steps(*bias, fwfm.steps(terms, sums), terms.mlp.steps(of_layers)))
     }
 }
-
-/// Numbers behind a row of vectors that a layer may look at, where its layout pads inputs.
-const SLACK: usize = 16;
 
 /// e \[some fields, dim\] to x \[num_fields, dim\] and slack, zeros in the places of the others
 fn in_places<'s>(

@@ -6,7 +6,7 @@
 //! ```
 
 use super::{LEAST_GROUP, Score};
-use crate::embedding::Ahead;
+use crate::embedding::{Ahead, SLACK};
 use crate::error::{ScoreError, Scored};
 use crate::format::{Terms, limit};
 use crate::kernel::portable;
@@ -255,7 +255,7 @@ fn carve_vectors<'s, W: crate::scratch::Plain>(
     inputs: usize,
     rows: usize,
 ) -> Scored<(usize, &'s mut [W])> {
-    let stride = (inputs + LANES).next_multiple_of(ScratchBlock::LEN / size_of::<W>());
+    let stride = (inputs + SLACK).next_multiple_of(ScratchBlock::LEN / size_of::<W>());
     Ok((stride, memory.take(rows * stride)?))
 }
 

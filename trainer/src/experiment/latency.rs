@@ -63,7 +63,7 @@ pub fn measure(experiments: &Experiments, plan: &Plan, tools: &Tools) -> Result<
         }
         let reads = experiments.rows[name].reads();
         tools.fold(&reads)?;
-        let rows = tools.data(&reads)?.join(Part::Test.file());
+        let rows = Part::Test.path(&tools.data(&reads)?);
         let mut latency = Latency { host: host(), ..Latency::default() };
         if folder.join(PACKED).exists() {
             measure_packed(unit, tools, &folder, &rows, &mut latency)?;

@@ -35,7 +35,7 @@ Everything but the title is optional:
   calibrate = true                # choose scales on validation rows
   table_bits = 4
   rank = 2                        # factorise the field matrix after training
-  fingerprint_bits = 6            # of a token in the vocabulary, 8 where it is absent: `xsfm pack --fingerprint-bits`
+  fingerprint_bits = 6            # of a token in the vocabulary, 10 where it is absent: `xsfm pack --fingerprint-bits`
   renumber = true                 # count a file that takes raw values alone, and half of the vocabulary's bytes
 
 A row whose training diverges is told in the end and shown as such by `xsfm-train report`; the others are made all the

@@ -286,7 +286,7 @@ impl Tools {
                 None => self.evaluate_checkpoints(&checkpoints, &folder, &data, part, &logits),
             }?;
             if keep {
-                Predictions::keep(&logits, &data.join(part.file()), &folder)?;
+                Predictions::keep(&logits, &part.path(&data), &folder)?;
             } else {
                 fs::remove_file(&logits).with_context(|| logits.display().to_string())?;
             }
@@ -341,7 +341,7 @@ impl Tools {
     }
 
     fn pack(&self, row: &Row, checkpoint: &Path, folder: &Path, data: &Path) -> Result<(Packed, String)> {
-        let (file, rows) = (folder.join(PACKED), data.join(Part::Valid.file()));
+        let (file, rows) = (folder.join(PACKED), Part::Valid.path(data));
         let (report, sizes) = self.packed(row, checkpoint, &file, &rows, folder)?;
         let packed = Packed {
             mode: row.pack.mode.name().to_owned(),
@@ -408,7 +408,7 @@ impl Tools {
     fn evaluate_packed(&self, folder: &Path, data: &Path, part: Part, logits: &Path) -> Result<Metrics> {
         let mut evaluate = Command::new(&self.xsfm);
         evaluate.arg("evaluate").arg(folder.join(PACKED)).arg("--json").arg("--logits").arg(logits);
-        evaluate.arg("--rows").arg(data.join(part.file()));
+        evaluate.arg("--rows").arg(part.path(data));
         Ok(serde_json::from_value(self.json(&mut evaluate, folder)?)?)
     }
 

@@ -1,5 +1,8 @@
 //! `cargo xtask ci`: what `.ci/run` calls.
 
+use std::path::Path;
+use std::thread;
+
 use anyhow::Result;
 use xsfm_interchange::output;
 
@@ -29,17 +32,30 @@ pub(crate) fn check() -> Result<()> {
     }
 
     command::heading("lints");
-    let torch = torch::set_up()?;
+    let torch = thread::scope(|scope| {
+        // A download of minutes, while what needs no libtorch is linted.
+        let torch = scope.spawn(torch::set_up);
+        lint_for_devices(&examples)?;
+        torch.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })?;
     let mut clippy = cargo::command(&["clippy", "--workspace", "--all-targets"]);
     command::run(torch.use_in(clippy.args(DENY)))?;
     let mut clippy = cargo::command(&["clippy", "--package", "xsfm-trainer", "--no-default-features", "--all-targets"]);
     command::run(clippy.args(DENY))?;
+
+    command::heading("docs");
+    let mut doc = cargo::command(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    command::run(torch.use_in(&mut doc).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Clippy for the runtime without `std`, the firmware examples and WebAssembly.
+fn lint_for_devices(examples: &Path) -> Result<()> {
     let mut clippy =
         cargo::command(&["clippy", "--package", "xsfm-runtime", "--no-default-features", "--features", "defmt"]);
     command::run(clippy.args(DENY))?;
     let mut clippy =
         cargo::command(&["clippy", "--package", "example-input", "--package", "linux-arm", "--all-targets"]);
-    command::run(clippy.args(DENY).current_dir(&examples))?;
+    command::run(clippy.args(DENY).current_dir(examples))?;
     let machines = MACHINES.map(|machine| (machine.target, machine.folder()));
     let boards = BOARDS.map(|board| (board.target, board.folder()));
     let others = [(WASM32, "wasm"), (CORTEX_M4F, "minimal"), (CORTEX_M4F, "c-int8")];
@@ -57,8 +73,5 @@ pub(crate) fn check() -> Result<()> {
         let mut clippy = toolchain.cargo("", &["clippy", "--package", npm::CRATE])?;
         command::run(clippy.args(DENY).env("RUSTFLAGS", set.flags()))?;
     }
-
-    command::heading("docs");
-    let mut doc = cargo::command(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
-    command::run(torch.use_in(&mut doc).env("RUSTDOCFLAGS", "-D warnings"))
+    Ok(())
 }

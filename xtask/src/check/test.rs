@@ -129,13 +129,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             report.failures.extend(lane.failures);
         }
         if args.all {
-            // On the machines that the lane has left out.
+            // Some of its machines have run, and the others have not.
             report.add(&[Part::Firmware], args);
             report.add(&ON_REQUEST, args);
         }
     } else {
         report.add(&args.parts, args);
     }
+    report.add_commands();
     if let Some(path) = &args.report {
         return Ok(fs::write(path, serde_json::to_vec(&report)?)?);
     }
@@ -173,6 +174,10 @@ impl Report {
             }
             self.parts.push(Ended { part: part.name(), error, seconds: start.elapsed().as_secs_f64() });
         }
+    }
+
+    /// What this process has to say of its commands.
+    fn add_commands(&mut self) {
         self.failures.extend(command::failures());
         self.slowest
             .extend(command::slowest(SLOWEST, LEAST).into_iter().map(|(took, text)| (took.as_secs_f64(), text)));

@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Quotient-remainder tables instead of full ones.
     #[arg(long)]
     qr: bool,
+    /// Single calls that find nothing in the caches; 25 rounds do.
+    #[arg(long)]
+    cold: bool,
     /// Does everything work? Widths 64 and none, batches 1 and 64, few rounds, no record.
     #[arg(long, conflicts_with_all = ["widths", "batches", "rounds"])]
     quick: bool,
@@ -75,6 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         measure.arg(flag).arg(library);
     }
     measure.args(["--batches", &batches, "--rounds", &rounds.to_string()]);
+    measure.args(args.cold.then_some("--cold"));
     if !args.engines.is_empty() {
         measure.args(["--engines", &args.engines.join(",")]);
     }

@@ -24,9 +24,10 @@ pub(crate) fn once(folder: &Path, fill: impl FnOnce() -> Result<()>) -> Result<(
     if lock.try_lock().is_err() {
         output::say(format_args!("waiting for whoever is making {}", folder.display()));
         lock.lock()?;
-        if marker.exists() {
-            return Ok(());
-        }
+    }
+    // By another since the first look.
+    if marker.exists() {
+        return Ok(());
     }
     if folder.exists() {
         output::say(format_args!("{}: half-made, made anew", folder.display()));

@@ -91,7 +91,7 @@ class Model:
         """P(click) of rows, float32 of shape (rows,); log-odds with raw_score."""
     def rank(
         self,
-        context: Mapping[str, Any],
+        context: Union[Mapping[str, Any], _Stream, _Batch],
         candidates: Union[Data, Catalogue],
         k: int = 10,
         *,

@@ -383,7 +383,7 @@ pub(crate) struct BenchArguments {
     /// Rows of a call.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) batch: u32,
-    /// Threads that score at the same time, for the rows per second.
+    /// Threads that score at the same time, for the rows per second; so do 1, 2, 4, … of them.
     #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: u32,
     /// The instructions: portable, sse4.1, avx2, avx-vnni, avx512-vnni, avx512-amx, neon, neon-dotprod, neon-i8mm,
@@ -393,6 +393,9 @@ pub(crate) struct BenchArguments {
     /// Score the layers as they are packed instead of laying them in tiles first.
     #[arg(long)]
     pub(crate) as_packed: bool,
+    /// Also time single calls that find nothing in the caches: before each, twice the largest cache is written to.
+    #[arg(long)]
+    pub(crate) cold: bool,
     /// Also watch single calls for so long, and tell how far the slowest 1 % are from the median.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) soak: Option<u32>,
@@ -441,8 +444,8 @@ pub(crate) struct Kept {
     /// Bits of each token's fingerprint, 0 to 24: one unseen token of 2^BITS is taken for a known one.
     #[arg(long, value_name = "BITS", default_value_t = FINGERPRINT_BITS)]
     fingerprint_bits: u8,
-    /// Number the rows of full tables anew, which takes half of the vocabulary's bytes. The packed model then takes raw
-    /// values, and no rows of indices.
+    /// Number the rows of full tables anew, which takes half of the vocabulary's bytes; tokens that are integers and
+    /// lie close together then take a bit each. The packed model takes raw values, and no rows of indices.
     #[arg(long)]
     renumber: bool,
     /// Keep the tokens' text too: `inspect` and `rank` print names for indices, and no unseen token is taken for a

@@ -81,6 +81,7 @@ pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<()> {
         backend: arguments.backend.as_deref().map(bench::backend).transpose()?,
         prepare: !arguments.as_packed,
         profile: true,
+        cold: arguments.cold,
         soak: arguments.soak.map(|seconds| Duration::from_secs(seconds.into())),
     };
     print(&bench::bench(&arguments.model, &rows, &options)?, arguments.json)

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use zerocopy::FromBytes;
 use zerocopy::little_endian::U32;
-use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::error::{CatalogueError, ScoreError};
 use crate::format::CRC;
 use crate::format::catalogue::{Header, ItemBytes, MAGIC, PADDED_TO, VERSION};
+use crate::load::{Body, in_place};
 use crate::model::Model;
 use crate::network::Network;
 use crate::run::run;
@@ -84,9 +85,10 @@ impl<'a> Catalogue<'a> {
     /// checksum. They must start at a multiple of 8, best of 64: see [`Aligned`](crate::Aligned).
     ///
     /// # Errors
-    /// [`CatalogueError`]; `OtherModel` where it was made of another packed file, if only by one byte.
+    /// [`CatalogueError`]; `OtherModel` where it was made of a packed file of another length or checksum; the
+    /// checksum is what the model's file states, which nobody has compared where that was loaded without.
     pub fn from_bytes(model: &Model<'_>, bytes: &'a [u8]) -> Result<Self, CatalogueError> {
-        load(model, bytes, Verify::Body)
+        load(model, bytes, Body::Verify)
     }
 
     /// Like [`Catalogue::from_bytes`], but does not read the body for its checksum: damaged numbers can make scores
@@ -95,7 +97,7 @@ impl<'a> Catalogue<'a> {
     /// # Errors
     /// [`CatalogueError`], except `Checksum`.
     pub fn from_bytes_skipping_checksum(model: &Model<'_>, bytes: &'a [u8]) -> Result<Self, CatalogueError> {
-        load(model, bytes, Verify::Header)
+        load(model, bytes, Body::Trust)
     }
 
     /// Bytes that an item takes in each part of a catalogue.
@@ -134,6 +136,11 @@ impl<'a> Catalogue<'a> {
         is_its.then(|| shape.numbers(self.bytes, self.len))
     }
 
+    /// Whether it was made of this model, as [`Catalogue::from_bytes`] asks.
+    pub fn is_of(&self, model: &Model<'_>) -> bool {
+        self.numbers(model).is_some()
+    }
+
     /// The bytes of the file.
     pub fn as_bytes(&self) -> &'a [u8] {
         self.bytes
@@ -159,13 +166,6 @@ impl<'a> Catalogue<'a> {
         let fields = self.fields;
         (0..fields.count()).filter(move |&field| fields.is_in(field, true))
     }
-}
-
-/// What is read for its checksum.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Verify {
-    Header,
-    Body,
 }
 
 /// What a catalogue of a model has of each item, in numbers.
@@ -215,11 +215,6 @@ impl Shape {
     }
 }
 
-/// Bytes of a section as the numbers that they are: whole ones, at an address for them.
-fn in_place<T: FromBytes + Immutable + KnownLayout>(bytes: &[u8]) -> &[T] {
-    <[T]>::ref_from_bytes(bytes).unwrap_or_default()
-}
-
 /// Alignment that the numbers of all sections have.
 const ALIGNMENT: usize = align_of::<i64>();
 
@@ -229,7 +224,7 @@ fn within(what: &'static str, least: u64, most: u64, found: impl Into<u64>) -> L
     if (least..=most).contains(&found) { Ok(()) } else { Err(CatalogueError::Value { what, least, most, found }) }
 }
 
-pub(super) fn load<'a>(model: &Model<'_>, bytes: &'a [u8], verify: Verify) -> Loaded<Catalogue<'a>> {
+fn load<'a>(model: &Model<'_>, bytes: &'a [u8], body: Body) -> Loaded<Catalogue<'a>> {
     let found = bytes.len() as u64;
     let truncated = |needed: u64| CatalogueError::Truncated { needed, found };
     let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| truncated(Header::LEN as u64))?;
@@ -269,7 +264,7 @@ pub(super) fn load<'a>(model: &Model<'_>, bytes: &'a [u8], verify: Verify) -> Lo
     if !file.as_ptr().addr().is_multiple_of(ALIGNMENT) {
         return Err(CatalogueError::Misaligned { required: ALIGNMENT });
     }
-    if verify == Verify::Body {
+    if body == Body::Verify {
         let (stored, body) = (header.body_crc.get(), file.get(Header::LEN..).unwrap_or_default());
         let computed = CRC.checksum(body);
         if stored != computed {

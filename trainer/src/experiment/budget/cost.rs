@@ -197,7 +197,7 @@ impl<'a> Estimator<'a> {
 /// Median microseconds of a call of one row.
 fn time(tools: &Tools, packed: &Path, reads: &Reads, folder: &Path) -> Result<f64> {
     let mut bench = Command::new(&tools.xsfm);
-    bench.arg("bench").arg(packed).args(["--json", "--rows"]).arg(tools.data(reads)?.join(Part::Valid.file()));
+    bench.arg("bench").arg(packed).args(["--json", "--rows"]).arg(Part::Valid.path(&tools.data(reads)?));
     let report = tools.json(&mut bench, folder)?;
     Ok(report["ns_median"].as_f64().context("xsfm bench has no ns_median")? / 1e3)
 }

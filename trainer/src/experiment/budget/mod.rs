@@ -207,7 +207,7 @@ pub fn run(args: &Args) -> Result<()> {
     for (found, (name, row)) in report.best.iter().zip(&files) {
         let (from, to) = (&found.packed, args.means.out.join(name));
         if args.without_vocabulary {
-            let rows = tools.data(&row.reads())?.join(Part::Valid.file());
+            let rows = Part::Valid.path(&tools.data(&row.reads())?);
             let mut pack = tools.pack_command(row, &found.checkpoint, &to, &rows);
             tools.json(pack.arg("--without-vocabulary"), &args.means.out)?;
             continue;

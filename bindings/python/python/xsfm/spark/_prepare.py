@@ -69,16 +69,18 @@ def prepare(
     if fspath(schema) in _SETS:
         words += [fspath(schema), "--source", *paths]
     else:
-        kind = format or _FORMATS.get(Path(paths[0]).suffix, "csv")
+        kind = format or _FORMATS.get(Path(paths[0].removesuffix(".gz")).suffix, "csv")
         words += [kind, "--input", *paths, "--schema", _absolute(schema)]
     words += ["--out", _absolute(out)]
-    words += [word for field, buckets in (hash or {}).items() for word in ("--hash", f"{field}={buckets}")]
-    words += ["--strict"] if strict else []
-    flags["rows_per_piece"] = rows_per_piece
+    flags |= {"hash": hash, "strict": strict, "rows_per_piece": rows_per_piece}
     for name, value in flags.items():
-        if value is not None:
-            value = _absolute(value) if name in ("extend", "split_file") else str(value)
-            words += [f"--{name.replace('_', '-')}", value]
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, Mapping):
+            words += [word for field, number in value.items() for word in (flag, f"{field}={number}")]
+        elif value is True:
+            words.append(flag)
+        elif value is not None and value is not False:
+            words += [flag, _absolute(value) if name in ("extend", "split_file") else str(value)]
     reports = [_prepare(spark, words, number, show=False) for number in range(prepare_folders(words))]
     return reports[0] if len(reports) == 1 else {"folders": reports}
 

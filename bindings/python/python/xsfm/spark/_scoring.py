@@ -77,7 +77,8 @@ def best(
     """Of each run of rows with an equal context the best k."""
     model = given.shared.model()
     for rows in _runs(context, batches):
-        of_context = {name: rows.column(name)[0].as_py() for name in fields}
+        # A frame too: typed values are taken as `predict` takes them.
+        of_context = rows.slice(0, 1).select(fields) if fields else {}
         candidates = rows.select(given.columns)
         numbers, scores = model.rank(of_context, candidates, k, raw_score=given.raw_score)
         taken = rows.take(pa.array(numbers))
@@ -88,21 +89,24 @@ def best(
 def _runs(context: list[str], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Rows with an equal context, which come one after another; a batch may end amid of them."""
     kept: list[pa.RecordBatch] = []
-    key: Any = None
     for batch in batches:
         if batch.num_rows == 0:
             continue
         starts = _starts(context, batch)
         for start, end in zip(starts, [*starts[1:], batch.num_rows]):
             run = batch.slice(start, end - start)
-            of_run = [run.column(name)[0] for name in context]
-            if kept and of_run != key:
+            if kept and (start > 0 or not _go_on(context, kept[-1], run)):
                 yield _joined(kept)
                 kept = []
-            key = of_run
             kept.append(run)
     if kept:
         yield _joined(kept)
+
+
+def _go_on(context: list[str], before: pa.RecordBatch, here: pa.RecordBatch) -> bool:
+    """Whether rows begin with the context that those before end with."""
+    both = pa.concat_batches([before.slice(before.num_rows - 1), here.slice(0, 1)])
+    return len(_starts(context, both)) == 1
 
 
 def _joined(runs: list[pa.RecordBatch]) -> pa.RecordBatch:
@@ -122,5 +126,9 @@ def _starts(context: list[str], batch: pa.RecordBatch) -> list[int]:
         here, before = column.slice(1), column.slice(0, batch.num_rows - 1)
         missing = pc.xor(pc.is_null(here), pc.is_null(before))
         changed = pc.or_(pc.fill_null(pc.not_equal(here, before), False), missing)
+        if pa.types.is_floating(column.type):
+            # One context, though it equals nothing.
+            no_numbers = pc.fill_null(pc.and_(pc.is_nan(here), pc.is_nan(before)), False)
+            changed = pc.and_not(changed, no_numbers)
         changes[1:] |= changed.to_numpy(zero_copy_only=False)
     return np.flatnonzero(changes).tolist()
