@@ -16,7 +16,8 @@ mod writer;
 
 use crate::error::LoadError;
 use crate::format::vocabulary::{
-    BLOCK_BYTES, EncoderRecord, INTEGERS_PER_BLOCK, Step, hashed, kind, order, order_of_integer, plain_integer, weights,
+    BLOCK_BYTES, EncoderRecord, INTEGERS_PER_BLOCK, Step, hashed, integer, kind, order, order_of_integer,
+    plain_integer, weights,
 };
 use crate::format::{FieldRecord, Head, Reader, SectionKind};
 use crate::load::{self, Body};
@@ -29,7 +30,7 @@ pub use self::writer::RowWriter;
 
 use self::check::{check, numbers, valid};
 use self::texts::Texts;
-use self::value::{Digits, Parts, cut, integer, is_finite};
+use self::value::{Digits, Parts, cut, is_finite};
 
 /// Encodes raw values as the training data were. Borrowed from the model's file and checked once; made by
 /// [`Model::encoder`](crate::Model::encoder).
@@ -434,11 +435,16 @@ impl<'a, const SMALL: bool> Encoder<'a, SMALL> {
         let (block, place) = ((place / INTEGERS_PER_BLOCK) as usize, place % INTEGERS_PER_BLOCK);
         let bytes = self.slots.get(record.slots_offset.get() as usize + block * BLOCK_BYTES..)?;
         let mut words = bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word));
-        let before = words.next()?;
-        let whole = words.by_ref().take((place / u32::BITS) as usize).map(u32::count_ones).sum::<u32>();
-        let upto = words.next()? << (u32::BITS - 1 - place % u32::BITS);
-        let has_one = upto >> (u32::BITS - 1) == 1;
-        has_one.then_some(before.wrapping_add(whole + upto.count_ones()))
+        let (mut index, mut left) = (words.next()?, place);
+        for word in words {
+            let upto = if left < u32::BITS { word << (u32::BITS - 1 - left) } else { word };
+            index = index.wrapping_add(upto.count_ones());
+            if left < u32::BITS {
+                return (upto >> (u32::BITS - 1) == 1).then_some(index);
+            }
+            left -= u32::BITS;
+        }
+        None
     }
 
     /// The index of a slot where it needs no bits of its own.

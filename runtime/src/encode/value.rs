@@ -54,27 +54,6 @@ pub(super) fn cut<'t>(record: &EncoderRecord, text: &'t [u8]) -> Option<&'t [u8]
     text.get(from..to).filter(|_| !is_inside(from) && !is_inside(to))
 }
 
-/// The integer that a text is, as [`str::parse`] has it, in less code.
-pub(super) fn integer(text: &[u8]) -> Option<i64> {
-    let (is_negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
-    };
-    let mut magnitude = 0_u64;
-    for byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        // From 2^60 on, another digit makes more than any integer; below, it fits.
-        if digit > 9 || magnitude >> 60 != 0 {
-            return None;
-        }
-        magnitude = magnitude * 10 + u64::from(digit);
-    }
-    let most = u64::from(is_negative) + i64::MAX.unsigned_abs();
-    let integer = if is_negative { magnitude.wrapping_neg() } else { magnitude };
-    (!digits.is_empty() && magnitude <= most).then_some(integer.cast_signed())
-}
-
 /// What lies between separators, as [`str::split`] has it, in less code.
 #[derive(Clone)]
 pub(super) struct Parts<'t> {
@@ -137,7 +116,7 @@ impl Digits {
 
 #[cfg(test)]
 mod tests {
-    use super::integer;
+    use crate::format::vocabulary::integer;
 
     #[test]
     fn integers_are_parsed_as_the_library_does() {

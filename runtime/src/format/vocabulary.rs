@@ -235,15 +235,31 @@ pub fn hashed(token: &[u8], seed: u32, tokens: u32, buckets: u32) -> u32 {
     }
 }
 
+/// The integer that a text is, as [`str::parse`] has it, in less code.
+pub(crate) fn integer(text: &[u8]) -> Option<i64> {
+    let (is_negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    let mut magnitude = 0_u64;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        // From 2^60 on, another digit makes more than any integer; below, it fits.
+        if digit > 9 || magnitude >> 60 != 0 {
+            return None;
+        }
+        magnitude = magnitude * 10 + u64::from(digit);
+    }
+    let most = u64::from(is_negative) + i64::MAX.unsigned_abs();
+    let integer = if is_negative { magnitude.wrapping_neg() } else { magnitude };
+    (!digits.is_empty() && magnitude <= most).then_some(integer.cast_signed())
+}
+
 /// The number of a token that is written as integers are: digits, the first of them no 0 but of 0 itself.
 pub fn plain_integer(token: &[u8]) -> Option<u32> {
-    if !matches!(token, [b'0'] | [b'1'..=b'9', ..]) {
-        return None;
-    }
-    token.iter().try_fold(0_u32, |number, byte| {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 { None } else { number.checked_mul(10)?.checked_add(digit.into()) }
-    })
+    let is_plain = matches!(token, [b'0'] | [b'1'..=b'9', ..]);
+    integer(token).filter(|_| is_plain).and_then(|number| u32::try_from(number).ok())
 }
 
 /// A number below `count` (Lemire 2019, arXiv:1805.10941).
