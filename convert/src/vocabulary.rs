@@ -95,7 +95,8 @@ pub struct Options {
     pub fingerprint_bits: u8,
     /// Whether rows of full tables are numbered anew, as their tokens' slots are, which saves the bits of indices, or
     /// in the order of tokens that are integers, which then take a bit for each integer between the least and the
-    /// largest where that is less. The file then takes raw values, and no rows of indices that were made with the schema.
+    /// largest where that is less. The file then takes raw values, and no rows of indices that were made with the
+    /// schema.
     pub renumber: bool,
     /// Whether the tokens' text is kept too, so that indices have names, and no unseen token is taken for another.
     pub keep_tokens: bool,

@@ -30,7 +30,8 @@ pub(crate) struct Timing {
 }
 
 /// Times engines on batches of `batch` samples. `samples` is
-/// `[count, num_fields]`, and `count` a multiple of the batch. With a flood, nothing is in the caches when a call begins.
+/// `[count, num_fields]`, and `count` a multiple of the batch. With a flood, nothing is in the caches when a call
+/// begins.
 pub(crate) fn rotate(
     engines: &mut [Box<dyn Engine>],
     samples: &[u32],

@@ -27,9 +27,9 @@ use xsfm_runtime::{Backend, LoadOptions, Model, Row, Scorer, ScratchBlock};
 pub use self::cold::Flood;
 pub use self::options::Options;
 pub use self::profile::parts;
-pub use self::report::{Cold, Memory, Part, Report, Soak, Start, Together};
+pub use self::report::{Memory, Part, Report, Soak, Start};
 pub use self::rows::random;
-pub use self::time::Quantiles;
+pub use self::time::{Cold, Quantiles, Together};
 
 use self::options::{no_room, scratch};
 use self::time::{Calls, median_ns};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::time::Quantiles;
+use super::time::{Cold, Quantiles, Together};
 
 /// What a model costs.
 #[derive(Clone, Debug, Serialize)]
@@ -86,24 +86,6 @@ pub struct Memory {
     /// system does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_bytes: Option<u64>,
-}
-
-/// Threads that score at the same time.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Together {
-    /// How many.
-    pub threads: usize,
-    /// Of all of them.
-    pub rows_per_second: f64,
-}
-
-/// Single calls, before each of which other memory took the place of all else in the caches.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Cold {
-    /// Nanoseconds of single calls, the clock's own included.
-    pub call: Quantiles,
-    /// Bytes of the other memory: twice the largest cache.
-    pub flood_bytes: usize,
 }
 
 /// A part of the model.

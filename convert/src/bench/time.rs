@@ -9,7 +9,6 @@ use xsfm_runtime::{Model, Row, Score, Scorer, ScratchBlock};
 
 use super::cold::Flood;
 use super::options::{Options, no_room, of_row, scratch};
-use super::report::{Cold, Together};
 use crate::error::Error;
 
 /// Fewest rounds that a median is taken of.
@@ -41,6 +40,24 @@ impl Quantiles {
         let Quantiles { p50, p90, p99, p999, max, calls } = self;
         Quantiles { p50: of(p50), p90: of(p90), p99: of(p99), p999: of(p999), max: of(max), calls }
     }
+}
+
+/// Threads that score at the same time.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Together {
+    /// How many.
+    pub threads: usize,
+    /// Of all of them.
+    pub rows_per_second: f64,
+}
+
+/// Single calls, before each of which other memory took the place of all else in the caches.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Cold {
+    /// Nanoseconds of single calls, the clock's own included.
+    pub call: Quantiles,
+    /// Bytes of the other memory: twice the largest cache.
+    pub flood_bytes: usize,
 }
 
 /// Nanoseconds in buckets that are 1/128 wide or narrower, so that a long run needs no more memory than a short one.
