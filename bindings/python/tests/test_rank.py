@@ -44,10 +44,17 @@ def test_a_context_may_be_a_frame(clicks: xsfm.Model, fixtures: Path) -> None:
     wanted = clicks.rank(USER, ITEMS, 7)
     other = clicks.rank({**USER, "user": "ben"}, ITEMS, 7)
     assert not np.array_equal(wanted[1], other[1])
-    for context in [pa.Table.from_pylist([USER]), typed, typed.to_batches()[0], pd.DataFrame([USER]), [USER]]:
+    text = pa.Table.from_pylist([USER])
+    for context in [text, text.to_batches()[0], pd.DataFrame([USER]), [USER]]:
         for candidates in [ITEMS, clicks.catalogue(ITEMS)]:
             for one, same in zip(clicks.rank(context, candidates, 7), wanted):
                 assert np.array_equal(one, same)
+    # A column of times is what it is where whole rows are scored.
+    rows = pa.Table.from_pylist([{**USER, **item} for item in ITEMS])
+    rows = rows.set_column(rows.column_names.index("when"), "when", pa.array([time] * len(ITEMS), pa.timestamp("us")))
+    scores = clicks.predict(rows)
+    numbers, found = clicks.rank(typed, ITEMS, 7)
+    assert np.array_equal(numbers, best(scores, 7)) and np.array_equal(found, scores[numbers])
     for rows in [typed.slice(1), pa.concat_tables([typed, typed])]:
         with pytest.raises(xsfm.RowError, match=f"a context of {rows.num_rows} rows, one expected"):
             clicks.rank(rows, ITEMS)

@@ -117,7 +117,7 @@ enum xsfm_status
     XSFM_STATUS_NO_SUCH_KIND = 6,
     // A text is not UTF-8.
     XSFM_STATUS_NOT_UTF8 = 7,
-    // Fewer bytes than the model's file states.
+    // Fewer bytes than the file states.
     XSFM_STATUS_TRUNCATED = 16,
     // The bytes are not an .xsfm file.
     XSFM_STATUS_NOT_XSFM = 17,
@@ -147,7 +147,7 @@ enum xsfm_status
     XSFM_STATUS_NOT_CATALOGUE = 29,
     // The catalogue was made of another model.
     XSFM_STATUS_OTHER_MODEL = 30,
-    // Another reason why the bytes are not a model.
+    // Another reason why the bytes are not a model, or not a catalogue.
     XSFM_STATUS_LOAD_FAILED = 47,
     // Fewer blocks of memory than needed.
     XSFM_STATUS_SCRATCH_TOO_SMALL = 48,
@@ -171,7 +171,7 @@ enum xsfm_status
     XSFM_STATUS_MISSING_WEIGHT = 57,
     // An index has a weight behind it in a field without weights.
     XSFM_STATUS_UNEXPECTED_WEIGHT = 58,
-    // The catalogue has no item of that number.
+    // The catalogue has no item of that number, or more were given than one can have.
     XSFM_STATUS_ITEM_OUT_OF_RANGE = 59,
     // Another reason why a row has no score.
     XSFM_STATUS_SCORE_FAILED = 79,
@@ -553,7 +553,8 @@ xsfm_status xsfm_catalogue_blocks(const struct xsfm_model *model,
 //
 // # Safety
 // `model` is one that xsfm_load or xsfm_prepare made, or zeros. `memory` stays, used by nobody else, as long as the
-// catalogue, its copies, and what is made from them are used. The rows' pointers are NULL or have as many numbers as
+// catalogue, its copies, and what is made from them are used; `scratch` is used by nobody else during the call, shares
+// nothing with `memory`, and need not stay. The rows' pointers are NULL or have as many numbers as
 // they say.
 xsfm_status xsfm_catalogue_build(struct xsfm_catalogue *catalogue,
                                  const struct xsfm_model *model,
@@ -580,8 +581,8 @@ xsfm_status xsfm_catalogue_get_info(const struct xsfm_catalogue *catalogue,
 // Makes a ranker of a catalogue's items. It copies both structs, which need not stay.
 //
 // # Safety
-// Both were made by functions of this library, or are zeros. `memory` stays, used by nobody else, and so do the bytes
-// of the model and of the catalogue, as long as the ranker is used.
+// Both were made by functions of this library, or are zeros. `memory` stays, used by nobody else, and so do the
+// model's bytes and prepared memory, and the bytes of the catalogue, as long as the ranker is used.
 xsfm_status xsfm_catalogue_ranker_new(struct xsfm_catalogue_ranker *ranker,
                                       const struct xsfm_model *model,
                                       const struct xsfm_catalogue *catalogue,

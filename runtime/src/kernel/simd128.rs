@@ -67,6 +67,12 @@ impl Vector for Simd128 {
         run(self, task)
     }
 
+    // Inside of what calls them: a page has rows alone, and none of what layers do for items.
+    #[inline(always)]
+    fn run_layers<T: Task>(self, task: T) -> T::Output {
+        task.run(self)
+    }
+
     #[inline(always)]
     fn reals(self) -> Self {
         self

@@ -74,6 +74,11 @@ pub(crate) trait Vector: Copy {
 
     /// Runs `task`, compiled for this back end's instructions.
     fn run<T: Task>(self, task: T) -> T::Output;
+    /// Runs layers: as other work, so that rows and items of catalogues share them.
+    #[inline(always)]
+    fn run_layers<T: Task>(self, task: T) -> T::Output {
+        self.run(task)
+    }
     /// The token of the back end that takes f32 work.
     fn reals(self) -> Self::Reals;
     /// Asks for the cache line of `bytes[0]`.

@@ -122,7 +122,7 @@ fn integers<V: Vector, const R: usize>(
     }
     let input = Input { e, stride, inputs, start: context.map(|context| context.start), sums: None };
     let steps = LayerSteps::<_, R> { layers, input, term: terms.mlp, memory: &mut memory, ahead: &mut ahead };
-    let of_layers = v.run(steps).map_err(whole)?;
+    let of_layers = v.run_layers(steps).map_err(whole)?;
     ahead.finish(v);
     for ((score, sums), of_layers) in scores.iter_mut().zip(sums).zip(of_layers) {
         score.logit = logit_from_steps(logit_steps(bias, fwfm.steps(terms, sums), of_layers));

@@ -219,7 +219,7 @@ impl ItemIntegers<'_> {
         };
         let ahead = &mut Ahead::new(&fwfm.embedding, &[], 0);
         let of_layers =
-            v.run(LayerSteps::<_, R> { layers, input, term: self.terms.mlp, memory: &mut memory, ahead })?;
+            v.run_layers(LayerSteps::<_, R> { layers, input, term: self.terms.mlp, memory: &mut memory, ahead })?;
         let most = [limit::SUM, limit::SUM, fwfm.interaction.largest()];
         for ((score, mut sums), of_layers) in scores.iter_mut().zip(sums).zip(of_layers) {
             // Whatever a file has, the sums stay in their types; those of items are within these limits.
@@ -338,7 +338,7 @@ impl ItemReals<'_> {
                     let (x, y) = (x.as_chunks_mut::<R>().0, y.as_chunks_mut::<R>().0);
                     interleave_rows(v, e, stride, x.get_mut(..inputs).unwrap_or_default());
                     let tiles = RealTiles::<_, R, 1> { mlp, groups: 1, start, sums: None, x, y, ahead };
-                    [of_mlp] = v.run(tiles);
+                    [of_mlp] = v.run_layers(tiles);
                 } else {
                     for (of_mlp, e) in of_mlp.iter_mut().zip(e.chunks_exact(stride)).take(items.len()) {
                         *of_mlp = mlp.rows(run(e, 0, inputs), start, x, y);
@@ -354,7 +354,7 @@ impl ItemReals<'_> {
                 if mlp.has_tiles_for::<V>() {
                     let (x, y) = (x.as_chunks_mut::<R>().0, y.as_chunks_mut::<R>().0);
                     let tiles = RealTiles::<_, R, 1> { mlp, groups: 1, start, sums: Some(of_rows), x, y, ahead };
-                    [of_mlp] = v.run(tiles);
+                    [of_mlp] = v.run_layers(tiles);
                 } else {
                     for (of_mlp, of_row) in of_mlp.iter_mut().zip(of_rows).take(items.len()) {
                         *of_mlp = mlp.rows_of_sums(of_row, self.start, x, y);

@@ -121,7 +121,7 @@ fn reals<V: Vector, const R: usize, const G: usize>(
     }
     if let Some(mlp) = tiled {
         let (x, y) = (x.as_chunks_mut().0, y.as_chunks_mut().0);
-        of_mlp = v.run(RealTiles::<_, R, G> { mlp, groups, start, sums: None, x, y, ahead: &mut ahead });
+        of_mlp = v.run_layers(RealTiles::<_, R, G> { mlp, groups, start, sums: None, x, y, ahead: &mut ahead });
     }
     ahead.finish(v);
     for (r, (score, (sum, mlp))) in
