@@ -11,6 +11,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use smallest::{model_of, schema};
 use xsfm_convert::vocabulary::{Options, attach, bytes as vocabulary_bytes};
+use xsfm_interchange::encoding::{Encoding, Hashing};
 use xsfm_interchange::schema::{Field, FieldKind};
 use xsfm_runtime::format::SectionKind;
 use xsfm_runtime::format::vocabulary::{EncoderRecord, kind};
@@ -119,7 +120,6 @@ fn other_vocabularies_are_hashed() {
 /// With out-of-vocabulary buckets, and with the tokens' text beside them.
 #[test]
 fn integers_have_names_and_buckets_as_other_tokens_have() {
-    use xsfm_interchange::encoding::{Encoding, Hashing};
     let numbers: Vec<u32> = (10..400).rev().collect();
     let buckets = Encoding::OovBuckets(Hashing { buckets: 5, seed: 3 });
     let one = Field { encoding: buckets, ..Field::new("one", FieldKind::Categorical, texts(&numbers)) };

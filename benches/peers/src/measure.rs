@@ -112,7 +112,7 @@ mod tests {
     use std::rc::Rc;
 
     /// Notes the first index of every batch.
-    struct Scribe(Rc<RefCell<Vec<u32>>>);
+    struct Scribe(Notes);
 
     impl Engine for Scribe {
         fn run(&mut self, indices: &[u32], _: &mut [f32]) -> Result<()> {
@@ -121,12 +121,18 @@ mod tests {
         }
     }
 
+    type Notes = Rc<RefCell<Vec<u32>>>;
+
+    /// Two of them, and so many samples.
+    fn scribes(samples: u32) -> (Vec<u32>, [Notes; 2], Vec<Box<dyn Engine>>) {
+        let notes = [Notes::default(), Notes::default()];
+        let engines = notes.iter().map(|note| Box::new(Scribe(Rc::clone(note))) as Box<dyn Engine>).collect();
+        ((0..samples).flat_map(|row| [row; FEATURES.len()]).collect(), notes, engines)
+    }
+
     #[test]
     fn all_engines_walk_through_all_samples_alike() {
-        let samples: Vec<u32> = (0..4096).flat_map(|row| [row; FEATURES.len()]).collect();
-        let notes = [Rc::new(RefCell::new(Vec::new())), Rc::new(RefCell::new(Vec::new()))];
-        let mut engines: Vec<Box<dyn Engine>> = Vec::new();
-        notes.iter().for_each(|note| engines.push(Box::new(Scribe(Rc::clone(note)))));
+        let (samples, notes, mut engines) = scribes(4096);
         let mut ticks = 0;
         let timings = rotate(&mut engines, &samples, 8, 4, None, &mut || ticks += 1).expect("a scribe does not fail");
         assert_eq!((timings.len(), ticks), (2, 8));
@@ -139,10 +145,7 @@ mod tests {
 
     #[test]
     fn without_caches_all_engines_see_the_same_batches_too() {
-        let samples: Vec<u32> = (0..64).flat_map(|row| [row; FEATURES.len()]).collect();
-        let notes = [Rc::new(RefCell::new(Vec::new())), Rc::new(RefCell::new(Vec::new()))];
-        let mut engines: Vec<Box<dyn Engine>> = Vec::new();
-        notes.iter().for_each(|note| engines.push(Box::new(Scribe(Rc::clone(note)))));
+        let (samples, notes, mut engines) = scribes(64);
         let timings = rotate(&mut engines, &samples, 1, 3, Some(Flood::default()), &mut || ()).expect("no failure");
         assert_eq!(*notes[0].borrow(), (0..3 * CALLS_PER_ROUND as u32).collect::<Vec<_>>());
         assert_eq!(notes[0], notes[1]);

@@ -227,6 +227,9 @@ mod tests {
             Some("full,400,1,litert-int8,2.5000,1.0000,2.000,3.000,7,0.500000,0.010000,0.999000")
         );
         assert_eq!(csv.lines().next().unwrap().split(',').count(), csv.lines().nth(1).unwrap().split(',').count());
+        Report { caches: "cold", ..report() }.record(folder.path()).unwrap();
+        let cold = fs::read_to_string(host.join("2026-01-31-cold.md")).unwrap();
+        assert!(cold.contains("nothing in the caches"), "{cold}");
         let text = fs::read_to_string(host.join("2026-01-31.md")).unwrap();
         assert!(text.contains("commit abc") && text.contains("7 rounds") && text.contains("1.250"), "{text}");
     }

@@ -34,3 +34,16 @@ impl Flood {
         black_box(&mut self.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_is_written() {
+        let mut flood = Flood::default();
+        assert!(flood.bytes() >= 2 * machine::largest_cache_bytes().unwrap_or(USUAL).min(MOST / 2));
+        flood.fill_caches();
+        assert!(flood.0.iter().step_by(LINE).all(|&number| number == 3));
+    }
+}
