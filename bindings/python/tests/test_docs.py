@@ -73,5 +73,6 @@ def test_the_package_says_what_it_has() -> None:
         "annotations",
         "plot",
         "sklearn",
+        "spark",
     }
     assert (PACKAGE / "py.typed").exists()
